@@ -1,0 +1,72 @@
+"""Small values and Protocols that every floor may use. Nothing here does I/O or knows a specification's algorithm."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping, MutableMapping
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
+
+#: A command or a document on its way to the server.
+Document: TypeAlias = MutableMapping[str, Any]
+#: A reply of the server.
+Reply: TypeAlias = Mapping[str, Any]
+#: Starts a background task in the client's task group: ``spawn(function, *arguments)``.
+Spawn: TypeAlias = Callable[..., None]
+#: An argument of an asynchronous callback.
+AsyncCallback: TypeAlias = Callable[..., Coroutine[Any, Any, Any]]
+
+DEFAULT_PORT = 27017
+
+
+class Address(NamedTuple):
+    """Where a server listens: a host and a port, or the path of a Unix socket with ``port=None``."""
+
+    host: str
+    port: int | None = DEFAULT_PORT
+
+    @classmethod
+    def parse(cls, text: str) -> Address:
+        """Read ``host``, ``host:port``, ``[v6]:port`` or a path that ends in ``.sock``, as servers and users write it.
+
+        Host names are compared without regard to case, so they are lowered here (SDAM, "Host name case").
+
+        :raises ValueError: the port is no number from 1 to 65535, or the host is empty.
+        """
+        if text.endswith(".sock"):
+            return cls(text, None)
+        host, port = text, ""
+        if text.startswith("["):
+            host, bracket, rest = text[1:].partition("]")
+            if not bracket or (rest and not rest.startswith(":")):
+                raise ValueError(f"{text!r} is no address: an IPv6 host is written [::1]:27017")
+            port, has_port = rest[1:], bool(rest)
+        else:
+            has_port = ":" in text
+            if has_port:
+                host, _, port = text.partition(":")
+                if ":" in port:
+                    raise ValueError(f"{text!r} is no address: an IPv6 host is written in brackets, [::1]:27017")
+        if not host:
+            raise ValueError(f"{text!r} is no address: the host is empty")
+        if not has_port:
+            return cls(host.lower(), DEFAULT_PORT)
+        if not (port.isascii() and port.isdigit() and 0 < int(port) <= 65535):
+            raise ValueError(f"{text!r} is no address: the port must be a number from 1 to 65535")
+        return cls(host.lower(), int(port))
+
+    def __str__(self) -> str:
+        if self.port is None:
+            return self.host
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@runtime_checkable
+class Pin(Protocol):
+    """What a session may be pinned to: a mongos' address or, behind a load balancer, a connection.
+
+    The session layer only keeps and hands back a pin; the executor knows what it is.
+    """
+
+    @property
+    def address(self) -> Address:
+        """The server that the pin leads to."""
+        ...
