@@ -125,9 +125,7 @@ class ServerDescription:
         return text
 
 
-_WRITABLE = frozenset(
-    {ServerType.RS_PRIMARY, ServerType.STANDALONE, ServerType.MONGOS, ServerType.LOAD_BALANCER}
-)
+_WRITABLE = frozenset({ServerType.RS_PRIMARY, ServerType.STANDALONE, ServerType.MONGOS, ServerType.LOAD_BALANCER})
 
 
 @dataclass(frozen=True, slots=True)

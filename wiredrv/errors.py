@@ -307,7 +307,9 @@ def command_error(reply: Mapping[str, Any], max_wire_version: int | None = None)
     return error(message + suffix, code, reply, max_wire_version, labels)
 
 
-def write_error(entry: Mapping[str, Any], reply: Mapping[str, Any], max_wire_version: int | None = None) -> WriteError:
+def write_error(
+    entry: Mapping[str, Any], reply: Mapping[str, Any], max_wire_version: int | None = None
+) -> WriteError:
     """Turn one element of ``writeErrors`` into its error."""
     code = entry.get("code")
     error = _CLASS_OF_CODE.get(code, WriteError) if isinstance(code, int) else WriteError
