@@ -1,0 +1,96 @@
+"""What a connection needs to know for its handshake: who the client is, and as whom it authenticates.
+
+Values only. ``client/uri.py`` builds them from the options whose names stand beside each field.
+Specifications: mongodb-handshake, auth ("MongoCredential"), compression, versioned-api, load-balancers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from wiredrv.errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True)
+class DriverInfo:
+    """The name of a library that is built on this driver, sent to the server with the driver's own.
+
+    :param name: the library's name.
+    :param version: its version.
+    :param platform: what it runs on, where that adds something.
+    :raises ConfigurationError: ``name`` is empty, or a part holds ``|``, which parts them on the wire.
+    """
+
+    name: str
+    version: str | None = None
+    platform: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            raise ConfigurationError("a DriverInfo needs a name: that of the library built on the driver")
+        for part in (self.name, self.version, self.platform):
+            if part is not None and (not isinstance(part, str) or "|" in part):
+                raise ConfigurationError(f"a part of a DriverInfo must be a string without '|', not {part!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class ServerApi:
+    """The version of the Stable API that every command declares (versioned-api specification).
+
+    :param version: ``"1"``, the one version there is.
+    :param strict: whether the server is to refuse commands that the version does not hold; None leaves it out.
+    :param deprecation_errors: whether it is to refuse deprecated behaviour; None leaves it out.
+    :raises ConfigurationError: the version is not known, or a flag is no boolean.
+    """
+
+    version: str
+    strict: bool | None = None
+    deprecation_errors: bool | None = None
+
+    def __post_init__(self) -> None:
+        if self.version != "1":
+            raise ConfigurationError(f"{self.version!r} is no version of the Stable API; the known version is '1'")
+        for name, flag in (("strict", self.strict), ("deprecation_errors", self.deprecation_errors)):
+            if flag is not None and not isinstance(flag, bool):
+                raise ConfigurationError(f"{name} must be True, False or None, not {flag!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """As whom a connection authenticates. The password is never shown.
+
+    :param mechanism: ``SCRAM-SHA-1``, ``SCRAM-SHA-256``, ``MONGODB-X509`` or ``PLAIN``; None to negotiate.
+    :param source: the database that knows the user; ``$external`` for mechanisms that ask elsewhere.
+    :param username: the user's name; None where the client certificate gives it.
+    :param password: the password, as the user wrote it.
+    :param mechanism_properties: ``authMechanismProperties``, for the mechanisms that take some.
+    """
+
+    mechanism: str | None = None
+    source: str = "admin"
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    mechanism_properties: Mapping[str, str | bool] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionSettings:
+    """What every connection says in its handshake.
+
+    :param app_name: ``appName``: the application's name, at most 128 bytes of UTF-8.
+    :param driver_info: the libraries built on the driver, the first to be added first.
+    :param compressors: ``compressors`` in the order of preference: ``snappy``, ``zlib``, ``zstd``.
+    :param zlib_compression_level: ``zlibCompressionLevel``: -1 (zlib's default) to 9.
+    :param server_api: the Stable API version to declare.
+    :param credentials: as whom to authenticate; None for not at all.
+    :param load_balanced: ``loadBalanced``: a load balancer stands between client and servers.
+    """
+
+    app_name: str | None = None
+    driver_info: tuple[DriverInfo, ...] = ()
+    compressors: tuple[str, ...] = ()
+    zlib_compression_level: int = -1
+    server_api: ServerApi | None = None
+    credentials: Credentials | None = None
+    load_balanced: bool = False
