@@ -8,7 +8,8 @@ The names are PyMongo's, so that handlers move over unchanged; the root is ours:
      ├─ InvalidOperation
      ├─ InvalidName
      ├─ CollectionInvalid
-     ├─ DocumentTooLarge
+     ├─ InvalidDocument            (also a bson.errors.InvalidDocument)
+     │   └─ DocumentTooLarge
      ├─ ProtocolError
      ├─ ConnectionFailure
      │   ├─ WaitQueueTimeoutError
@@ -37,6 +38,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+from bson.errors import InvalidDocument as BsonInvalidDocument
 
 TRANSIENT_TRANSACTION = "TransientTransactionError"
 UNKNOWN_COMMIT_RESULT = "UnknownTransactionCommitResult"
@@ -107,7 +110,11 @@ class CollectionInvalid(DriverError):
     """A collection failed validation, or exists already."""
 
 
-class DocumentTooLarge(DriverError):
+class InvalidDocument(DriverError, BsonInvalidDocument):
+    """A document cannot be encoded as BSON."""
+
+
+class DocumentTooLarge(InvalidDocument):
     """A document or message exceeds what the server said it accepts."""
 
 
@@ -322,7 +329,7 @@ def write_concern_error(
 ) -> WriteConcernError:
     """Turn a ``writeConcernError`` into its error."""
     code = entry.get("code")
-    # A write concern error with an errInfo.wtimeout or code 64 is a timeout (read-write-concern, "WriteConcernError").
+    # Code 64, or an errInfo that says so, is a timeout (read-write-concern, "WriteConcernError").
     info = entry.get("errInfo")
     timed_out = code == 64 or (isinstance(info, Mapping) and bool(info.get("wtimeout")))
     error = WTimeoutError if timed_out else WriteConcernError

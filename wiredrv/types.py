@@ -25,7 +25,7 @@ class Address(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Address:
-        """Read ``host``, ``host:port``, ``[v6]:port`` or a path that ends in ``.sock``, as servers and users write it.
+        """Read ``host``, ``host:port``, ``[v6]:port`` or a path that ends in ``.sock``.
 
         Host names are compared without regard to case, so they are lowered here (SDAM, "Host name case").
 

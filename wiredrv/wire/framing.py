@@ -1,0 +1,70 @@
+"""Cuts a stream of bytes into messages.
+
+A message's declared length is judged as soon as its first sixteen bytes are there, before memory is taken for it.
+The usual reply arrives in one piece and leaves as the very object that came in, uncopied.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+
+from wiredrv.errors import ProtocolError
+from wiredrv.wire.op_msg import DEFAULT_MAX_MESSAGE_SIZE, HEADER_SIZE, read_header
+
+_LENGTH = Struct("<i")
+_READ_AHEAD = 65_536
+_LARGEST_READ = 1 << 20
+
+
+class Framer:
+    """Holds what has arrived of the next message. ``max_message_size`` is set once the handshake negotiated it."""
+
+    __slots__ = ("_buffer", "_needed", "max_message_size")
+
+    def __init__(self, max_message_size: int = DEFAULT_MAX_MESSAGE_SIZE) -> None:
+        self.max_message_size = max_message_size
+        self._buffer = bytearray()
+        self._needed = 0
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing of a message is waiting here."""
+        return not self._buffer
+
+    @property
+    def wanted(self) -> int:
+        """How many bytes a read may sensibly ask for."""
+        return min(max(self._needed - len(self._buffer), _READ_AHEAD), _LARGEST_READ)
+
+    def feed(self, data: bytes) -> bytes | None:
+        """Add what was received; return the next whole message, or None while it is incomplete.
+
+        :raises ProtocolError: a declared length is out of bounds.
+        """
+        if not self._buffer and len(data) >= HEADER_SIZE:
+            (length,) = _LENGTH.unpack_from(data)
+            if length == len(data) <= self.max_message_size:
+                return data
+        self._buffer += data
+        return self.next()
+
+    def next(self) -> bytes | None:
+        """The next whole message among what has arrived already, or None."""
+        buffer = self._buffer
+        if len(buffer) < HEADER_SIZE:
+            return None
+        self._needed = read_header(buffer, self.max_message_size).length
+        if len(buffer) < self._needed:
+            return None
+        message = bytes(buffer[: self._needed])
+        del buffer[: self._needed]
+        self._needed = 0
+        return message
+
+    def end(self) -> None:
+        """The stream ended.
+
+        :raises ProtocolError: it ended inside a message.
+        """
+        if self._buffer:
+            raise ProtocolError(f"the peer closed the connection after {len(self._buffer)} bytes of a message")
