@@ -1,0 +1,41 @@
+"""What every test shares: both backends, and real servers that are started once, when the first test asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from wiredrv.local import ReplicaSet, Standalone
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    """The event loop that an ``anyio`` test runs on: it runs once on each."""
+    backend: str = request.param
+    return backend
+
+
+# These are synchronous on purpose: they outlive the event loops of the tests. In an asynchronous test, call the methods
+# that wait with ``anyio.to_thread.run_sync``.
+
+
+@pytest.fixture(scope="session")
+def replica_set() -> Iterator[ReplicaSet]:
+    """Three members with test commands. A test that disturbs them takes ``disturbed_replica_set`` instead."""
+    with ReplicaSet(members=3, test_commands=True) as deployment:
+        yield deployment
+
+
+@pytest.fixture(scope="session")
+def standalone() -> Iterator[Standalone]:
+    """One server with test commands, in no replica set."""
+    with Standalone(test_commands=True) as deployment:
+        yield deployment
+
+
+@pytest.fixture
+def disturbed_replica_set(replica_set: ReplicaSet) -> Iterator[ReplicaSet]:
+    """The same replica set, for a test that stops, kills or freezes members: all are back after the test."""
+    yield replica_set
+    replica_set.heal()

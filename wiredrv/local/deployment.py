@@ -1,0 +1,309 @@
+"""Deployments of real servers on this machine: a standalone, or a replica set.
+
+Rules kept here:
+
+* A deployment serves in ``with`` and in ``async with`` (on either backend; cancelling the start ends it and what it
+  started). Its other methods are plain functions: in a coroutine, run those that wait with
+  ``anyio.to_thread.run_sync``; the cancellation of the coroutine ends their wait.
+* Ready means that every member that is not stopped or frozen answers, one of them as a writable primary and the others
+  as secondaries, not just that the processes run.
+* Nothing started here outlives this process (see :mod:`wiredrv.local.watchdog`).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar, Self
+
+import anyio
+import anyio.to_thread
+
+from wiredrv.errors import ConfigurationError, ConnectionFailure, DriverError, InvalidOperation, OperationFailure
+from wiredrv.local._wait import until
+from wiredrv.local.find import Mongod, find_mongod
+from wiredrv.local.home import Home, Record, fixed_ports
+from wiredrv.local.server import Launch, Server, free_ports
+from wiredrv.local.watchdog import Watchdog
+
+#: Seconds that a deployment may take until it is ready.
+READY_WITHIN = 60.0
+
+_SMALL = ("--wiredTigerCacheSizeGB", "0.25", "--setParameter", "diagnosticDataCollectionEnabled=false")
+# Servers since 5.0 otherwise wait 15 s on shutting down, for drivers to notice.
+_QUICK_SHUTDOWN = ("--setParameter", "shutdownTimeoutMillisForSignaledShutdown=100")
+_TEST_COMMANDS = ("--setParameter", "enableTestCommands=1")
+_FAST_ELECTIONS = {"electionTimeoutMillis": 2000, "heartbeatIntervalMillis": 500}
+_ALREADY_INITIALIZED = 23
+_MOST_MEMBERS = 7  # of a replica set, with a vote
+
+
+class Deployment(ABC):
+    """What a standalone and a replica set have in common. ``members`` are the servers, in the order of their ports."""
+
+    _kind: ClassVar[str]
+    _size: int
+
+    def __init__(
+        self,
+        *,
+        test_commands: bool = False,
+        directory: str | os.PathLike[str] | None = None,
+        port: int | None = None,
+        mongod: str | os.PathLike[str] | None = None,
+        extra_args: Sequence[str] = (),
+    ) -> None:
+        """Describe a deployment; entering it (or :meth:`start`) starts it.
+
+        :param test_commands: allow the servers' test commands (``enableTestCommands``), fail points among them.
+        :param directory: where the data are kept, to be started from again; without it, a temporary directory.
+        :param port: the first server's port, further ones follow; without it, free ports.
+        :param mongod: the server program; without it, see :func:`~wiredrv.local.find.find_mongod`.
+        :param extra_args: further command line arguments for every server.
+        """
+        self.members: tuple[Server, ...] = ()
+        self._test_commands = test_commands
+        self._directory = directory
+        self._port = port
+        self._mongod = mongod
+        self._extra_args = tuple(extra_args)
+        self._home: Home | None = None
+        self._watchdog: Watchdog | None = None
+
+    @property
+    @abstractmethod
+    def uri(self) -> str:
+        """The connection string of the deployment."""
+
+    def start(self, timeout: float = READY_WITHIN) -> None:
+        """Start the servers and return when they are ready.
+
+        :param timeout: seconds.
+        :raises ConfigurationError: no mongod is found, or the directory holds something else.
+        :raises InvalidOperation: it is started already.
+        :raises ConnectionFailure: it did not become ready; the message has the end of a server's log.
+        """
+        if self._home is not None:
+            raise InvalidOperation("the deployment is started already")
+        deadline = time.monotonic() + timeout
+        mongod = find_mongod(self._mongod)
+        self._home = Home(self._directory)
+        try:
+            ports = fixed_ports(self._home.recall(), self._kind, self._size, self._port)
+            self._launch(mongod, self._home, ports or free_ports(self._size))
+            self._listen(deadline, may_move=ports is None)
+            self._home.remember(Record(self._kind, tuple(server.port for server in self.members)))
+            self._establish()
+            self.wait_ready(deadline - time.monotonic())
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Stop every server, and remove the directory if it is a temporary one. Does nothing the second time."""
+        if self._home is None:
+            return
+        if not self._home.temporary:
+            for server in self.members:
+                server.terminate()  # all at once
+            for server in self.members:
+                server.stop()
+        for server in self.members:
+            server.kill()
+        self._home.leave()
+        if self._watchdog is not None:
+            self._watchdog.close()
+        self._home = self._watchdog = None
+
+    def primary(self, timeout: float = 10.0) -> Server:
+        """The member that is the writable primary now (of a standalone, its one server).
+
+        :param timeout: seconds to wait for one, where there is none at the moment.
+        :raises ConnectionFailure: there is none.
+        """
+        found = until(self._primary_now, timeout)
+        if found is None:
+            raise ConnectionFailure(f"no member was primary within {timeout:g} s: {self._roles()}")
+        return found
+
+    def secondaries(self) -> tuple[Server, ...]:
+        """The members that are secondaries now."""
+        return tuple(server for server in self.members if server.hello().get("secondary"))
+
+    def wait_ready(self, timeout: float = READY_WITHIN) -> None:
+        """Wait until one member is a writable primary and all others, but those stopped or frozen, are secondaries.
+
+        :param timeout: seconds.
+        :raises ConnectionFailure: that did not come about, or a server ended by itself; the message has the end of a
+            server's log.
+        """
+        if not until(self._is_ready, timeout):
+            late = next((server for server in self.members if _role(server.hello()) is None), self.members[0])
+            raise ConnectionFailure(f"not ready within {timeout:g} s: {self._roles()}.\n{late.log_tail()}")
+
+    def heal(self, timeout: float = READY_WITHIN) -> None:
+        """Undo what was done to members: thaw the frozen, restart the stopped, and wait until all are ready.
+
+        :param timeout: seconds.
+        :raises ConnectionFailure: they did not become ready.
+        """
+        deadline = time.monotonic() + timeout
+        for server in self.members:
+            server.thaw()
+            if not server.running:
+                server.start()
+        self._listen(deadline)
+        self.wait_ready(deadline - time.monotonic())
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    async def __aenter__(self) -> Self:
+        await anyio.to_thread.run_sync(self.start)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(self.stop)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {', '.join(map(repr, self.members)) or 'not started'}>"
+
+    def _started(self) -> tuple[Server, ...]:
+        if not self.members:
+            raise InvalidOperation("the deployment was not started yet: enter it, or call start()")
+        return self.members
+
+    def _arguments(self) -> tuple[str, ...]:
+        """The server arguments that this kind of deployment needs."""
+        return ()
+
+    @abstractmethod
+    def _establish(self) -> None:
+        """Make a deployment of the servers, which all listen."""
+
+    def _launch(self, mongod: Mongod, home: Home, ports: Sequence[int]) -> None:
+        """Start the processes, all at once."""
+        self._watchdog = Watchdog(remove=str(home.path) if home.temporary else None)
+        quick = _QUICK_SHUTDOWN if mongod.version >= (5, 0) else ()
+        tests = _TEST_COMMANDS if self._test_commands else ()
+        arguments = (*_SMALL, *quick, *tests, *self._arguments(), *self._extra_args)
+        launch = Launch(mongod.path, arguments, self._watchdog.group)
+        self.members = tuple(
+            Server(launch, home.path / f"member-{number}", port) for number, port in enumerate(ports, start=1)
+        )
+        for server in self.members:
+            server.start()
+
+    def _listen(self, deadline: float, may_move: bool = False) -> None:
+        """Wait until every server listens. One whose port was snatched away tries another, if it may."""
+        for server in self.members:
+            while True:
+                try:
+                    server.wait_listening(deadline - time.monotonic())
+                    break
+                except ConnectionFailure:
+                    if not (may_move and server.port_was_taken()):
+                        raise
+                    server.move(free_ports(1)[0])
+                    server.start()
+
+    def _is_ready(self) -> bool:
+        for server in self.members:
+            if server.failed:
+                server.is_listening()  # raises, and says how it ended
+        roles = [_role(server.hello()) for server in self.members if server.state == "running"]
+        return None not in roles and roles.count("primary") == 1
+
+    def _primary_now(self) -> Server | None:
+        # One that was frozen may still think it is primary; the newest election is right.
+        answers = [(server, server.hello()) for server in self.members]
+        primaries = [(hello.get("electionId"), server) for server, hello in answers if _role(hello) == "primary"]
+        return max(primaries, key=lambda found: str(found[0] or ""))[1] if primaries else None
+
+    def _roles(self) -> str:
+        told = {"running": "running, but neither primary nor secondary"}
+        states = ((server, _role(server.hello()) or told.get(server.state, server.state)) for server in self.members)
+        return ", ".join(f"{server.address} is {state}" for server, state in states)
+
+
+class Standalone(Deployment):
+    """One server, in no replica set: no transactions, no sessions with causal guarantees, ready in half a second."""
+
+    _kind = "standalone"
+    _size = 1
+
+    @property
+    def uri(self) -> str:
+        return f"mongodb://{self._started()[0].address}/"
+
+    def _establish(self) -> None:
+        pass  # a single server is its own primary
+
+
+class ReplicaSet(Deployment):
+    """A replica set that elects within two seconds; its members have equal votes and priorities."""
+
+    _kind = "replica set"
+    #: The set's name.
+    name = "rs0"
+
+    def __init__(
+        self,
+        members: int = 3,
+        *,
+        test_commands: bool = False,
+        directory: str | os.PathLike[str] | None = None,
+        port: int | None = None,
+        mongod: str | os.PathLike[str] | None = None,
+        extra_args: Sequence[str] = (),
+    ) -> None:
+        """Describe a replica set.
+
+        :param members: how many, from 1 to 7. The other arguments are those of :class:`Deployment`.
+        """
+        if not 1 <= members <= _MOST_MEMBERS:
+            raise ConfigurationError(f"a replica set has from 1 to {_MOST_MEMBERS} members here, not {members}")
+        super().__init__(
+            test_commands=test_commands, directory=directory, port=port, mongod=mongod, extra_args=extra_args
+        )
+        self._size = members
+
+    @property
+    def uri(self) -> str:
+        hosts = ",".join(str(server.address) for server in self._started())
+        return f"mongodb://{hosts}/?replicaSet={self.name}"
+
+    def _arguments(self) -> tuple[str, ...]:
+        return ("--replSet", self.name, "--oplogSize", "128")
+
+    def _establish(self) -> None:
+        first = self.members[0]
+        members = [{"_id": number, "host": str(server.address)} for number, server in enumerate(self.members)]
+        try:
+            first.ask({"replSetInitiate": {"_id": self.name, "members": members, "settings": _FAST_ELECTIONS}}, 30.0)
+        except OperationFailure as error:
+            if error.code != _ALREADY_INITIALIZED:
+                raise
+            return  # started again from a kept directory
+        until(self._elect_first, 10.0)
+
+    def _elect_first(self) -> bool:
+        """Have the first member ask for votes at once, not after the two seconds in which nobody else did."""
+        try:
+            self.members[0].ask({"replSetStepUp": 1})
+        except DriverError:
+            return self._primary_now() is not None
+        return True
+
+
+def _role(hello: dict[str, Any]) -> str | None:
+    if hello.get("ismaster"):
+        return "primary"
+    return "secondary" if hello.get("secondary") else None

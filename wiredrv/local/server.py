@@ -1,0 +1,290 @@
+"""One server process on a loopback port: started, asked, stopped, killed, frozen, thawed, restarted.
+
+Everything here is synchronous and returns quickly: ``kill``, ``freeze`` and ``thaw`` at once; ``start`` does not wait
+for the server to answer; ``stop`` and ``restart`` take about a second. None of them waits with the event loop's help,
+so a coroutine that must not hold its loop up for a second runs those two with ``anyio.to_thread.run_sync``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from wiredrv.errors import ConnectionFailure, DriverError, InvalidOperation
+from wiredrv.local._ask import ask
+from wiredrv.local._wait import until
+from wiredrv.types import Address, Document
+
+LOOPBACK = "127.0.0.1"
+
+# Below the range from which systems take the ports of outgoing connections: while a member is down for a moment, no
+# connection can be given its port by chance.
+_PORTS = range(20_000, 32_000)
+_LONGEST_SOCKET_PATH = 100  # bytes; systems allow 104 to 108
+_STOPS_WITHIN = 20.0
+_TAIL_LINES, _TAIL_WIDTH = 15, 300
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """What stays the same whenever a server is started: its program, its arguments, its process group."""
+
+    program: Path
+    arguments: Sequence[str]
+    group: int
+
+
+class Server:
+    """A server process. ``directory`` holds its data; its log lies beside it."""
+
+    def __init__(self, launch: Launch, directory: Path, port: int) -> None:
+        self.address = Address(LOOPBACK, port)
+        self.directory = directory
+        self.log = directory.with_suffix(".log")
+        self._launch = launch
+        self._process: subprocess.Popen[bytes] | None = None
+        self._frozen = self._wanted = False
+        self._log_start = 0
+
+    def __repr__(self) -> str:
+        return f"<Server {self.address} {self.state}>"
+
+    @property
+    def port(self) -> int:
+        """The loopback port."""
+        assert self.address.port is not None
+        return self.address.port
+
+    @property
+    def state(self) -> str:
+        """``running``, ``frozen`` or ``stopped``."""
+        if not self.running:
+            return "stopped"
+        return "frozen" if self._frozen else "running"
+
+    @property
+    def running(self) -> bool:
+        """Whether there is a live process, frozen or not."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the process was frozen and not thawed since."""
+        return self.running and self._frozen
+
+    @property
+    def failed(self) -> bool:
+        """Whether the process ended though nobody stopped or killed it here."""
+        return self._wanted and not self.running
+
+    @property
+    def pid(self) -> int | None:
+        """The process id, or None when there is no live process."""
+        return self._process.pid if self._process is not None and self.running else None
+
+    @property
+    def socket_path(self) -> Path | None:
+        """The server's Unix socket; None where its path would be longer than systems allow."""
+        path = self.directory.parent / f"mongodb-{self.address.port}.sock"
+        return path if len(os.fsencode(path)) <= _LONGEST_SOCKET_PATH else None
+
+    def start(self) -> None:
+        """Start the process; :meth:`wait_listening` tells when it answers.
+
+        :raises InvalidOperation: it runs already.
+        :raises ConnectionFailure: the program cannot be started.
+        """
+        if self.running:
+            raise InvalidOperation(f"the server {self.address} runs already")
+        self.directory.mkdir(parents=True, exist_ok=True)
+        try:
+            with self.log.open("ab") as log:
+                self._log_start = log.tell()
+                self._process = subprocess.Popen(
+                    self._command(),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    process_group=self._launch.group,
+                    env={**os.environ, "LC_ALL": "C"},  # a locale that is not installed would end the server
+                )
+        except OSError as error:
+            raise ConnectionFailure(f"{self._launch.program} cannot be started: {error.strerror}") from error
+        self._frozen, self._wanted = False, True
+
+    def move(self, port: int) -> None:
+        """Have the server listen on another port when it is started next."""
+        self.address = Address(LOOPBACK, port)
+
+    def is_listening(self) -> bool:
+        """Whether the process takes connections.
+
+        Its own log is asked, not its port: on the port another program may answer.
+
+        :raises ConnectionFailure: the process has ended; the message has the tail of its log.
+        """
+        # Before the log, so that what a process wrote just before it ended is not missed.
+        running = self.running
+        listening = b"aiting for connections" in self._log_since_start()
+        if not running:
+            raise ConnectionFailure(f"{self.address} {self._how_it_ended()}.\n{self.log_tail()}")
+        return listening
+
+    def wait_listening(self, timeout: float = 30.0) -> None:
+        """Wait until the process takes connections.
+
+        :raises ConnectionFailure: it ended, or ``timeout`` seconds passed; the message has the tail of its log.
+        """
+        if not until(self.is_listening, timeout):
+            raise ConnectionFailure(f"{self.address} did not listen within {timeout:g} s.\n{self.log_tail()}")
+
+    def port_was_taken(self) -> bool:
+        """Whether the process ended because another one has its port."""
+        return not self.running and b"Address already in use" in self._log_since_start()
+
+    def ask(self, command: Document, timeout: float = 1.0) -> dict[str, Any]:
+        """Run a command on the server's ``admin`` database, on a connection of its own.
+
+        :param timeout: seconds for each of connecting, sending and receiving.
+        :raises ConnectionFailure: no answer.
+        :raises DriverError: the server answered with an error.
+        """
+        return ask(self.address, command, timeout)
+
+    def hello(self) -> dict[str, Any]:
+        """What the server says of its role; empty when it is stopped, frozen or does not answer."""
+        if self.state != "running":
+            return {}
+        try:
+            return self.ask({"isMaster": 1})  # the name that every supported version knows
+        except DriverError:
+            return {}
+
+    def stop(self, timeout: float = _STOPS_WITHIN) -> None:
+        """Shut the server down in good order: a primary steps down first. Nothing happens when it is down already.
+
+        :param timeout: seconds after which it is killed.
+        """
+        self.terminate()
+        if self._process is None:
+            return
+        try:
+            self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def terminate(self) -> None:
+        """Ask the server to shut down, as :meth:`stop` does, and do not wait until it has."""
+        self._wanted = False
+        if self._process is not None:
+            self.thaw()
+            self._process.terminate()
+
+    def kill(self) -> None:
+        """End the process at once (SIGKILL), frozen or not. Nothing happens when it is down already."""
+        self._wanted = False
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def freeze(self) -> None:
+        """Suspend the process (SIGSTOP): its connections stay open and nothing answers.
+
+        :raises InvalidOperation: it is down.
+        """
+        self._signal(signal.SIGSTOP)
+        self._frozen = True
+
+    def thaw(self) -> None:
+        """Let a frozen process go on (SIGCONT). Nothing happens when it is not frozen."""
+        if self.frozen:
+            self._signal(signal.SIGCONT)
+            self._frozen = False
+
+    def restart(self, timeout: float = 30.0) -> None:
+        """Start the server on its port and data again, after stopping it where it runs; return when it listens.
+
+        :param timeout: seconds for it to listen.
+        :raises ConnectionFailure: it does not; the message has the tail of its log.
+        """
+        self.stop()
+        self.start()
+        self.wait_listening(timeout)
+
+    def log_tail(self) -> str:
+        """The last lines of the server's log since its start, made readable."""
+        lines = self._log_since_start().decode(errors="replace").splitlines()[-_TAIL_LINES:]
+        return "\n".join([f"The end of {self.log}:", *(_readable(line) for line in lines)])
+
+    def _command(self) -> list[str]:
+        path = self.socket_path
+        unix_socket = ["--nounixsocket"] if path is None else ["--unixSocketPrefix", str(path.parent)]
+        return [
+            str(self._launch.program),
+            *("--port", str(self.address.port)),
+            *("--bind_ip", LOOPBACK),
+            *("--dbpath", str(self.directory)),
+            *unix_socket,
+            *self._launch.arguments,
+        ]
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is None or not self.running:
+            raise InvalidOperation(f"the server {self.address} is down")
+        self._process.send_signal(number)
+
+    def _how_it_ended(self) -> str:
+        return "was not started" if self._process is None else f"ended with status {self._process.returncode}"
+
+    def _log_since_start(self) -> bytes:
+        try:
+            with self.log.open("rb") as log:
+                log.seek(self._log_start)
+                return log.read()
+        except FileNotFoundError:
+            return b""
+
+
+def free_ports(count: int) -> list[int]:
+    """As many loopback ports that nobody listens on. Another process may take one before it is used: be ready to retry.
+
+    :raises ConnectionFailure: there are not as many.
+    """
+    found: list[int] = []
+    for port in random.sample(_PORTS, len(_PORTS)):
+        if len(found) == count:
+            break
+        if _is_free(port):
+            found.append(port)
+    if len(found) < count:
+        raise ConnectionFailure(f"fewer than {count} loopback ports are free from {_PORTS.start} to {_PORTS.stop}")
+    return found
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        # As the server itself does: connections of an earlier server that are still closing do not count.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return False
+        return True
+
+
+def _readable(line: str) -> str:
+    """A log line without the noise around it: servers since 4.4 write JSON."""
+    try:
+        entry = json.loads(line)
+        text = f"{entry['s']} {entry['c']} {entry['msg']} {json.dumps(entry.get('attr', {}))}"
+    except (ValueError, KeyError, TypeError):
+        text = line
+    return "  " + text[:_TAIL_WIDTH]
