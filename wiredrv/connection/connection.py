@@ -1,0 +1,217 @@
+"""One connection: a transport, a framer, and what the handshake said. One command at a time.
+
+Rules kept here:
+
+* Whatever goes wrong between the first byte out and the last byte in closes the connection, but for one case: a
+  receive that was cancelled. Then a reply is owed (``reply_owed``), and :meth:`Connection.settle` can still take it,
+  so that a cancelled operation need not cost a connection, nor leave a cursor open unseen on the server.
+* Every malformed message is a :class:`~wiredrv.errors.ProtocolError` and closes the connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import anyio
+
+from wiredrv.connection.handshake import Handshake, declare_api
+from wiredrv.connection.settings import ServerApi
+from wiredrv.errors import AutoReconnect, InvalidOperation, NetworkTimeout, ProtocolError, command_error
+from wiredrv.net.transport import Transport
+from wiredrv.types import Address, Reply
+from wiredrv.wire.codec import decode, encode
+from wiredrv.wire.framing import Framer
+from wiredrv.wire.op_msg import EXHAUST_ALLOWED, Message, decode_message, encode_message, next_request_id
+
+
+class Connection:
+    """A connection to one server. ``id`` numbers it within its pool; ``generation`` is the pool's when it was made.
+
+    ``socket_timeout`` is in seconds and bounds each send and each receive of a reply; None does not.
+    """
+
+    __slots__ = (
+        "_framer",
+        "_owed",
+        "_transport",
+        "address",
+        "api",
+        "closed",
+        "generation",
+        "handshake",
+        "id",
+        "last_used",
+        "more_to_come",
+        "pinned",
+        "socket_timeout",
+    )
+
+    handshake: Handshake
+
+    def __init__(self, transport: Transport, address: Address, connection_id: int = 0, generation: int = 0) -> None:
+        self._transport = transport
+        self._framer = Framer()
+        self._owed = 0
+        self.address = address
+        self.id = connection_id
+        self.generation = generation
+        self.api: ServerApi | None = None
+        self.closed = False
+        self.last_used = 0.0
+        self.more_to_come = False
+        self.pinned = False
+        self.socket_timeout: float | None = None
+
+    def accept(self, handshake: Handshake) -> None:
+        """Take over what the handshake negotiated."""
+        self.handshake = handshake
+        self._framer.max_message_size = handshake.max_message_size
+
+    @property
+    def reply_owed(self) -> bool:
+        """Whether a request was sent whole whose reply has not been read."""
+        return self._owed != 0 and not self.closed
+
+    def close(self) -> None:
+        """Close the connection; whoever waits on it gets an AutoReconnect. May be called twice."""
+        if not self.closed:
+            self.closed = True
+            self._transport.close()
+
+    def is_stale(self) -> bool:
+        """Whether an idle connection is broken, or was sent something that nobody asked for."""
+        return self.closed or self._owed != 0 or self._transport.is_readable()
+
+    async def round_trip(self, message: bytes, request_id: int) -> bytes:
+        """Send a message and return the body of its reply, still encoded.
+
+        :raises AutoReconnect: the connection broke.
+        :raises NetworkTimeout: ``socket_timeout`` passed.
+        :raises ProtocolError: the reply is malformed.
+        """
+        if self.socket_timeout is not None:
+            return await self._bounded_round_trip(message, request_id, self.socket_timeout)
+        await self.send(message)
+        self._owed = request_id
+        return (await self.receive()).body
+
+    async def _bounded_round_trip(self, message: bytes, request_id: int, seconds: float) -> bytes:
+        try:
+            with anyio.fail_after(seconds):
+                await self.send(message)
+                self._owed = request_id
+                return (await self.receive()).body
+        except TimeoutError as error:
+            self.close()
+            raise NetworkTimeout(
+                f"{self.address}: the server did not answer within socketTimeoutMS ({seconds * 1000:.0f} ms)"
+            ) from error
+
+    async def send(self, message: bytes) -> None:
+        """Send a message. If that fails or is cancelled half-way, the connection is closed."""
+        if self._owed:
+            raise InvalidOperation("this connection waits for a reply; a connection carries one command at a time")
+        sent = False
+        try:
+            await self._transport.send(message)
+            sent = True
+        finally:
+            if not sent:
+                self.close()
+
+    async def receive(self) -> Message:
+        """Wait for the reply that is owed. Cancelling this loses nothing of the reply.
+
+        :raises AutoReconnect: the connection broke.
+        :raises ProtocolError: the reply is malformed, or answers another request.
+        """
+        framer = self._framer
+        try:
+            data = None if framer.is_empty else framer.next()
+            while data is None:
+                chunk = await self._transport.receive(framer.wanted)
+                if not chunk:
+                    framer.end()
+                    raise AutoReconnect(f"{self.address}: the server closed the connection")
+                data = framer.feed(chunk)
+            message = decode_message(data)
+            if message.response_to != self._owed:
+                raise ProtocolError(f"a reply answers request {message.response_to}, not {self._owed}")
+        except Exception:
+            self.close()
+            raise
+        self.more_to_come = message.more_to_come
+        self._owed = message.request_id if message.more_to_come else 0
+        return message
+
+    async def settle(self, seconds: float) -> bytes | None:
+        """Wait a short time for a reply that is owed; close the connection if it does not come.
+
+        Called under a shield, after a cancellation. Returns the reply's body, or None with the connection closed.
+        """
+        if not self.reply_owed:
+            self.close()
+            return None
+        body = None
+        try:
+            with anyio.move_on_after(seconds):
+                body = (await self.receive()).body
+        except (AutoReconnect, ProtocolError):
+            pass
+        if body is None or self.more_to_come:
+            self.close()
+        return body
+
+    async def command(self, database: str, command: Mapping[str, Any], *, timeout: float | None = None) -> Reply:
+        """Run one command as it is given, and return the server's reply.
+
+        :param database: the database to run it on.
+        :param command: the command; its first key is the command's name. It is not changed.
+        :param timeout: seconds to wait for the reply; None waits without limit.
+        :raises OperationFailure: the server answered ``ok: 0``.
+        :raises AutoReconnect: the connection broke, or (NetworkTimeout) no reply came in time; it is closed then.
+        """
+        document = dict(command)
+        document["$db"] = database
+        declare_api(document, self.api)
+        request_id = next_request_id()
+        reply = decode(await self._within(timeout, encode_message(encode(document), request_id), request_id))
+        if not reply.get("ok"):
+            raise command_error(reply, self.handshake.max_wire_version)
+        return reply
+
+    async def _within(self, seconds: float | None, message: bytes, request_id: int) -> bytes:
+        finished = False
+        try:
+            with anyio.fail_after(seconds):
+                body = await self.round_trip(message, request_id)
+            finished = True
+            return body
+        except TimeoutError as error:
+            raise NetworkTimeout(f"{self.address}: no reply within {(seconds or 0) * 1000:.0f} ms") from error
+        finally:
+            # Nobody will come back for the reply of a bare command.
+            if not finished:
+                self.close()
+
+    async def stream(self, database: str, command: Mapping[str, Any], *, timeout: float | None = None) -> Reply:
+        """Start an exhaust command: as :meth:`command`, but the server may go on sending (``more_to_come``)."""
+        document = dict(command)
+        document["$db"] = database
+        declare_api(document, self.api)
+        request_id = next_request_id()
+        message = encode_message(encode(document), request_id, flags=EXHAUST_ALLOWED)
+        return decode(await self._within(timeout, message, request_id))
+
+    async def next_reply(self, *, timeout: float | None = None) -> Reply:
+        """The next reply of an exhaust command, while ``more_to_come`` holds."""
+        try:
+            with anyio.fail_after(timeout):
+                return decode((await self.receive()).body)
+        except TimeoutError as error:
+            self.close()
+            raise NetworkTimeout(f"{self.address}: no reply within {(timeout or 0) * 1000:.0f} ms") from error
+
+    def __repr__(self) -> str:
+        return f"<Connection {self.id} to {self.address}{', closed' if self.closed else ''}>"

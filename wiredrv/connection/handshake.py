@@ -1,0 +1,121 @@
+"""The first command of a connection, and what its answer says. Pure.
+
+Specification: mongodb-handshake. The handshake travels as OP_MSG; it is the legacy hello with ``helloOk: true``, unless
+a Stable API version or a load balancer is asked for, which need ``hello``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from wiredrv.connection.settings import ConnectionSettings, ServerApi
+from wiredrv.description import MAX_WIRE_VERSION, MIN_SERVER_VERSION, MIN_WIRE_VERSION
+from wiredrv.errors import ConfigurationError, command_error
+from wiredrv.types import Address
+from wiredrv.wire.op_msg import DEFAULT_MAX_MESSAGE_SIZE
+
+LEGACY_HELLO = "isMaster"
+#: Which version of the client-backpressure specification the driver follows.
+BACKPRESSURE = "2"
+_DEFAULT_MAX_BSON_SIZE = 16 * 1024 * 1024
+_DEFAULT_MAX_WRITE_BATCH = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Handshake:
+    """What a server said of itself, and what it accepts. Sizes are bytes."""
+
+    reply: Mapping[str, Any]
+    max_wire_version: int
+    max_bson_object_size: int
+    max_message_size: int
+    max_write_batch_size: int
+    server_connection_id: int | None
+    service_id: Any
+    supports_sessions: bool
+    is_mongos: bool
+    is_standalone: bool
+    hello_ok: bool
+
+
+def hello_command(settings: ConnectionSettings, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """The command that opens a connection."""
+    if settings.server_api is not None or settings.load_balanced:
+        command: dict[str, Any] = {"hello": 1, "helloOk": True}
+    else:
+        command = {LEGACY_HELLO: 1, "helloOk": True}
+    command["backpressure"] = BACKPRESSURE
+    command["client"] = dict(metadata)
+    if settings.load_balanced:
+        command["loadBalanced"] = True
+    command["$db"] = "admin"
+    declare_api(command, settings.server_api)
+    return command
+
+
+def declare_api(command: dict[str, Any], api: ServerApi | None) -> None:
+    """Put the Stable API version on a command (versioned-api specification)."""
+    if api is None:
+        return
+    command["apiVersion"] = api.version
+    if api.strict is not None:
+        command["apiStrict"] = api.strict
+    if api.deprecation_errors is not None:
+        command["apiDeprecationErrors"] = api.deprecation_errors
+
+
+def read_handshake(address: Address, reply: Mapping[str, Any], settings: ConnectionSettings) -> Handshake:
+    """Judge the server's answer.
+
+    :raises DriverError: the server refused the handshake.
+    :raises ConfigurationError: it speaks no wire version that this driver does, or no load balancer stands before it
+        although one was announced.
+    """
+    if not reply.get("ok"):
+        raise command_error(reply)
+    least, most = _number(reply, "minWireVersion", 0), _number(reply, "maxWireVersion", 0)
+    problem = wire_version_problem(address, least, most)
+    if problem is not None:
+        raise ConfigurationError(problem)
+    service_id = reply.get("serviceId")
+    if settings.load_balanced and service_id is None:
+        raise ConfigurationError(
+            f"{address}: loadBalanced=true was given, but the server says that it is not behind a load balancer; "
+            "remove the option, or connect through the load balancer"
+        )
+    is_mongos = reply.get("msg") == "isdbgrid"
+    return Handshake(
+        reply=reply,
+        max_wire_version=most,
+        max_bson_object_size=_number(reply, "maxBsonObjectSize", _DEFAULT_MAX_BSON_SIZE),
+        max_message_size=_number(reply, "maxMessageSizeBytes", DEFAULT_MAX_MESSAGE_SIZE),
+        max_write_batch_size=_number(reply, "maxWriteBatchSize", _DEFAULT_MAX_WRITE_BATCH),
+        server_connection_id=_number(reply, "connectionId", 0) or None,
+        service_id=service_id,
+        supports_sessions=reply.get("logicalSessionTimeoutMinutes") is not None,
+        is_mongos=is_mongos,
+        is_standalone=not is_mongos and "setName" not in reply and not reply.get("isreplicaset"),
+        hello_ok=bool(reply.get("helloOk")),
+    )
+
+
+def wire_version_problem(address: Address, least: int, most: int) -> str | None:
+    """Say why a server's range of wire versions does not meet ours, or None where it does."""
+    if most < MIN_WIRE_VERSION:
+        return (
+            f"the server at {address} speaks wire versions up to {most}; wiredrv needs at least {MIN_WIRE_VERSION} "
+            f"(server {MIN_SERVER_VERSION}): use a newer server"
+        )
+    if least > MAX_WIRE_VERSION:
+        return (
+            f"the server at {address} needs at least wire version {least}; wiredrv speaks up to {MAX_WIRE_VERSION}: "
+            "use a newer wiredrv"
+        )
+    return None
+
+
+def _number(reply: Mapping[str, Any], field: str, default: int) -> int:
+    value = reply.get(field)
+    return int(value) if isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0 else default

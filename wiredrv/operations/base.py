@@ -1,0 +1,136 @@
+"""What every operation is: a command to build, traits for the executor, a reply to read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, ClassVar, Generic, TypeVar
+
+from bson.codec_options import DEFAULT_CODEC_OPTIONS, CodecOptions
+
+from wiredrv.concerns import DEFAULT_READ_CONCERN, DEFAULT_WRITE_CONCERN, ReadConcern, ReadPreference, WriteConcern
+from wiredrv.types import Address, Reply
+from wiredrv.wire.codec import is_default
+from wiredrv.wire.op_msg import DocumentSequence
+
+T = TypeVar("T")
+
+
+class Kind(Enum):
+    """What an operation is to the specifications of retries, concerns and transactions."""
+
+    READ = "read"
+    WRITE = "write"
+    #: A generic command: the driver neither looks into it nor knows whether it reads or writes.
+    COMMAND = "command"
+    COMMIT = "commit"
+    ABORT = "abort"
+    #: Of the driver's own accord (endSessions, killCursors, killSessions): never retried.
+    HOUSEKEEPING = "housekeeping"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a database or collection handle gives to each of its operations.
+
+    ``collection`` is empty for operations on a database.
+    """
+
+    database: str
+    collection: str = ""
+    read_preference: ReadPreference = ReadPreference.PRIMARY
+    read_concern: ReadConcern = DEFAULT_READ_CONCERN
+    write_concern: WriteConcern = DEFAULT_WRITE_CONCERN
+    codec_options: CodecOptions[Any] = DEFAULT_CODEC_OPTIONS
+    #: Whether replies can be read with the driver's own codec options: computed once, asked at every operation.
+    plain: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "plain", is_default(self.codec_options))
+
+    @property
+    def namespace(self) -> str:
+        return f"{self.database}.{self.collection}"
+
+
+class Operation(Generic[T]):
+    """The base of all operations. Subclasses are frozen dataclasses that hold a ``target``.
+
+    The class attributes below are the traits of a command; what may depend on the arguments is a property.
+    """
+
+    __slots__ = ()
+
+    #: The command's name on the wire.
+    name: ClassVar[str]
+    kind: ClassVar[Kind] = Kind.READ
+    #: Whether the command takes a ``readConcern`` with a level.
+    accepts_read_concern: ClassVar[bool] = False
+    #: Whether a causally consistent session puts ``afterClusterTime`` on it (read-write-concern specification).
+    accepts_cluster_time: ClassVar[bool] = False
+    #: Whether the reply may hold a cursor, which keeps the implicit session and the server.
+    opens_cursor: ClassVar[bool] = False
+    #: Whether a session id may be sent at all.
+    uses_session: ClassVar[bool] = True
+
+    target: Target
+
+    def command(self, limits: Limits) -> dict[str, Any]:
+        """Build the command; its first key is its name. The executor adds the rest to this very dict."""
+        raise NotImplementedError
+
+    def sequences(self, limits: Limits) -> Sequence[DocumentSequence]:
+        """Documents that travel beside the command."""
+        return ()
+
+    def described(self, command: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The command as listeners see it: with the documents of its sequences in their place."""
+        return command
+
+    def parse(self, reply: Reply, address: Address) -> T:
+        """Read a reply with ``ok: 1``.
+
+        :raises OperationFailure: the reply tells of a failed write.
+        """
+        raise NotImplementedError
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the retryable reads or writes specification allows a retry (retries for overload need no leave)."""
+        return False
+
+    @property
+    def accepts_write_concern(self) -> bool:
+        """Whether the command takes a ``writeConcern``."""
+        return False
+
+    @property
+    def server(self) -> Address | None:
+        """The one server that can answer, where there is only one (getMore, killCursors)."""
+        return None
+
+    @property
+    def lease(self) -> Any:
+        """The implicit server session that a cursor keeps between its commands."""
+        return None
+
+    @property
+    def read_preference(self) -> ReadPreference:
+        """Where the operation may go, if it reads."""
+        return self.target.read_preference
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the selected server accepts; sizes are bytes."""
+
+    max_wire_version: int
+    max_bson_object_size: int
+    max_message_size: int
+    max_write_batch_size: int
+
+
+def option_fields(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that were given: those that are not None."""
+    return {name: value for name, value in options.items() if value is not None}

@@ -1,0 +1,101 @@
+"""Cursors on the wire: what opens one answers with, getMore, killCursors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import bson
+from bson.codec_options import CodecOptions
+
+from wiredrv.errors import ProtocolError
+from wiredrv.operations.base import Kind, Limits, Operation, Target
+from wiredrv.types import Address, Reply
+
+
+@dataclass(slots=True)
+class CursorReply:
+    """A batch of a cursor. ``id`` is 0 when the server has no more.
+
+    ``lease`` is the implicit server session that goes with an open cursor; the executor sets it. ``reply`` is the
+    whole answer, for those who read more of it (post batch resume tokens).
+    """
+
+    id: int
+    namespace: str
+    batch: list[Any]
+    address: Address
+    reply: Reply = field(repr=False)
+    lease: Any = None
+
+
+def parse_cursor(reply: Reply, address: Address, target: Target, batch_field: str = "firstBatch") -> CursorReply:
+    """Read the ``cursor`` of a reply.
+
+    :raises ProtocolError: there is none.
+    """
+    cursor = reply.get("cursor")
+    if not isinstance(cursor, Mapping):
+        raise ProtocolError(f"{address}: the reply holds no cursor")
+    batch = cursor.get(batch_field)
+    if not isinstance(batch, list):
+        raise ProtocolError(f"{address}: the reply's cursor holds no {batch_field}")
+    if not target.plain:
+        batch = decode_documents(batch, target.codec_options)
+    return CursorReply(int(cursor.get("id", 0)), str(cursor.get("ns", "")), batch, address, reply)
+
+
+def decode_documents(raw: Sequence[Any], options: CodecOptions[Any]) -> list[Any]:
+    """Decode raw documents of a reply with a user's codec options."""
+    return [bson.decode(document.raw, options) for document in raw]
+
+
+@dataclass(frozen=True, slots=True)
+class GetMore(Operation[CursorReply]):
+    """The next batch of a cursor. Never retried but for overload (retryable-reads specification)."""
+
+    name: ClassVar[str] = "getMore"
+    opens_cursor: ClassVar[bool] = True
+
+    target: Target
+    cursor_id: int
+    collection: str
+    server: Address
+    lease: Any = None
+    batch_size: int | None = None
+    max_time_ms: int | None = None
+    comment: Any = None
+
+    def command(self, limits: Limits) -> dict[str, Any]:
+        command: dict[str, Any] = {"getMore": bson.int64.Int64(self.cursor_id), "collection": self.collection}
+        if self.batch_size:
+            command["batchSize"] = self.batch_size
+        if self.max_time_ms is not None:
+            command["maxTimeMS"] = self.max_time_ms
+        if self.comment is not None and limits.max_wire_version >= 9:
+            command["comment"] = self.comment
+        return command
+
+    def parse(self, reply: Reply, address: Address) -> CursorReply:
+        return parse_cursor(reply, address, self.target, "nextBatch")
+
+
+@dataclass(frozen=True, slots=True)
+class KillCursors(Operation[None]):
+    """Tell the server that a cursor is not needed any longer."""
+
+    name: ClassVar[str] = "killCursors"
+    kind: ClassVar[Kind] = Kind.HOUSEKEEPING
+
+    target: Target
+    collection: str
+    cursor_ids: tuple[int, ...]
+    server: Address
+    lease: Any = None
+
+    def command(self, limits: Limits) -> dict[str, Any]:
+        return {"killCursors": self.collection, "cursors": [bson.int64.Int64(number) for number in self.cursor_ids]}
+
+    def parse(self, reply: Reply, address: Address) -> None:
+        return None

@@ -1,0 +1,58 @@
+"""find: a cursor over the documents that match, or the first of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from wiredrv.operations.base import Limits, Operation, Target
+from wiredrv.operations.cursors import CursorReply, decode_documents, parse_cursor
+from wiredrv.types import Address, Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Find(Operation[CursorReply]):
+    """Open a cursor. ``options`` are the command's own fields, already checked, under the wire's names."""
+
+    name: ClassVar[str] = "find"
+    retryable = True
+    accepts_read_concern: ClassVar[bool] = True
+    accepts_cluster_time: ClassVar[bool] = True
+    opens_cursor: ClassVar[bool] = True
+
+    target: Target
+    filter: Mapping[str, Any]
+    options: Mapping[str, Any]
+
+    def command(self, limits: Limits) -> dict[str, Any]:
+        return {"find": self.target.collection, "filter": self.filter, **self.options}
+
+    def parse(self, reply: Reply, address: Address) -> CursorReply:
+        return parse_cursor(reply, address, self.target)
+
+
+@dataclass(frozen=True, slots=True)
+class FindOne(Operation[Any]):
+    """The first document that matches, or None. It leaves no cursor: the command says ``singleBatch``."""
+
+    name: ClassVar[str] = "find"
+    retryable = True
+    accepts_read_concern: ClassVar[bool] = True
+    accepts_cluster_time: ClassVar[bool] = True
+
+    target: Target
+    filter: Mapping[str, Any]
+    options: Mapping[str, Any]
+
+    def command(self, limits: Limits) -> dict[str, Any]:
+        command = {"find": self.target.collection, "filter": self.filter, "limit": 1, "singleBatch": True}
+        if self.options:
+            command.update(self.options)
+        return command
+
+    def parse(self, reply: Reply, address: Address) -> Any:
+        batch = reply["cursor"]["firstBatch"]
+        if not batch:
+            return None
+        return batch[0] if self.target.plain else decode_documents(batch[:1], self.target.codec_options)[0]

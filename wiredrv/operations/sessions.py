@@ -1,0 +1,55 @@
+"""endSessions and killSessions: what the driver tells the server about its sessions of its own accord."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from wiredrv.concerns import ReadPreference
+from wiredrv.operations.base import Kind, Limits, Operation, Target
+from wiredrv.types import Address, Reply
+
+#: How many sessions one endSessions may end (sessions specification).
+END_SESSIONS_BATCH = 10_000
+ADMIN = Target("admin", read_preference=ReadPreference.PRIMARY_PREFERRED)
+
+
+@dataclass(frozen=True, slots=True)
+class EndSessions(Operation[None]):
+    """Tell the server that sessions are not needed any longer. Sent without a session of its own."""
+
+    name: ClassVar[str] = "endSessions"
+    kind: ClassVar[Kind] = Kind.HOUSEKEEPING
+    uses_session: ClassVar[bool] = False
+
+    ids: tuple[Mapping[str, Any], ...]
+    target: Target = ADMIN
+
+    def command(self, limits: Limits) -> dict[str, Any]:
+        return {"endSessions": list(self.ids)}
+
+    def parse(self, reply: Reply, address: Address) -> None:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class KillSessions(Operation[None]):
+    """Stop whatever runs in a session on one server, cursors and transactions included.
+
+    For cancelled operations whose reply can no longer be read: closing the socket stops neither.
+    """
+
+    name: ClassVar[str] = "killSessions"
+    kind: ClassVar[Kind] = Kind.HOUSEKEEPING
+    uses_session: ClassVar[bool] = False
+
+    ids: tuple[Mapping[str, Any], ...]
+    server: Address
+    target: Target = ADMIN
+
+    def command(self, limits: Limits) -> dict[str, Any]:
+        return {"killSessions": list(self.ids)}
+
+    def parse(self, reply: Reply, address: Address) -> None:
+        return None

@@ -1,0 +1,72 @@
+"""commitTransaction and abortTransaction. Transactions specification, "Server Commands"."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from wiredrv.concerns import WriteConcern
+from wiredrv.errors import write_concern_error
+from wiredrv.operations.base import Kind, Limits, Operation, Target
+from wiredrv.types import Address, Reply
+
+#: What a repeated commit waits for at most, unless its write concern says otherwise (milliseconds).
+RETRIED_COMMIT_WTIMEOUT = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class CommitTransaction(Operation[None]):
+    """Make the transaction's writes visible. ``target.write_concern`` is the transaction's."""
+
+    name: ClassVar[str] = "commitTransaction"
+    kind: ClassVar[Kind] = Kind.COMMIT
+    retryable = True
+    accepts_write_concern = True
+
+    target: Target
+    max_time_ms: int | None = None
+
+    def command(self, limits: Limits) -> dict[str, Any]:
+        command: dict[str, Any] = {"commitTransaction": 1}
+        if self.max_time_ms is not None:
+            command["maxTimeMS"] = self.max_time_ms
+        return command
+
+    def parse(self, reply: Reply, address: Address) -> None:
+        raise_write_concern_error(reply)
+
+
+@dataclass(frozen=True, slots=True)
+class AbortTransaction(Operation[None]):
+    """Undo the transaction."""
+
+    name: ClassVar[str] = "abortTransaction"
+    kind: ClassVar[Kind] = Kind.ABORT
+    retryable = True
+    accepts_write_concern = True
+
+    target: Target
+
+    def command(self, limits: Limits) -> dict[str, Any]:
+        return {"abortTransaction": 1}
+
+    def parse(self, reply: Reply, address: Address) -> None:
+        raise_write_concern_error(reply)
+
+
+def retried_commit_concern(concern: WriteConcern) -> WriteConcern:
+    """The write concern of a repeated commit: a majority, so that the transaction cannot be applied twice."""
+    document = concern.document
+    return WriteConcern(
+        w="majority",
+        wtimeout=document.get("wtimeout") or RETRIED_COMMIT_WTIMEOUT,
+        j=document.get("j"),
+        fsync=document.get("fsync"),
+    )
+
+
+def raise_write_concern_error(reply: Reply) -> None:
+    """Raise what a reply tells of a write concern that was not met."""
+    entry = reply.get("writeConcernError")
+    if entry is not None:
+        raise write_concern_error(entry, reply)

@@ -1,0 +1,90 @@
+"""The options of sessions and transactions: immutable, and checked when they are made.
+
+Specifications: sessions ("SessionOptions"), causal-consistency, snapshot-sessions, transactions ("TransactionOptions").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bson.timestamp import Timestamp
+
+from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
+from wiredrv.errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionOptions:
+    """How a transaction reads, and how it is committed.
+
+    :param read_concern: of the first command; None inherits (the session's default, then the client's).
+    :param write_concern: of commit and abort; None inherits. It must be acknowledged.
+    :param read_preference: of every read; None inherits. Only primary is possible, which is checked when one reads.
+    :param max_commit_time_ms: milliseconds that one commitTransaction may run on the server.
+    :raises ConfigurationError: a value is of the wrong kind, or the write concern is unacknowledged.
+    """
+
+    read_concern: ReadConcern | None = None
+    write_concern: WriteConcern | None = None
+    read_preference: ReadPreference | None = None
+    max_commit_time_ms: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, value, kind in (
+            ("read_concern", self.read_concern, ReadConcern),
+            ("write_concern", self.write_concern, WriteConcern),
+            ("read_preference", self.read_preference, ReadPreference),
+        ):
+            if value is not None and not isinstance(value, kind):
+                raise ConfigurationError(f"{name} must be a {kind.__name__}, not {value!r}")
+        if self.write_concern is not None and not self.write_concern.acknowledged:
+            raise ConfigurationError(
+                f"transactions do not support unacknowledged write concerns: {self.write_concern!r}; use w=1 or more"
+            )
+        limit = self.max_commit_time_ms
+        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 0):
+            raise ConfigurationError(f"max_commit_time_ms must be a number of milliseconds from 0 up, not {limit!r}")
+
+    def over(self, default: TransactionOptions | None) -> TransactionOptions:
+        """These options, with what they leave open taken from ``default``."""
+        if default is None:
+            return self
+        return TransactionOptions(
+            default.read_concern if self.read_concern is None else self.read_concern,
+            default.write_concern if self.write_concern is None else self.write_concern,
+            default.read_preference if self.read_preference is None else self.read_preference,
+            default.max_commit_time_ms if self.max_commit_time_ms is None else self.max_commit_time_ms,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOptions:
+    """What a session is started with.
+
+    :param causal_consistency: every operation sees what the session did before; None means True, but for a snapshot.
+    :param default_transaction_options: for the transactions of this session.
+    :param snapshot: all reads see one point in time (server 5.0 and later).
+    :param snapshot_time: which one; None takes that of the first read.
+    :raises ConfigurationError: the options contradict one another.
+    """
+
+    causal_consistency: bool | None = None
+    default_transaction_options: TransactionOptions | None = None
+    snapshot: bool = False
+    snapshot_time: Timestamp | None = None
+
+    def __post_init__(self) -> None:
+        if self.snapshot and self.causal_consistency:
+            raise ConfigurationError(
+                "snapshot reads and causal consistency exclude each other: set one of snapshot and causal_consistency"
+            )
+        if self.snapshot_time is not None:
+            if not self.snapshot:
+                raise ConfigurationError("snapshot_time needs snapshot=True")
+            if not isinstance(self.snapshot_time, Timestamp):
+                raise ConfigurationError(f"snapshot_time must be a bson Timestamp, not {self.snapshot_time!r}")
+        defaults = self.default_transaction_options
+        if defaults is not None and not isinstance(defaults, TransactionOptions):
+            raise ConfigurationError(f"default_transaction_options must be TransactionOptions, not {defaults!r}")
+        if self.causal_consistency is None:
+            object.__setattr__(self, "causal_consistency", not self.snapshot)

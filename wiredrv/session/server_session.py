@@ -1,0 +1,82 @@
+"""Server sessions and their pool. Sessions specification, "Server Session Pool".
+
+Rules kept here:
+
+* LIFO: what was used last is used next, so that the others expire and the server can forget them.
+* A session with less than a minute left is not used, and not taken back.
+* One that met a network error is dirty and never comes back: its last operation may still run.
+* One of another pool epoch (before a fork, or before the client was closed) is dropped.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import deque
+from typing import Any
+
+from bson.binary import Binary
+
+_MARGIN_SECONDS = 60.0
+
+
+class ServerSession:
+    """One ``lsid`` with its transaction number. ``last_use`` is in seconds on the monotonic clock."""
+
+    __slots__ = ("dirty", "epoch", "last_use", "lsid", "txn_number")
+
+    def __init__(self, now: float, epoch: int = 0) -> None:
+        self.lsid: dict[str, Any] = {"id": Binary(uuid.uuid4().bytes, 4)}
+        self.txn_number = 0
+        self.last_use = now
+        self.dirty = False
+        self.epoch = epoch
+
+    def next_txn_number(self) -> int:
+        """Count up and return the number of a new transaction or retryable write."""
+        self.txn_number += 1
+        return self.txn_number
+
+    def expires_soon(self, now: float, timeout_minutes: int | None) -> bool:
+        """Whether less than a minute is left. ``timeout_minutes`` is the deployment's; None where it has no limit."""
+        return timeout_minutes is not None and now - self.last_use >= timeout_minutes * 60 - _MARGIN_SECONDS
+
+
+class ServerSessionPool:
+    """The server sessions of one client that nobody uses at the moment."""
+
+    __slots__ = ("_idle", "epoch")
+
+    def __init__(self) -> None:
+        self._idle: deque[ServerSession] = deque()
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return len(self._idle)
+
+    def acquire(self, now: float, timeout_minutes: int | None) -> ServerSession:
+        """Take the session used last, or a new one."""
+        idle = self._idle
+        while idle:
+            session = idle.popleft()
+            if not session.expires_soon(now, timeout_minutes):
+                return session
+        return ServerSession(now, self.epoch)
+
+    def release(self, session: ServerSession, now: float, timeout_minutes: int | None) -> None:
+        """Take a session back, unless it is dirty, about to expire, or of another epoch."""
+        idle = self._idle
+        while idle and idle[-1].expires_soon(now, timeout_minutes):
+            idle.pop()
+        if not session.dirty and session.epoch == self.epoch and not session.expires_soon(now, timeout_minutes):
+            idle.appendleft(session)
+
+    def drain(self) -> list[dict[str, Any]]:
+        """Empty the pool and return the ids of what was in it, for ``endSessions``."""
+        ids = [session.lsid for session in self._idle]
+        self._idle.clear()
+        return ids
+
+    def forget(self) -> None:
+        """Drop everything without telling the server, also what is out: after a fork the parent still uses it."""
+        self._idle.clear()
+        self.epoch += 1
