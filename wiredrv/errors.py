@@ -98,6 +98,10 @@ class InvalidURI(ConfigurationError):
     """The connection string cannot be read."""
 
 
+class ConfigurationWarning(UserWarning):
+    """Something of a connection string is ignored, outdated or of doubtful use. A warning, raised by nobody."""
+
+
 class InvalidOperation(DriverError):
     """The call does not fit the state of the object that it was made on."""
 
@@ -314,9 +318,7 @@ def command_error(reply: Mapping[str, Any], max_wire_version: int | None = None)
     return error(message + suffix, code, reply, max_wire_version, labels)
 
 
-def write_error(
-    entry: Mapping[str, Any], reply: Mapping[str, Any], max_wire_version: int | None = None
-) -> WriteError:
+def write_error(entry: Mapping[str, Any], reply: Mapping[str, Any], max_wire_version: int | None = None) -> WriteError:
     """Turn one element of ``writeErrors`` into its error."""
     code = entry.get("code")
     error = _CLASS_OF_CODE.get(code, WriteError) if isinstance(code, int) else WriteError

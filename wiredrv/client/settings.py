@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,27 @@ from wiredrv.execution.settings import ExecutionSettings
 from wiredrv.net.settings import NetSettings
 from wiredrv.pool.settings import PoolSettings
 from wiredrv.topology.settings import TopologySettings
+from wiredrv.types import Address
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What the user gave, read and checked value by value, before it is put together.
+
+    :param seeds: the hosts; none while ``srv_host`` still is to be looked up.
+    :param srv_host: the host of a ``mongodb+srv`` string.
+    :param username: the user's name in the connection string.
+    :param password: the password there.
+    :param database: the database named there.
+    :param options: values by the options' names, keyword arguments having won over the connection string.
+    """
+
+    seeds: tuple[Address, ...] = ()
+    srv_host: str | None = None
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    database: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +51,8 @@ class ClientSettings:
     :param write_concern: the default of the client's databases.
     :param codec_options: how documents become Python objects and back.
     :param default_database: the database that the connection string names.
+    :param given: for a ``mongodb+srv`` string that is not looked up yet: what the settings were made of, since DNS
+        adds to that.
     """
 
     net: NetSettings = field(default_factory=NetSettings)
@@ -41,3 +65,4 @@ class ClientSettings:
     write_concern: WriteConcern = DEFAULT_WRITE_CONCERN
     codec_options: CodecOptions[Any] = DEFAULT_CODEC_OPTIONS
     default_database: str | None = None
+    given: Given | None = field(default=None, repr=False, compare=False)

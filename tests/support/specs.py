@@ -1,0 +1,62 @@
+"""Where the specifications' own test data is, and how to read it.
+
+The data is read in place and is no part of this project: ``WIREDRV_SPECS`` names the ``source`` directory of a
+checkout of the specifications; without it, one beside the repository is tried.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+_REPOSITORY = Path(__file__).resolve().parents[2]
+_BESIDE = _REPOSITORY.parent / "shared" / "specifications" / "source"
+_HOW = (
+    "the specifications' test data is missing: clone https://github.com/mongodb/specifications and set WIREDRV_SPECS "
+    "to its 'source' directory"
+)
+
+
+def find_spec_dir() -> Path | None:
+    """The ``source`` directory of the specifications, or None."""
+    directory = Path(os.environ.get("WIREDRV_SPECS") or _BESIDE)
+    return directory if directory.is_dir() else None
+
+
+def spec_dir() -> Path:
+    """The ``source`` directory of the specifications; without it, skip the test, or fail it where ``CI`` is set."""
+    directory = find_spec_dir()
+    if directory is None:
+        if os.environ.get("CI"):
+            pytest.fail(_HOW)
+        pytest.skip(_HOW)
+    return directory
+
+
+class SpecFile(NamedTuple):
+    """One file of test data."""
+
+    name: str
+    data: dict[str, Any]
+
+
+def load(*patterns: str) -> list[SpecFile]:
+    """Read the JSON files that match, below the ``source`` directory; an empty list when there is none.
+
+    For parametrising: pair it with :func:`check_count`, so that a pattern that matches nothing does not pass.
+    """
+    directory = find_spec_dir()
+    if directory is None:
+        return []
+    paths = sorted({path for pattern in patterns for path in directory.glob(pattern)})
+    return [SpecFile(str(path.relative_to(directory)), json.loads(path.read_text("utf-8"))) for path in paths]
+
+
+def check_count(cases: list[Any], expected: int) -> None:
+    """Fail unless there are as many cases as the specifications held when the test was written, or more."""
+    spec_dir()
+    assert len(cases) >= expected, f"{len(cases)} cases found, at least {expected} expected: did the data move?"

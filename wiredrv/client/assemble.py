@@ -1,0 +1,225 @@
+"""Put checked options together: refuse contradictions, work out what depends on several, fill in every default.
+
+Rules kept here:
+
+* Whatever contradicts itself raises :class:`ConfigurationError` naming the options; nothing is decided silently.
+* TLS is on when ``tls`` says so, when any other ``tls…`` option is given, and for ``mongodb+srv``.
+* A mechanism that this driver does not speak is refused before anything is sent, and so is a proxy.
+
+Specifications: uri-options, auth ("MongoCredential"), load-balancers and initial-dns-seedlist-discovery
+("URI Validation"), read-write-concern, max-staleness.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bson.codec_options import DEFAULT_CODEC_OPTIONS, CodecOptions
+
+from wiredrv.client.options import OPTIONS
+from wiredrv.client.settings import ClientSettings, Given
+from wiredrv.concerns import NO_MAX_STALENESS, ReadConcern, ReadMode, ReadPreference, WriteConcern
+from wiredrv.connection.settings import ConnectionSettings, Credentials
+from wiredrv.errors import ConfigurationError
+from wiredrv.execution.settings import ExecutionSettings
+from wiredrv.net.settings import NetSettings, TLSSettings
+from wiredrv.pool.settings import PoolSettings
+from wiredrv.topology.settings import TopologySettings
+
+#: Two of one pair contradict each other, whatever their values (uri-options, "Conflicting TLS options").
+_EXCLUSIVE = (
+    ("tlsInsecure", "tlsAllowInvalidCertificates"),
+    ("tlsInsecure", "tlsAllowInvalidHostnames"),
+    ("tlsInsecure", "tlsDisableOCSPEndpointCheck"),
+    ("tlsInsecure", "tlsDisableCertificateRevocationCheck"),
+    ("tlsAllowInvalidCertificates", "tlsDisableOCSPEndpointCheck"),
+    ("tlsAllowInvalidCertificates", "tlsDisableCertificateRevocationCheck"),
+    ("tlsDisableOCSPEndpointCheck", "tlsDisableCertificateRevocationCheck"),
+    # Each of these is one setting in two forms.
+    ("read_concern", "readConcernLevel"),
+    ("write_concern", "w"),
+    ("write_concern", "wTimeoutMS"),
+    ("write_concern", "journal"),
+)
+_SPOKEN = ("SCRAM-SHA-256", "SCRAM-SHA-1", "MONGODB-X509", "PLAIN")
+_REFUSED = ("MONGODB-AWS", "MONGODB-OIDC", "GSSAPI", "MONGODB-CR")
+
+
+def assemble(given: Given) -> ClientSettings:
+    """Make the settings.
+
+    :raises ConfigurationError: options contradict each other, or ask for something that this driver refuses.
+    """
+    options = given.options
+    _refuse_proxy(options)
+    for one, other in _EXCLUSIVE:
+        if one in options and other in options:
+            raise ConfigurationError(f"{one} and {other} exclude each other: give one of them")
+    _check_addressing(given)
+    rooms = _simple_settings(options)
+    load_balanced = options.get("loadBalanced", False)
+    return ClientSettings(
+        net=NetSettings(tls=_tls(given), **rooms["net"]),
+        connection=ConnectionSettings(
+            credentials=_credentials(given), load_balanced=load_balanced, **rooms["connection"]
+        ),
+        pool=_pool(rooms["pool"]),
+        topology=TopologySettings(
+            seeds=given.seeds, srv_host=given.srv_host, load_balanced=load_balanced, **rooms["topology"]
+        ),
+        execution=ExecutionSettings(**rooms["execution"]),
+        read_preference=_read_preference(options),
+        read_concern=options.get("read_concern") or ReadConcern(options.get("readConcernLevel")),
+        write_concern=_write_concern(options),
+        codec_options=_codec_options(rooms["codec"]),
+        default_database=given.database,
+        given=given if given.srv_host is not None and not given.seeds else None,
+    )
+
+
+def _simple_settings(options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Sort the options that mean one setting each into their rooms."""
+    rooms: dict[str, dict[str, Any]] = {
+        room: {} for room in ("net", "connection", "pool", "topology", "execution", "codec")
+    }
+    for option in OPTIONS:
+        if option.into and option.name in options:
+            room, field = option.into.split(".")
+            rooms[room][field] = option.convert(options[option.name])
+    return rooms
+
+
+def _refuse_proxy(options: Mapping[str, Any]) -> None:
+    asked = [name for name in ("proxyHost", "proxyPort", "proxyUsername", "proxyPassword") if name in options]
+    if asked:
+        raise ConfigurationError(
+            f"{', '.join(asked)}: this driver does not connect through a SOCKS5 proxy, and refuses to go past one; "
+            "leave the option out, or tunnel the connection outside of the driver"
+        )
+
+
+def _check_addressing(given: Given) -> None:
+    """Which servers to talk to: every rule about hosts, replica set, direct, load-balanced and SRV at once."""
+    options, many = given.options, len(given.seeds) > 1
+    set_name, max_hosts = options.get("replicaSet"), options.get("srvMaxHosts", 0)
+    if options.get("directConnection"):
+        if given.srv_host is not None:
+            raise ConfigurationError(
+                "directConnection=true excludes a mongodb+srv:// string, which may name many hosts"
+            )
+        if many:
+            raise ConfigurationError("directConnection=true needs exactly one host")
+    if options.get("loadBalanced"):
+        if many:
+            raise ConfigurationError("loadBalanced=true needs exactly one host: that of the load balancer")
+        if set_name is not None:
+            raise ConfigurationError("loadBalanced=true excludes replicaSet: the load balancer hides the members")
+        if options.get("directConnection"):
+            raise ConfigurationError("loadBalanced=true and directConnection=true exclude each other")
+        if max_hosts:
+            raise ConfigurationError("loadBalanced=true excludes a positive srvMaxHosts")
+    if given.srv_host is None:
+        for name in ("srvMaxHosts", "srvServiceName"):
+            if name in options:
+                raise ConfigurationError(f"{name} has a meaning for mongodb+srv:// connection strings only")
+    elif max_hosts and set_name is not None:
+        raise ConfigurationError("a positive srvMaxHosts excludes replicaSet: it limits the mongos of sharded clusters")
+
+
+def _pool(limits: dict[str, Any]) -> PoolSettings:
+    settings = PoolSettings(**limits)
+    if 0 < settings.max_pool_size < settings.min_pool_size:
+        raise ConfigurationError(
+            f"minPoolSize ({settings.min_pool_size}) is greater than maxPoolSize ({settings.max_pool_size})"
+        )
+    return settings
+
+
+def _tls(given: Given) -> TLSSettings | None:
+    options = given.options
+    others = [name for name in options if name.startswith("tls") and name != "tls"]
+    if not options.get("tls", bool(others) or given.srv_host is not None):
+        if others:
+            raise ConfigurationError(f"tls=false excludes {', '.join(others)}")
+        return None
+    insecure = options.get("tlsInsecure", False)
+    return TLSSettings(
+        ca_file=options.get("tlsCAFile"),
+        certificate_key_file=options.get("tlsCertificateKeyFile"),
+        certificate_key_file_password=options.get("tlsCertificateKeyFilePassword"),
+        allow_invalid_certificates=insecure or options.get("tlsAllowInvalidCertificates", False),
+        allow_invalid_hostnames=insecure or options.get("tlsAllowInvalidHostnames", False),
+        disable_ocsp_endpoint_check=insecure or options.get("tlsDisableOCSPEndpointCheck", False),
+        disable_certificate_revocation_check=insecure or options.get("tlsDisableCertificateRevocationCheck", False),
+    )
+
+
+def _credentials(given: Given) -> Credentials | None:
+    """Work out as whom to authenticate (auth specification, "Connection String Options")."""
+    options = given.options
+    username = options.get("username", given.username)
+    password = options.get("password", given.password)
+    mechanism, source = options.get("authMechanism"), options.get("authSource")
+    if source == "":
+        raise ConfigurationError("authSource is empty: name the database that knows the user, or leave it out")
+    if mechanism is not None:
+        _check_mechanism(mechanism)
+    if username is None and mechanism is None:
+        if password is not None:
+            raise ConfigurationError("a password is given, but no user name")
+        # authSource alone, or the database of the connection string, asks for nothing.
+        return None
+    if options.get("authMechanismProperties"):
+        raise ConfigurationError(f"{mechanism or 'the default mechanism'} takes no authMechanismProperties")
+    if mechanism == "MONGODB-X509":
+        return _x509(username, password, source)
+    name = mechanism or "authentication"
+    if username is None or username == "":
+        raise ConfigurationError(f"{name} needs a user name: mongodb://user:password@host, or username=")
+    if password is None:
+        raise ConfigurationError(f"{name} needs a password: mongodb://user:password@host, or password=")
+    default = given.database or ("$external" if mechanism == "PLAIN" else "admin")
+    return Credentials(mechanism, source or default, username, password)
+
+
+def _check_mechanism(mechanism: str) -> None:
+    if mechanism in _REFUSED:
+        raise ConfigurationError(
+            f"authMechanism: this driver does not speak {mechanism}, by design; it speaks {', '.join(_SPOKEN)}"
+        )
+    if mechanism not in _SPOKEN:
+        raise ConfigurationError(f"authMechanism: it must be one of {', '.join(_SPOKEN)}, not {mechanism!r}")
+
+
+def _x509(username: str | None, password: str | None, source: str | None) -> Credentials:
+    if password is not None:
+        raise ConfigurationError("MONGODB-X509 takes no password: the client certificate proves who the user is")
+    if source not in (None, "$external"):
+        raise ConfigurationError("MONGODB-X509 needs authSource=$external, or none")
+    return Credentials("MONGODB-X509", "$external", username)
+
+
+def _read_preference(options: Mapping[str, Any]) -> ReadPreference:
+    mode = options.get("readPreference", ReadMode.PRIMARY)
+    tag_sets = options.get("readPreferenceTags", ())
+    staleness = options.get("maxStalenessSeconds", NO_MAX_STALENESS)
+    if isinstance(mode, ReadPreference):
+        if tag_sets or staleness != NO_MAX_STALENESS:
+            raise ConfigurationError(
+                "readPreference is a ReadPreference object: put readPreferenceTags and maxStalenessSeconds into it"
+            )
+        return mode
+    return ReadPreference(mode, tag_sets, staleness)
+
+
+def _write_concern(options: Mapping[str, Any]) -> WriteConcern:
+    concern: WriteConcern | None = options.get("write_concern")
+    return concern or WriteConcern(options.get("w"), options.get("wTimeoutMS"), options.get("journal"))
+
+
+def _codec_options(fields: dict[str, Any]) -> CodecOptions[Any]:
+    try:
+        return DEFAULT_CODEC_OPTIONS.with_options(**fields)
+    except (TypeError, ValueError) as problem:
+        raise ConfigurationError(f"{', '.join(fields)}: {problem}") from problem
