@@ -9,7 +9,7 @@ import pytest
 from wiredrv.local import ReplicaSet, Standalone
 
 
-@pytest.fixture(params=["asyncio", "trio"])
+@pytest.fixture(scope="module", params=["asyncio", "trio"])
 def anyio_backend(request: pytest.FixtureRequest) -> str:
     """The event loop that an ``anyio`` test runs on: it runs once on each."""
     backend: str = request.param

@@ -8,7 +8,8 @@
             deployment.primary().kill()
 
 :class:`ReplicaSet` and :class:`Standalone` serve in ``with`` as well; on the command line there are
-``wiredrv local up`` and ``wiredrv local exec``. The servers listen on loopback only and end with this process, however it ends.
+``wiredrv local up`` and ``wiredrv local exec``. The servers listen on loopback only and end with this process, however
+it ends.
 """
 
 from wiredrv.local.deployment import Deployment, ReplicaSet, Standalone

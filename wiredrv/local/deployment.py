@@ -208,9 +208,11 @@ class Deployment(ABC):
                 try:
                     server.wait_listening(deadline - time.monotonic())
                     break
-                except ConnectionFailure:
-                    if not (may_move and server.port_was_taken()):
+                except ConnectionFailure as error:
+                    if not server.port_was_taken():
                         raise
+                    if not may_move:
+                        raise ConnectionFailure(f"another program listens on {server.address}") from error
                     server.move(free_ports(1)[0])
                     server.start()
 

@@ -30,7 +30,7 @@ LOOPBACK = "127.0.0.1"
 _PORTS = range(20_000, 32_000)
 _LONGEST_SOCKET_PATH = 100  # bytes; systems allow 104 to 108
 _STOPS_WITHIN = 20.0
-_TAIL_LINES, _TAIL_WIDTH = 15, 300
+_TAIL_ERRORS, _TAIL_LINES, _TAIL_WIDTH = 5, 10, 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,9 +220,11 @@ class Server:
         self.wait_listening(timeout)
 
     def log_tail(self) -> str:
-        """The last lines of the server's log since its start, made readable."""
-        lines = self._log_since_start().decode(errors="replace").splitlines()[-_TAIL_LINES:]
-        return "\n".join([f"The end of {self.log}:", *(_readable(line) for line in lines)])
+        """The last lines of the server's log since its start, made readable; before them the last errors in it."""
+        lines = [_readable(line) for line in self._log_since_start().decode(errors="replace").splitlines()]
+        # A server that fails says much more while it shuts down.
+        errors = [line for line in lines[:-_TAIL_LINES] if line.lstrip().startswith(("E ", "F "))]
+        return "\n".join([f"The end of {self.log}:", *errors[-_TAIL_ERRORS:], *lines[-_TAIL_LINES:]])
 
     def _command(self) -> list[str]:
         path = self.socket_path

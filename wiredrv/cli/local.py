@@ -1,0 +1,119 @@
+"""``wiredrv local``: real servers on this machine, for as long as the command runs.
+
+``up`` prints the connection string, alone on a line, as soon as the servers are ready, and runs until Ctrl-C or
+SIGTERM. ``exec -- CMD`` runs a command with the connection string in ``MONGODB_URI`` and returns its exit status.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from wiredrv.local import Deployment, ReplicaSet, Standalone
+
+if TYPE_CHECKING:
+    from wiredrv.cli._command import Subparsers
+
+_LOOKS_EVERY = 0.5  # seconds
+_NOT_FOUND, _NOT_EXECUTABLE, _SIGNALLED = 127, 126, 128  # as shells say it
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Add ``local`` with its two actions."""
+    parser = subparsers.add_parser("local", help="run real servers on this machine")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    up = actions.add_parser("up", help="print the connection string and keep running until Ctrl-C")
+    execute = actions.add_parser("exec", help="run a command with MONGODB_URI set, then stop the servers")
+    for action in (up, execute):
+        _add_deployment(action)
+    execute.add_argument("argv", nargs="+", metavar="CMD", help="the command, after --")
+
+
+def _add_deployment(parser: argparse.ArgumentParser) -> None:
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument("--members", type=int, default=3, metavar="N", help="members of the replica set (default: 3)")
+    kind.add_argument("--standalone", action="store_true", help="one server, in no replica set")
+    parser.add_argument("--port", type=int, metavar="P", help="the first server's port (default: free ones)")
+    parser.add_argument("--dir", metavar="D", help="keep the data here, to start from again (default: temporary)")
+    parser.add_argument("--test-commands", action="store_true", help="allow the servers' test commands")
+    parser.add_argument("--mongod", metavar="PATH", help="the server program")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Start what ``args`` describe, then do the action."""
+    with _stop_on_sigterm():
+        return _up(args) if args.action == "up" else _exec(args)
+
+
+def _deployment(args: argparse.Namespace) -> Deployment:
+    if args.standalone:
+        return Standalone(test_commands=args.test_commands, directory=args.dir, port=args.port, mongod=args.mongod)
+    return ReplicaSet(
+        args.members, test_commands=args.test_commands, directory=args.dir, port=args.port, mongod=args.mongod
+    )
+
+
+@contextmanager
+def _stop_on_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the block as Ctrl-C does, so that the servers are stopped in good order."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _up(args: argparse.Namespace) -> int:
+    try:
+        with _deployment(args) as deployment:
+            print(deployment.uri, flush=True)
+            while not (failed := [server for server in deployment.members if server.failed]):
+                time.sleep(_LOOKS_EVERY)
+            print(f"wiredrv: {failed[0].address} ended by itself.\n{failed[0].log_tail()}", file=sys.stderr)
+            return 1
+    except KeyboardInterrupt:
+        return 0
+
+
+def _exec(args: argparse.Namespace) -> int:
+    with _deployment(args) as deployment:
+        try:
+            process = subprocess.Popen(args.argv, env={**os.environ, "MONGODB_URI": deployment.uri})
+        except OSError as error:
+            print(f"wiredrv: {args.argv[0]}: {error.strerror}", file=sys.stderr)
+            return _NOT_FOUND if isinstance(error, FileNotFoundError) else _NOT_EXECUTABLE
+        status = _wait(process)
+    return status if status >= 0 else _SIGNALLED - status
+
+
+def _wait(process: subprocess.Popen[bytes]) -> int:
+    """Wait for the command, however often we are told to stop: it is told so too, and decides when to end."""
+    with _forward(signal.SIGTERM, process), _forward(signal.SIGINT, None):
+        return process.wait()
+
+
+@contextmanager
+def _forward(number: signal.Signals, process: subprocess.Popen[bytes] | None) -> Iterator[None]:
+    """Hand a signal on to ``process`` (a terminal's Ctrl-C reaches it anyway: None) and go on."""
+
+    def forward(number: int, frame: FrameType | None) -> None:
+        if process is not None:
+            process.send_signal(number)
+
+    previous = signal.signal(number, forward)
+    try:
+        yield
+    finally:
+        signal.signal(number, previous)

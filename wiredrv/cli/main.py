@@ -1,0 +1,61 @@
+"""``wiredrv <command>``: finds the command's module, hands it the arguments, turns errors into exit statuses.
+
+Exit statuses: what the command returns; 1 and a message for an error of ours; 2 for arguments that cannot be read
+(argparse's own); 130 for Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import pkgutil
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any, cast
+
+import wiredrv
+from wiredrv import cli
+from wiredrv.cli._command import Command
+from wiredrv.errors import DriverError
+
+_INTERRUPTED = 130
+
+
+def commands() -> list[str]:
+    """The commands: the names of this package's modules, apart from this one and the private ones."""
+    names = (module.name for module in pkgutil.iter_modules(cli.__path__))
+    return sorted(name for name in names if name != "main" and not name.startswith("_"))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``wiredrv`` with ``argv`` (the process's own arguments when None) and return the exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    parser = argparse.ArgumentParser(prog="wiredrv", description="A MongoDB driver focused on sessions.")
+    parser.add_argument("--version", action="version", version=f"wiredrv {wiredrv.__version__}")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    loaded = {name: _load(name) for name in _wanted(arguments)}
+    for command in loaded.values():
+        command.add_parser(subparsers)
+    parsed = parser.parse_args(arguments)
+    try:
+        return loaded[parsed.command].run(parsed)
+    except DriverError as error:
+        print(f"wiredrv: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+
+
+def _wanted(arguments: Sequence[str]) -> list[str]:
+    """The modules to import: only the command's own where one is named, so that it starts no slower than it must."""
+    names = commands()
+    return [arguments[0]] if arguments and arguments[0] in names else names
+
+
+def _load(name: str) -> Command:
+    module: Any = import_module(f"wiredrv.cli.{name}")
+    return cast(Command, module)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
