@@ -1,0 +1,20 @@
+"""The server that everybody is measured against: the user's, or a replica set of three started on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from wiredrv.local import ReplicaSet
+
+MEMBERS = 3
+
+
+@contextmanager
+def deployment(uri: str | None) -> Iterator[str]:
+    """The URI to measure at: `uri` itself, or that of embedded servers which stop at the block's end."""
+    if uri is not None:
+        yield uri
+        return
+    with ReplicaSet(members=MEMBERS) as servers:
+        yield servers.uri
