@@ -1,0 +1,305 @@
+"""How what is learnt of one server changes what is believed of the deployment: one pure function, :func:`apply`.
+
+Rules kept here:
+
+* A TopologyDescription is never changed, only replaced. When there is nothing to change, the same object comes back.
+* The transitions stand in one table, keyed by the topology's type and the new server's; the functions in it bear the
+  specification's names. A pair that is missing means: replace the server's description, and no more.
+* A server type PossiblePrimary is not used: only single-threaded drivers need it.
+
+Specification: server-discovery-and-monitoring, "Updating the TopologyDescription".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+from wiredrv.description import (
+    MAX_WIRE_VERSION,
+    MIN_SERVER_VERSION,
+    MIN_WIRE_VERSION,
+    ServerDescription,
+    ServerType,
+    TopologyDescription,
+    TopologyType,
+)
+from wiredrv.errors import NotPrimaryError
+from wiredrv.topology.settings import TopologySettings
+from wiredrv.types import Address
+
+_T, _S = TopologyType, ServerType
+
+#: MongoDB 6.0: from here on an election id counts before a set version.
+_ELECTION_ID_FIRST = 17
+
+
+def initial_description(settings: TopologySettings) -> TopologyDescription:
+    """The description to start with: the seeds, all Unknown ("Initial TopologyType").
+
+    Behind a load balancer the one server is Unknown too: apply :func:`load_balancer_description` next, so that the
+    events tell the transition.
+    """
+    if settings.load_balanced:
+        topology_type = _T.LOAD_BALANCED
+    elif settings.direct_connection:
+        topology_type = _T.SINGLE
+    else:
+        topology_type = _T.REPLICA_SET_NO_PRIMARY if settings.set_name is not None else _T.UNKNOWN
+    servers = {address: ServerDescription(address) for address in settings.seeds}
+    return TopologyDescription(topology_type, servers, settings.set_name)
+
+
+def load_balancer_description(address: Address) -> ServerDescription:
+    """The description of a load balancer, which is never asked (load-balancers, "Monitoring")."""
+    return ServerDescription(address, ServerType.LOAD_BALANCER)
+
+
+def unknown_server(
+    address: Address, error: BaseException | None = None, topology_version: Mapping[str, Any] | None = None
+) -> ServerDescription:
+    """The description of a server of which nothing is known, or no longer: why, and as of which topologyVersion."""
+    return ServerDescription(address, error=error, topology_version=topology_version)
+
+
+def compare_topology_versions(one: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> int:
+    """-1, 0 or 1 as ``one`` is older than, as old as or newer than ``other``.
+
+    Without one of them, or from different processes, ``other`` is taken for the newer.
+    """
+    if one is None or other is None or one["processId"] != other["processId"]:
+        return -1
+    return int((one["counter"] > other["counter"]) - (one["counter"] < other["counter"]))
+
+
+def apply(topology: TopologyDescription, server: ServerDescription, settings: TopologySettings) -> TopologyDescription:
+    """Take a new description of one server into the topology's.
+
+    :param topology: what was believed before.
+    :param server: what a check, a handshake or an error says of one server.
+    :param settings: the number of seeds decides what a standalone means.
+    :returns: what is believed now; ``topology`` itself when the description is of a server that left, or outdated.
+    """
+    known = topology.servers.get(server.address)
+    if known is None or compare_topology_versions(known.topology_version, server.topology_version) > 0:
+        return topology
+    if topology.topology_type is _T.LOAD_BALANCED:
+        return _with_server(topology, server) if server.server_type is _S.LOAD_BALANCER else topology
+    if topology.topology_type is _T.SINGLE:
+        updated = _with_server(topology, _verify_set_name(topology, server))
+    else:
+        updated = _with_server(topology, server)
+        action = _ACTIONS.get((topology.topology_type, server.server_type))
+        if action is not None:
+            updated = action(updated, server, settings)
+    return replace(
+        updated,
+        compatibility_error=compatibility_error(updated.servers.values()),
+        logical_session_timeout_minutes=_session_timeout(updated.servers.values()),
+    )
+
+
+def _verify_set_name(topology: TopologyDescription, server: ServerDescription) -> ServerDescription:
+    """With TopologyType Single, a member of another set counts as Unknown."""
+    wanted = topology.set_name
+    if wanted is None or server.server_type is _S.UNKNOWN or server.set_name == wanted:
+        return server
+    found = f"belongs to the replica set {server.set_name!r}" if server.set_name else "belongs to no replica set"
+    return unknown_server(
+        server.address, NotPrimaryError(f"{server.address} {found}, but replicaSet={wanted!r} was asked for")
+    )
+
+
+# --- the actions, by the specification's names ----------------------------------------------------------------------
+
+Action: TypeAlias = Callable[[TopologyDescription, ServerDescription, TopologySettings], TopologyDescription]
+
+
+def _set_sharded(
+    topology: TopologyDescription, server: ServerDescription, settings: TopologySettings
+) -> TopologyDescription:
+    return replace(topology, topology_type=_T.SHARDED)
+
+
+def _remove(
+    topology: TopologyDescription, server: ServerDescription, settings: TopologySettings
+) -> TopologyDescription:
+    return _without(topology, server.address)
+
+
+def _check_if_has_primary(
+    topology: TopologyDescription, server: ServerDescription, settings: TopologySettings
+) -> TopologyDescription:
+    return _with_primary_checked(topology)
+
+
+def _remove_and_check_if_has_primary(
+    topology: TopologyDescription, server: ServerDescription, settings: TopologySettings
+) -> TopologyDescription:
+    return _with_primary_checked(_without(topology, server.address))
+
+
+def _update_unknown_with_standalone(
+    topology: TopologyDescription, server: ServerDescription, settings: TopologySettings
+) -> TopologyDescription:
+    if len(settings.seeds) == 1:
+        return replace(topology, topology_type=_T.SINGLE)
+    # One of several seeds: the others decide what the deployment is, and a standalone is no part of it.
+    return _without(topology, server.address)
+
+
+def _update_rs_without_primary(
+    topology: TopologyDescription, server: ServerDescription, settings: TopologySettings
+) -> TopologyDescription:
+    topology = replace(topology, topology_type=_T.REPLICA_SET_NO_PRIMARY)
+    if topology.set_name is None:
+        topology = replace(topology, set_name=server.set_name)
+    elif topology.set_name != server.set_name:
+        return _without(topology, server.address)
+    topology = _with_members(topology, server.all_hosts)
+    return _without(topology, server.address) if _is_misnamed(server) else topology
+
+
+def _update_rs_with_primary_from_member(
+    topology: TopologyDescription, server: ServerDescription, settings: TopologySettings
+) -> TopologyDescription:
+    if topology.set_name != server.set_name or _is_misnamed(server):
+        topology = _without(topology, server.address)
+    return _with_primary_checked(topology)
+
+
+def _update_rs_from_primary(
+    topology: TopologyDescription, server: ServerDescription, settings: TopologySettings
+) -> TopologyDescription:
+    if topology.set_name is None:
+        topology = replace(topology, set_name=server.set_name)
+    elif topology.set_name != server.set_name:
+        return _with_primary_checked(_without(topology, server.address))
+    election = _newer_election(topology, server)
+    if election is None:
+        stale = unknown_server(server.address, _stale_primary(topology, server))
+        return _with_primary_checked(_with_server(topology, stale))
+    topology = replace(topology, max_election_id=election[0], max_set_version=election[1])
+    servers = {
+        address: _dethroned(member) if member.server_type is _S.RS_PRIMARY and address != server.address else member
+        for address, member in _with_members(topology, server.all_hosts).servers.items()
+        if address in server.all_hosts
+    }
+    return _with_primary_checked(replace(topology, servers=servers))
+
+
+_ACTIONS: Mapping[tuple[TopologyType, ServerType], Action] = {
+    (_T.UNKNOWN, _S.STANDALONE): _update_unknown_with_standalone,
+    (_T.UNKNOWN, _S.MONGOS): _set_sharded,
+    (_T.UNKNOWN, _S.RS_PRIMARY): _update_rs_from_primary,
+    (_T.UNKNOWN, _S.RS_SECONDARY): _update_rs_without_primary,
+    (_T.UNKNOWN, _S.RS_ARBITER): _update_rs_without_primary,
+    (_T.UNKNOWN, _S.RS_OTHER): _update_rs_without_primary,
+    (_T.SHARDED, _S.STANDALONE): _remove,
+    (_T.SHARDED, _S.RS_PRIMARY): _remove,
+    (_T.SHARDED, _S.RS_SECONDARY): _remove,
+    (_T.SHARDED, _S.RS_ARBITER): _remove,
+    (_T.SHARDED, _S.RS_OTHER): _remove,
+    (_T.SHARDED, _S.RS_GHOST): _remove,
+    (_T.REPLICA_SET_NO_PRIMARY, _S.STANDALONE): _remove,
+    (_T.REPLICA_SET_NO_PRIMARY, _S.MONGOS): _remove,
+    (_T.REPLICA_SET_NO_PRIMARY, _S.RS_PRIMARY): _update_rs_from_primary,
+    (_T.REPLICA_SET_NO_PRIMARY, _S.RS_SECONDARY): _update_rs_without_primary,
+    (_T.REPLICA_SET_NO_PRIMARY, _S.RS_ARBITER): _update_rs_without_primary,
+    (_T.REPLICA_SET_NO_PRIMARY, _S.RS_OTHER): _update_rs_without_primary,
+    (_T.REPLICA_SET_WITH_PRIMARY, _S.UNKNOWN): _check_if_has_primary,
+    (_T.REPLICA_SET_WITH_PRIMARY, _S.STANDALONE): _remove_and_check_if_has_primary,
+    (_T.REPLICA_SET_WITH_PRIMARY, _S.MONGOS): _remove_and_check_if_has_primary,
+    (_T.REPLICA_SET_WITH_PRIMARY, _S.RS_PRIMARY): _update_rs_from_primary,
+    (_T.REPLICA_SET_WITH_PRIMARY, _S.RS_SECONDARY): _update_rs_with_primary_from_member,
+    (_T.REPLICA_SET_WITH_PRIMARY, _S.RS_ARBITER): _update_rs_with_primary_from_member,
+    (_T.REPLICA_SET_WITH_PRIMARY, _S.RS_OTHER): _update_rs_with_primary_from_member,
+    (_T.REPLICA_SET_WITH_PRIMARY, _S.RS_GHOST): _check_if_has_primary,
+}
+
+
+# --- stale primaries ------------------------------------------------------------------------------------------------
+
+
+def _newer_election(topology: TopologyDescription, server: ServerDescription) -> tuple[Any, int | None] | None:
+    """The greatest election id and set version now, or None when this primary is older than one seen before."""
+    now: tuple[Any, Any] = (server.election_id, server.set_version)
+    seen: tuple[Any, Any] = (topology.max_election_id, topology.max_set_version)
+    if server.max_wire_version >= _ELECTION_ID_FIRST:
+        # None is less than any value.
+        return now if tuple(map(_rank, now)) >= tuple(map(_rank, seen)) else None
+    # Before 6.0 the set version counted first, and only where both are known.
+    if None not in now:
+        if None not in seen and (seen[1], seen[0]) > (now[1], now[0]):
+            return None
+        seen = (server.election_id, seen[1])
+    return seen[0], max(seen[1], server.set_version, key=_rank)
+
+
+def _rank(value: Any) -> tuple[bool, Any]:
+    return (value is not None, value if value is not None else 0)
+
+
+def _stale_primary(topology: TopologyDescription, server: ServerDescription) -> NotPrimaryError:
+    return NotPrimaryError(
+        "primary marked stale due to electionId/setVersion mismatch, "
+        f"({server.election_id}, {server.set_version}) is stale compared to "
+        f"({topology.max_election_id}, {topology.max_set_version})"
+    )
+
+
+def _dethroned(primary: ServerDescription) -> ServerDescription:
+    error = NotPrimaryError("primary marked stale due to discovery of newer primary")
+    return unknown_server(primary.address, error)
+
+
+# --- small steps ----------------------------------------------------------------------------------------------------
+
+
+def _with_server(topology: TopologyDescription, server: ServerDescription) -> TopologyDescription:
+    return replace(topology, servers={**topology.servers, server.address: server})
+
+
+def _without(topology: TopologyDescription, address: Address) -> TopologyDescription:
+    return replace(topology, servers={a: s for a, s in topology.servers.items() if a != address})
+
+
+def _with_members(topology: TopologyDescription, members: Iterable[Address]) -> TopologyDescription:
+    new = {address: ServerDescription(address) for address in members if address not in topology.servers}
+    return replace(topology, servers={**topology.servers, **new}) if new else topology
+
+
+def _with_primary_checked(topology: TopologyDescription) -> TopologyDescription:
+    has_primary = topology.primary is not None
+    return replace(topology, topology_type=_T.REPLICA_SET_WITH_PRIMARY if has_primary else _T.REPLICA_SET_NO_PRIMARY)
+
+
+def _is_misnamed(server: ServerDescription) -> bool:
+    """Whether the member goes by another address than the one it was reached at."""
+    return server.me is not None and server.me != server.address
+
+
+def compatibility_error(servers: Iterable[ServerDescription]) -> str | None:
+    """What to tell when a server and this driver have no wire version in common; None when all have one."""
+    for server in servers:
+        if server.server_type is _S.UNKNOWN:
+            continue
+        if server.min_wire_version > MAX_WIRE_VERSION:
+            return (
+                f"Server at {server.address} requires wire version {server.min_wire_version}, but this version of "
+                f"wiredrv only supports up to {MAX_WIRE_VERSION}."
+            )
+        if server.max_wire_version < MIN_WIRE_VERSION:
+            return (
+                f"Server at {server.address} reports wire version {server.max_wire_version}, but this version of "
+                f"wiredrv requires at least {MIN_WIRE_VERSION} (MongoDB {MIN_SERVER_VERSION})."
+            )
+    return None
+
+
+def _session_timeout(servers: Iterable[ServerDescription]) -> int | None:
+    """The shortest session timeout of the data-bearing servers; None when one of them has none."""
+    timeouts = [server.logical_session_timeout_minutes for server in servers if server.is_data_bearing]
+    known = [timeout for timeout in timeouts if timeout is not None]
+    return min(known) if known and len(known) == len(timeouts) else None
