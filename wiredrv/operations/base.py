@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, ClassVar, Generic, TypeVar
 
+import bson
 from bson.codec_options import DEFAULT_CODEC_OPTIONS, CodecOptions
+from bson.raw_bson import RawBSONDocument
 
 from wiredrv.concerns import DEFAULT_READ_CONCERN, DEFAULT_WRITE_CONCERN, ReadConcern, ReadPreference, WriteConcern
 from wiredrv.types import Address, Reply
@@ -120,6 +122,14 @@ class Operation(Generic[T]):
         """Where the operation may go, if it reads."""
         return self.target.read_preference
 
+    @property
+    def secondaries_since(self) -> int:
+        """The wire version that every available server must have before any but the primary may be asked.
+
+        Only aggregations that write set it (CRUD specification, "Read Preferences for Aggregations with $out/$merge").
+        """
+        return 0
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -134,3 +144,22 @@ class Limits:
 def option_fields(options: Mapping[str, Any]) -> dict[str, Any]:
     """The options that were given: those that are not None."""
     return {name: value for name, value in options.items() if value is not None}
+
+
+#: The first wire version whose servers know ``rawData`` (CRUD specification: never sent to older ones).
+RAW_DATA_WIRE_VERSION = 27
+
+
+def add_options(command: dict[str, Any], options: Mapping[str, Any], limits: Limits) -> dict[str, Any]:
+    """Put the options that were given on a command, but for those that the server is too old to ignore."""
+    command.update(options)
+    if limits.max_wire_version < RAW_DATA_WIRE_VERSION:
+        command.pop("rawData", None)
+    return command
+
+
+def decoded(reply: Reply, target: Target) -> Mapping[str, Any]:
+    """The whole reply under the codec options of the handle, for values of the user's that stand outside a batch."""
+    if target.plain or not isinstance(reply, RawBSONDocument):
+        return reply
+    return bson.decode(reply.raw, target.codec_options.with_options(document_class=dict))

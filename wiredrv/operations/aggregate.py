@@ -1,0 +1,97 @@
+"""aggregate: a pipeline on a collection or a database; one that ends in ``$out`` or ``$merge`` writes.
+
+CRUD specification, "Aggregate" and "Read Preferences for Aggregations with $out/$merge".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from wiredrv.operations.base import Limits, Operation, Target, add_options
+from wiredrv.operations.cursors import CursorReply, parse_cursor
+from wiredrv.operations.failures import raise_concern_failure
+from wiredrv.types import Address, Reply
+
+#: Server 5.0, whose secondaries run pipelines that write.
+_WRITES_ON_SECONDARIES = 13
+
+
+def writes(pipeline: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the pipeline's last stage writes its result to a collection."""
+    return bool(pipeline) and ("$out" in pipeline[-1] or "$merge" in pipeline[-1])
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate(Operation[CursorReply]):
+    """Run a pipeline and open a cursor on its result.
+
+    :param target: with an empty collection for a pipeline on the database itself.
+    :param pipeline: the stages.
+    :param options: the command's own fields under the wire's names.
+    :param batch_size: documents in the first batch; not sent with a pipeline that writes, which it would suppress.
+    """
+
+    name: ClassVar[str] = "aggregate"
+    accepts_read_concern: ClassVar[bool] = True
+    accepts_cluster_time: ClassVar[bool] = True
+    opens_cursor: ClassVar[bool] = True
+
+    target: Target
+    pipeline: Sequence[Mapping[str, Any]]
+    options: Mapping[str, Any]
+    batch_size: int | None = None
+
+    def command(self, limits: Limits) -> dict[str, Any]:
+        cursor = {} if self.batch_size is None or writes(self.pipeline) else {"batchSize": self.batch_size}
+        command = {"aggregate": self.target.collection or 1, "pipeline": self.pipeline, "cursor": cursor}
+        return add_options(command, self.options, limits) if self.options else command
+
+    def parse(self, reply: Reply, address: Address) -> CursorReply:
+        if not reply:
+            return CursorReply(0, self.target.namespace, [], address, reply)
+        raise_concern_failure(reply)
+        return parse_cursor(reply, address, self.target)
+
+    @property
+    def retryable(self) -> bool:
+        return not writes(self.pipeline)
+
+    @property
+    def accepts_write_concern(self) -> bool:
+        return writes(self.pipeline)
+
+    @property
+    def secondaries_since(self) -> int:
+        return _WRITES_ON_SECONDARIES if writes(self.pipeline) else 0
+
+
+@dataclass(frozen=True, slots=True)
+class CountDocuments(Operation[int]):
+    """The exact number of documents that match: an aggregate that groups them (CRUD specification)."""
+
+    name: ClassVar[str] = "aggregate"
+    retryable = True
+    accepts_read_concern: ClassVar[bool] = True
+    accepts_cluster_time: ClassVar[bool] = True
+
+    target: Target
+    filter: Mapping[str, Any]
+    options: Mapping[str, Any]
+    skip: int | None = None
+    limit: int | None = None
+
+    def command(self, limits: Limits) -> dict[str, Any]:
+        pipeline: list[dict[str, Any]] = [{"$match": self.filter}]
+        if self.skip:
+            pipeline.append({"$skip": self.skip})
+        if self.limit:
+            pipeline.append({"$limit": self.limit})
+        pipeline.append({"$group": {"_id": 1, "n": {"$sum": 1}}})
+        command = {"aggregate": self.target.collection, "pipeline": pipeline, "cursor": {}}
+        return add_options(command, self.options, limits)
+
+    def parse(self, reply: Reply, address: Address) -> int:
+        batch = parse_cursor(reply, address, self.target).batch
+        return int(batch[0]["n"]) if batch else 0

@@ -1,0 +1,101 @@
+"""listCollections, create, drop, renameCollection. Enumerate-collections specification."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from wiredrv.concerns import ReadPreference
+from wiredrv.operations.base import Kind, Limits, Operation, Target, add_options
+from wiredrv.operations.cursors import CursorReply, parse_cursor
+from wiredrv.operations.failures import raise_concern_failure
+from wiredrv.types import Address, Reply
+
+#: The server's code for a drop of what does not exist, which is no failure: a drop can be repeated.
+NAMESPACE_NOT_FOUND = 26
+
+
+@dataclass(frozen=True, slots=True)
+class ListCollections(Operation[CursorReply]):
+    """The collections of a database, from the primary."""
+
+    name: ClassVar[str] = "listCollections"
+    retryable = True
+    opens_cursor: ClassVar[bool] = True
+
+    target: Target
+    options: Mapping[str, Any]
+    batch_size: int | None = None
+
+    def command(self, limits: Limits) -> dict[str, Any]:
+        cursor = {} if self.batch_size is None else {"batchSize": self.batch_size}
+        return add_options({"listCollections": 1, "cursor": cursor}, self.options, limits)
+
+    def parse(self, reply: Reply, address: Address) -> CursorReply:
+        return parse_cursor(reply, address, self.target)
+
+    @property
+    def read_preference(self) -> ReadPreference:
+        return ReadPreference.PRIMARY
+
+
+@dataclass(frozen=True, slots=True)
+class Create(Operation[None]):
+    """Create a collection or a view."""
+
+    name: ClassVar[str] = "create"
+    kind: ClassVar[Kind] = Kind.WRITE
+    accepts_cluster_time: ClassVar[bool] = True
+    accepts_write_concern = True
+
+    target: Target
+    options: Mapping[str, Any]
+
+    def command(self, limits: Limits) -> dict[str, Any]:
+        return {"create": self.target.collection, **self.options}
+
+    def parse(self, reply: Reply, address: Address) -> None:
+        raise_concern_failure(reply)
+
+
+@dataclass(frozen=True, slots=True)
+class Drop(Operation[Reply]):
+    """Drop a collection. Servers before 7.0 answer :data:`NAMESPACE_NOT_FOUND` where there is none."""
+
+    name: ClassVar[str] = "drop"
+    kind: ClassVar[Kind] = Kind.WRITE
+    accepts_cluster_time: ClassVar[bool] = True
+    accepts_write_concern = True
+
+    target: Target
+    options: Mapping[str, Any]
+
+    def command(self, limits: Limits) -> dict[str, Any]:
+        return {"drop": self.target.collection, **self.options}
+
+    def parse(self, reply: Reply, address: Address) -> Reply:
+        raise_concern_failure(reply)
+        return reply
+
+
+@dataclass(frozen=True, slots=True)
+class Rename(Operation[Reply]):
+    """Give a collection another name. Runs on the admin database."""
+
+    name: ClassVar[str] = "renameCollection"
+    kind: ClassVar[Kind] = Kind.WRITE
+    accepts_write_concern = True
+
+    #: The admin database, with the write concern of the collection.
+    target: Target
+    old: str
+    new: str
+    options: Mapping[str, Any]
+
+    def command(self, limits: Limits) -> dict[str, Any]:
+        return {"renameCollection": self.old, "to": self.new, **self.options}
+
+    def parse(self, reply: Reply, address: Address) -> Reply:
+        raise_concern_failure(reply)
+        return reply

@@ -1,0 +1,29 @@
+"""count: the estimate from a collection's metadata, and the legacy count of a query."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from wiredrv.operations.base import Limits, Operation, Target, add_options
+from wiredrv.types import Address, Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Count(Operation[int]):
+    """Without a ``query`` among its options, an estimate. With one, the deprecated count of older drivers."""
+
+    name: ClassVar[str] = "count"
+    retryable = True
+    accepts_read_concern: ClassVar[bool] = True
+    accepts_cluster_time: ClassVar[bool] = True
+
+    target: Target
+    options: Mapping[str, Any]
+
+    def command(self, limits: Limits) -> dict[str, Any]:
+        return add_options({"count": self.target.collection}, self.options, limits)
+
+    def parse(self, reply: Reply, address: Address) -> int:
+        return int(reply["n"])

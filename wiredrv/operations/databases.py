@@ -1,0 +1,54 @@
+"""listDatabases and dropDatabase. Enumerate-databases specification."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from wiredrv.concerns import ReadPreference
+from wiredrv.operations.base import Kind, Limits, Operation, Target, decoded
+from wiredrv.operations.cursors import CursorReply
+from wiredrv.operations.failures import raise_concern_failure
+from wiredrv.types import Address, Reply
+
+
+@dataclass(frozen=True, slots=True)
+class ListDatabases(Operation[CursorReply]):
+    """The databases of the deployment, from its primary. The command answers all at once, so no cursor is left."""
+
+    name: ClassVar[str] = "listDatabases"
+    retryable = True
+
+    target: Target
+    options: Mapping[str, Any]
+
+    def command(self, limits: Limits) -> dict[str, Any]:
+        return {"listDatabases": 1, **self.options}
+
+    def parse(self, reply: Reply, address: Address) -> CursorReply:
+        databases = [dict(entry) for entry in decoded(reply, self.target)["databases"]]
+        return CursorReply(0, "admin.$cmd", databases, address, reply)
+
+    @property
+    def read_preference(self) -> ReadPreference:
+        return ReadPreference.PRIMARY
+
+
+@dataclass(frozen=True, slots=True)
+class DropDatabase(Operation[None]):
+    """Drop a database with all its collections."""
+
+    name: ClassVar[str] = "dropDatabase"
+    kind: ClassVar[Kind] = Kind.WRITE
+    accepts_cluster_time: ClassVar[bool] = True
+    accepts_write_concern = True
+
+    target: Target
+    options: Mapping[str, Any]
+
+    def command(self, limits: Limits) -> dict[str, Any]:
+        return {"dropDatabase": 1, **self.options}
+
+    def parse(self, reply: Reply, address: Address) -> None:
+        raise_concern_failure(reply)

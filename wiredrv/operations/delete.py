@@ -1,0 +1,40 @@
+"""delete, with one statement: of one document or of many."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from wiredrv.operations.base import Kind, Limits, Operation, Target, add_options
+from wiredrv.operations.failures import check_hint, raise_write_failure
+from wiredrv.operations.results import DeleteResult
+from wiredrv.types import Address, Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Delete(Operation[DeleteResult]):
+    """Apply one statement: ``{"q": filter, "limit": 1}``, or ``"limit": 0`` for all that match."""
+
+    name: ClassVar[str] = "delete"
+    kind: ClassVar[Kind] = Kind.WRITE
+    accepts_cluster_time: ClassVar[bool] = True
+    accepts_write_concern = True
+
+    target: Target
+    statement: Mapping[str, Any]
+    options: Mapping[str, Any]
+
+    def command(self, limits: Limits) -> dict[str, Any]:
+        check_hint(self.statement, self.target, limits)
+        command = {"delete": self.target.collection, "ordered": True, "deletes": [self.statement]}
+        return add_options(command, self.options, limits) if self.options else command
+
+    def parse(self, reply: Reply, address: Address) -> DeleteResult:
+        if "writeErrors" in reply or "writeConcernError" in reply:
+            raise_write_failure(reply)
+        return DeleteResult(reply, bool(reply))
+
+    @property
+    def retryable(self) -> bool:
+        return self.statement["limit"] == 1 and self.target.write_concern.acknowledged

@@ -1,0 +1,31 @@
+"""distinct: the values that a field has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from wiredrv.operations.base import Limits, Operation, Target, add_options, decoded
+from wiredrv.types import Address, Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Distinct(Operation[list[Any]]):
+    """The distinct values of ``key`` among the documents that match the options' ``query``."""
+
+    name: ClassVar[str] = "distinct"
+    retryable = True
+    accepts_read_concern: ClassVar[bool] = True
+    accepts_cluster_time: ClassVar[bool] = True
+
+    target: Target
+    key: str
+    options: Mapping[str, Any]
+
+    def command(self, limits: Limits) -> dict[str, Any]:
+        return add_options({"distinct": self.target.collection, "key": self.key}, self.options, limits)
+
+    def parse(self, reply: Reply, address: Address) -> list[Any]:
+        values: list[Any] = decoded(reply, self.target)["values"]
+        return values

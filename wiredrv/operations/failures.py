@@ -1,0 +1,43 @@
+"""What an ``ok: 1`` reply of a write may still tell of failures, and what the driver refuses before it is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from wiredrv.errors import ConfigurationError, write_concern_error, write_error
+from wiredrv.operations.base import Limits, Target
+from wiredrv.types import Reply
+
+#: Servers before 4.4 ignore a hint that they do not know when nobody waits for their answer.
+_HINT_WIRE_VERSION = 9
+
+
+def raise_write_failure(reply: Reply) -> NoReturn:
+    """Raise the failure of a write with one statement; a write error tells more than a write concern error.
+
+    :raises WriteError: the statement failed.
+    :raises WriteConcernError: it was applied, but not acknowledged as asked.
+    """
+    write_errors = reply.get("writeErrors")
+    if write_errors:
+        raise write_error(dict(write_errors[0]), reply)
+    raise write_concern_error(dict(reply["writeConcernError"]), reply)
+
+
+def raise_concern_failure(reply: Reply) -> None:
+    """Raise the write concern error of a command other than insert, update and delete, if there is one."""
+    entry = reply.get("writeConcernError")
+    if entry:
+        raise write_concern_error(dict(entry), reply)
+
+
+def check_hint(options: Mapping[str, Any], target: Target, limits: Limits) -> None:
+    """Refuse a hint that an old server would silently ignore (CRUD specification, ``hint``).
+
+    :raises ConfigurationError: there is a hint, the write is unacknowledged, and the server is older than 4.4.
+    """
+    if "hint" in options and limits.max_wire_version < _HINT_WIRE_VERSION and not target.write_concern.acknowledged:
+        raise ConfigurationError(
+            "a hint on an unacknowledged write needs server 4.4 or later: write with w=1 or more, or leave it out"
+        )

@@ -1,0 +1,44 @@
+"""findAndModify: change or delete one document and return it, as it was or as it became."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from wiredrv.operations.base import Kind, Limits, Operation, Target, add_options
+from wiredrv.operations.cursors import decode_documents
+from wiredrv.operations.failures import check_hint, raise_concern_failure
+from wiredrv.types import Address, Reply
+
+
+@dataclass(frozen=True, slots=True)
+class FindAndModify(Operation[Any]):
+    """``options`` hold the change (``update`` or ``remove``) and all else, under the wire's names.
+
+    The value is the document, or None where none matched.
+    """
+
+    name: ClassVar[str] = "findAndModify"
+    kind: ClassVar[Kind] = Kind.WRITE
+    accepts_cluster_time: ClassVar[bool] = True
+    accepts_write_concern = True
+
+    target: Target
+    filter: Mapping[str, Any]
+    options: Mapping[str, Any]
+
+    def command(self, limits: Limits) -> dict[str, Any]:
+        check_hint(self.options, self.target, limits)
+        return add_options({"findAndModify": self.target.collection, "query": self.filter}, self.options, limits)
+
+    def parse(self, reply: Reply, address: Address) -> Any:
+        raise_concern_failure(reply)
+        value = reply.get("value")
+        if value is None or self.target.plain:
+            return value
+        return decode_documents((value,), self.target.codec_options)[0]
+
+    @property
+    def retryable(self) -> bool:
+        return self.target.write_concern.acknowledged

@@ -1,0 +1,84 @@
+"""createIndexes, listIndexes, dropIndexes. Index-management specification."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from wiredrv.concerns import ReadPreference
+from wiredrv.errors import ConfigurationError
+from wiredrv.operations.base import Kind, Limits, Operation, Target, add_options
+from wiredrv.operations.cursors import CursorReply, parse_cursor
+from wiredrv.operations.failures import raise_concern_failure
+from wiredrv.types import Address, Reply
+
+_COMMIT_QUORUM_WIRE_VERSION = 9  # server 4.4
+
+
+@dataclass(frozen=True, slots=True)
+class CreateIndexes(Operation[list[str]]):
+    """Create indexes; the value is their names. Each of ``indexes`` has a ``key`` and a ``name``."""
+
+    name: ClassVar[str] = "createIndexes"
+    kind: ClassVar[Kind] = Kind.WRITE
+    accepts_cluster_time: ClassVar[bool] = True
+    accepts_write_concern = True
+
+    target: Target
+    indexes: Sequence[Mapping[str, Any]]
+    options: Mapping[str, Any]
+
+    def command(self, limits: Limits) -> dict[str, Any]:
+        if "commitQuorum" in self.options and limits.max_wire_version < _COMMIT_QUORUM_WIRE_VERSION:
+            raise ConfigurationError("commitQuorum needs server 4.4 or later")
+        command = {"createIndexes": self.target.collection, "indexes": list(self.indexes)}
+        return add_options(command, self.options, limits)
+
+    def parse(self, reply: Reply, address: Address) -> list[str]:
+        raise_concern_failure(reply)
+        return [index["name"] for index in self.indexes]
+
+
+@dataclass(frozen=True, slots=True)
+class ListIndexes(Operation[CursorReply]):
+    """The indexes of a collection, from the primary."""
+
+    name: ClassVar[str] = "listIndexes"
+    retryable = True
+    opens_cursor: ClassVar[bool] = True
+
+    target: Target
+    options: Mapping[str, Any]
+    batch_size: int | None = None
+
+    def command(self, limits: Limits) -> dict[str, Any]:
+        cursor = {} if self.batch_size is None else {"batchSize": self.batch_size}
+        return add_options({"listIndexes": self.target.collection, "cursor": cursor}, self.options, limits)
+
+    def parse(self, reply: Reply, address: Address) -> CursorReply:
+        return parse_cursor(reply, address, self.target)
+
+    @property
+    def read_preference(self) -> ReadPreference:
+        return ReadPreference.PRIMARY
+
+
+@dataclass(frozen=True, slots=True)
+class DropIndexes(Operation[None]):
+    """Drop the index of a name or of a key pattern, or all but that of ``_id`` (``"*"``)."""
+
+    name: ClassVar[str] = "dropIndexes"
+    kind: ClassVar[Kind] = Kind.WRITE
+    accepts_cluster_time: ClassVar[bool] = True
+    accepts_write_concern = True
+
+    target: Target
+    index: str | Mapping[str, Any]
+    options: Mapping[str, Any]
+
+    def command(self, limits: Limits) -> dict[str, Any]:
+        return add_options({"dropIndexes": self.target.collection, "index": self.index}, self.options, limits)
+
+    def parse(self, reply: Reply, address: Address) -> None:
+        raise_concern_failure(reply)

@@ -1,0 +1,40 @@
+"""insert, of one document. Many travel in batches: see :mod:`wiredrv.operations.write_batch`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from wiredrv.operations.base import Kind, Limits, Operation, Target, add_options
+from wiredrv.operations.failures import raise_write_failure
+from wiredrv.operations.results import InsertOneResult
+from wiredrv.types import Address, Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Insert(Operation[InsertOneResult]):
+    """Insert one document, whose ``_id`` is ``inserted_id``. ``options`` bear the wire's names."""
+
+    name: ClassVar[str] = "insert"
+    kind: ClassVar[Kind] = Kind.WRITE
+    accepts_cluster_time: ClassVar[bool] = True
+    accepts_write_concern = True
+
+    target: Target
+    document: Mapping[str, Any]
+    inserted_id: Any
+    options: Mapping[str, Any]
+
+    def command(self, limits: Limits) -> dict[str, Any]:
+        command = {"insert": self.target.collection, "ordered": True, "documents": [self.document]}
+        return add_options(command, self.options, limits) if self.options else command
+
+    def parse(self, reply: Reply, address: Address) -> InsertOneResult:
+        if "writeErrors" in reply or "writeConcernError" in reply:
+            raise_write_failure(reply)
+        return InsertOneResult(self.inserted_id, bool(reply))
+
+    @property
+    def retryable(self) -> bool:
+        return self.target.write_concern.acknowledged

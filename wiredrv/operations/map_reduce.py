@@ -1,0 +1,39 @@
+"""mapReduce, which servers deprecate: only with its results inline, for code that has not moved to aggregate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from bson.code import Code
+
+from wiredrv.operations.base import Limits, Operation, Target, decoded
+from wiredrv.types import Address, Reply
+
+
+@dataclass(frozen=True, slots=True)
+class MapReduce(Operation[list[Any]]):
+    """Run a map-reduce with ``out: {inline: 1}``. It is not among the retryable reads."""
+
+    name: ClassVar[str] = "mapReduce"
+    accepts_read_concern: ClassVar[bool] = True
+    accepts_cluster_time: ClassVar[bool] = True
+
+    target: Target
+    map: str
+    reduce: str
+    options: Mapping[str, Any]
+
+    def command(self, limits: Limits) -> dict[str, Any]:
+        return {
+            "mapReduce": self.target.collection,
+            "map": Code(self.map),
+            "reduce": Code(self.reduce),
+            "out": {"inline": 1},
+            **self.options,
+        }
+
+    def parse(self, reply: Reply, address: Address) -> list[Any]:
+        results: list[Any] = decoded(reply, self.target)["results"]
+        return results

@@ -1,0 +1,217 @@
+"""What writes return. PyMongo's names and properties.
+
+Rules kept here:
+
+* A result of an unacknowledged write (``w=0``) knows nothing but ``acknowledged``: its counts raise InvalidOperation
+  instead of inventing a number (CRUD specification, "Write Results").
+* A reply is shared with event listeners, so nothing here changes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from wiredrv.errors import InvalidOperation
+from wiredrv.types import Reply
+
+
+class WriteResult:
+    """What all results have: whether the server acknowledged the write."""
+
+    __slots__ = ("acknowledged",)
+
+    #: Whether the server acknowledged the write.
+    acknowledged: bool
+
+    def _need_acknowledged(self, name: str) -> None:
+        if not self.acknowledged:
+            raise InvalidOperation(
+                f"{name} is unknown for an unacknowledged write (w=0): look at 'acknowledged' first, "
+                "or write with w=1 or more"
+            )
+
+
+class InsertOneResult(WriteResult):
+    """The result of ``insert_one``."""
+
+    __slots__ = ("inserted_id",)
+
+    #: The ``_id`` of the document, given or generated.
+    inserted_id: Any
+
+    def __init__(self, inserted_id: Any, acknowledged: bool) -> None:
+        self.inserted_id = inserted_id
+        self.acknowledged = acknowledged
+
+    def __repr__(self) -> str:
+        return f"InsertOneResult({self.inserted_id!r}, acknowledged={self.acknowledged})"
+
+
+class InsertManyResult(WriteResult):
+    """The result of ``insert_many``."""
+
+    __slots__ = ("inserted_ids",)
+
+    #: The ``_id`` of each document, in the order in which they were given.
+    inserted_ids: list[Any]
+
+    def __init__(self, inserted_ids: list[Any], acknowledged: bool) -> None:
+        self.inserted_ids = inserted_ids
+        self.acknowledged = acknowledged
+
+    def __repr__(self) -> str:
+        return f"InsertManyResult({self.inserted_ids!r}, acknowledged={self.acknowledged})"
+
+
+class UpdateResult(WriteResult):
+    """The result of ``update_one``, ``update_many`` and ``replace_one``."""
+
+    __slots__ = ("_reply",)
+
+    def __init__(self, raw_result: Reply | None, acknowledged: bool) -> None:
+        self._reply = raw_result or {}
+        self.acknowledged = acknowledged
+
+    @property
+    def raw_result(self) -> dict[str, Any]:
+        """The server's reply, with ``upserted`` as the bare ``_id`` and ``updatedExisting``, as PyMongo gives it."""
+        raw = dict(self._reply)
+        upserted = raw.get("upserted")
+        raw["updatedExisting"] = not upserted and bool(raw.get("n"))
+        if upserted:
+            raw["upserted"] = self._upserted()
+        return raw
+
+    @property
+    def matched_count(self) -> int:
+        """How many documents matched the filter; 0 when one was upserted.
+
+        :raises InvalidOperation: the write was unacknowledged.
+        """
+        self._need_acknowledged("matched_count")
+        return 0 if self._reply.get("upserted") else int(self._reply.get("n", 0))
+
+    @property
+    def modified_count(self) -> int:
+        """How many documents were changed.
+
+        :raises InvalidOperation: the write was unacknowledged.
+        """
+        self._need_acknowledged("modified_count")
+        return int(self._reply.get("nModified", 0))
+
+    @property
+    def upserted_id(self) -> Any:
+        """The ``_id`` of the document that an upsert inserted, or None.
+
+        :raises InvalidOperation: the write was unacknowledged.
+        """
+        self._need_acknowledged("upserted_id")
+        return self._upserted()
+
+    @property
+    def upserted_count(self) -> int:
+        """How many documents were upserted: 0 or 1.
+
+        :raises InvalidOperation: the write was unacknowledged.
+        """
+        self._need_acknowledged("upserted_count")
+        return 1 if self._reply.get("upserted") else 0
+
+    @property
+    def did_upsert(self) -> bool:
+        """Whether the update inserted a document.
+
+        :raises InvalidOperation: the write was unacknowledged.
+        """
+        self._need_acknowledged("did_upsert")
+        return bool(self._reply.get("upserted"))
+
+    def _upserted(self) -> Any:
+        upserted = self._reply.get("upserted")
+        return upserted[0]["_id"] if upserted else None
+
+    def __repr__(self) -> str:
+        return f"UpdateResult({self.raw_result!r}, acknowledged={self.acknowledged})"
+
+
+class DeleteResult(WriteResult):
+    """The result of ``delete_one`` and ``delete_many``."""
+
+    __slots__ = ("_reply",)
+
+    def __init__(self, raw_result: Reply | None, acknowledged: bool) -> None:
+        self._reply = raw_result or {}
+        self.acknowledged = acknowledged
+
+    @property
+    def raw_result(self) -> dict[str, Any]:
+        """The server's reply."""
+        return dict(self._reply)
+
+    @property
+    def deleted_count(self) -> int:
+        """How many documents were deleted.
+
+        :raises InvalidOperation: the write was unacknowledged.
+        """
+        self._need_acknowledged("deleted_count")
+        return int(self._reply.get("n", 0))
+
+    def __repr__(self) -> str:
+        return f"DeleteResult({self.raw_result!r}, acknowledged={self.acknowledged})"
+
+
+class BulkWriteResult(WriteResult):
+    """The result of ``bulk_write``. Counts and ``_id`` values of all its batches together."""
+
+    __slots__ = ("bulk_api_result",)
+
+    #: The counts under the names that :class:`~wiredrv.errors.BulkWriteError` uses in its ``details``.
+    bulk_api_result: Mapping[str, Any]
+
+    def __init__(self, bulk_api_result: Mapping[str, Any], acknowledged: bool) -> None:
+        self.bulk_api_result = bulk_api_result
+        self.acknowledged = acknowledged
+
+    def _count(self, name: str, field: str) -> int:
+        self._need_acknowledged(name)
+        return int(self.bulk_api_result.get(field, 0))
+
+    @property
+    def inserted_count(self) -> int:
+        """How many documents were inserted.
+
+        :raises InvalidOperation: the writes were unacknowledged; so with all properties but ``acknowledged``.
+        """
+        return self._count("inserted_count", "nInserted")
+
+    @property
+    def matched_count(self) -> int:
+        """How many documents the updates matched."""
+        return self._count("matched_count", "nMatched")
+
+    @property
+    def modified_count(self) -> int:
+        """How many documents the updates changed."""
+        return self._count("modified_count", "nModified")
+
+    @property
+    def deleted_count(self) -> int:
+        """How many documents were deleted."""
+        return self._count("deleted_count", "nRemoved")
+
+    @property
+    def upserted_count(self) -> int:
+        """How many documents were upserted."""
+        return self._count("upserted_count", "nUpserted")
+
+    @property
+    def upserted_ids(self) -> dict[int, Any]:
+        """The ``_id`` of each upserted document, by the index of its request."""
+        self._need_acknowledged("upserted_ids")
+        return {entry["index"]: entry["_id"] for entry in self.bulk_api_result.get("upserted", ())}
+
+    def __repr__(self) -> str:
+        return f"BulkWriteResult({dict(self.bulk_api_result)!r}, acknowledged={self.acknowledged})"

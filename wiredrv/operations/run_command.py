@@ -1,0 +1,60 @@
+"""Commands of the user's own. Run-command specification: sent as given, never looked into, never retried."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import bson
+from bson.raw_bson import RawBSONDocument
+
+from wiredrv.operations.base import Kind, Limits, Operation, Target
+from wiredrv.operations.cursors import CursorReply, parse_cursor
+from wiredrv.types import Address, Reply
+
+
+@dataclass(frozen=True, slots=True)
+class RunCommand(Operation[Any]):
+    """Run a command and return the reply. ``body``'s first key is the command's name; it is not changed."""
+
+    kind: ClassVar[Kind] = Kind.COMMAND
+
+    target: Target
+    body: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:  # type: ignore[override]  # a generic command's name is its document's
+        return next(iter(self.body), "")
+
+    def command(self, limits: Limits) -> dict[str, Any]:
+        return dict(self.body)
+
+    def parse(self, reply: Reply, address: Address) -> Any:
+        if self.target.plain or not isinstance(reply, RawBSONDocument):
+            return reply
+        return bson.decode(reply.raw, self.target.codec_options)
+
+
+@dataclass(frozen=True, slots=True)
+class RunCursorCommand(Operation[CursorReply]):
+    """Run a command whose reply holds a cursor, and keep the cursor.
+
+    :raises ProtocolError: the reply holds none.
+    """
+
+    kind: ClassVar[Kind] = Kind.COMMAND
+    opens_cursor: ClassVar[bool] = True
+
+    target: Target
+    body: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:  # type: ignore[override]  # a generic command's name is its document's
+        return next(iter(self.body), "")
+
+    def command(self, limits: Limits) -> dict[str, Any]:
+        return dict(self.body)
+
+    def parse(self, reply: Reply, address: Address) -> CursorReply:
+        return parse_cursor(reply, address, self.target)

@@ -1,0 +1,40 @@
+"""update, with one statement: of one document or of many."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from wiredrv.operations.base import Kind, Limits, Operation, Target, add_options, decoded
+from wiredrv.operations.failures import check_hint, raise_write_failure
+from wiredrv.operations.results import UpdateResult
+from wiredrv.types import Address, Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Update(Operation[UpdateResult]):
+    """Apply one statement: ``{"q": filter, "u": update, "multi": ..., ...}``. ``options`` are the command's."""
+
+    name: ClassVar[str] = "update"
+    kind: ClassVar[Kind] = Kind.WRITE
+    accepts_cluster_time: ClassVar[bool] = True
+    accepts_write_concern = True
+
+    target: Target
+    statement: Mapping[str, Any]
+    options: Mapping[str, Any]
+
+    def command(self, limits: Limits) -> dict[str, Any]:
+        check_hint(self.statement, self.target, limits)
+        command = {"update": self.target.collection, "ordered": True, "updates": [self.statement]}
+        return add_options(command, self.options, limits) if self.options else command
+
+    def parse(self, reply: Reply, address: Address) -> UpdateResult:
+        if "writeErrors" in reply or "writeConcernError" in reply:
+            raise_write_failure(reply)
+        return UpdateResult(reply if self.target.plain else decoded(reply, self.target), bool(reply))
+
+    @property
+    def retryable(self) -> bool:
+        return not self.statement.get("multi") and self.target.write_concern.acknowledged

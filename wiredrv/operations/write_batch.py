@@ -1,0 +1,271 @@
+"""Batches of inserts, updates or deletes: how many statements fit into one, and how their replies add up.
+
+CRUD specification, "Bulk Write"; retryable-writes specification, "Supported Write Operations"; PyMongo's form of
+``BulkWriteError.details``.
+
+Rules kept here:
+
+* What fits depends on the server that was selected, so a batch is cut when its command is first built, and stays as it
+  was cut: a retry sends the same statements under the same transaction number.
+* Documents travel as a sequence, encoded once, with the codec options of the handle.
+* A batch with a ``multi`` statement is not retryable, whatever the batches beside it are.
+* Indexes in results and errors are those of the user's own list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from wiredrv.errors import BulkWriteError, DocumentTooLarge
+from wiredrv.operations.base import Kind, Limits, Operation, Target, add_options, decoded
+from wiredrv.operations.failures import check_hint
+from wiredrv.types import Address, Reply
+from wiredrv.wire.codec import encode
+from wiredrv.wire.op_msg import DocumentSequence
+
+#: What every supported server (4.2 and later) accepts; used before a server is selected.
+USUAL_LIMITS = Limits(
+    max_wire_version=8, max_bson_object_size=16_777_216, max_message_size=48_000_000, max_write_batch_size=100_000
+)
+#: Bytes kept free in a message for the command around the statements: session, cluster time, concerns, API version.
+COMMAND_RESERVE = 16_384
+#: How much larger than a document a statement (or a command) may be that holds one.
+STATEMENT_RESERVE = 16_382
+
+#: The field of each command in which its statements travel.
+_FIELDS = {"insert": "documents", "update": "updates", "delete": "deletes"}
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One write of a bulk: the command that it belongs to, and the document that travels.
+
+    ``body`` is the document itself for an insert, ``{"q": ..., "u": ...}`` for an update, ``{"q": ..., "limit": ...}``
+    for a delete.
+    """
+
+    command: str
+    body: Mapping[str, Any]
+
+    @property
+    def multi(self) -> bool:
+        """Whether it may touch many documents."""
+        return multi(self.command, self.body)
+
+
+def multi(command: str, body: Mapping[str, Any]) -> bool:
+    """Whether a statement of ``command`` may touch many documents."""
+    if command == "update":
+        return bool(body.get("multi"))
+    return command == "delete" and body["limit"] == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Statements for one command, in order, and where each stood in the user's list."""
+
+    command: str
+    bodies: Sequence[Mapping[str, Any]]
+    indexes: Sequence[int]
+
+
+def runs(statements: Sequence[Statement], ordered: bool) -> list[Run]:
+    """Group statements by command: neighbours only where the order counts, else all of a kind together."""
+    groups: list[tuple[str, list[Mapping[str, Any]], list[int]]] = []
+    open_groups: dict[str, tuple[str, list[Mapping[str, Any]], list[int]]] = {}
+    for index, statement in enumerate(statements):
+        group = open_groups.get(statement.command)
+        if group is None:
+            if ordered:
+                open_groups.clear()
+            group = (statement.command, [], [])
+            open_groups[statement.command] = group
+            groups.append(group)
+        group[1].append(statement.body)
+        group[2].append(index)
+    return [Run(*group) for group in groups]
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """What of a run goes into one message: the encoded statements, and the limits that were kept."""
+
+    limits: Limits
+    documents: tuple[bytes, ...]
+
+
+def cut(run: Run, start: int, limits: Limits, target: Target, reserve: int = COMMAND_RESERVE) -> Cut:
+    """Take as many statements of ``run`` from ``start`` on as one message may carry: at least one.
+
+    :param reserve: bytes of the message that belong to the rest of the command.
+    :raises DocumentTooLarge: a statement is larger than the server accepts.
+    :raises InvalidDocument: a statement cannot be encoded.
+    """
+    documents: list[bytes] = []
+    room = limits.max_message_size - reserve
+    largest = limits.max_bson_object_size + (0 if run.command == "insert" else STATEMENT_RESERVE)
+    options = target.codec_options
+    for body in run.bodies[start : start + limits.max_write_batch_size]:
+        document = encode(body, options)
+        size = len(document)
+        if size > largest:
+            raise DocumentTooLarge(
+                f"{run.command}: statement {run.indexes[start + len(documents)]} has {size} bytes; "
+                f"this server accepts {limits.max_bson_object_size}"
+            )
+        room -= size
+        if room < 0 and documents:
+            break
+        documents.append(document)
+    return Cut(limits, tuple(documents))
+
+
+@dataclass(slots=True, eq=False)
+class WriteBatch(Operation[Reply]):
+    """One command of a bulk. The value is the reply; ``taken`` says how many statements it answers for.
+
+    Not frozen, alone among the operations: it remembers how it was cut.
+
+    :raises BulkWriteError: a statement or the write concern failed; ``details`` is the reply.
+    """
+
+    kind: ClassVar[Kind] = Kind.WRITE
+    accepts_cluster_time: ClassVar[bool] = True
+    accepts_write_concern = True
+
+    target: Target
+    run: Run
+    start: int
+    ordered: bool
+    options: Mapping[str, Any]
+    _cut: Cut | None = field(default=None, init=False)
+
+    @property
+    def name(self) -> str:  # type: ignore[override]  # one class for three commands, which differ by a word
+        return self.run.command
+
+    @property
+    def taken(self) -> int:
+        """How many statements the batch carries."""
+        return len(self._fit(None).documents)
+
+    def command(self, limits: Limits) -> dict[str, Any]:
+        self._check_hints(limits)
+        self._fit(limits)
+        return add_options({self.name: self.target.collection, "ordered": self.ordered}, self.options, limits)
+
+    def sequences(self, limits: Limits) -> Sequence[DocumentSequence]:
+        return (DocumentSequence(_FIELDS[self.name], self._fit(limits).documents),)
+
+    def described(self, command: Mapping[str, Any]) -> Mapping[str, Any]:
+        bodies = self.run.bodies[self.start : self.start + self.taken]
+        return {**command, _FIELDS[self.name]: [dict(body) for body in bodies]}
+
+    def parse(self, reply: Reply, address: Address) -> Reply:
+        reply = decoded(reply, self.target)
+        if reply.get("writeErrors") or reply.get("writeConcernError"):
+            labels = reply.get("errorLabels") or ()
+            labels = [*labels, *((reply.get("writeConcernError") or {}).get("errorLabels") or ())]
+            raise BulkWriteError(_as_details(reply), labels)
+        return reply
+
+    @property
+    def retryable(self) -> bool:
+        if not self.target.write_concern.acknowledged:
+            return False
+        if self.name == "insert":
+            return True
+        bodies = self.run.bodies[self.start : self.start + self.taken]
+        return not any(multi(self.name, body) for body in bodies)
+
+    def _fit(self, limits: Limits | None) -> Cut:
+        """Cut once a server is known; before that, as every supported server would have it."""
+        known = self._cut
+        if known is not None and (limits is None or _as_wide(limits, known.limits)):
+            return known
+        reserve = COMMAND_RESERVE + (len(encode(self.options)) if self.options else 0)
+        self._cut = cut(self.run, self.start, limits or USUAL_LIMITS, self.target, reserve)
+        return self._cut
+
+    def _check_hints(self, limits: Limits) -> None:
+        if self.name == "insert" or self.target.write_concern.acknowledged:
+            return
+        for body in self.run.bodies:
+            check_hint(body, self.target, limits)
+
+
+def _as_wide(limits: Limits, used: Limits) -> bool:
+    return (
+        limits.max_bson_object_size >= used.max_bson_object_size
+        and limits.max_message_size >= used.max_message_size
+        and limits.max_write_batch_size >= used.max_write_batch_size
+    )
+
+
+def _as_details(reply: Reply) -> dict[str, Any]:
+    """A failed batch in the shape that :class:`BulkWriteError` describes itself from."""
+    details = dict(reply)
+    concern_error = details.get("writeConcernError")
+    details["writeConcernErrors"] = [concern_error] if concern_error else []
+    details["writeErrors"] = details.get("writeErrors") or []
+    return details
+
+
+class BulkTotals:
+    """The counts and failures of all batches of a bulk, in the form of ``BulkWriteError.details``."""
+
+    __slots__ = ("details",)
+
+    def __init__(self) -> None:
+        self.details: dict[str, Any] = {
+            "writeErrors": [],
+            "writeConcernErrors": [],
+            "nInserted": 0,
+            "nUpserted": 0,
+            "nMatched": 0,
+            "nModified": 0,
+            "nRemoved": 0,
+            "upserted": [],
+        }
+
+    @property
+    def has_write_errors(self) -> bool:
+        """Whether a statement failed, after which an ordered bulk sends no more."""
+        return bool(self.details["writeErrors"])
+
+    @property
+    def failed(self) -> bool:
+        """Whether the bulk ends in an error."""
+        return bool(self.details["writeErrors"] or self.details["writeConcernErrors"])
+
+    def add(self, run: Run, start: int, reply: Mapping[str, Any]) -> None:
+        """Add the reply to the batch that began at ``start`` of ``run``."""
+        self._count(run, start, reply)
+        for entry in reply.get("writeErrors") or ():
+            position = start + entry["index"]
+            failure = {**entry, "index": run.indexes[position], "op": run.bodies[position]}
+            self.details["writeErrors"].append(failure)
+        concern_error = reply.get("writeConcernError")
+        if concern_error:
+            self.details["writeConcernErrors"].append(dict(concern_error))
+
+    def _count(self, run: Run, start: int, reply: Mapping[str, Any]) -> None:
+        details = self.details
+        affected = int(reply.get("n", 0))
+        if run.command == "insert":
+            details["nInserted"] += affected
+        elif run.command == "delete":
+            details["nRemoved"] += affected
+        else:
+            upserted = reply.get("upserted") or ()
+            details["nUpserted"] += len(upserted)
+            details["nMatched"] += affected - len(upserted)
+            details["nModified"] += int(reply.get("nModified", 0))
+            details["upserted"] += [{**entry, "index": run.indexes[start + entry["index"]]} for entry in upserted]
+
+    def finish(self) -> dict[str, Any]:
+        """The details, with failures in the order of the user's list."""
+        self.details["writeErrors"].sort(key=lambda failure: failure["index"])
+        return self.details
