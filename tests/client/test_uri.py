@@ -200,7 +200,7 @@ def test_database_and_spaces_are_decoded() -> None:
         ("wtimeout=5", "wTimeoutMS"),
         ("compressors=zlib,snoopy", "'snoopy' left out"),
         ("serverSelectionTryOnce=true", "until the time is up"),
-        ("maxStalenessSeconds=89", "from 90 up"),
+        ("maxStalenessSeconds=-2", "-1 for no limit"),
         ("heartbeatFrequencyMS=499", "from 500 up"),
         ("appName=" + "x" * 129, "128 bytes"),
         ("password=abc", "keyword argument only"),

@@ -141,7 +141,9 @@ OPTIONS: tuple[Option, ...] = (
     Option("write_concern", kinds.instance("a WriteConcern", WriteConcern)),
     Option("readPreference", kinds.either(kinds.choice(*_MODES), ReadPreference), aliases=("read_preference",)),
     Option("readPreferenceTags", kinds.TAG_SETS, listed=True),
-    Option("maxStalenessSeconds", kinds.integer(90, also=-1, words="a whole number from 90 up, or -1 for no limit")),
+    Option(
+        "maxStalenessSeconds", kinds.integer(0, also=-1, words="a whole number (of 90 and more), or -1 for no limit")
+    ),
     # How documents become Python objects (bson's CodecOptions).
     Option("document_class", kinds.instance("a class of mappings", type), "codec.document_class"),
     Option("tz_aware", kinds.BOOLEAN, "codec.tz_aware", aliases=("tzAware",)),
