@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from time import monotonic
 from typing import Any
 
 import anyio
@@ -13,12 +14,15 @@ from wiredrv.connection.connection import Connection
 from wiredrv.connection.handshake import hello_command, read_handshake
 from wiredrv.connection.metadata import client_metadata
 from wiredrv.connection.settings import ConnectionSettings, DriverInfo, ServerApi
-from wiredrv.errors import ConfigurationError, NetworkTimeout
+from wiredrv.errors import RETRYABLE, SYSTEM_OVERLOADED, AutoReconnect, ConfigurationError, NetworkTimeout
 from wiredrv.net.settings import NetSettings
-from wiredrv.net.transport import open_transport
+from wiredrv.net.transport import HostNotResolved, open_transport
 from wiredrv.types import Address
 from wiredrv.wire.codec import decode, encode
 from wiredrv.wire.op_msg import encode_message, next_request_id
+
+#: A server that refuses or drops new connections may be overloaded (CMAP, "Backpressure-enabled").
+_OVERLOAD = (SYSTEM_OVERLOADED, RETRYABLE)
 
 
 async def establish(
@@ -33,7 +37,8 @@ async def establish(
     """Open a transport to ``address`` and shake hands, all within ``net.connect_timeout``.
 
     :param metadata: the handshake's ``client`` document; None builds it from ``settings``.
-    :raises AutoReconnect: the server cannot be reached, or (NetworkTimeout) not in time.
+    :raises AutoReconnect: the server cannot be reached, or (NetworkTimeout) not in time; such an error bears the
+        labels of an overloaded server, unless it was the name that could not be resolved.
     :raises ConfigurationError: the server's wire versions do not meet ours.
     :raises ProtocolError: what answered is no MongoDB server.
     """
@@ -48,7 +53,14 @@ async def establish(
             await _shake_hands(connection, settings, metadata)
     except TimeoutError as error:
         milliseconds = (net.connect_timeout or 0) * 1000
-        raise NetworkTimeout(f"{address}: no connection within connectTimeoutMS ({milliseconds:.0f} ms)") from error
+        message = f"{address}: no connection within connectTimeoutMS ({milliseconds:.0f} ms)"
+        raise NetworkTimeout(message, error_labels=_OVERLOAD) from error
+    except HostNotResolved:
+        raise
+    except AutoReconnect as error:
+        for label in _OVERLOAD:
+            error.add_error_label(label)
+        raise
     connection.api = settings.server_api
     connection.socket_timeout = net.socket_timeout
     return connection
@@ -59,7 +71,9 @@ async def _shake_hands(connection: Connection, settings: ConnectionSettings, met
     try:
         request_id = next_request_id()
         command = hello_command(settings, metadata)
+        started = monotonic()
         reply = decode(await connection.round_trip(encode_message(encode(command), request_id), request_id))
+        connection.hello_duration = monotonic() - started
         connection.accept(read_handshake(connection.address, reply, settings))
         shaken = True
     finally:

@@ -40,6 +40,7 @@ class Connection:
         "closed",
         "generation",
         "handshake",
+        "hello_duration",
         "id",
         "last_used",
         "more_to_come",
@@ -58,6 +59,8 @@ class Connection:
         self.generation = generation
         self.api: ServerApi | None = None
         self.closed = False
+        #: How many seconds the server took to answer the handshake.
+        self.hello_duration = 0.0
         self.last_used = 0.0
         self.more_to_come = False
         self.pinned = False
@@ -67,6 +70,11 @@ class Connection:
         """Take over what the handshake negotiated."""
         self.handshake = handshake
         self._framer.max_message_size = handshake.max_message_size
+
+    @property
+    def service_id(self) -> Any:
+        """Which server behind a load balancer this leads to; None elsewhere."""
+        return self.handshake.service_id
 
     @property
     def reply_owed(self) -> bool:

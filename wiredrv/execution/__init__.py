@@ -1,0 +1,1 @@
+"""How an operation travels: pure ``decorate``, ``retry`` and ``labels``; the one loop in ``executor``."""

@@ -27,6 +27,10 @@ from wiredrv.net.settings import NetSettings
 from wiredrv.types import Address
 
 
+class HostNotResolved(AutoReconnect):
+    """DNS knows no such host: never a sign of an overloaded server."""
+
+
 class Transport(Protocol):
     """What a connection needs of a byte stream. Tests replay bytes and inject faults behind it."""
 
@@ -145,9 +149,9 @@ async def _resolve(host: str, port: int) -> list[tuple[socket.AddressFamily, tup
     try:
         found = await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:
-        raise AutoReconnect(f"{host}:{port}: the host name cannot be resolved: {_reason(error)}") from error
+        raise HostNotResolved(f"{host}:{port}: the host name cannot be resolved: {_reason(error)}") from error
     except UnicodeError as error:
-        raise AutoReconnect(f"{host}:{port}: the host name is not valid: {_reason(error)}") from error
+        raise HostNotResolved(f"{host}:{port}: the host name is not valid: {_reason(error)}") from error
     return [(family, (str(sockaddr[0]), port)) for family, _type, _protocol, _name, sockaddr in found]
 
 

@@ -1,0 +1,154 @@
+"""The ONE place where the fields of sessions, transactions and concerns are put on a command. Pure.
+
+The order is fixed: lsid, txnNumber, startTransaction, autocommit, readConcern, writeConcern, recoveryToken,
+$clusterTime, $readPreference, apiVersion, $db. Nothing here changes a session: the state moves when the command is
+sent, so that a command that cannot be encoded leaves its transaction as it was.
+
+Specifications: sessions ("Sending the session ID"), transactions ("Constructing commands within a transaction"),
+causal-consistency, snapshot-sessions, retryable-writes ("Constructing Write Commands"), server-selection ("Passing
+read preference").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from bson.int64 import Int64
+
+from wiredrv.concerns import ReadMode, ReadPreference
+from wiredrv.connection.handshake import Handshake, declare_api
+from wiredrv.connection.settings import ServerApi
+from wiredrv.errors import ConfigurationError, InvalidOperation
+from wiredrv.execution.run import Run
+from wiredrv.operations.base import Kind, Operation
+from wiredrv.operations.transactions import retried_commit_concern
+from wiredrv.session.cluster_time import ClusterTime, later
+from wiredrv.session.state import SessionState
+from wiredrv.session.transaction import Transaction, TransactionState
+
+_FIRST_SNAPSHOT_WIRE_VERSION = 13
+_PRIMARY_PREFERRED = ReadPreference.PRIMARY_PREFERRED
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What stands around a command: the selected server, and what the client knows and declares.
+
+    ``direct``: the topology is one server that was asked for by itself.
+    """
+
+    handshake: Handshake
+    direct: bool
+    api: ServerApi | None
+    cluster_time: ClusterTime | None
+
+
+def decorate(command: dict[str, Any], run: Run[Any], around: Surroundings) -> None:
+    """Put on ``command`` everything that its session and its concerns ask for.
+
+    :raises ConfigurationError: the server supports no sessions, or no snapshot reads, and they are asked for.
+    """
+    operation = run.operation
+    session = run.session
+    server_session = run.server_session
+    cluster_time = around.cluster_time
+    if server_session is not None:
+        command["lsid"] = server_session.lsid
+        if run.in_transaction and session is not None:
+            _add_transaction(command, operation, session, around)
+        elif run.txn_number:
+            command["txnNumber"] = Int64(run.txn_number)
+    if session is not None:
+        _add_session_read_concern(command, operation, session, run.in_transaction, around)
+        cluster_time = later(cluster_time, session.cluster_time)
+    elif operation.accepts_read_concern and operation.target.read_concern.level is not None:
+        command["readConcern"] = operation.target.read_concern.document
+    if not run.in_transaction and operation.accepts_write_concern:
+        concern = operation.target.write_concern
+        if not concern.is_server_default:
+            command["writeConcern"] = concern.document
+    if cluster_time is not None:
+        command["$clusterTime"] = cluster_time
+    _add_read_preference(command, operation, run.in_transaction, around)
+    if around.api is not None:
+        declare_api(command, around.api)
+    command["$db"] = operation.target.database
+
+
+def _add_transaction(
+    command: dict[str, Any], operation: Operation[Any], session: SessionState, around: Surroundings
+) -> None:
+    if around.handshake.is_standalone:
+        raise InvalidOperation(
+            "transactions need a replica set or a sharded cluster, and this server is a standalone; "
+            "`wiredrv local up` starts a replica set on this machine"
+        )
+    transaction = session.transaction
+    command["txnNumber"] = Int64(session.server_session.txn_number)
+    if transaction.state is TransactionState.STARTING:
+        command["startTransaction"] = True
+    command["autocommit"] = False
+    if operation.kind is Kind.COMMIT or operation.kind is Kind.ABORT:
+        _add_ending(command, operation, transaction)
+
+
+def _add_ending(command: dict[str, Any], operation: Operation[Any], transaction: Transaction) -> None:
+    concern = operation.target.write_concern
+    if operation.kind is Kind.COMMIT and transaction.commit_attempted:
+        concern = retried_commit_concern(concern)
+    if not concern.is_server_default:
+        command["writeConcern"] = concern.document
+    if transaction.recovery_token is not None:
+        command["recoveryToken"] = transaction.recovery_token
+
+
+def _add_session_read_concern(
+    command: dict[str, Any],
+    operation: Operation[Any],
+    session: SessionState,
+    in_transaction: bool,
+    around: Surroundings,
+) -> None:
+    """The read concern that an explicit session asks for, merged with the operation's own."""
+    options = session.options
+    if options.snapshot:
+        if around.handshake.max_wire_version < _FIRST_SNAPSHOT_WIRE_VERSION:
+            raise ConfigurationError("Snapshot reads require MongoDB 5.0 or later")
+        if operation.opens_cursor and operation.server is not None:
+            return  # A getMore reads on in the snapshot of its cursor.
+        concern: dict[str, Any] = {"level": "snapshot"}
+        if session.snapshot_time is not None:
+            concern["atClusterTime"] = session.snapshot_time
+        command["readConcern"] = concern
+        return
+    if in_transaction:
+        if session.transaction.state is not TransactionState.STARTING:
+            return
+        concern_of = session.transaction.options.read_concern
+        concern = concern_of.document if concern_of is not None else {}
+        causal = options.causal_consistency
+    else:
+        concern = operation.target.read_concern.document if operation.accepts_read_concern else {}
+        causal = options.causal_consistency and operation.accepts_cluster_time
+    if causal and session.operation_time is not None and around.handshake.supports_sessions:
+        concern["afterClusterTime"] = session.operation_time
+    if concern:
+        command["readConcern"] = concern
+
+
+def _add_read_preference(
+    command: dict[str, Any], operation: Operation[Any], in_transaction: bool, around: Surroundings
+) -> None:
+    kind = operation.kind
+    if (kind is not Kind.READ and kind is not Kind.COMMAND) or in_transaction or operation.server is not None:
+        return
+    preference = operation.read_preference
+    if preference.mode is ReadMode.PRIMARY:
+        if not around.direct or around.handshake.is_mongos or around.handshake.is_standalone:
+            return
+        # A member that was asked for by itself answers whatever it is.
+        preference = _PRIMARY_PREFERRED
+    elif around.handshake.is_standalone:
+        return
+    command["$readPreference"] = preference.document

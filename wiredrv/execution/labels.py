@@ -1,0 +1,84 @@
+"""Which labels the driver adds to an error. Pure.
+
+Transactions specification, "Error Reporting and Retrying Transactions"; retryable-writes specification,
+"RetryableWriteError Labels". What the server labelled keeps its labels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from wiredrv.errors import (
+    RETRYABLE_WRITE,
+    TRANSIENT_TRANSACTION,
+    UNKNOWN_COMMIT_RESULT,
+    ConnectionFailure,
+    DriverError,
+    NotPrimaryError,
+    OperationFailure,
+    WriteConcernError,
+)
+from wiredrv.operations.base import Kind
+
+#: Servers from 4.4 on label retryable writes themselves.
+_FIRST_LABELLING_WIRE_VERSION = 9
+_RETRYABLE_WRITE_CODES = frozenset({11600, 11602, 10107, 13435, 13436, 189, 91, 7, 6, 89, 9001, 262})
+# Write concern errors that say that the concern cannot ever be met: a retry would fail in the same way.
+_UNSATISFIABLE_CONCERN_CODES = frozenset({79, 100})
+_MAX_TIME_EXPIRED = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """In what the error happened.
+
+    ``retryable`` is whether the operation is a write that the specification lets retry; ``sent`` whether the command
+    may have reached the server; ``wire_version`` that of the server that answered, 0 if none did.
+    """
+
+    kind: Kind
+    in_transaction: bool
+    retryable: bool
+    retry_writes: bool
+    wire_version: int = 0
+    from_mongos: bool = False
+
+
+def add_labels(error: DriverError, where: Circumstances) -> None:
+    """Put the labels on ``error`` that its circumstances ask for."""
+    no_reply = is_network_error(error)
+    if where.in_transaction and no_reply and where.kind not in (Kind.COMMIT, Kind.ABORT):
+        error.add_error_label(TRANSIENT_TRANSACTION)
+    if _is_retryable_write_error(error, no_reply, where):
+        error.add_error_label(RETRYABLE_WRITE)
+    if where.kind is Kind.COMMIT and _commit_is_unknown(error, no_reply):
+        error.add_error_label(UNKNOWN_COMMIT_RESULT)
+
+
+def is_network_error(error: DriverError) -> bool:
+    """Whether no server answered: a broken or unmade connection, no server, a cleared pool."""
+    return isinstance(error, ConnectionFailure) and not isinstance(error, NotPrimaryError)
+
+
+def _is_retryable_write_error(error: DriverError, no_reply: bool, where: Circumstances) -> bool:
+    if where.kind in (Kind.COMMIT, Kind.ABORT):
+        allowed = True
+    else:
+        allowed = where.kind is Kind.WRITE and where.retryable and where.retry_writes and not where.in_transaction
+    if not allowed:
+        return False
+    if no_reply:
+        return True
+    if not 0 < where.wire_version < _FIRST_LABELLING_WIRE_VERSION:
+        return False
+    if isinstance(error, WriteConcernError) and where.from_mongos:
+        return False
+    return getattr(error, "code", None) in _RETRYABLE_WRITE_CODES
+
+
+def _commit_is_unknown(error: DriverError, no_reply: bool) -> bool:
+    if no_reply or error.has_error_label(RETRYABLE_WRITE):
+        return True
+    if isinstance(error, OperationFailure) and error.code == _MAX_TIME_EXPIRED:
+        return True
+    return isinstance(error, WriteConcernError) and error.code not in _UNSATISFIABLE_CONCERN_CODES

@@ -1,0 +1,142 @@
+"""Whether a failed attempt is followed by another. Pure: (failure, history, traits) -> retry or raise.
+
+The branches stand in the order of the unified pseudo-code of the client-backpressure specification ("Interaction with
+Other Retry Policies"), which joins its own policy with those of retryable reads and retryable writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from wiredrv.errors import (
+    NO_WRITES_PERFORMED,
+    RETRYABLE,
+    RETRYABLE_WRITE,
+    SYSTEM_OVERLOADED,
+    ConnectionFailure,
+    DriverError,
+    NotPrimaryError,
+    OperationFailure,
+    PoolClearedError,
+    ServerSelectionTimeoutError,
+    WaitQueueTimeoutError,
+)
+from wiredrv.execution.settings import ExecutionSettings
+from wiredrv.operations.base import Kind
+
+#: Seconds; client-backpressure specification, "Overload retry policy".
+BASE_BACKOFF = 0.1
+MAX_BACKOFF = 10.0
+
+#: Server errors after which a read may be sent again (retryable-reads specification, "Retryable Error").
+RETRYABLE_READ_CODES = frozenset({262, 11600, 11602, 10107, 13435, 13436, 189, 134, 91, 7, 6, 89, 9001})
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What the decision needs to know of an operation in its session."""
+
+    kind: Kind
+    retryable: bool
+    in_transaction: bool
+    sharded: bool = False
+    has_deadline: bool = False
+
+
+@dataclass(slots=True)
+class History:
+    """The failures of one operation so far. ``error`` is the one that its caller would be shown."""
+
+    failures: int = 0
+    overloaded: bool = False
+    error: DriverError | None = None
+    deprioritized: list[Any] = field(default_factory=list)
+
+    def add(self, error: DriverError) -> None:
+        """Count a failure and choose which one to show (retryable-writes specification, on multiple errors)."""
+        self.failures += 1
+        self.overloaded = self.overloaded or error.has_error_label(SYSTEM_OVERLOADED)
+        if self.error is None or not (error.has_error_label(NO_WRITES_PERFORMED) or never_sent(error)):
+            self.error = error
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Try again: after at most ``backoff`` seconds (times a random number), and rather elsewhere if so told."""
+
+    backoff: float = 0.0
+    deprioritize: bool = False
+
+
+def decide(error: DriverError, history: History, traits: Traits, settings: ExecutionSettings) -> Retry | None:
+    """What follows a failure that ``history`` already counts: a retry, or None for raising ``history.error``."""
+    overload = error.has_error_label(SYSTEM_OVERLOADED)
+    if not (
+        _overload_retry(error, traits, settings)
+        or _read_retry(error, traits, settings)
+        or _write_retry(error, traits, settings)
+    ):
+        return None
+    if history.overloaded:
+        allowed: float = settings.max_adaptive_retries
+    else:
+        allowed = float("inf") if traits.has_deadline else 1
+    if history.failures > allowed:
+        return None
+    backoff = _backoff(error, history.failures) if overload else 0.0
+    # Elsewhere than on a sharded cluster only overload may move a retry to another server, and only where allowed.
+    deprioritize = traits.sharded or (overload and settings.enable_overload_retargeting)
+    return Retry(backoff, deprioritize)
+
+
+def never_sent(error: DriverError) -> bool:
+    """Whether the failure says that nothing was sent: no server, no connection."""
+    return isinstance(error, (ServerSelectionTimeoutError, PoolClearedError, WaitQueueTimeoutError))
+
+
+def _overload_retry(error: DriverError, traits: Traits, settings: ExecutionSettings) -> bool:
+    if not (error.has_error_label(SYSTEM_OVERLOADED) and error.has_error_label(RETRYABLE)):
+        return False
+    match traits.kind:
+        case Kind.READ:
+            return settings.retry_reads
+        case Kind.WRITE:
+            return settings.retry_writes
+        case Kind.COMMAND:
+            return settings.retry_reads and settings.retry_writes
+        case Kind.COMMIT | Kind.ABORT:
+            return True
+        case Kind.HOUSEKEEPING:
+            return False
+
+
+def _read_retry(error: DriverError, traits: Traits, settings: ExecutionSettings) -> bool:
+    if traits.kind is not Kind.READ or not traits.retryable or traits.in_transaction or not settings.retry_reads:
+        return False
+    if isinstance(error, NotPrimaryError):
+        return True
+    if isinstance(error, ConnectionFailure):
+        return not isinstance(error, (ServerSelectionTimeoutError, WaitQueueTimeoutError))
+    return isinstance(error, OperationFailure) and error.code in RETRYABLE_READ_CODES
+
+
+def _write_retry(error: DriverError, traits: Traits, settings: ExecutionSettings) -> bool:
+    if not traits.retryable or not error.has_error_label(RETRYABLE_WRITE):
+        return False
+    if isinstance(error, (ServerSelectionTimeoutError, WaitQueueTimeoutError)):
+        return False
+    if traits.kind in (Kind.COMMIT, Kind.ABORT):
+        return True
+    return traits.kind is Kind.WRITE and settings.retry_writes and not traits.in_transaction
+
+
+def _backoff(error: DriverError, failures: int) -> float:
+    base = BASE_BACKOFF
+    details = getattr(error, "details", None)
+    if isinstance(details, Mapping):
+        given = details.get("baseBackoffMS")
+        if isinstance(given, (int, float)) and not isinstance(given, bool) and given > 0:
+            base = given / 1000
+    return float(min(MAX_BACKOFF, base * 2**failures))

@@ -1,0 +1,297 @@
+"""The shell of the topology: holds the present description, the servers' pools and monitors, and who waits for one.
+
+Every piece of news (a monitor's reply, a monitor's failure, an operation's error) takes one way: the pure update makes
+a new description, :meth:`Topology._become` compares it with the old one, opens and closes servers, tells listeners
+and wakes those who wait. Selection is answered from a cache until the description changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from time import monotonic
+from typing import Any
+
+import anyio
+from bson import ObjectId
+
+from wiredrv import events
+from wiredrv.concerns import ReadMode, ReadPreference
+from wiredrv.connection.connection import Connection
+from wiredrv.description import ServerDescription, TopologyDescription, TopologyType
+from wiredrv.errors import (
+    ConfigurationError,
+    DriverError,
+    InvalidOperation,
+    ServerSelectionTimeoutError,
+)
+from wiredrv.pool.pool import Pool
+from wiredrv.pool.settings import PoolSettings
+from wiredrv.topology import selection
+from wiredrv.topology.changes import changes, makes_pool_ready
+from wiredrv.topology.hello import server_description_from_hello
+from wiredrv.topology.monitor import Monitor, MonitorSettings
+from wiredrv.topology.reactions import Failure, Reaction, on_error, on_failed_check
+from wiredrv.topology.rtt import RoundTripTimes
+from wiredrv.topology.update import apply, initial_description
+from wiredrv.types import Address, Spawn
+
+#: Makes a connection for a pool: ``connect(address, connection_id, generation)``.
+Connect = Callable[[Address, int, int], Awaitable[Connection]]
+
+
+class Server:
+    """A server as the executor sees it. ``operations`` counts those that are in flight there."""
+
+    __slots__ = ("address", "description", "monitor", "operations", "pool")
+
+    def __init__(self, description: ServerDescription, pool: Pool, monitor: Monitor | None) -> None:
+        self.address = description.address
+        self.description = description
+        self.pool = pool
+        self.monitor = monitor
+        self.operations = 0
+
+
+class Topology:
+    """The deployment, as one client sees it."""
+
+    def __init__(self, settings: MonitorSettings, pool_settings: PoolSettings, connect: Connect) -> None:
+        self._monitor_settings = settings
+        self._settings = settings.topology
+        self._hub = settings.hub
+        self._pool_settings = pool_settings
+        self._connect = connect
+        self._spawn: Spawn | None = None
+        self._servers: dict[Address, Server] = {}
+        self._changed = anyio.Event()
+        self._writable: tuple[Server, ...] = ()
+        self._selected: dict[ReadPreference, tuple[Server, ...]] = {}
+        self.id = ObjectId()
+        self.description = TopologyDescription()
+
+    # --- life ---
+
+    def open(self, spawn: Spawn) -> None:
+        """Begin to watch the deployment; ``spawn`` starts the monitors."""
+        self._spawn = spawn
+        self._changed = anyio.Event()
+        hub = self._hub
+        if hub.topology:
+            hub.publish(hub.topology, events.TopologyOpenedEvent(self.id))
+        self._become(initial_description(self._settings))
+
+    def close(self) -> None:
+        """Stop watching and close all pools."""
+        if self._spawn is None:
+            return
+        self._spawn = None
+        hub = self._hub
+        previous = self.description
+        self.description = TopologyDescription(topology_type=TopologyType.UNKNOWN)
+        for server in self._servers.values():
+            self._close_server(server)
+        self._servers.clear()
+        self._forget_selections()
+        if hub.topology:
+            changed = events.TopologyDescriptionChangedEvent(self.id, previous, self.description)
+            hub.publish(hub.topology, changed)
+            hub.publish(hub.topology, events.TopologyClosedEvent(self.id))
+        self._changed.set()
+
+    def abandon(self) -> None:
+        """Drop every socket without a word: after a fork, or when the event loop is gone."""
+        self._spawn = None
+        for server in self._servers.values():
+            server.pool.abandon()
+            if server.monitor is not None:
+                server.monitor.close()
+        self._servers.clear()
+        self._forget_selections()
+        self.description = TopologyDescription()
+
+    @property
+    def servers(self) -> Mapping[Address, Server]:
+        """The servers that are watched now."""
+        return self._servers
+
+    # --- selection ---
+
+    def pick(self, want: ReadPreference | None) -> Server | None:
+        """A suitable server among those known, without waiting; None for ``want`` means a writable one."""
+        candidates = self._writable
+        if want is not None and (want.mode is not ReadMode.PRIMARY or not candidates):
+            candidates = self._selected.get(want, ())
+        if len(candidates) == 1:
+            return candidates[0]
+        return self._least_busy(candidates) if candidates else None
+
+    async def select(
+        self,
+        want: ReadPreference | None,
+        operation: str,
+        deadline: float | None = None,
+        deprioritized: Collection[Address] = (),
+    ) -> Server:
+        """A suitable server; waits until there is one.
+
+        :param want: a read preference, or None for a writable server.
+        :param operation: what for, for the message.
+        :param deadline: until when to wait, on the monotonic clock; ``serverSelectionTimeoutMS`` applies besides.
+        :param deprioritized: servers to avoid while there are others.
+        :raises ServerSelectionTimeoutError: none was suitable in time.
+        :raises ConfigurationError: a server speaks no wire version of ours, or the preference cannot be met by it.
+        """
+        limit = monotonic() + self._settings.server_selection_timeout
+        if deadline is not None and deadline < limit:
+            limit = deadline
+        while True:
+            server = self._select_now(want, deprioritized)
+            if server is not None:
+                return server
+            left = limit - monotonic()
+            if left <= 0:
+                raise self._selection_failed(want, operation)
+            for known in self._servers.values():
+                if known.monitor is not None:
+                    known.monitor.request_check()
+            changed = self._changed
+            with anyio.move_on_after(left):
+                await changed.wait()
+
+    def server(self, address: Address) -> Server | None:
+        """The server at an address, if it is still watched."""
+        return self._servers.get(address)
+
+    def _select_now(self, want: ReadPreference | None, deprioritized: Collection[Address]) -> Server | None:
+        if self._spawn is None:
+            raise InvalidOperation("the client is closed; open it again before it is used")
+        description = self.description
+        if description.compatibility_error is not None:
+            raise ConfigurationError(description.compatibility_error)
+        if not deprioritized:
+            server = self.pick(want)
+            if server is not None:
+                return server
+        found = selection.candidates(
+            description,
+            want,
+            local_threshold=self._settings.local_threshold,
+            heartbeat_frequency=self._settings.heartbeat_frequency,
+            deprioritized=deprioritized,
+        )
+        candidates = tuple(self._servers[server.address] for server in found)
+        if not candidates:
+            return None
+        if not deprioritized:
+            if want is None:
+                self._writable = candidates
+            else:
+                self._selected[want] = candidates
+        return self._least_busy(candidates)
+
+    def _least_busy(self, candidates: tuple[Server, ...]) -> Server:
+        counts = {server.address: server.operations for server in candidates}
+        chosen = selection.choose([server.description for server in candidates], counts)
+        return self._servers[chosen.address]
+
+    def _selection_failed(self, want: ReadPreference | None, operation: str) -> ServerSelectionTimeoutError:
+        settings = self._settings
+        text = selection.describe_failure(
+            self.description, want, settings.heartbeat_frequency, settings.server_selection_timeout
+        )
+        return ServerSelectionTimeoutError(f"{operation}: {text}", self.description)
+
+    def _forget_selections(self) -> None:
+        self._writable = ()
+        self._selected.clear()
+
+    # --- news ---
+
+    def report(self, address: Address, outcome: Mapping[str, Any] | DriverError, times: RoundTripTimes) -> None:
+        """Take in the outcome of a monitor's check."""
+        server = self._servers.get(address)
+        if server is None or self._spawn is None:
+            return
+        if isinstance(outcome, DriverError):
+            self._react(server, on_failed_check(server.description, outcome), outcome)
+            return
+        try:
+            description = server_description_from_hello(address, outcome, times.average, monotonic(), times.least)
+        except DriverError as error:
+            self._react(server, on_failed_check(server.description, error), error)
+            return
+        # The pool is ready before anybody can select its server (SDAM, "Connection Pool Management").
+        if makes_pool_ready(description, self.description.topology_type):
+            server.pool.ready()
+        self._become(apply(self.description, description, self._settings))
+
+    def on_error(self, server: Server, error: DriverError, connection: Connection | None, generation: int) -> None:
+        """Take in an operation's error.
+
+        :param connection: the connection that it happened on; None when none could be established.
+        :param generation: the connection's generation, or the pool's when connecting began.
+        """
+        if self._spawn is None or self._servers.get(server.address) is not server:
+            return
+        service_id = connection.service_id if connection is not None else None
+        failure = Failure(server.address, error, generation, connection is not None, service_id)
+        self._react(server, on_error(failure, self.description, server.pool.state.generation_of(service_id)), error)
+
+    def _react(self, server: Server, reaction: Reaction, error: DriverError) -> None:
+        if reaction.server is not None:
+            self._become(apply(self.description, reaction.server, self._settings))
+        if reaction.clear_pool:
+            server.pool.clear(error, interrupt=reaction.interrupt_in_use)
+        if server.monitor is not None:
+            if reaction.cancel_check:
+                server.monitor.cancel_check()
+            if reaction.request_check:
+                server.monitor.request_check()
+
+    def _become(self, new: TopologyDescription) -> None:
+        """Make ``new`` the present description and do everything that follows from it."""
+        old = self.description
+        self.description = new
+        difference = changes(old, new)
+        hub = self._hub
+        if hub.topology:
+            for before, after in difference.changed:
+                event = events.ServerDescriptionChangedEvent(self.id, before.address, before, after)
+                hub.publish(hub.topology, event)
+        for address in difference.closed:
+            self._close_server(self._servers.pop(address))
+        if hub.topology and difference.topology_changed:
+            hub.publish(hub.topology, events.TopologyDescriptionChangedEvent(self.id, old, new))
+        for address in difference.opened:
+            self._open_server(new.servers[address])
+        for address, description in new.servers.items():
+            self._servers[address].description = description
+        self._forget_selections()
+        changed, self._changed = self._changed, anyio.Event()
+        changed.set()
+
+    def _open_server(self, description: ServerDescription) -> None:
+        address = description.address
+        hub = self._hub
+        if hub.topology:
+            hub.publish(hub.topology, events.ServerOpeningEvent(self.id, address))
+
+        def connect(number: int, generation: int) -> Awaitable[Connection]:
+            return self._connect(address, number, generation)
+
+        pool = Pool(address, self._pool_settings, connect, hub)
+        monitor: Monitor | None = None
+        if self.description.topology_type is TopologyType.LOAD_BALANCED:
+            pool.ready()
+        else:
+            monitor = Monitor(address, self._monitor_settings, self.report)
+        self._servers[address] = Server(description, pool, monitor)
+        if monitor is not None and self._spawn is not None:
+            self._spawn(monitor.run, self._spawn)
+
+    def _close_server(self, server: Server) -> None:
+        if server.monitor is not None:
+            server.monitor.close()
+        server.pool.close()
+        if self._hub.topology:
+            self._hub.publish(self._hub.topology, events.ServerClosedEvent(self.id, server.address))
