@@ -36,6 +36,7 @@ _SMALL = ("--wiredTigerCacheSizeGB", "0.25", "--setParameter", "diagnosticDataCo
 _QUICK_SHUTDOWN = ("--setParameter", "shutdownTimeoutMillisForSignaledShutdown=100")
 _TEST_COMMANDS = ("--setParameter", "enableTestCommands=1")
 _FAST_ELECTIONS = {"electionTimeoutMillis": 2000, "heartbeatIntervalMillis": 500}
+_ELECTED_WITHIN = 10.0
 _ALREADY_INITIALIZED = 23
 _MOST_MEMBERS = 7  # of a replica set, with a vote
 
@@ -141,7 +142,7 @@ class Deployment(ABC):
         """
         if not until(self._is_ready, timeout):
             late = next((server for server in self.members if _role(server.hello()) is None), self.members[0])
-            raise ConnectionFailure(f"not ready within {timeout:g} s: {self._roles()}.\n{late.log_tail()}")
+            raise ConnectionFailure(f"the servers were not ready in time: {self._roles()}.\n{late.log_tail()}")
 
     def heal(self, timeout: float = READY_WITHIN) -> None:
         """Undo what was done to members: thaw the frozen, restart the stopped, and wait until all are ready.
@@ -236,7 +237,7 @@ class Deployment(ABC):
 
 
 class Standalone(Deployment):
-    """One server, in no replica set: no transactions, no sessions with causal guarantees, ready in half a second."""
+    """One server, in no replica set: no transactions and no failover, but ready in half a second."""
 
     _kind = "standalone"
     _size = 1
@@ -250,7 +251,7 @@ class Standalone(Deployment):
 
 
 class ReplicaSet(Deployment):
-    """A replica set that elects within two seconds; its members have equal votes and priorities."""
+    """A replica set whose members have equal votes and notice within two seconds that their primary is gone."""
 
     _kind = "replica set"
     #: The set's name.
@@ -291,13 +292,15 @@ class ReplicaSet(Deployment):
         try:
             first.ask({"replSetInitiate": {"_id": self.name, "members": members, "settings": _FAST_ELECTIONS}}, 30.0)
         except OperationFailure as error:
-            if error.code != _ALREADY_INITIALIZED:
+            if error.code != _ALREADY_INITIALIZED:  # as it is when started again from a kept directory
                 raise
-            return  # started again from a kept directory
-        until(self._elect_first, 10.0)
+        until(self._elect_first, _ELECTED_WITHIN)
 
     def _elect_first(self) -> bool:
-        """Have the first member ask for votes at once, not after the two seconds in which nobody else did."""
+        """Have the first member ask for votes at once, not after the two seconds in which nobody else did.
+
+        It may be refused, when it lags behind the others: then they elect a primary as they always do.
+        """
         try:
             self.members[0].ask({"replSetStepUp": 1})
         except DriverError:

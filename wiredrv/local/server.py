@@ -144,7 +144,7 @@ class Server:
         :raises ConnectionFailure: it ended, or ``timeout`` seconds passed; the message has the tail of its log.
         """
         if not until(self.is_listening, timeout):
-            raise ConnectionFailure(f"{self.address} did not listen within {timeout:g} s.\n{self.log_tail()}")
+            raise ConnectionFailure(f"{self.address} did not listen in time.\n{self.log_tail()}")
 
     def port_was_taken(self) -> bool:
         """Whether the process ended because another one has its port."""

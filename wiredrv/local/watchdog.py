@@ -11,6 +11,8 @@ Why so, and no other way:
 * No list of process ids is kept that could be stale: a server is in the group before its program starts. Until then
   its copy of the pipe is open, so the pipe cannot end while a server is half-way in.
 * The group's number cannot be taken by another group while the watchdog lives, so the wrong processes are never hit.
+* A process that the starting one forks, and that starts no other program, holds the pipe as well: only when both have
+  ended does the pipe end.
 * A terminal's Ctrl-C goes to the foreground group only: it reaches neither servers nor watchdog.
 
 This file is also the watchdog's program, run by its path, so it imports nothing of wiredrv.
