@@ -1,0 +1,199 @@
+"""The static HTML report: an index, and a page for each failing or unsupported test.
+
+Every page stands alone, without scripts from elsewhere, so that a folder of them can be kept or published as it is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+from bson import json_util
+from bson.json_util import RELAXED_JSON_OPTIONS
+
+from spec_tests.results import EventsReport, Outcome, Report, TestResult, WireLine, unsupported_kinds
+
+_STYLE = """
+:root { color-scheme: light dark; --line: #8884; --soft: #8882; --bad: #c62828; --odd: #b26a00; --good: #2e7d32; }
+@media (prefers-color-scheme: dark) { :root { --bad: #ff8a80; --odd: #ffcc80; --good: #a5d6a7; } }
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 76rem; padding: 0 1rem; }
+h1 { font-size: 1.5rem; margin-bottom: .2rem } h2 { font-size: 1.1rem; margin-top: 2rem }
+table { border-collapse: collapse; width: 100% } th, td { text-align: left; vertical-align: top;
+  padding: .3rem .6rem; border-bottom: 1px solid var(--line) } th { font-weight: 600 }
+td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; width: 7rem }
+pre { margin: 0; white-space: pre-wrap; overflow-wrap: anywhere; font: 13px/1.45 ui-monospace, monospace }
+code { font: 13px ui-monospace, monospace; overflow-wrap: anywhere }
+.box { background: var(--soft); border-radius: 6px; padding: .6rem .8rem; margin: .4rem 0 }
+.pair { display: grid; grid-template-columns: 1fr 1fr; gap: 1rem } .pair > div { min-width: 0 }
+.failed { color: var(--bad) } .unsupported { color: var(--odd) } .passed { color: var(--good) } .quiet { opacity: .65 }
+tr.differs td { background: color-mix(in srgb, var(--bad) 12%, transparent) }
+summary { cursor: pointer } details pre { margin: .3rem 0 .3rem 1rem }
+@media (max-width: 50rem) { .pair { grid-template-columns: 1fr } }
+"""
+
+
+def write_html(report: Report, folder: Path) -> None:
+    """Write the report into ``folder``; pages of an earlier report there are removed."""
+    pages = folder / "tests"
+    pages.mkdir(parents=True, exist_ok=True)
+    for old in pages.glob("*.html"):
+        old.unlink()
+    listed = [r for r in report.results if r.outcome in (Outcome.FAILED, Outcome.UNSUPPORTED)]
+    names = {id(result): f"{index:04}-{_slug(result)}.html" for index, result in enumerate(listed, 1)}
+    for result in listed:
+        (pages / names[id(result)]).write_text(_test_page(result), encoding="utf-8")
+    (folder / "index.html").write_text(_index(report, listed, names), encoding="utf-8")
+
+
+def _slug(result: TestResult) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", f"{result.suite} {result.description}".lower()).strip("-")[:80]
+
+
+def _page(title: str, body: str) -> str:
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta name="viewport" content="width=device-width"><title>{escape(title)}</title>'
+        f"<style>{_STYLE}</style></head><body>{body}</body></html>\n"
+    )
+
+
+def _index(report: Report, listed: Sequence[TestResult], names: Mapping[int, str]) -> str:
+    deployment = report.deployment
+    where = "no server" if deployment is None else f"server {deployment.version}, {deployment.label}"
+    body = f"<h1>Specification tests</h1><p class=quiet>{escape(where)}, {escape(report.backend)}</p>"
+    body += _suite_table(report)
+    for outcome, heading in ((Outcome.FAILED, "Failed"), (Outcome.UNSUPPORTED, "Unsupported")):
+        chosen = [result for result in listed if result.outcome is outcome]
+        if not chosen:
+            continue
+        body += f"<h2 class={outcome.value}>{heading} ({len(chosen)})</h2>"
+        if outcome is Outcome.UNSUPPORTED:
+            body += _kinds(chosen)
+        body += "<table><tr><th>suite<th>test<th>reason</tr>"
+        for result in chosen:
+            link = f'<a href="tests/{names[id(result)]}">{escape(result.description)}</a>'
+            body += (
+                f"<tr><td>{escape(result.suite)}<td>{link}<br><span class=quiet>{escape(result.file)}</span>"
+                f"<td>{escape(result.reason[:400])}</tr>"
+            )
+        body += "</table>"
+    return _page("Specification tests", body + _skipped(report))
+
+
+def _suite_table(report: Report) -> str:
+    heads = "".join(f"<th class=n>{outcome.value}" for outcome in Outcome)
+    rows = ""
+    for name in [*report.document()["suites"], None]:
+        counts = report.counts(name)
+        cells = "".join(f'<td class="n {o.value if counts[o.value] else "quiet"}">{counts[o.value]}' for o in Outcome)
+        rows += f"<tr><td>{escape(name) if name is not None else '<b>all</b>'}{cells}</tr>"
+    return f"<table><tr><th>suite{heads}</tr>{rows}</table>"
+
+
+def _kinds(results: Iterable[TestResult]) -> str:
+    items = "".join(
+        f"<li><b>{number}</b> {escape(kind)} <span class=quiet>{escape(reason.removeprefix(kind))}</span>"
+        for kind, reason, number in unsupported_kinds(results)
+    )
+    return f"<ul>{items}</ul>"
+
+
+def _skipped(report: Report) -> str:
+    reasons: dict[str, int] = {}
+    for result in report.results:
+        if result.outcome is Outcome.SKIPPED:
+            reasons[result.reason] = reasons.get(result.reason, 0) + 1
+    if not reasons:
+        return ""
+    items = "".join(
+        f"<li><b>{number}</b> {escape(reason)}" for reason, number in sorted(reasons.items(), key=lambda item: -item[1])
+    )
+    return f"<h2 class=quiet>Skipped ({sum(reasons.values())})</h2><ul>{items}</ul>"
+
+
+def _test_page(result: TestResult) -> str:
+    body = (
+        f'<p><a href="../index.html">← all tests</a></p><h1>{escape(result.description)}</h1>'
+        f"<p class=quiet>{escape(result.suite)} / {escape(result.file)}, {result.seconds:.2f} s</p>"
+        f"<div class=box><b class={result.outcome.value}>{result.outcome.value}</b> {escape(result.reason)}</div>"
+    )
+    if result.path:
+        body += f"<p>key path: <code>{escape(result.path)}</code></p>"
+    if result.outcome is Outcome.FAILED and (result.expected is not None or result.actual is not None):
+        body += _pair("expected", _json(result.expected), "actual", _json(result.actual))
+    for events in result.events:
+        body += _events(events)
+    if result.wire:
+        body += f"<h2>On the wire</h2>{_wire(result.wire)}"
+    if result.traceback:
+        body += f"<h2>Traceback</h2><div class=box><pre>{escape(result.traceback)}</pre></div>"
+    return _page(f"{result.outcome.value}: {result.description}", body)
+
+
+def _pair(left: str, one: str, right: str, other: str) -> str:
+    return (
+        f"<div class=pair><div><h2>{left}</h2><div class=box><pre>{escape(one)}</pre></div></div>"
+        f"<div><h2>{right}</h2><div class=box><pre>{escape(other)}</pre></div></div></div>"
+    )
+
+
+def _events(events: EventsReport) -> str:
+    rows = ""
+    for index, (want, have) in enumerate(zip_longest(events.expected, events.actual)):
+        differs = want is None or have is None or list(want) != list(have)
+        rows += f'<tr class="{"differs" if differs else ""}"><td>{index}<td>{_event(want)}<td>{_event(have)}</tr>'
+    return (
+        f"<h2>{escape(events.family)} events of {escape(events.client)}</h2>"
+        f"<table><tr><th><th>expected ({len(events.expected)})<th>actual ({len(events.actual)})</tr>{rows}</table>"
+    )
+
+
+def _event(event: Mapping[str, Any] | None) -> str:
+    if event is None:
+        return "<span class=quiet>nothing</span>"
+    ((name, body),) = event.items()
+    command = body.get("commandName") or next(iter(body.get("command") or {}), "")
+    return (
+        f"<details open><summary>{escape(name)} <b>{escape(str(command))}</b></summary>"
+        f"<pre>{escape(_json(body))}</pre></details>"
+    )
+
+
+def _wire(lines: Iterable[WireLine]) -> str:
+    rows = ""
+    for line in lines:
+        kind = line.name.removeprefix("command").removesuffix("Event").lower()
+        style = "failed" if kind == "failed" else ""
+        body = {key: value for key, value in line.body.items() if key not in ("address", "connectionId")}
+        shown = body.get("command", body.get("reply", body.get("failure")))
+        rows += (
+            f"<tr><td class=n>{line.seconds * 1000:.1f}<td>{escape(line.client)}"
+            f"<td class='{style}'>{kind}<td><details><summary><b>{escape(str(body.get('commandName')))}</b> "
+            f"{escape(str(body.get('databaseName')))}</summary><pre>{escape(_json(shown))}</pre></details>"
+            f"<td>{escape(str(line.body.get('address')))} #{line.body.get('connectionId')}</tr>"
+        )
+    return f"<table><tr><th class=n>ms<th>client<th><th>command<th>connection</tr>{rows}</table>"
+
+
+def _json(value: Any) -> str:
+    try:
+        return json_util.dumps(_plain(value), indent=2, json_options=RELAXED_JSON_OPTIONS, ensure_ascii=False)
+    except TypeError:
+        return repr(value)
+
+
+def _plain(value: Any) -> Any:
+    """What the JSON writer can write; errors and markers become their texts."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, BaseException):
+        return f"{type(value).__name__}: {value}"
+    if type(value).__module__.partition(".")[0] in ("builtins", "bson", "datetime", "uuid", "re"):
+        return value
+    return repr(value)

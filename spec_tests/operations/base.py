@@ -1,0 +1,155 @@
+"""What operations are made of: their specification, the call, and the binding of arguments to the driver's methods.
+
+An argument becomes a keyword: its PyMongo spelling where the method has that parameter, else the command's own option
+name where the method passes such options on. Arguments that only a driver can honour (``timeoutMS``...) are never
+passed on as options of a command.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from spec_tests import seam
+from spec_tests.entities import SessionHandle, concern
+from spec_tests.errors import RunnerError, Unsupported
+
+if TYPE_CHECKING:
+    from spec_tests.run import TestRun
+
+# What the driver itself must understand; a server knows no such option, or another one.
+_DRIVER_ARGUMENTS = frozenset({"timeoutMS", "timeoutMode", "cursorType", "maxAwaitTimeMS", "rawData", "session"})
+_COMMON = ("session", "timeoutMS", "rawData", "comment", "readConcern", "writeConcern", "readPreference")
+
+
+@dataclass(slots=True)
+class Call:
+    """One operation about to be carried out: on what, with which arguments, in which test."""
+
+    run: TestRun
+    target: Any
+    name: str
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """One row of the table.
+
+    :param run: carries the operation out.
+    :param arguments: the names of the arguments that the operation may have.
+    :param required: those that it must have.
+    :param rows: its result is an iterable of documents, each matched as a root document.
+    """
+
+    run: Callable[[Call], Awaitable[Any]]
+    arguments: frozenset[str]
+    required: frozenset[str] = frozenset()
+    rows: bool = False
+
+    def check(self, name: str, arguments: Mapping[str, Any]) -> None:
+        """Refuse arguments that the operation does not have, and the lack of one that it needs."""
+        unknown = set(arguments) - self.arguments
+        if unknown:
+            raise RunnerError(f"{name} has no argument {', '.join(sorted(unknown))}")
+        lacking = self.required - set(arguments)
+        if lacking:
+            raise RunnerError(f"{name} lacks the argument {', '.join(sorted(lacking))}")
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """How a format's operation becomes a call of the driver's method.
+
+    :param names: the method's names, the first that exists is taken.
+    :param renames: an argument's keyword where it is not its snake case.
+    :param convert: an argument's value, where it is not passed as it is.
+    :param result: makes a document of what the method returned.
+    :param options_in_snake_case: ``**kwargs`` of the method take the driver's names, not the command's.
+    """
+
+    names: tuple[str, ...]
+    renames: Mapping[str, str] = field(default_factory=dict)
+    convert: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
+    result: Callable[[Any], Any] | None = None
+    rows: bool = False
+    options_in_snake_case: bool = False
+
+    async def __call__(self, call: Call, owner: Any) -> Any:
+        keywords = resolve(call, self.convert)
+        target, keywords = _with_concerns(owner, self.names, keywords)
+        function = seam.method(target, *self.names)
+        value = function(**self.bind(function, keywords))
+        if self.rows:
+            return await seam.rows(value)
+        value = await seam.settle(value)
+        return self.result(value) if self.result is not None else value
+
+    def bind(self, function: Callable[..., Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """The keywords that ``function`` takes for ``arguments``."""
+        return bind(function, arguments, self.renames, snake_options=self.options_in_snake_case)
+
+
+def spec(method: Method, owner: Callable[[Any], Any], arguments: str = "", required: str = "") -> Spec:
+    """A row that calls a method of the driver. ``arguments`` and ``required`` are names, separated by spaces."""
+
+    async def run(call: Call) -> Any:
+        return await method(call, owner(call.target))
+
+    names = frozenset(arguments.split()) | frozenset(required.split()) | frozenset(_COMMON)
+    return Spec(run, names, frozenset(required.split()), method.rows)
+
+
+def resolve(call: Call, convert: Mapping[str, Callable[[Any], Any]]) -> dict[str, Any]:
+    """The arguments with sessions and concerns as objects ("Special Handling for Arguments")."""
+    resolved = {}
+    for name, value in call.arguments.items():
+        if name == "session":
+            resolved[name] = call.run.entities.get(value, SessionHandle).session
+        elif name in convert:
+            resolved[name] = convert[name](value)
+        else:
+            resolved[name] = concern(name, value)
+    return resolved
+
+
+def bind(
+    function: Callable[..., Any],
+    arguments: Mapping[str, Any],
+    renames: Mapping[str, str],
+    *,
+    snake_options: bool = False,
+) -> dict[str, Any]:
+    """Find the keyword for each argument by asking the function's signature."""
+    bound: dict[str, Any] = {}
+    for name, value in arguments.items():
+        spellings = [*renames.get(name, "").split(), snake(name), name]
+        keyword = next((s for s in spellings if seam.accepts(function, s)), None)
+        if keyword is None and (name in _DRIVER_ARGUMENTS or seam.accepts(function, name) is False):
+            owner = getattr(function, "__qualname__", repr(function)).replace("Async", "")
+            raise Unsupported(f"argument {name}", f"{owner} has no such parameter")
+        bound[keyword or (spellings[0] if snake_options else name)] = value
+    return bound
+
+
+def snake(name: str) -> str:
+    """``maxTimeMS`` as ``max_time_ms``."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
+def _with_concerns(owner: Any, names: tuple[str, ...], keywords: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Concerns that the method has no parameter for go on a copy of the collection or database."""
+    function = seam.method(owner, *names)
+    ours = {snake(n): v for n, v in keywords.items() if n in ("readConcern", "writeConcern", "readPreference")}
+    on_copy = {n: v for n, v in ours.items() if not seam.accepts(function, n)}
+    if not on_copy:
+        return owner, keywords
+    copy = seam.method(owner, "with_options")(**on_copy)
+    return copy, {n: v for n, v in keywords.items() if snake(n) not in on_copy}
+
+
+def pairs(value: Any) -> Any:
+    """A document of sort keys, index keys or a hint as the list of pairs that drivers in Python take."""
+    return list(value.items()) if isinstance(value, Mapping) else value

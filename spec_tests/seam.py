@@ -1,0 +1,171 @@
+"""The one place where the runner touches the driver: everything else of ``spec_tests`` goes through here.
+
+Public things are found by asking the driver for them, so that what it lacks becomes an *unsupported* with a reason
+and what it gains tomorrow is used without a change here.
+
+What the public API rightly hides, and the specifications want to see, comes from ``wiredrv._introspect``. The runner
+asks it for these functions, each only when a test needs it, and takes a missing one for unsupported:
+
+``pinned_address(session) -> Address | None``
+    The router that the session's transaction is pinned to.
+``session_lsid(session) -> Mapping``
+    The session's ``lsid`` as commands carry it, also after the session has ended.
+``session_dirty(session) -> bool``
+    Whether the server session was marked dirty by a network error.
+``transaction_state(session) -> str``
+    ``none``, ``starting``, ``in_progress``, ``committed`` or ``aborted``.
+``topology_description(client) -> TopologyDescription``
+    What the client believes about its deployment now.
+``open_cursor(cursor) -> None`` (asynchronous)
+    Sends the cursor's first command unless it was sent; consumes no document and sends no getMore.
+``observe_logs(client, levels, sink) -> None``
+    Calls ``sink(component, level, data)`` for each structured log message of this client at or above the level of
+    its component; ``levels`` maps the logging specification's component names to its level names.
+``observe_spans(client, sink, command_payload) -> None``
+    Calls ``sink(span)`` for each finished tracing span; a span has ``name``, ``attributes`` and ``nested``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import bson.errors
+
+from spec_tests.errors import RunnerError, Unsupported
+from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
+from wiredrv.errors import DriverError, NotPrimaryError, OperationFailure
+
+#: What an operation may raise and a test may expect. Anything else is a defect, of the driver or of the runner.
+OPERATION_ERRORS: tuple[type[BaseException], ...] = (DriverError, bson.errors.BSONError)
+
+
+def public(name: str) -> Any:
+    """A public name of ``wiredrv``; Unsupported if it has none."""
+    found = getattr(importlib.import_module("wiredrv"), name, None)
+    if found is None:
+        raise Unsupported(f"wiredrv.{name}", "the driver has no such name")
+    return found
+
+
+def has_public(name: str) -> bool:
+    """Whether ``wiredrv`` has a public name."""
+    return getattr(importlib.import_module("wiredrv"), name, None) is not None
+
+
+def introspect(name: str) -> Callable[..., Any]:
+    """A function of the introspection seam; Unsupported if it has none."""
+    try:
+        module = importlib.import_module("wiredrv._introspect")
+    except ModuleNotFoundError:
+        raise Unsupported(f"introspection {name}", "wiredrv._introspect does not exist") from None
+    found = getattr(module, name, None)
+    if found is None:
+        raise Unsupported(f"introspection {name}", "wiredrv._introspect has no such function")
+    return found  # type: ignore[no-any-return]  # the module is looked up by name
+
+
+def has_introspection(name: str) -> bool:
+    """Whether the introspection seam has a function."""
+    try:
+        return introspect(name) is not None
+    except Unsupported:
+        return False
+
+
+def method(target: Any, *names: str) -> Callable[..., Any]:
+    """The first method of ``target`` that exists.
+
+    The class is asked, not the object: a client or database answers any attribute with a database or collection.
+    """
+    for name in names:
+        if hasattr(type(target), name):
+            return getattr(target, name)  # type: ignore[no-any-return]  # found by name
+    raise Unsupported(f"{_class_name(target)}.{names[0]}", "the driver has no such method")
+
+
+def has_method(target: Any, name: str) -> bool:
+    """Whether the class of ``target`` has a method."""
+    return hasattr(type(target), name)
+
+
+def _class_name(target: Any) -> str:
+    return type(target).__name__.removeprefix("Async")
+
+
+def accepts(function: Callable[..., Any], name: str) -> bool | None:
+    """Whether a parameter exists: True, False, or None where ``**kwargs`` would swallow it."""
+    parameters = inspect.signature(function).parameters.values()
+    if any(p.name == name and p.kind is not p.POSITIONAL_ONLY for p in parameters):
+        return True
+    return None if any(p.kind is p.VAR_KEYWORD for p in parameters) else False
+
+
+async def settle(value: Any) -> Any:
+    """Await what wants to be awaited: several helpers work with and without ``await``."""
+    return await value if inspect.isawaitable(value) else value
+
+
+async def rows(value: Any) -> list[Any]:
+    """The documents of a cursor or of a list, iterated to the end; the cursor is closed."""
+    found = await settle(value)
+    if isinstance(found, (list, tuple)):
+        return list(found)
+    try:
+        return [document async for document in found]
+    finally:
+        if has_method(found, "close"):
+            await found.close()
+
+
+def make_client(
+    uri: str,
+    options: Mapping[str, Any],
+    listeners: Iterable[Callable[[Any], object]] = (),
+    server_api: Any = None,
+) -> Any:
+    """A new client, not opened yet."""
+    extra = {} if server_api is None else {"server_api": server_api}
+    return public("Client")(uri, event_listeners=list(listeners), **extra, **options)
+
+
+def make_server_api(version: str, strict: bool | None, deprecation_errors: bool | None) -> Any:
+    """A Stable API declaration; the driver refuses a version that it does not know."""
+    return public("ServerApi")(version, strict=strict, deprecation_errors=deprecation_errors)
+
+
+def read_concern(value: Mapping[str, Any]) -> ReadConcern:
+    """Build a read concern from the format's common options."""
+    _known(value, {"level"}, "readConcern")
+    return ReadConcern(value.get("level"))
+
+
+def write_concern(value: Mapping[str, Any]) -> WriteConcern:
+    """Build a write concern from the format's common options."""
+    _known(value, {"w", "journal", "wtimeoutMS"}, "writeConcern")
+    return WriteConcern(w=value.get("w"), wtimeout=value.get("wtimeoutMS"), j=value.get("journal"))
+
+
+def read_preference(value: Mapping[str, Any]) -> ReadPreference:
+    """Build a read preference from the format's common options."""
+    _known(value, {"mode", "tagSets", "maxStalenessSeconds", "hedge"}, "readPreference")
+    mode = value["mode"]
+    return ReadPreference(
+        mode[0].lower() + mode[1:],
+        value.get("tagSets"),
+        value.get("maxStalenessSeconds", -1),
+        value.get("hedge"),
+    )
+
+
+def _known(value: Mapping[str, Any], keys: set[str], what: str) -> None:
+    unknown = set(value) - keys
+    if unknown:
+        raise RunnerError(f"{what} has no option {', '.join(sorted(unknown))}")
+
+
+def is_server_error(error: BaseException) -> bool:
+    """Whether an error comes out of a server's reply."""
+    return isinstance(error, (OperationFailure, NotPrimaryError))
