@@ -87,7 +87,7 @@ def topology_version_of(document: Mapping[str, Any] | None) -> Mapping[str, Any]
     version = (document or {}).get("topologyVersion")
     if not isinstance(version, Mapping) or not isinstance(version.get("counter"), int):
         return None
-    return version
+    return version if "processId" in version else None
 
 
 def _typed(reply: Reply, name: str, kind: type) -> Any:
