@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping, MutableMapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 #: A command or a document on its way to the server.
@@ -57,6 +58,16 @@ class Address(NamedTuple):
         if self.port is None:
             return self.host
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a server accepts, as its handshake says; sizes are bytes."""
+
+    max_wire_version: int
+    max_bson_object_size: int
+    max_message_size: int
+    max_write_batch_size: int
 
 
 @runtime_checkable

@@ -69,7 +69,7 @@ class Connection:
     def accept(self, handshake: Handshake) -> None:
         """Take over what the handshake negotiated."""
         self.handshake = handshake
-        self._framer.max_message_size = handshake.max_message_size
+        self._framer.max_message_size = handshake.limits.max_message_size
 
     @property
     def service_id(self) -> Any:
@@ -186,7 +186,7 @@ class Connection:
         request_id = next_request_id()
         reply = decode(await self._within(timeout, encode_message(encode(document), request_id), request_id))
         if not reply.get("ok"):
-            raise command_error(reply, self.handshake.max_wire_version)
+            raise command_error(reply, self.handshake.limits.max_wire_version)
         return reply
 
     async def _within(self, seconds: float | None, message: bytes, request_id: int) -> bytes:

@@ -13,7 +13,7 @@ from typing import Any
 from wiredrv.connection.settings import ConnectionSettings, ServerApi
 from wiredrv.description import MAX_WIRE_VERSION, MIN_SERVER_VERSION, MIN_WIRE_VERSION
 from wiredrv.errors import ConfigurationError, command_error
-from wiredrv.types import Address
+from wiredrv.types import Address, Limits
 from wiredrv.wire.op_msg import DEFAULT_MAX_MESSAGE_SIZE
 
 LEGACY_HELLO = "isMaster"
@@ -25,13 +25,10 @@ _DEFAULT_MAX_WRITE_BATCH = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Handshake:
-    """What a server said of itself, and what it accepts. Sizes are bytes."""
+    """What a server said of itself, and what it accepts."""
 
     reply: Mapping[str, Any]
-    max_wire_version: int
-    max_bson_object_size: int
-    max_message_size: int
-    max_write_batch_size: int
+    limits: Limits
     server_connection_id: int | None
     service_id: Any
     supports_sessions: bool
@@ -88,10 +85,12 @@ def read_handshake(address: Address, reply: Mapping[str, Any], settings: Connect
     is_mongos = reply.get("msg") == "isdbgrid"
     return Handshake(
         reply=reply,
-        max_wire_version=most,
-        max_bson_object_size=_number(reply, "maxBsonObjectSize", _DEFAULT_MAX_BSON_SIZE),
-        max_message_size=_number(reply, "maxMessageSizeBytes", DEFAULT_MAX_MESSAGE_SIZE),
-        max_write_batch_size=_number(reply, "maxWriteBatchSize", _DEFAULT_MAX_WRITE_BATCH),
+        limits=Limits(
+            max_wire_version=most,
+            max_bson_object_size=_number(reply, "maxBsonObjectSize", _DEFAULT_MAX_BSON_SIZE),
+            max_message_size=_number(reply, "maxMessageSizeBytes", DEFAULT_MAX_MESSAGE_SIZE),
+            max_write_batch_size=_number(reply, "maxWriteBatchSize", _DEFAULT_MAX_WRITE_BATCH),
+        ),
         server_connection_id=_number(reply, "connectionId", 0) or None,
         service_id=service_id,
         supports_sessions=reply.get("logicalSessionTimeoutMinutes") is not None,

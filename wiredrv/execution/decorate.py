@@ -113,7 +113,7 @@ def _add_session_read_concern(
     """The read concern that an explicit session asks for, merged with the operation's own."""
     options = session.options
     if options.snapshot:
-        if around.handshake.max_wire_version < _FIRST_SNAPSHOT_WIRE_VERSION:
+        if around.handshake.limits.max_wire_version < _FIRST_SNAPSHOT_WIRE_VERSION:
             raise ConfigurationError("Snapshot reads require MongoDB 5.0 or later")
         if operation.opens_cursor and operation.server is not None:
             return  # A getMore reads on in the snapshot of its cursor.

@@ -2,36 +2,54 @@
 
 from __future__ import annotations
 
-from typing import Any, Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from wiredrv.errors import DriverError
 from wiredrv.execution.retry import History
 from wiredrv.operations.base import Kind, Operation
 from wiredrv.session.server_session import ServerSession
 from wiredrv.session.state import SessionState
+from wiredrv.session.transaction import TransactionState
 from wiredrv.types import Address
 
 T = TypeVar("T")
+
+_ENDINGS = frozenset({Kind.COMMIT, Kind.ABORT})
+
+
+class Orphan(NamedTuple):
+    """A cursor that a cancelled command left open on the server."""
+
+    cursor_id: int
+    namespace: str
+    address: Address
 
 
 class Run(Generic[T]):
     """An operation with its session.
 
     ``server_session`` is the explicit session's, the cursor's lease, or the implicit one that was acquired after the
-    first checkout and is kept for the retries. ``unsettled`` is the server that may still be at work on a command
-    whose reply was given up.
+    first checkout (``implicit``), which is kept for the retries, and beyond the operation where a cursor needs it
+    (``kept``).
+
+    After a cancellation, ``unsettled`` is the server that may still be at work on a command whose reply was given up,
+    and ``orphan`` a cursor whose reply nobody will see.
     """
 
     __slots__ = (
+        "acknowledged",
         "deadline",
+        "first_of_transaction",
         "history",
         "implicit",
         "in_transaction",
         "kept",
         "operation",
         "operation_id",
+        "orphan",
         "server_session",
         "session",
+        "started",
         "txn_number",
         "unsettled",
     )
@@ -43,10 +61,12 @@ class Run(Generic[T]):
         self.history: History | None = None
         self.operation_id = 0
         self.txn_number = 0
-        self.unsettled: Address | None = None
-        # Whether a cursor keeps the implicit session beyond this operation.
-        self.kept = False
+        self.started = 0.0
         self.implicit = False
+        self.kept = False
+        self.first_of_transaction = False
+        self.unsettled: Address | None = None
+        self.orphan: Orphan | None = None
         if session is None:
             self.server_session: ServerSession | None = operation.lease
             self.in_transaction = False
@@ -54,6 +74,22 @@ class Run(Generic[T]):
             self.server_session = session.server_session
             # A commit or abort belongs to its transaction although that is no longer active.
             self.in_transaction = session.transaction.active or operation.kind in _ENDINGS
+        self.acknowledged = (
+            self.in_transaction
+            or operation.kind is not Kind.WRITE
+            or not operation.accepts_write_concern
+            or operation.target.write_concern.acknowledged
+        )
+
+    def sending(self, now: float) -> None:
+        """The command is encoded and goes out: the session is in use, and its transaction is under way."""
+        self.started = now
+        if self.server_session is not None:
+            self.server_session.last_use = now
+        session = self.session
+        if session is not None and self.operation.kind not in _ENDINGS:
+            self.first_of_transaction = session.transaction.state is TransactionState.STARTING
+            session.transaction.command_sent()
 
     def failed(self, error: DriverError) -> History:
         """Count a failure."""
@@ -63,11 +99,3 @@ class Run(Generic[T]):
         if self.in_transaction and self.session is not None and self.session.transaction.cause is None:
             self.session.transaction.cause = error
         return self.history
-
-    @property
-    def info(self) -> dict[str, Any]:
-        """What the operation is, for messages."""
-        return {"operation": self.operation.name, "database": self.operation.target.database}
-
-
-_ENDINGS = frozenset({Kind.COMMIT, Kind.ABORT})

@@ -13,6 +13,7 @@ from bson.raw_bson import RawBSONDocument
 
 from wiredrv.concerns import DEFAULT_READ_CONCERN, DEFAULT_WRITE_CONCERN, ReadConcern, ReadPreference, WriteConcern
 from wiredrv.types import Address, Reply
+from wiredrv.types import Limits as Limits
 from wiredrv.wire.codec import is_default
 from wiredrv.wire.op_msg import DocumentSequence
 
@@ -129,16 +130,6 @@ class Operation(Generic[T]):
         Only aggregations that write set it (CRUD specification, "Read Preferences for Aggregations with $out/$merge").
         """
         return 0
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What the selected server accepts; sizes are bytes."""
-
-    max_wire_version: int
-    max_bson_object_size: int
-    max_message_size: int
-    max_write_batch_size: int
 
 
 def option_fields(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from wiredrv.session.options import SessionOptions
 from wiredrv.session.pinning import EFFECTS, PinEffect, PinEvent
 from wiredrv.session.server_session import ServerSession
 from wiredrv.session.transaction import Transaction, TransactionRecord
-from wiredrv.types import Pin
+from wiredrv.types import Address, Pin
 
 
 class SessionState:
@@ -35,6 +35,7 @@ class SessionState:
         "server_session",
         "snapshot_time",
         "transaction",
+        "unsettled",
     )
 
     def __init__(self, options: SessionOptions, server_session: ServerSession, owner: object) -> None:
@@ -46,6 +47,8 @@ class SessionState:
         self.operation_time: Timestamp | None = None
         self.snapshot_time: Timestamp | None = options.snapshot_time
         self.pin: Pin | None = None
+        #: The server that may still hold a cursor of a cancelled operation of this session.
+        self.unsettled: Address | None = None
         self.ended = False
         self._user: tuple[str, str] | None = None
 

@@ -39,6 +39,15 @@ class TransactionEvent(Enum):
     ABORT = "abort_transaction"
 
 
+class Outcome(Enum):
+    """What became of a transaction."""
+
+    COMMITTED = "committed"
+    ABORTED = "aborted"
+    #: A commit was sent and nobody knows whether it took place.
+    UNKNOWN = "unknown"
+
+
 _ALREADY = "Transaction already in progress: commit or abort it before the next one is started on this session"
 _NOT_STARTED = "No transaction started: call start_transaction first"
 
@@ -126,7 +135,17 @@ class TransactionRecord:
 class Transaction:
     """A session's current, or last, transaction. ``recovery_token`` is a mongos' for finding the outcome elsewhere."""
 
-    __slots__ = ("_sent", "attempt", "cause", "commit_attempted", "options", "recovery_token", "started_at", "state")
+    __slots__ = (
+        "_sent",
+        "attempt",
+        "cause",
+        "commit_attempted",
+        "options",
+        "outcome",
+        "recovery_token",
+        "started_at",
+        "state",
+    )
 
     def __init__(self) -> None:
         self.state = TransactionState.NONE
@@ -137,6 +156,7 @@ class Transaction:
         self.cause: BaseException | None = None
         # Whether a commit failed with anything but an overload error: the next one asks for a majority.
         self.commit_attempted = False
+        self.outcome: Outcome | None = None
         self._sent: list[SentCommand] = []
 
     @property
@@ -158,6 +178,7 @@ class Transaction:
         self.started_at = now
         self.attempt = attempt
         self.cause = None
+        self.outcome = None
         self._sent = []
 
     def command_sent(self) -> None:
@@ -176,12 +197,15 @@ class Transaction:
     def commit(self) -> bool:
         """Enter the committed state; return whether a command must be sent."""
         self.state = transition(self.state, TransactionEvent.COMMIT)
+        if self.state is TransactionState.COMMITTED_EMPTY:
+            self.outcome = Outcome.COMMITTED
         return self.state is TransactionState.COMMITTED
 
     def abort(self) -> bool:
         """Enter the aborted state; return whether a command must be sent."""
         started = self.state is TransactionState.IN_PROGRESS
         self.state = transition(self.state, TransactionEvent.ABORT)
+        self.outcome = Outcome.ABORTED
         return started
 
     def note(self, sent: SentCommand) -> None:

@@ -114,6 +114,16 @@ class Topology:
         """The servers that are watched now."""
         return self._servers
 
+    @property
+    def is_direct(self) -> bool:
+        """Whether the client talks to one server that was asked for by itself."""
+        return self.description.topology_type is TopologyType.SINGLE
+
+    @property
+    def is_sharded(self) -> bool:
+        """Whether the servers are routers of a sharded cluster."""
+        return self.description.topology_type is TopologyType.SHARDED
+
     # --- selection ---
 
     def pick(self, want: ReadPreference | None) -> Server | None:

@@ -1,0 +1,123 @@
+"""One command out, one reply in: encode, tell listeners, send, receive, decode.
+
+A listener hears of a command once it is encoded and about to be sent, and of its end in every case, a cancellation
+included. Without listeners nothing is built for them.
+
+Specification: command-logging-and-monitoring.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from time import monotonic
+from typing import Any
+
+from wiredrv import events
+from wiredrv.connection.connection import Connection
+from wiredrv.errors import DocumentTooLarge, command_error
+from wiredrv.events import ListenerHub
+from wiredrv.execution.run import Run
+from wiredrv.types import Reply
+from wiredrv.wire.codec import decode, decode_raw, encode
+from wiredrv.wire.op_msg import MORE_TO_COME, DocumentSequence, encode_message, next_request_id
+
+#: How much a command may hold besides a document of the largest size.
+_COMMAND_OVERHEAD = 16 * 1024
+#: Commands whose contents listeners must not see (command-logging-and-monitoring, "Security").
+_SENSITIVE = frozenset(
+    {
+        "authenticate",
+        "saslstart",
+        "saslcontinue",
+        "getnonce",
+        "createuser",
+        "updateuser",
+        "copydbgetnonce",
+        "copydbsaslstart",
+        "copydb",
+    }
+)
+_HELLOS = frozenset({"hello", "ismaster"})
+
+
+async def exchange(connection: Connection, command: dict[str, Any], run: Run[Any], hub: ListenerHub) -> Reply:
+    """Send a decorated command and return the reply; an empty one where none was asked for.
+
+    :raises InvalidDocument: the command cannot be encoded, or (DocumentTooLarge) is too large; nothing was sent.
+    :raises AutoReconnect: the connection broke.
+    :raises ProtocolError: the reply is malformed.
+    """
+    operation = run.operation
+    target = operation.target
+    limits = connection.handshake.limits
+    body = encode(command, target.codec_options)
+    if len(body) > limits.max_bson_object_size + _COMMAND_OVERHEAD:
+        raise DocumentTooLarge(
+            f"the command {operation.name!r} is {len(body)} bytes long; the server accepts documents of up to "
+            f"{limits.max_bson_object_size} bytes"
+        )
+    sequences = operation.sequences(limits)
+    request_id = next_request_id()
+    message = encode_message(body, request_id, sequences, 0 if run.acknowledged else MORE_TO_COME)
+    run.sending(monotonic())
+    if hub.command:
+        return await _observed(connection, command, sequences, message, request_id, run, hub)
+    if not run.acknowledged:
+        await connection.send(message)
+        return {}
+    reply = await connection.round_trip(message, request_id)
+    return decode(reply) if target.plain else decode_raw(reply)
+
+
+async def _observed(
+    connection: Connection,
+    command: dict[str, Any],
+    sequences: Sequence[DocumentSequence],
+    message: bytes,
+    request_id: int,
+    run: Run[Any],
+    hub: ListenerHub,
+) -> Reply:
+    operation = run.operation
+    run.operation_id = run.operation_id or request_id
+    common = {
+        "command_name": next(iter(command)),
+        "database_name": operation.target.database,
+        "request_id": request_id,
+        "operation_id": run.operation_id,
+        "address": connection.address,
+        "connection_id": connection.id,
+        "server_connection_id": connection.handshake.server_connection_id,
+        "service_id": connection.service_id,
+    }
+    hidden = is_sensitive(command)
+    shown: Mapping[str, Any] = {} if hidden else (operation.described(command) if sequences else dict(command))
+    hub.publish(hub.command, events.CommandStartedEvent(**common, command=shown))
+    started = monotonic()
+    try:
+        if run.acknowledged:
+            body = await connection.round_trip(message, request_id)
+            reply: Reply = decode(body) if operation.target.plain else decode_raw(body)
+        else:
+            await connection.send(message)
+            reply = {}
+    except BaseException as error:
+        event = events.CommandFailedEvent(**common, failure=error, duration=monotonic() - started)
+        hub.publish(hub.command, event)
+        raise
+    duration = monotonic() - started
+    if not run.acknowledged:
+        hub.publish(hub.command, events.CommandSucceededEvent(**common, reply={"ok": 1}, duration=duration))
+    elif reply.get("ok"):
+        shown = {} if hidden else reply
+        hub.publish(hub.command, events.CommandSucceededEvent(**common, reply=shown, duration=duration))
+    else:
+        failure = command_error({"ok": 0, "code": reply.get("code")} if hidden else reply)
+        hub.publish(hub.command, events.CommandFailedEvent(**common, failure=failure, duration=duration))
+    return reply
+
+
+def is_sensitive(command: Mapping[str, Any]) -> bool:
+    """Whether a command (or its reply) holds what nobody may see."""
+    name = next(iter(command)).lower()
+    return name in _SENSITIVE or (name in _HELLOS and "speculativeAuthenticate" in command)
