@@ -346,6 +346,12 @@ def test_no_error_shows_a_secret(uri: str) -> None:
     assert SECRET not in _everything_said(caught.value)
 
 
+@pytest.mark.parametrize("uri", ["mongodb://alice:12345/x@localhost", "mongodb://alice:12@x:y@localhost"])
+def test_a_password_that_was_not_encoded_gets_a_hint(uri: str) -> None:
+    with pytest.raises(InvalidURI, match="percent-encoded"):
+        parse(uri)
+
+
 @pytest.mark.parametrize("name", ["password", "tlsCertificateKeyFilePassword", "authMechanismProperties"])
 def test_no_keyword_error_shows_a_secret(name: str) -> None:
     with pytest.raises(ConfigurationError) as caught:

@@ -169,6 +169,13 @@ def test_stale_primary_names_both_elections() -> None:
     assert f"({older}, 2) is stale compared to ({newer}, 1)" in str(state.servers[B].error)
 
 
+def test_a_member_by_another_name_leaves_also_while_there_is_a_primary() -> None:
+    before = topology(WITH, server(A, S.RS_PRIMARY), unknown_server(B))
+    after = apply(before, server(B, S.RS_SECONDARY, me=C), TWO_SEEDS)
+    assert set(after.servers) == {A}
+    assert after.topology_type is WITH
+
+
 # --- properties -----------------------------------------------------------------------------------------------------
 
 ADDRESSES = st.sampled_from([A, B, C])
