@@ -1,7 +1,7 @@
 """Where the specifications' own test data is, and how to read it.
 
-The data is read in place and is no part of this project: ``WIREDRV_SPECS`` names the ``source`` directory of a
-checkout of the specifications; without it, one beside the repository is tried.
+The data is read in place and is no part of this project: ``WIREDRV_SPECS`` names a checkout of the specifications,
+or its ``source`` directory; without it, one beside the repository is tried.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from typing import Any, NamedTuple
 import pytest
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
-_BESIDE = _REPOSITORY.parent / "shared" / "specifications" / "source"
+_BESIDE = _REPOSITORY.parent / "shared" / "specifications"
 _HOW = (
     "the specifications' test data is missing: clone https://github.com/mongodb/specifications and set WIREDRV_SPECS "
-    "to its 'source' directory"
+    "to the checkout"
 )
 
 
 def find_spec_dir() -> Path | None:
     """The ``source`` directory of the specifications, or None."""
-    directory = Path(os.environ.get("WIREDRV_SPECS") or _BESIDE)
-    return directory if directory.is_dir() else None
+    given = Path(os.environ.get("WIREDRV_SPECS") or _BESIDE)
+    return next((folder for folder in (given / "source", given) if (folder / "uri-options").is_dir()), None)
 
 
 def spec_dir() -> Path:
