@@ -200,7 +200,10 @@ class Server:
 
         :raises InvalidOperation: it is down.
         """
-        self._signal(signal.SIGSTOP)
+        pid = self._signal(signal.SIGSTOP)
+        if hasattr(os, "waitid"):  # macOS has it since Python 3.13
+            # Its threads run on for a moment; what they answered after this call would be a surprise.
+            os.waitid(os.P_PID, pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
         self._frozen = True
 
     def thaw(self) -> None:
@@ -238,10 +241,11 @@ class Server:
             *self._launch.arguments,
         ]
 
-    def _signal(self, number: signal.Signals) -> None:
+    def _signal(self, number: signal.Signals) -> int:
         if self._process is None or not self.running:
             raise InvalidOperation(f"the server {self.address} is down")
         self._process.send_signal(number)
+        return self._process.pid
 
     def _how_it_ended(self) -> str:
         return "was not started" if self._process is None else f"ended with status {self._process.returncode}"
