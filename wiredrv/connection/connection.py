@@ -81,11 +81,14 @@ class Connection:
         """Whether a request was sent whole whose reply has not been read."""
         return self._owed != 0 and not self.closed
 
-    def close(self) -> None:
-        """Close the connection; whoever waits on it gets an AutoReconnect. May be called twice."""
+    def close(self, *, wake: bool = True) -> None:
+        """Close the connection; whoever waits on it gets an AutoReconnect. May be called twice.
+
+        :param wake: False after a fork, where those who wait are the parent's.
+        """
         if not self.closed:
             self.closed = True
-            self._transport.close()
+            self._transport.close(wake=wake)
 
     def is_stale(self) -> bool:
         """Whether an idle connection is broken, or was sent something that nobody asked for."""

@@ -64,6 +64,11 @@ def client_metadata(
     return _shorten(document)
 
 
+def runs_in_faas(environment: Mapping[str, str]) -> bool:
+    """Whether the process is a cloud function, which its platform may freeze between two calls."""
+    return bool(_faas(environment))
+
+
 def _shorten(document: dict[str, Any]) -> dict[str, Any]:
     """Take away in the specification's order until the document is small enough."""
 

@@ -42,8 +42,8 @@ class Transport(Protocol):
         """Wait for some bytes, at most ``max_bytes``; empty when the peer closed the stream."""
         ...
 
-    def close(self) -> None:
-        """Close the stream and wake whoever waits on it."""
+    def close(self, *, wake: bool = True) -> None:
+        """Close the stream and wake whoever waits on it (not after a fork: the waiters are the parent's)."""
         ...
 
     def is_readable(self) -> bool:
@@ -95,13 +95,14 @@ class SocketTransport:
             except (OSError, ValueError, anyio.ClosedResourceError, anyio.BusyResourceError) as error:
                 raise self._broken(error) from error
 
-    def close(self) -> None:
+    def close(self, *, wake: bool = True) -> None:
         if self._closed:
             return
         self._closed = True
-        # Outside a running loop nobody can be waiting, and anyio has no backend to ask.
-        with contextlib.suppress(Exception):
-            anyio.notify_closing(self._socket)
+        if wake:
+            # Outside a running loop nobody can be waiting, and anyio has no backend to ask.
+            with contextlib.suppress(Exception):
+                anyio.notify_closing(self._socket)
         self._socket.close()
 
     def is_readable(self) -> bool:

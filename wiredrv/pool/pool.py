@@ -218,13 +218,14 @@ class Pool:
         if self._hub.pool:
             self._hub.publish(self._hub.pool, events.PoolClosedEvent(self.address))
 
-    def abandon(self) -> None:
-        """Close every socket without a word, those in use included: for a fork, or an event loop that is gone."""
+    def abandon(self, *, forked: bool = False) -> None:
+        """Close every socket without a word, those in use included: after a fork, or when the event loop is gone."""
+        in_use = list(self.state.in_use)
         self.state.close(self._closed_error)
         for connection, _ in self.state.take_discarded():
-            connection.close()
-        for connection in list(self.state.in_use):
-            connection.close()
+            connection.close(wake=not forked)
+        for connection in in_use:
+            connection.close(wake=not forked)
 
     # --- helpers ---
 

@@ -90,13 +90,14 @@ class Monitor:
             self._connection.close()
         self.request_check()
 
-    def close(self) -> None:
-        """End the monitor's tasks and close its connections."""
+    def close(self, *, wake: bool = True) -> None:
+        """End the monitor's tasks and close its connections; without waking them after a fork."""
         self._closed = True
         for connection in (self._connection, self._rtt_connection):
             if connection is not None:
-                connection.close()
-        self.request_check()
+                connection.close(wake=wake)
+        if wake:
+            self.request_check()
 
     def is_closed(self) -> bool:
         """Whether the monitor was ended."""

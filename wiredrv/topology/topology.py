@@ -63,7 +63,8 @@ class Topology:
         self._connect = connect
         self._spawn: Spawn | None = None
         self._servers: dict[Address, Server] = {}
-        self._changed = anyio.Event()
+        # Made when the topology is opened: an event belongs to its loop.
+        self._changed: anyio.Event | None = None
         self._writable: tuple[Server, ...] = ()
         self._selected: dict[ReadPreference, tuple[Server, ...]] = {}
         self.id = ObjectId()
@@ -96,15 +97,16 @@ class Topology:
             changed = events.TopologyDescriptionChangedEvent(self.id, previous, self.description)
             hub.publish(hub.topology, changed)
             hub.publish(hub.topology, events.TopologyClosedEvent(self.id))
-        self._changed.set()
+        if self._changed is not None:
+            self._changed.set()
 
-    def abandon(self) -> None:
+    def abandon(self, *, forked: bool = False) -> None:
         """Drop every socket without a word: after a fork, or when the event loop is gone."""
         self._spawn = None
         for server in self._servers.values():
-            server.pool.abandon()
+            server.pool.abandon(forked=forked)
             if server.monitor is not None:
-                server.monitor.close()
+                server.monitor.close(wake=not forked)
         self._servers.clear()
         self._forget_selections()
         self.description = TopologyDescription()
@@ -123,6 +125,11 @@ class Topology:
     def is_sharded(self) -> bool:
         """Whether the servers are routers of a sharded cluster."""
         return self.description.topology_type is TopologyType.SHARDED
+
+    @property
+    def has_readable_server(self) -> bool:
+        """Whether any server is known that could answer a read."""
+        return self.description.has_readable_server()
 
     # --- selection ---
 
@@ -165,6 +172,7 @@ class Topology:
                 if known.monitor is not None:
                     known.monitor.request_check()
             changed = self._changed
+            assert changed is not None  # an open topology has one
             with anyio.move_on_after(left):
                 await changed.wait()
 
@@ -278,7 +286,8 @@ class Topology:
             self._servers[address].description = description
         self._forget_selections()
         changed, self._changed = self._changed, anyio.Event()
-        changed.set()
+        if changed is not None:
+            changed.set()
 
     def _open_server(self, description: ServerDescription) -> None:
         address = description.address

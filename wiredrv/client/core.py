@@ -1,0 +1,223 @@
+"""What a client is inside: settings, topology, executor and background, without the facade that users hold.
+
+The facade refers to the core and never the other way round, so that a client that was never closed can be collected
+and warn.
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from wiredrv.client.background import Background, running_loop
+from wiredrv.client.binding import bound_state
+from wiredrv.client.settings import ClientSettings
+from wiredrv.connection.connect import establish
+from wiredrv.connection.connection import Connection
+from wiredrv.connection.metadata import client_metadata, runs_in_faas
+from wiredrv.connection.settings import DriverInfo
+from wiredrv.errors import ConfigurationError, DriverError, InvalidOperation
+from wiredrv.events import ListenerHub
+from wiredrv.execution.executor import Executor
+from wiredrv.operations.base import Target
+from wiredrv.operations.cursors import KillCursors
+from wiredrv.operations.sessions import ADMIN, END_SESSIONS_BATCH, EndSessions
+from wiredrv.session.state import SessionState
+from wiredrv.topology.monitor import MonitorSettings
+from wiredrv.topology.topology import Topology
+from wiredrv.types import Address, Spawn
+
+if TYPE_CHECKING:
+    from wiredrv.client.client_session import ClientSession
+
+#: Seconds that closing a client may wait for the server to be told about its sessions.
+_FAREWELL_SECONDS = 2.0
+
+_cores: weakref.WeakSet[ClientCore] = weakref.WeakSet()
+
+
+class ClientCore:
+    """The inside of one client."""
+
+    def __init__(self, settings: ClientSettings, hub: ListenerHub) -> None:
+        if settings.topology.srv_host is not None:
+            raise ConfigurationError("mongodb+srv:// is not supported by this version: name the hosts themselves")
+        self.settings = settings
+        self._hub = hub
+        self._driver_info: tuple[DriverInfo, ...] = settings.connection.driver_info
+        self._metadata = client_metadata(settings.connection.app_name, self._driver_info, os.environ)
+        self._background: Background | None = None
+        self._home: object = None
+        self._executor = Executor(
+            self._new_topology(),
+            settings.execution,
+            hub,
+            settings.connection.server_api,
+            self.is_open,
+            self.open,
+        )
+        _cores.add(self)
+
+    @property
+    def executor(self) -> Executor:
+        """Carries operations out."""
+        return self._executor
+
+    @property
+    def topology(self) -> Topology:
+        """The deployment as it is seen now."""
+        return self._executor.topology
+
+    # --- life ---
+
+    def is_open(self) -> bool:
+        """Whether the client is open, in the event loop of the caller."""
+        home = self._home
+        return home is not None and running_loop() is home
+
+    @property
+    def was_opened(self) -> bool:
+        """Whether the client was opened and not closed since, in whatever loop."""
+        return self._background is not None
+
+    async def open(self) -> None:
+        """Open the client in this event loop, unless it is open here.
+
+        :raises InvalidOperation: it is open in another event loop that still lives.
+        """
+        background = self._background
+        if background is not None and not background.is_home:
+            if not background.home_is_closed:
+                raise InvalidOperation(
+                    "this client is open in another event loop: close it there first, or make a client for each loop"
+                )
+            self.abandon()
+            background = None
+        if background is None:
+            background = self._background = Background()
+            topology = self._executor.topology = self._new_topology()
+            background.start(_Opening(topology))
+        # Being cancelled here disturbs nobody: the opening goes on in its own task, and others wait for it too.
+        try:
+            await background.wait_ready()
+        except DriverError:
+            if self._background is background:
+                self._background = None
+            raise
+        if self._background is background:
+            self._home = running_loop()
+
+    async def close(self) -> None:
+        """Tell the server about the sessions, close every connection, stop every task. May be called twice."""
+        background = self._background
+        if background is None:
+            return
+        if not background.is_home:
+            self.abandon()
+            return
+        with anyio.CancelScope(shield=True):
+            if self._home is not None:
+                await self._end_sessions()
+            self._home = None
+            self._background = None
+            self.topology.close()
+            await background.stop()
+
+    def abandon(self, *, forked: bool = False) -> None:
+        """Drop everything without a word: after a fork, when the loop is gone, or when nobody closed the client."""
+        background, self._background, self._home = self._background, None, None
+        self._executor.sessions.forget()
+        self.topology.abandon(forked=forked)
+        if background is not None and not forked and background.is_home:
+            background.cancel()
+
+    async def _end_sessions(self) -> None:
+        """Sessions specification: endSessions once, when the client is closed; errors do not matter."""
+        ids = self._executor.sessions.drain()
+        with anyio.move_on_after(_FAREWELL_SECONDS):
+            for start in range(0, len(ids), END_SESSIONS_BATCH):
+                if self.topology.pick(ADMIN.read_preference) is None and not self.topology.has_readable_server:
+                    return
+                try:
+                    await self._executor.execute(EndSessions(tuple(ids[start : start + END_SESSIONS_BATCH])))
+                except DriverError:
+                    return
+
+    # --- for handles ---
+
+    def session_state(self, session: ClientSession | None) -> SessionState | None:
+        """The session of a call: the one given, else the one bound here, else None for an implicit session.
+
+        :raises InvalidOperation: the session belongs to another client, or is bound in another task.
+        """
+        if session is None:
+            return bound_state(self._executor)
+        state = getattr(session, "_state", None)
+        if not isinstance(state, SessionState):
+            raise InvalidOperation(f"session= takes what client.start_session() returns, not {type(session).__name__}")
+        if state.owner is not self._executor:
+            raise InvalidOperation("a session can only be used with the client that started it")
+        return state
+
+    def orphan_cursor(self, address: Address, cursor_id: int, namespace: str, lease: Any) -> None:
+        """Kill, in the background, a server cursor that nobody can close any longer."""
+        if self._background is not None and self.is_open():
+            self._background.spawn(self._kill_orphan, address, cursor_id, namespace, lease)
+
+    async def _kill_orphan(self, address: Address, cursor_id: int, namespace: str, lease: Any) -> None:
+        database, _, collection = namespace.partition(".")
+        try:
+            await self._executor.execute(KillCursors(Target(database), collection, (cursor_id,), address, lease))
+        except DriverError:
+            return
+        if lease is not None:
+            self._executor.release(lease)
+
+    def append_metadata(self, info: DriverInfo) -> None:
+        """Name a library that is built on the driver in the handshakes of new connections."""
+        if info not in self._driver_info:
+            self._driver_info = (*self._driver_info, info)
+            self._metadata = client_metadata(self.settings.connection.app_name, self._driver_info, os.environ)
+
+    # --- making connections ---
+
+    def _new_topology(self) -> Topology:
+        settings = self.settings
+        monitoring = MonitorSettings(
+            settings.topology, settings.net, settings.connection, self._hub, runs_in_faas(os.environ)
+        )
+        return Topology(monitoring, settings.pool, self._connect)
+
+    async def _connect(self, address: Address, number: int, generation: int) -> Connection:
+        settings = self.settings
+        return await establish(
+            address,
+            settings.net,
+            settings.connection,
+            connection_id=number,
+            generation=generation,
+            metadata=self._metadata,
+        )
+
+
+class _Opening:
+    """What the background does first. It holds the topology and nothing of the client."""
+
+    def __init__(self, topology: Topology) -> None:
+        self._topology = topology
+
+    async def __call__(self, spawn: Spawn) -> None:
+        self._topology.open(spawn)
+
+
+def _after_fork() -> None:
+    """A child process shares its parent's sockets and session ids: it must use neither."""
+    for core in list(_cores):
+        core.abandon(forked=True)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
