@@ -8,9 +8,11 @@ The names are PyMongo's, so that handlers move over unchanged; the root is ours:
      ├─ InvalidOperation
      ├─ InvalidName
      ├─ CollectionInvalid
+     │   └─ CollectionExists        (also an OperationFailure)
      ├─ InvalidDocument            (also a bson.errors.InvalidDocument)
      │   └─ DocumentTooLarge
      ├─ ProtocolError
+     ├─ TransactionTimeoutError
      ├─ ConnectionFailure
      │   ├─ WaitQueueTimeoutError
      │   └─ AutoReconnect
@@ -126,6 +128,14 @@ class ProtocolError(DriverError):
     """The peer sent bytes that are no valid MongoDB message. The connection is closed."""
 
 
+class TransactionTimeoutError(DriverError):
+    """``with_transaction`` ran out of time. ``__cause__`` is the last failure; its labels are here too."""
+
+    @property
+    def timeout(self) -> bool:
+        return True
+
+
 class ConnectionFailure(DriverError):
     """A connection to a server could not be made, or broke."""
 
@@ -228,6 +238,10 @@ class OperationFailure(DriverError):
     @property
     def timeout(self) -> bool:
         return self.code == 50  # MaxTimeMSExpired
+
+
+class CollectionExists(CollectionInvalid, OperationFailure):
+    """A collection was to be created whose name is taken (code 48)."""
 
 
 class CursorNotFound(OperationFailure):

@@ -14,6 +14,8 @@ from wiredrv.types import Address, Reply
 
 #: The server's code for a drop of what does not exist, which is no failure: a drop can be repeated.
 NAMESPACE_NOT_FOUND = 26
+#: And for the creation of what exists already.
+NAMESPACE_EXISTS = 48
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,66 @@
+"""Sending a bulk: one batch after another, each an operation of its own; then one result, or one error.
+
+CRUD specification, "Bulk Write". What fits into a batch and how replies add up is decided in
+:mod:`wiredrv.operations.write_batch`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from wiredrv.errors import BulkWriteError
+from wiredrv.operations.base import Target
+from wiredrv.operations.write_batch import BulkTotals, Run, Statement, WriteBatch, runs
+
+if TYPE_CHECKING:
+    from wiredrv.client.handle import HandleContext
+    from wiredrv.session.state import SessionState
+
+
+@dataclass(frozen=True, slots=True)
+class Bulk:
+    """Statements with what is common to all of their batches."""
+
+    context: HandleContext
+    target: Target
+    ordered: bool
+    options: Mapping[str, Any]
+
+    async def send(self, statements: Sequence[Statement], session: SessionState | None) -> dict[str, Any]:
+        """Send statements of any kind; return the totals.
+
+        :raises BulkWriteError: statements or write concerns failed.
+        """
+        return await self.send_runs(runs(statements, self.ordered), session)
+
+    async def send_runs(self, parts: Sequence[Run], session: SessionState | None) -> dict[str, Any]:
+        """As :meth:`send`, of statements grouped already."""
+        totals = BulkTotals()
+        first_failure: BulkWriteError | None = None
+        for run in parts:
+            start = 0
+            while start < len(run.bodies):
+                batch = WriteBatch(self.target, run, start, self.ordered, self.options)
+                try:
+                    reply: Mapping[str, Any] = await self.context.executor.execute(batch, session)
+                except BulkWriteError as failure:
+                    first_failure = first_failure or failure
+                    reply = failure.details or {}
+                totals.add(run, start, reply)
+                start += batch.taken
+                if self.ordered and totals.has_write_errors:
+                    break
+            if self.ordered and totals.has_write_errors:
+                break
+        if first_failure is not None:
+            self._fail(totals, first_failure)
+        return totals.finish()
+
+    @staticmethod
+    def _fail(totals: BulkTotals, first: BulkWriteError) -> None:
+        error = BulkWriteError(totals.finish(), first.error_labels)
+        error.transaction = first.transaction
+        error.max_wire_version = first.max_wire_version
+        raise error

@@ -1,0 +1,158 @@
+"""What a collection is before it does anything: a name, a database, and how it reads and writes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NoReturn, Self
+
+from bson.codec_options import CodecOptions
+
+from wiredrv.client.validation import collection_name, refuse
+from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
+from wiredrv.operations.base import Target
+
+if TYPE_CHECKING:
+    from wiredrv.client.database import Database
+    from wiredrv.client.handle import HandleContext
+
+
+class CollectionBase:
+    """A collection's name and options. It costs nothing to make, sends nothing, and never changes."""
+
+    __slots__ = ("_context", "_database", "_target")
+
+    def __init__(
+        self,
+        database: Database,
+        name: str,
+        codec_options: CodecOptions[Any] | None = None,
+        read_preference: ReadPreference | None = None,
+        write_concern: WriteConcern | None = None,
+        read_concern: ReadConcern | None = None,
+    ) -> None:
+        self._database = database
+        self._context: HandleContext = database._context
+        self._target = derived_target(
+            database._target, collection_name(name), codec_options, read_preference, write_concern, read_concern
+        )
+
+    @property
+    def name(self) -> str:
+        """The name within the database."""
+        return self._target.collection
+
+    @property
+    def full_name(self) -> str:
+        """The name with the database's before it."""
+        return self._target.namespace
+
+    @property
+    def database(self) -> Database:
+        """The database that the collection is in."""
+        return self._database
+
+    @property
+    def codec_options(self) -> CodecOptions[Any]:
+        """How documents become Python objects and back."""
+        return self._target.codec_options
+
+    @property
+    def read_preference(self) -> ReadPreference:
+        """Which members may answer reads."""
+        return self._target.read_preference
+
+    @property
+    def read_concern(self) -> ReadConcern:
+        """How durable what is read must be."""
+        return self._target.read_concern
+
+    @property
+    def write_concern(self) -> WriteConcern:
+        """What a write waits for."""
+        return self._target.write_concern
+
+    def with_options(
+        self,
+        codec_options: CodecOptions[Any] | None = None,
+        read_preference: ReadPreference | None = None,
+        write_concern: WriteConcern | None = None,
+        read_concern: ReadConcern | None = None,
+    ) -> Self:
+        """The same collection with other options; what is None stays as it is."""
+        copy = type(self).__new__(type(self))
+        copy._database = self._database
+        copy._context = self._context
+        copy._target = derived_target(
+            self._target, self.name, codec_options, read_preference, write_concern, read_concern
+        )
+        return copy
+
+    def __getitem__(self, name: str) -> Self:
+        """A collection whose name is this one's, a dot and ``name``."""
+        copy = type(self).__new__(type(self))
+        copy._database = self._database
+        copy._context = self._context
+        copy._target = derived_target(self._target, collection_name(f"{self.name}.{name}"))
+        return copy
+
+    def __getattr__(self, name: str) -> Self:
+        if name.startswith("_"):
+            raise AttributeError(
+                f"{type(self).__name__} has no attribute {name!r}; "
+                f"the collection {self.name}.{name} is had by collection[{name!r}]"
+            )
+        return self[name]
+
+    def __call__(self, *arguments: Any, **options: Any) -> NoReturn:
+        parent, _, method = self.name.rpartition(".")
+        where = f"the collection {parent!r}" if parent else "a database"
+        raise TypeError(f"{where} has no method {method!r}: {self.full_name!r} is a collection, which cannot be called")
+
+    def __bool__(self) -> NoReturn:
+        raise TypeError("a collection is neither true nor false: compare it with None ('collection is not None')")
+
+    def __aiter__(self) -> NoReturn:
+        raise TypeError(f"the collection {self.name!r} cannot be iterated: iterate over collection.find()")
+
+    def __iter__(self) -> NoReturn:
+        raise TypeError(f"the collection {self.name!r} cannot be iterated: use 'async for' over collection.find()")
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, CollectionBase):
+            return NotImplemented
+        return self._context is other._context and self.full_name == other.full_name
+
+    def __hash__(self) -> int:
+        return hash((id(self._context), self.full_name))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.full_name!r})"
+
+
+def derived_target(
+    base: Target,
+    collection: str,
+    codec_options: CodecOptions[Any] | None = None,
+    read_preference: ReadPreference | None = None,
+    write_concern: WriteConcern | None = None,
+    read_concern: ReadConcern | None = None,
+) -> Target:
+    """A target in the same database; options that are None are taken from ``base``.
+
+    :raises ConfigurationError: an option is of the wrong kind.
+    """
+    for name, value, kind in (
+        ("codec_options", codec_options, CodecOptions),
+        ("read_preference", read_preference, ReadPreference),
+        ("write_concern", write_concern, WriteConcern),
+        ("read_concern", read_concern, ReadConcern),
+    ):
+        if value is not None and not isinstance(value, kind):
+            refuse(name, f"a {kind.__name__}", value)
+    return Target(
+        base.database,
+        collection,
+        base.read_preference if read_preference is None else read_preference,
+        base.read_concern if read_concern is None else read_concern,
+        base.write_concern if write_concern is None else write_concern,
+        base.codec_options if codec_options is None else codec_options,
+    )

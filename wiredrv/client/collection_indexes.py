@@ -1,0 +1,174 @@
+"""The indexes of a collection, and the collection as a whole: drop, rename, options. PyMongo's names and arguments.
+
+Index-management and enumerate-collections specifications.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from wiredrv.client import arguments
+from wiredrv.client import validation as check
+from wiredrv.client.collection_base import CollectionBase
+from wiredrv.client.command_cursor import CommandCursor
+from wiredrv.client.requests import IndexModel, index_name
+from wiredrv.client.validation import Keys
+from wiredrv.errors import ConfigurationError, OperationFailure
+from wiredrv.operations.base import Target
+from wiredrv.operations.collections import NAMESPACE_NOT_FOUND, Drop, Rename
+from wiredrv.operations.indexes import CreateIndexes, DropIndexes, ListIndexes
+
+if TYPE_CHECKING:
+    from wiredrv.client.client_session import ClientSession
+    from wiredrv.client.handle import HandleContext
+
+#: Options of ``create_index`` that belong to the command and not to the index.
+_COMMAND_OPTIONS = frozenset({"comment", "max_time_ms", "maxTimeMS", "commit_quorum", "commitQuorum", "raw_data"})
+_CREATE_INDEXES: check.Table = {**arguments.COMMON, "commit_quorum": ("commitQuorum", None)}
+
+
+class CollectionIndexes(CollectionBase):
+    """Methods on indexes and on the collection itself."""
+
+    __slots__ = ()
+
+    async def create_index(
+        self, keys: Keys, session: ClientSession | None = None, comment: Any = None, **options: Any
+    ) -> str:
+        """Create an index and return its name. It is no error if the same index exists.
+
+        :param keys: a field's name, a list of (field, direction) pairs, or a mapping.
+        :param options: the index's own (``name``, ``unique``, ``expireAfterSeconds``...), and ``commitQuorum`` (server
+            4.4) and ``max_time_ms`` (milliseconds) of the command.
+        :raises ConfigurationError: ``keys`` is none of these.
+        :raises OperationFailure: the server refused.
+        """
+        command = {name: value for name, value in options.items() if name in _COMMAND_OPTIONS}
+        index = IndexModel(keys, **{name: value for name, value in options.items() if name not in _COMMAND_OPTIONS})
+        names = await self.create_indexes([index], session, comment, **command)
+        return names[0]
+
+    async def create_indexes(
+        self,
+        indexes: Sequence[IndexModel],
+        session: ClientSession | None = None,
+        comment: Any = None,
+        **options: Any,
+    ) -> list[str]:
+        """Create indexes with one command and return their names.
+
+        :param options: ``commitQuorum`` (server 4.4), ``max_time_ms`` (milliseconds).
+        :raises ConfigurationError: ``indexes`` is empty or holds anything but IndexModel objects.
+        :raises OperationFailure: the server refused.
+        """
+        if not isinstance(indexes, (list, tuple)) or not all(isinstance(index, IndexModel) for index in indexes):
+            check.refuse("indexes", "a list of IndexModel objects", indexes)
+        if not indexes:
+            raise ConfigurationError("indexes must not be empty")
+        fields = check.wire_options({**options, "comment": comment}, _CREATE_INDEXES, strict=False)
+        operation = CreateIndexes(self._target, [index.document for index in indexes], fields)
+        return await self._context.executor.execute(operation, self._context.session_state(session))
+
+    async def drop_index(
+        self, index_or_name: Keys, session: ClientSession | None = None, comment: Any = None, **options: Any
+    ) -> None:
+        """Drop one index, by its name or its keys.
+
+        :raises ConfigurationError: the name is ``"*"``; :meth:`drop_indexes` drops all.
+        :raises OperationFailure: there is no such index.
+        """
+        if index_or_name == "*":
+            raise ConfigurationError("drop_index drops one index: drop_indexes() drops them all")
+        name = (
+            index_or_name
+            if isinstance(index_or_name, str)
+            else index_name(check.sort_document("index_or_name", index_or_name))
+        )
+        await self._drop_indexes(name, session, {**options, "comment": comment})
+
+    async def drop_indexes(self, session: ClientSession | None = None, comment: Any = None, **options: Any) -> None:
+        """Drop all indexes but that of ``_id``. It is no error if the collection does not exist."""
+        await self._drop_indexes("*", session, {**options, "comment": comment})
+
+    async def _drop_indexes(self, index: str, session: ClientSession | None, options: Mapping[str, Any]) -> None:
+        fields = check.wire_options(options, arguments.COMMON, strict=False)
+        operation = DropIndexes(self._target, index, fields)
+        try:
+            await self._context.executor.execute(operation, self._context.session_state(session))
+        except OperationFailure as error:
+            if error.code != NAMESPACE_NOT_FOUND:
+                raise
+
+    def list_indexes(
+        self,
+        session: ClientSession | None = None,
+        comment: Any = None,
+        *,
+        batch_size: int | None = None,
+        max_time_ms: int | None = None,
+        raw_data: bool | None = None,
+    ) -> CommandCursor[dict[str, Any]]:
+        """A cursor over the indexes' documents, with or without ``await``; empty if there is no collection."""
+        given = {"comment": comment, "max_time_ms": max_time_ms, "raw_data": raw_data}
+        size = None if batch_size is None else check.whole_number("batch_size", batch_size)
+        operation = ListIndexes(self._target, check.wire_options(given, arguments.COMMON), size)
+        return CommandCursor(self._context, operation, session, batch_size=size, comment=comment, excused=True)
+
+    async def list_index_names(self, session: ClientSession | None = None, comment: Any = None) -> list[str]:
+        """The names of all indexes."""
+        return [index["name"] for index in await self.list_indexes(session, comment).to_list()]
+
+    async def index_information(
+        self, session: ClientSession | None = None, comment: Any = None
+    ) -> dict[str, dict[str, Any]]:
+        """All indexes by name; their ``key`` is a list of (field, direction) pairs."""
+        found: dict[str, dict[str, Any]] = {}
+        async for index in self.list_indexes(session, comment):
+            information = {**index, "key": list(index["key"].items())}
+            found[information.pop("name")] = information
+        return found
+
+    # --- the collection as a whole ---
+
+    async def drop(self, session: ClientSession | None = None, comment: Any = None) -> None:
+        """Drop the collection with its indexes. It is no error if it does not exist.
+
+        :raises OperationFailure: the server refused.
+        """
+        await drop(self._context, self._target, session, comment)
+
+    async def rename(
+        self, new_name: str, session: ClientSession | None = None, comment: Any = None, **options: Any
+    ) -> Mapping[str, Any]:
+        """Give the collection another name within its database, and return the server's reply.
+
+        :param options: ``dropTarget=True`` replaces a collection that has the name.
+        :raises InvalidName: the name cannot be a collection's.
+        :raises OperationFailure: the server refused.
+        """
+        new = f"{self._target.database}.{check.collection_name(new_name)}"
+        admin = Target("admin", write_concern=self.write_concern)
+        fields = check.wire_options({**options, "comment": comment}, arguments.COMMON, strict=False)
+        operation = Rename(admin, self.full_name, new, fields)
+        return await self._context.executor.execute(operation, self._context.session_state(session))
+
+    async def options(self, session: ClientSession | None = None, comment: Any = None) -> dict[str, Any]:
+        """The options that the collection was created with; empty if it does not exist."""
+        cursor = self._database.list_collections(session, {"name": self.name}, comment)
+        found = await cursor.to_list()
+        return dict(found[0].get("options") or {}) if found else {}
+
+
+async def drop(
+    context: HandleContext, target: Target, session: ClientSession | None, comment: Any = None
+) -> dict[str, Any]:
+    """Drop a collection and return the server's reply, also that there is none."""
+    operation = Drop(target, {} if comment is None else {"comment": comment})
+    try:
+        reply = await context.executor.execute(operation, context.session_state(session))
+        return dict(reply)
+    except OperationFailure as error:
+        if error.code != NAMESPACE_NOT_FOUND:
+            raise
+        return dict(error.details or {})

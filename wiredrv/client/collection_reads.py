@@ -1,0 +1,223 @@
+"""The reads of a collection: find, aggregate, counts, distinct. PyMongo's names and arguments. CRUD specification."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Unpack, cast
+
+from wiredrv.client import arguments
+from wiredrv.client import validation as check
+from wiredrv.client.arguments import (
+    NO_OPTIONS,
+    AggregateOptions,
+    CommonOptions,
+    CountOptions,
+    DistinctOptions,
+    FindOneOptions,
+    FindOptions,
+    expanded,
+)
+from wiredrv.client.collection_base import CollectionBase
+from wiredrv.client.command_cursor import CommandCursor
+from wiredrv.client.cursor import Cursor
+from wiredrv.operations.aggregate import Aggregate, CountDocuments, writes
+from wiredrv.operations.base import Target
+from wiredrv.operations.count import Count
+from wiredrv.operations.distinct import Distinct
+from wiredrv.operations.find import FindOne
+from wiredrv.operations.map_reduce import MapReduce
+
+if TYPE_CHECKING:
+    from wiredrv.client.client_session import ClientSession
+    from wiredrv.client.collection import Collection
+    from wiredrv.client.handle import HandleContext
+
+_COUNT_SIZES = frozenset({"skip", "limit"})
+_AGGREGATE_CURSOR = {
+    "batch_size": ("batch_size", check.whole_number),
+    "batchSize": ("batch_size", check.whole_number),
+    "max_await_time_ms": ("max_await_time_ms", check.whole_number),
+    "maxAwaitTimeMS": ("max_await_time_ms", check.whole_number),
+}
+
+
+class CollectionReads(CollectionBase):
+    """Methods that read. All but one take ``session=``; without it they use the bound session, or an implicit one."""
+
+    __slots__ = ()
+
+    @expanded(FindOptions)
+    def find(
+        self,
+        filter: Mapping[str, Any] | None = None,
+        projection: Mapping[str, Any] | Sequence[str] | None = None,
+        *,
+        session: ClientSession | None = None,
+        **options: Unpack[FindOptions],
+    ) -> Cursor:
+        """A cursor over the documents that match. Nothing is sent before the first document is asked for.
+
+        :param filter: the query; None matches everything.
+        :param projection: the fields to return, as a mapping or a list of names.
+        :param session: the session of the find and of its getMores.
+        :param options: as the methods of :class:`Cursor` of the same names.
+        :raises ConfigurationError: an argument is of the wrong kind.
+        """
+        given: dict[str, Any] = dict(options)
+        if projection is not None:
+            given["projection"] = projection
+        return Cursor(cast("Collection", self), filter, session, given)
+
+    @expanded(FindOneOptions)
+    async def find_one(
+        self,
+        filter: Any = None,
+        projection: Mapping[str, Any] | Sequence[str] | None = None,
+        *,
+        session: ClientSession | None = None,
+        **options: Unpack[FindOneOptions],
+    ) -> Any:
+        """The first document that matches, or None.
+
+        :param filter: the query, or a value that is no mapping, which is taken for an ``_id``; None matches everything.
+        :param projection: the fields to return, as a mapping or a list of names.
+        :param session: the session to read in.
+        :param options: as the methods of :class:`Cursor` of the same names.
+        :raises ConfigurationError: an argument is of the wrong kind.
+        :raises OperationFailure: the server refused the query.
+        """
+        if type(filter) is not dict and not isinstance(filter, Mapping):
+            filter = {} if filter is None else {"_id": filter}
+        fields = NO_OPTIONS
+        if options or projection is not None:
+            fields = check.wire_options({"projection": projection, **options}, arguments.FIND)
+        context = self._context
+        return await context.executor.execute(FindOne(self._target, filter, fields), context.session_state(session))
+
+    @expanded(AggregateOptions)
+    def aggregate(
+        self,
+        pipeline: Sequence[Mapping[str, Any]],
+        session: ClientSession | None = None,
+        **options: Unpack[AggregateOptions],
+    ) -> CommandCursor[dict[str, Any]]:
+        """A cursor over the result of a pipeline; with ``await`` the command is sent at once, else when iterated.
+
+        A pipeline that ends in ``$out`` or ``$merge`` must be awaited or iterated to take place. It goes to the
+        primary unless all servers are 5.0 or later.
+
+        :param pipeline: the stages.
+        :param session: the session of the aggregate and of its getMores.
+        :param options: those of the command; times in milliseconds.
+        :raises ConfigurationError: an argument is of the wrong kind.
+        """
+        return aggregate(self._context, self._target, pipeline, session, options)
+
+    @expanded(CountOptions)
+    async def count_documents(
+        self,
+        filter: Mapping[str, Any],
+        session: ClientSession | None = None,
+        **options: Unpack[CountOptions],
+    ) -> int:
+        """How many documents match, counted by an aggregate: exact, also in transactions and on sharded clusters.
+
+        ``$where``, ``$near`` and ``$nearSphere`` cannot be used in the filter (``$expr``, ``$geoWithin`` can).
+
+        :param filter: the query; ``{}`` counts everything.
+        :raises ConfigurationError: an argument is of the wrong kind.
+        :raises OperationFailure: the server refused the query.
+        """
+        given: dict[str, Any] = dict(options)
+        sizes = {name: given.pop(name) for name in _COUNT_SIZES if given.get(name) is not None}
+        for name, value in sizes.items():
+            check.whole_number(name, value)
+        operation = CountDocuments(
+            self._target,
+            check.document("filter", filter),
+            check.wire_options(given, arguments.COUNT, strict=False),
+            sizes.get("skip"),
+            sizes.get("limit"),
+        )
+        return await self._context.executor.execute(operation, self._context.session_state(session))
+
+    @expanded(CommonOptions)
+    async def estimated_document_count(self, **options: Unpack[CommonOptions]) -> int:
+        """How many documents the collection's metadata says there are. It takes no session (CRUD specification).
+
+        It is the ``count`` command, which the Stable API lacks in servers 5.0.0 to 5.0.8 and 5.1.0 to 5.3.1.
+
+        :raises OperationFailure: the server refused.
+        """
+        fields = check.wire_options(options, arguments.COMMON)
+        context = self._context
+        return await context.executor.execute(Count(self._target, fields), context.session_state(None))
+
+    async def count(
+        self, filter: Mapping[str, Any] | None = None, session: ClientSession | None = None, **options: Any
+    ) -> int:
+        """The legacy count command: not exact on sharded clusters, refused in transactions.
+
+        Use :meth:`count_documents` or :meth:`estimated_document_count`.
+        """
+        given = {**options, "query": filter}
+        fields = check.wire_options(given, arguments.COUNT, strict=False)
+        return await self._context.executor.execute(Count(self._target, fields), self._context.session_state(session))
+
+    @expanded(DistinctOptions)
+    async def distinct(
+        self,
+        key: str,
+        filter: Mapping[str, Any] | None = None,
+        session: ClientSession | None = None,
+        **options: Unpack[DistinctOptions],
+    ) -> list[Any]:
+        """The distinct values of a field among the documents that match.
+
+        :param key: the field's name; dots lead into sub-documents.
+        :param filter: the query; None matches everything.
+        :raises ConfigurationError: an argument is of the wrong kind.
+        :raises OperationFailure: the server refused the query.
+        """
+        if not isinstance(key, str):
+            check.refuse("key", "a field's name", key)
+        fields = check.wire_options(options, arguments.DISTINCT, strict=False)
+        if filter is not None:
+            fields["query"] = check.document("filter", filter)
+        operation = Distinct(self._target, key, fields)
+        return await self._context.executor.execute(operation, self._context.session_state(session))
+
+    async def map_reduce(
+        self,
+        map: str,
+        reduce: str,
+        out: Mapping[str, Any] | None = None,
+        session: ClientSession | None = None,
+        **options: Any,
+    ) -> list[Any]:
+        """The legacy mapReduce command, with its results inline. Use :meth:`aggregate`.
+
+        :param out: ``{"inline": 1}`` or None; results in a collection are not offered.
+        :raises ConfigurationError: ``out`` is anything else.
+        """
+        if out not in (None, {"inline": 1}):
+            check.refuse("out", "{'inline': 1}: an aggregate with $merge writes to a collection", out)
+        operation = MapReduce(self._target, map, reduce, check.wire_options(options, arguments.COMMON, strict=False))
+        return await self._context.executor.execute(operation, self._context.session_state(session))
+
+
+def aggregate(
+    context: HandleContext,
+    target: Target,
+    pipeline: Sequence[Mapping[str, Any]],
+    session: ClientSession | None,
+    options: Mapping[str, Any],
+) -> CommandCursor[dict[str, Any]]:
+    """The cursor of an aggregate on a collection or a database."""
+    stages = check.pipeline(pipeline)
+    cursor = check.wire_options({n: v for n, v in options.items() if n in _AGGREGATE_CURSOR}, _AGGREGATE_CURSOR)
+    rest = {n: v for n, v in options.items() if n not in _AGGREGATE_CURSOR}
+    fields = check.wire_options(rest, arguments.AGGREGATE, strict=False)
+    operation = Aggregate(target, stages, fields, cursor.get("batch_size"))
+    must_run = "an aggregate with $out or $merge" if writes(stages) else None
+    return CommandCursor(context, operation, session, comment=fields.get("comment"), must_run=must_run, **cursor)

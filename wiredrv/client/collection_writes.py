@@ -1,0 +1,297 @@
+"""The writes of a collection. PyMongo's names and arguments. CRUD specification.
+
+Retried once after a network error or a failover, with the same transaction number, are: insert_one, insert_many,
+update_one, replace_one, delete_one, the find_one_and_... methods, and those batches of bulk_write that hold no
+UpdateMany and no DeleteMany. update_many and delete_many are not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Unpack
+
+from wiredrv.client import arguments
+from wiredrv.client import validation as check
+from wiredrv.client.arguments import (
+    DELETE_STATEMENT,
+    NO_OPTIONS,
+    UPDATE_STATEMENT,
+    DeleteOptions,
+    FindAndModifyOptions,
+    FindAndReplaceOptions,
+    FindAndUpdateOptions,
+    ReplaceOptions,
+    UpdateManyOptions,
+    UpdateOptions,
+    WriteOptions,
+    expanded,
+    write_fields,
+)
+from wiredrv.client.bulk import Bulk
+from wiredrv.client.collection_base import CollectionBase
+from wiredrv.client.requests import WriteRequest, with_id
+from wiredrv.errors import ConfigurationError
+from wiredrv.operations.delete import Delete
+from wiredrv.operations.find_and_modify import FindAndModify
+from wiredrv.operations.insert import Insert
+from wiredrv.operations.results import (
+    BulkWriteResult,
+    DeleteResult,
+    InsertManyResult,
+    InsertOneResult,
+    UpdateResult,
+)
+from wiredrv.operations.update import Update
+from wiredrv.operations.write_batch import Run
+
+if TYPE_CHECKING:
+    from wiredrv.client.client_session import ClientSession
+
+Filter = Mapping[str, Any]
+Change = Mapping[str, Any] | Sequence[Mapping[str, Any]]
+
+
+class CollectionWrites(CollectionBase):
+    """Methods that write. All take ``session=``; without it they use the bound session, or an implicit one."""
+
+    __slots__ = ()
+
+    # --- inserts ---
+
+    @expanded(WriteOptions)
+    async def insert_one(
+        self, document: Mapping[str, Any], *, session: ClientSession | None = None, **options: Unpack[WriteOptions]
+    ) -> InsertOneResult:
+        """Insert a document. One without an ``_id`` is given an ObjectId, which is set on ``document`` too.
+
+        :raises ConfigurationError: it is no mapping, or an option is of the wrong kind.
+        :raises InvalidDocument: it cannot be encoded, or (DocumentTooLarge) is too large.
+        :raises DuplicateKeyError: a unique index has its key already.
+        :raises WriteError: the server refused the document.
+        :raises WriteConcernError: it was inserted, but not acknowledged as asked.
+        """
+        sent, inserted_id = with_id(document)
+        fields = check.wire_options(options, arguments.WRITE_COMMAND) if options else NO_OPTIONS
+        context = self._context
+        operation = Insert(self._target, sent, inserted_id, fields)
+        return await context.executor.execute(operation, context.session_state(session))
+
+    @expanded(WriteOptions)
+    async def insert_many(
+        self,
+        documents: Iterable[Mapping[str, Any]],
+        ordered: bool = True,
+        *,
+        session: ClientSession | None = None,
+        **options: Unpack[WriteOptions],
+    ) -> InsertManyResult:
+        """Insert documents, in as many commands as they need.
+
+        :param ordered: whether the first failure stops the rest; else all are tried.
+        :raises BulkWriteError: at least one was not inserted, or not acknowledged as asked.
+        :raises ConfigurationError: ``documents`` is empty or no iterable of mappings.
+        """
+        if isinstance(documents, Mapping) or not isinstance(documents, Iterable):
+            check.refuse("documents", "a list of mappings", documents)
+        sent: list[Mapping[str, Any]] = []
+        ids: list[Any] = []
+        for document in documents:
+            body, inserted_id = with_id(document)
+            sent.append(body)
+            ids.append(inserted_id)
+        if not sent:
+            raise ConfigurationError("documents must not be empty")
+        fields = check.wire_options(options, arguments.WRITE_COMMAND) if options else NO_OPTIONS
+        bulk = Bulk(self._context, self._target, check.boolean("ordered", ordered), fields)
+        await bulk.send_runs([Run("insert", sent, range(len(sent)))], self._context.session_state(session))
+        return InsertManyResult(ids, self._target.write_concern.acknowledged)
+
+    # --- updates ---
+
+    @expanded(UpdateOptions)
+    async def update_one(
+        self,
+        filter: Filter,
+        update: Change,
+        upsert: bool = False,
+        *,
+        session: ClientSession | None = None,
+        **options: Unpack[UpdateOptions],
+    ) -> UpdateResult:
+        """Apply update operators, or a pipeline, to the first document that matches.
+
+        :param upsert: insert a document if none matches.
+        :param options: ``sort`` needs server 8.0, a pipeline 4.2, ``let`` 5.0.
+        :raises ConfigurationError: an argument is of the wrong kind.
+        :raises WriteError: the server refused the update.
+        :raises WriteConcernError: it was applied, but not acknowledged as asked.
+        """
+        statement: dict[str, Any] = {"q": check.document("filter", filter), "u": check.update_document(update)}
+        return await self._update(statement, upsert, session, options)
+
+    @expanded(UpdateManyOptions)
+    async def update_many(
+        self,
+        filter: Filter,
+        update: Change,
+        upsert: bool = False,
+        *,
+        session: ClientSession | None = None,
+        **options: Unpack[UpdateManyOptions],
+    ) -> UpdateResult:
+        """Apply update operators, or a pipeline, to all documents that match. Errors as :meth:`update_one`."""
+        statement: dict[str, Any] = {
+            "q": check.document("filter", filter),
+            "u": check.update_document(update),
+            "multi": True,
+        }
+        return await self._update(statement, upsert, session, options)
+
+    @expanded(ReplaceOptions)
+    async def replace_one(
+        self,
+        filter: Filter,
+        replacement: Mapping[str, Any],
+        upsert: bool = False,
+        *,
+        session: ClientSession | None = None,
+        **options: Unpack[ReplaceOptions],
+    ) -> UpdateResult:
+        """Put a whole document in the place of the first that matches. Errors as :meth:`update_one`."""
+        statement: dict[str, Any] = {
+            "q": check.document("filter", filter),
+            "u": check.replacement_document(replacement),
+        }
+        return await self._update(statement, upsert, session, options)
+
+    async def _update(
+        self, statement: dict[str, Any], upsert: bool, session: ClientSession | None, options: Mapping[str, Any]
+    ) -> UpdateResult:
+        if upsert:
+            statement["upsert"] = check.boolean("upsert", upsert)
+        fields = NO_OPTIONS
+        if options:
+            own, fields = write_fields(options, UPDATE_STATEMENT)
+            statement.update(own)
+        context = self._context
+        return await context.executor.execute(Update(self._target, statement, fields), context.session_state(session))
+
+    # --- deletes ---
+
+    @expanded(DeleteOptions)
+    async def delete_one(
+        self, filter: Filter, *, session: ClientSession | None = None, **options: Unpack[DeleteOptions]
+    ) -> DeleteResult:
+        """Delete the first document that matches.
+
+        :raises ConfigurationError: an argument is of the wrong kind.
+        :raises WriteError: the server refused.
+        :raises WriteConcernError: it was deleted, but not acknowledged as asked.
+        """
+        return await self._delete({"q": check.document("filter", filter), "limit": 1}, session, options)
+
+    @expanded(DeleteOptions)
+    async def delete_many(
+        self, filter: Filter, *, session: ClientSession | None = None, **options: Unpack[DeleteOptions]
+    ) -> DeleteResult:
+        """Delete all documents that match; ``{}`` deletes everything. Errors as :meth:`delete_one`."""
+        return await self._delete({"q": check.document("filter", filter), "limit": 0}, session, options)
+
+    async def _delete(
+        self, statement: dict[str, Any], session: ClientSession | None, options: Mapping[str, Any]
+    ) -> DeleteResult:
+        fields = NO_OPTIONS
+        if options:
+            own, fields = write_fields(options, DELETE_STATEMENT)
+            statement.update(own)
+        context = self._context
+        return await context.executor.execute(Delete(self._target, statement, fields), context.session_state(session))
+
+    # --- one document, changed and returned ---
+
+    @expanded(FindAndModifyOptions)
+    async def find_one_and_delete(
+        self, filter: Filter, *, session: ClientSession | None = None, **options: Unpack[FindAndModifyOptions]
+    ) -> Any:
+        """Delete a document and return it, or None if none matches.
+
+        :raises ConfigurationError: an argument is of the wrong kind.
+        :raises OperationFailure: the server refused.
+        """
+        return await self._find_and_modify(filter, {"remove": True}, session, options)
+
+    @expanded(FindAndReplaceOptions)
+    async def find_one_and_replace(
+        self,
+        filter: Filter,
+        replacement: Mapping[str, Any],
+        *,
+        session: ClientSession | None = None,
+        **options: Unpack[FindAndReplaceOptions],
+    ) -> Any:
+        """Replace a document and return it as it was, or as it is with ``return_document=ReturnDocument.AFTER``.
+
+        None if none matches (and, with ``upsert``, the document before was asked for).
+        """
+        change = {"update": check.replacement_document(replacement)}
+        return await self._find_and_modify(filter, change, session, options)
+
+    @expanded(FindAndUpdateOptions)
+    async def find_one_and_update(
+        self,
+        filter: Filter,
+        update: Change,
+        *,
+        session: ClientSession | None = None,
+        **options: Unpack[FindAndUpdateOptions],
+    ) -> Any:
+        """Update a document and return it as it was, or as it is with ``return_document=ReturnDocument.AFTER``.
+
+        None if none matches (and, with ``upsert``, the document before was asked for).
+        """
+        return await self._find_and_modify(filter, {"update": check.update_document(update)}, session, options)
+
+    async def _find_and_modify(
+        self,
+        filter: Filter,
+        change: Mapping[str, Any],
+        session: ClientSession | None,
+        options: Mapping[str, Any],
+    ) -> Any:
+        fields = {**change, **check.wire_options(options, arguments.FIND_AND_MODIFY)} if options else change
+        context = self._context
+        operation = FindAndModify(self._target, check.document("filter", filter), fields)
+        return await context.executor.execute(operation, context.session_state(session))
+
+    # --- many of all kinds ---
+
+    @expanded(WriteOptions)
+    async def bulk_write(
+        self,
+        requests: Sequence[WriteRequest],
+        ordered: bool = True,
+        *,
+        session: ClientSession | None = None,
+        let: Mapping[str, Any] | None = None,
+        **options: Unpack[WriteOptions],
+    ) -> BulkWriteResult:
+        """Send InsertOne, UpdateOne, UpdateMany, ReplaceOne, DeleteOne and DeleteMany requests, in few commands.
+
+        :param ordered: whether they are carried out in order, up to the first failure; else all are tried.
+        :param let: variables for the filters and updates (server 5.0).
+        :raises BulkWriteError: at least one failed, or was not acknowledged as asked.
+        :raises ConfigurationError: ``requests`` is empty or holds anything else.
+        """
+        if isinstance(requests, Mapping) or not isinstance(requests, Iterable):
+            check.refuse("requests", "a list of InsertOne, UpdateOne... requests", requests)
+        statements = []
+        for request in requests:
+            if not isinstance(request, WriteRequest):
+                check.refuse("each request", "an InsertOne, UpdateOne, UpdateMany, ReplaceOne, ... object", request)
+            statements.append(request.statement())
+        if not statements:
+            raise ConfigurationError("requests must not be empty")
+        fields = check.wire_options({**options, "let": let}, arguments.WRITE_COMMAND)
+        bulk = Bulk(self._context, self._target, check.boolean("ordered", ordered), fields)
+        totals = await bulk.send(statements, self._context.session_state(session))
+        return BulkWriteResult(totals, self._target.write_concern.acknowledged)

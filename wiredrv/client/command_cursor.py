@@ -1,0 +1,96 @@
+"""Cursors of commands other than find: one object that works with and without ``await``.
+
+``cursor = await collection.aggregate(...)`` sends the command at once; ``async for document in
+collection.aggregate(...)`` sends it with the first document. Either way it is sent once.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from wiredrv.client.cursor_base import CursorBase
+from wiredrv.client.validation import whole_number
+from wiredrv.errors import OperationFailure
+from wiredrv.operations.base import Operation
+from wiredrv.operations.collections import NAMESPACE_NOT_FOUND
+from wiredrv.operations.cursors import CursorReply
+
+if TYPE_CHECKING:
+    from wiredrv.client.client_session import ClientSession
+    from wiredrv.client.handle import HandleContext
+
+T = TypeVar("T")
+
+
+class CommandCursor(CursorBase[T]):
+    """The documents that a command answers with.
+
+    :param operation: the command that opens the cursor.
+    :param batch_size: documents per getMore; None leaves it to the server.
+    :param comment: goes on every getMore.
+    :param max_await_time_ms: milliseconds that a getMore waits for more; only for a tailable, awaiting cursor.
+    :param tailable: whether an empty batch is no end.
+    :param excused: whether a namespace that does not exist counts as an empty result.
+    :param must_run: what to say if the cursor is dropped without its command having been sent.
+    """
+
+    __slots__ = ("_excused", "_must_run", "_operation", "_tailable")
+
+    def __init__(
+        self,
+        context: HandleContext,
+        operation: Operation[CursorReply],
+        session: ClientSession | None,
+        *,
+        batch_size: int | None = None,
+        comment: Any = None,
+        max_await_time_ms: int | None = None,
+        tailable: bool = False,
+        excused: bool = False,
+        must_run: str | None = None,
+    ) -> None:
+        self._must_run = must_run
+        self._operation = operation
+        self._tailable = tailable
+        self._excused = excused
+        super().__init__(context, operation.target, session)
+        self._batch_size = batch_size
+        self._comment = comment
+        self._max_await_time_ms = max_await_time_ms
+
+    def _first_operation(self) -> Operation[CursorReply]:
+        return self._operation
+
+    def _excuses(self, error: OperationFailure) -> bool:
+        return self._excused and error.code == NAMESPACE_NOT_FOUND
+
+    @property
+    def _is_tailable(self) -> bool:
+        return self._tailable
+
+    def batch_size(self, batch_size: int) -> Self:
+        """Ask for this many documents with each getMore from now on; 0 leaves it to the server.
+
+        :raises ConfigurationError: it is no whole number from 0 up.
+        """
+        self._batch_size = whole_number("batch_size", batch_size)
+        return self
+
+    def __await__(self) -> Generator[Any, Any, Self]:
+        return self._opened().__await__()
+
+    async def _opened(self) -> Self:
+        if not self._started:
+            await self._fetch()
+        return self
+
+    def __del__(self) -> None:
+        if getattr(self, "_must_run", None) and not self._started:
+            warnings.warn(f"{self._must_run} was neither awaited nor iterated: nothing was sent", RuntimeWarning, 1)
+        super().__del__()
+
+    def __repr__(self) -> str:
+        state = "not sent yet" if not self._started else "open" if self._id else "ended"
+        return f"CommandCursor({self._operation.name} on {self._target.namespace.rstrip('.')}, {state})"

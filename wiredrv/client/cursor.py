@@ -1,0 +1,244 @@
+"""The cursor of ``find``: set up by chaining, sent when the first document is asked for. PyMongo's names.
+
+Find-getMore-killCursors specification, "Behavior of Limit, skip and batchSize"; CRUD specification, "Find".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Self
+
+from bson.code import Code
+
+from wiredrv.client import validation as check
+from wiredrv.client.arguments import FIND
+from wiredrv.client.constants import CursorType
+from wiredrv.client.cursor_base import CursorBase
+from wiredrv.client.validation import Keys
+from wiredrv.errors import ConfigurationError
+from wiredrv.operations.base import Operation
+from wiredrv.operations.cursors import CursorReply
+from wiredrv.operations.find import Find
+from wiredrv.operations.run_command import RunCommand
+
+if TYPE_CHECKING:
+    from wiredrv.client.client_session import ClientSession
+    from wiredrv.client.collection import Collection
+
+#: Options of ``find`` that are more than a field of the command.
+_OWN_OPTIONS = frozenset({"limit", "batch_size", "max_await_time_ms", "cursor_type"})
+
+
+class Cursor(CursorBase[dict[str, Any]]):
+    """The documents of a collection that match a filter. Made by ``collection.find``."""
+
+    __slots__ = ("_collection", "_cursor_type", "_filter", "_limit", "_options")
+
+    def __init__(
+        self,
+        collection: Collection,
+        filter: Mapping[str, Any] | None = None,
+        session: ClientSession | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._collection = collection
+        self._filter: Mapping[str, Any] = {} if filter is None else check.document("filter", filter)
+        self._limit = 0
+        self._cursor_type = CursorType.NON_TAILABLE
+        self._options: dict[str, Any] = {}
+        super().__init__(collection._context, collection._target, session)
+        if options:
+            self._set_up(options)
+
+    def _set_up(self, options: Mapping[str, Any]) -> None:
+        self._options = check.wire_options({k: v for k, v in options.items() if k not in _OWN_OPTIONS}, FIND)
+        self._comment = self._options.get("comment")
+        if options.get("limit"):
+            self._limit = check.any_integer("limit", options["limit"])
+        if options.get("batch_size"):
+            self._batch_size = check.any_integer("batch_size", options["batch_size"])
+        if options.get("max_await_time_ms") is not None:
+            self._max_await_time_ms = check.whole_number("max_await_time_ms", options["max_await_time_ms"])
+        if options.get("cursor_type"):
+            self._cursor_type = _tailable_type(options["cursor_type"])
+
+    # --- the commands ---
+
+    def _first_operation(self) -> Operation[CursorReply]:
+        options = self._options
+        if self._limit or self._batch_size:
+            options = {**options, **self._sizes()}
+        if self._cursor_type:
+            options = {**options, "tailable": True}
+            if self._cursor_type == CursorType.TAILABLE_AWAIT:
+                options["awaitData"] = True
+        return Find(self._target, self._filter, options)
+
+    def _sizes(self) -> dict[str, Any]:
+        """``limit``, ``batchSize`` and ``singleBatch`` as the find command takes them: never negative, never 0."""
+        limit, batch_size = self._limit, self._batch_size or 0
+        single_batch = limit < 0 or batch_size < 0
+        limit, batch_size = abs(limit), abs(batch_size)
+        if single_batch and limit:
+            batch_size = limit
+        elif limit and batch_size == limit:
+            # With a batch as large as the limit the server would leave a cursor open that has nothing more to give.
+            batch_size += 1
+        sizes: dict[str, Any] = {}
+        if limit:
+            sizes["limit"] = limit
+        if batch_size:
+            sizes["batchSize"] = batch_size
+        if single_batch:
+            sizes["singleBatch"] = True
+        return sizes
+
+    def _next_batch_size(self) -> int | None:
+        wanted = self._batch_size or 0
+        if self._limit > 0:
+            left = self._limit - self._retrieved
+            return min(wanted, left) if wanted else left
+        return wanted or None
+
+    def _next_max_time_ms(self) -> int | None:
+        return self._max_await_time_ms if self._cursor_type == CursorType.TAILABLE_AWAIT else None
+
+    def _is_satisfied(self) -> bool:
+        if self._limit < 0 or (self._batch_size or 0) < 0:
+            return True
+        return 0 < self._limit <= self._retrieved
+
+    @property
+    def _is_tailable(self) -> bool:
+        return self._cursor_type != CursorType.NON_TAILABLE
+
+    # --- setting up ---
+
+    def _option(self, name: str, value: Any) -> Self:
+        self._check_unstarted(name)
+        wire, checker = FIND[name]
+        checked = value if checker is None or value is None else checker(name, value)
+        if checked is None:
+            self._options.pop(wire, None)
+        else:
+            self._options[wire] = checked
+        return self
+
+    def sort(self, key_or_list: Keys, direction: int | str | None = None) -> Self:
+        """Sort by a field (``sort("a", -1)``), a list of pairs or a mapping. Replaces an earlier order.
+
+        :raises ConfigurationError: it is none of these; so, with their own conditions, in all methods of this kind.
+        :raises InvalidOperation: the first document was asked for already; so in all methods of this kind.
+        """
+        self._check_unstarted("sort")
+        self._options["sort"] = check.sort_document("sort", key_or_list, direction)
+        return self
+
+    def limit(self, limit: int) -> Self:
+        """At most this many documents; 0 for all; a negative number for one batch of at most so many."""
+        self._check_unstarted("limit")
+        self._limit = check.any_integer("limit", limit)
+        return self
+
+    def skip(self, skip: int) -> Self:
+        """Leave out this many documents at the beginning."""
+        return self._option("skip", skip)
+
+    def batch_size(self, batch_size: int) -> Self:
+        """Documents per batch; 0 leaves it to the server. It may be changed between batches."""
+        self._batch_size = check.whole_number("batch_size", batch_size)
+        return self
+
+    def hint(self, index: Keys | None) -> Self:
+        """The index to use, by name or keys; None takes a hint back."""
+        return self._option("hint", index)
+
+    def max_time_ms(self, max_time_ms: int | None) -> Self:
+        """Milliseconds that the find may run on the server."""
+        return self._option("max_time_ms", max_time_ms)
+
+    def max_await_time_ms(self, max_await_time_ms: int | None) -> Self:
+        """Milliseconds that the server waits for more; only for ``CursorType.TAILABLE_AWAIT``."""
+        self._check_unstarted("max_await_time_ms")
+        if max_await_time_ms is not None:
+            check.whole_number("max_await_time_ms", max_await_time_ms)
+        self._max_await_time_ms = max_await_time_ms
+        return self
+
+    def comment(self, comment: Any) -> Self:
+        """A comment for the server's logs and profiles, on the find and every getMore."""
+        self._comment = comment
+        return self._option("comment", comment)
+
+    def collation(self, collation: Any) -> Self:
+        """How strings compare."""
+        return self._option("collation", collation)
+
+    def min(self, spec: Keys) -> Self:
+        """The inclusive lower bound of the index keys; needs a hint."""
+        return self._option("min", spec)
+
+    def max(self, spec: Keys) -> Self:
+        """The exclusive upper bound of the index keys; needs a hint."""
+        return self._option("max", spec)
+
+    def allow_disk_use(self, allow_disk_use: bool) -> Self:
+        """Whether the server may sort on disk (server 4.4)."""
+        return self._option("allow_disk_use", allow_disk_use)
+
+    def where(self, code: str | Code) -> Self:
+        """Keep only documents for which a JavaScript expression is true."""
+        self._check_unstarted("where")
+        if not isinstance(code, str):
+            raise ConfigurationError(f"where takes a JavaScript expression as a string or Code, not {code!r}")
+        self._filter = {**self._filter, "$where": code if isinstance(code, Code) else Code(code)}
+        return self
+
+    # --- again, or otherwise ---
+
+    @property
+    def collection(self) -> Collection:
+        """The collection that the documents are of."""
+        return self._collection
+
+    def clone(self) -> Cursor:
+        """A new cursor with the same settings, not sent yet."""
+        copy = Cursor(self._collection, self._filter, self._session)
+        copy._limit = self._limit
+        copy._cursor_type = self._cursor_type
+        copy._options = dict(self._options)
+        copy._batch_size = self._batch_size
+        copy._max_await_time_ms = self._max_await_time_ms
+        copy._comment = self._comment
+        return copy
+
+    def rewind(self) -> Self:
+        """Start anew: the next document asked for is the first. What is open on the server is killed."""
+        if self._fetching:
+            self._check_unstarted("rewind")
+        if self._id:
+            self._abandon()
+        self._reset()
+        return self
+
+    async def explain(self) -> Any:
+        """How the server would run the query. Needs no cursor and leaves none."""
+        find = {"find": self._target.collection, "filter": self._filter, **self._options, **self._sizes()}
+        operation = RunCommand(self._target, {"explain": find})
+        return await self._context.executor.execute(operation, self._context.session_state(self._session))
+
+    async def distinct(self, key: str) -> list[Any]:
+        """The distinct values of a field among the documents that match."""
+        return await self._collection.distinct(key, self._filter, session=self._session)
+
+    def __repr__(self) -> str:
+        state = "not sent yet" if not self._started else "open" if self._id else "ended"
+        return f"Cursor({self._target.namespace}, {state})"
+
+
+def _tailable_type(value: Any) -> int:
+    if value in (CursorType.TAILABLE, CursorType.TAILABLE_AWAIT):
+        return int(value)
+    if value == CursorType.EXHAUST:
+        raise ConfigurationError("CursorType.EXHAUST is not supported: leave it out, the documents are the same")
+    raise ConfigurationError(f"cursor_type must be a CursorType, not {value!r}")

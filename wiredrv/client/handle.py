@@ -1,0 +1,46 @@
+"""What databases, collections and cursors are given to work with: the narrow side of the client that they see."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from wiredrv.operations.base import Operation
+from wiredrv.session.state import SessionState
+from wiredrv.types import Address
+
+if TYPE_CHECKING:
+    from wiredrv.client.client_session import ClientSession
+
+T = TypeVar("T")
+
+
+class Executes(Protocol):
+    """Carries operations out."""
+
+    async def execute(self, operation: Operation[T], session: SessionState | None = None) -> T:
+        """Send the operation's command, with retries as the specifications allow, and return what it parses to."""
+        ...
+
+    def release(self, lease: Any) -> None:
+        """Take back the implicit server session of a cursor."""
+        ...
+
+
+class HandleContext(Protocol):
+    """What a client gives to its handles."""
+
+    @property
+    def executor(self) -> Executes:
+        """Carries operations out."""
+        ...
+
+    def session_state(self, session: ClientSession | None) -> SessionState | None:
+        """The session of a call: the one given, else the bound one, else none (an implicit session).
+
+        :raises InvalidOperation: the session is another client's, has ended, or is bound in another task.
+        """
+        ...
+
+    def orphan_cursor(self, address: Address, cursor_id: int, namespace: str, lease: Any) -> None:
+        """Kill, in the background, a server cursor that nobody can close any longer."""
+        ...

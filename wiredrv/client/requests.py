@@ -1,0 +1,217 @@
+"""The requests of ``bulk_write`` and the models of ``create_indexes``. PyMongo's names and arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, MutableMapping, Sequence
+from typing import Any
+
+from bson.objectid import ObjectId
+from bson.raw_bson import RawBSONDocument
+
+from wiredrv.client import validation as check
+from wiredrv.client.arguments import DELETE_STATEMENT, UPDATE_STATEMENT
+from wiredrv.client.validation import Keys
+from wiredrv.operations.write_batch import Statement
+
+
+def with_id(document: Any) -> tuple[Mapping[str, Any], Any]:
+    """A document that has an ``_id``, as its first field if it was generated, and the ``_id``.
+
+    As with PyMongo, the caller's document gets the generated ``_id`` too, if it can be changed.
+
+    :raises ConfigurationError: it is no mapping.
+    """
+    if type(document) is dict:
+        if "_id" in document:
+            return document, document["_id"]
+        generated = ObjectId()
+        sent = {"_id": generated, **document}
+        document["_id"] = generated
+        return sent, generated
+    return _other_with_id(check.document("document", document))
+
+
+def _other_with_id(document: Mapping[str, Any]) -> tuple[Mapping[str, Any], Any]:
+    if "_id" in document:
+        return document, document["_id"]
+    if isinstance(document, RawBSONDocument):
+        # Its bytes are sent as they are; the server gives it an _id that is not told.
+        return document, None
+    generated = ObjectId()
+    if isinstance(document, MutableMapping):
+        document["_id"] = generated
+        return document, generated
+    return {"_id": generated, **document}, generated
+
+
+class WriteRequest:
+    """One write of a bulk."""
+
+    __slots__ = ()
+
+    def statement(self) -> Statement:
+        """The request as it goes into a batch."""
+        raise NotImplementedError
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and all(getattr(self, n) == getattr(other, n) for n in self._names())
+
+    __hash__ = None  # type: ignore[assignment]  # holds documents, which have no hash
+
+    @classmethod
+    def _names(cls) -> list[str]:
+        return [name for kind in cls.__mro__ for name in getattr(kind, "__slots__", ())]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{n}={getattr(self, n)!r}' for n in self._names())})"
+
+
+class InsertOne(WriteRequest):
+    """Insert a document.
+
+    :raises ConfigurationError: it is no mapping. So do all requests, when they are made.
+    """
+
+    __slots__ = ("document",)
+
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        self.document = check.document("document", document)
+
+    def statement(self) -> Statement:
+        return Statement("insert", with_id(self.document)[0])
+
+
+class _Delete(WriteRequest):
+    __slots__ = ("filter", "options")
+
+    _limit: int
+
+    def __init__(self, filter: Mapping[str, Any], collation: Any = None, hint: Keys | None = None) -> None:
+        self.filter = check.document("filter", filter)
+        self.options = check.wire_options({"collation": collation, "hint": hint}, DELETE_STATEMENT)
+
+    def statement(self) -> Statement:
+        return Statement("delete", {"q": self.filter, "limit": self._limit, **self.options})
+
+
+class DeleteOne(_Delete):
+    """Delete the first document that matches."""
+
+    __slots__ = ()
+    _limit = 1
+
+
+class DeleteMany(_Delete):
+    """Delete all documents that match. A batch with one is not retried."""
+
+    __slots__ = ()
+    _limit = 0
+
+
+class _Update(WriteRequest):
+    __slots__ = ("change", "filter", "options", "upsert")
+
+    _multi = False
+
+    def _set(self, filter: Any, change: Any, upsert: bool | None, options: Mapping[str, Any]) -> None:
+        self.filter = check.document("filter", filter)
+        self.change = change
+        self.upsert = upsert if upsert is None else check.boolean("upsert", upsert)
+        self.options = check.wire_options(options, UPDATE_STATEMENT)
+
+    def statement(self) -> Statement:
+        body: dict[str, Any] = {"q": self.filter, "u": self.change, "multi": self._multi}
+        if self.upsert is not None:
+            body["upsert"] = self.upsert
+        body.update(self.options)
+        return Statement("update", body)
+
+
+class UpdateOne(_Update):
+    """Update the first document that matches. ``sort`` needs server 8.0."""
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        filter: Mapping[str, Any],
+        update: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+        upsert: bool | None = None,
+        collation: Any = None,
+        array_filters: Sequence[Mapping[str, Any]] | None = None,
+        hint: Keys | None = None,
+        sort: Keys | None = None,
+    ) -> None:
+        options = {"collation": collation, "array_filters": array_filters, "hint": hint, "sort": sort}
+        self._set(filter, check.update_document(update), upsert, options)
+
+
+class UpdateMany(_Update):
+    """Update all documents that match. A batch with one is not retried."""
+
+    __slots__ = ()
+    _multi = True
+
+    def __init__(
+        self,
+        filter: Mapping[str, Any],
+        update: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+        upsert: bool | None = None,
+        collation: Any = None,
+        array_filters: Sequence[Mapping[str, Any]] | None = None,
+        hint: Keys | None = None,
+    ) -> None:
+        options = {"collation": collation, "array_filters": array_filters, "hint": hint}
+        self._set(filter, check.update_document(update), upsert, options)
+
+
+class ReplaceOne(_Update):
+    """Replace the first document that matches. ``sort`` needs server 8.0."""
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        filter: Mapping[str, Any],
+        replacement: Mapping[str, Any],
+        upsert: bool | None = None,
+        collation: Any = None,
+        hint: Keys | None = None,
+        sort: Keys | None = None,
+    ) -> None:
+        options = {"collation": collation, "hint": hint, "sort": sort}
+        self._set(filter, check.replacement_document(replacement), upsert, options)
+
+
+class IndexModel:
+    """An index to create.
+
+    :param keys: a field's name, a list of (field, direction) pairs, or a mapping.
+    :param options: the index's own, under the names of the createIndexes command (``unique``, ``expireAfterSeconds``,
+        ``partialFilterExpression``...); without ``name``, one is made of the keys.
+    :raises ConfigurationError: ``keys`` is none of these.
+    """
+
+    __slots__ = ("_document",)
+
+    def __init__(self, keys: Keys, **options: Any) -> None:
+        key = check.sort_document("keys", keys)
+        given = {name: value for name, value in options.items() if value is not None}
+        if "collation" in given:
+            given["collation"] = check.collation_document("collation", given["collation"])
+        if "bucket_size" in given:
+            given["bucketSize"] = given.pop("bucket_size")
+        self._document: dict[str, Any] = {"name": given.pop("name", None) or index_name(key), "key": key, **given}
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The index as the createIndexes command takes it."""
+        return self._document
+
+    def __repr__(self) -> str:
+        return f"IndexModel({self._document!r})"
+
+
+def index_name(key: Mapping[str, Any]) -> str:
+    """The name that an index gets by default, as ``a_1_b_-1``."""
+    return "_".join(f"{field}_{direction}" for field, direction in key.items())
