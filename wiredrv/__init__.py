@@ -1,3 +1,87 @@
-"""wiredrv: a MongoDB driver focused on sessions, for asyncio and trio."""
+"""wiredrv: a MongoDB driver focused on sessions, for asyncio and trio.
 
-__version__ = "0.1.0"
+The public names are found when they are first used (PEP 562), so that importing one room of the package loads no more
+than that room needs: ``import wiredrv.wire`` pulls in no event loop.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from wiredrv._version import __version__
+
+if TYPE_CHECKING:
+    from wiredrv import errors as errors
+    from wiredrv import events as events
+    from wiredrv.client.client import Client as Client
+    from wiredrv.client.client_session import ClientSession as ClientSession
+    from wiredrv.client.client_session import unbound as unbound
+    from wiredrv.client.collection import Collection as Collection
+    from wiredrv.client.constants import CursorType as CursorType
+    from wiredrv.client.constants import ReturnDocument as ReturnDocument
+    from wiredrv.client.database import Database as Database
+    from wiredrv.client.requests import DeleteMany as DeleteMany
+    from wiredrv.client.requests import DeleteOne as DeleteOne
+    from wiredrv.client.requests import IndexModel as IndexModel
+    from wiredrv.client.requests import InsertOne as InsertOne
+    from wiredrv.client.requests import ReplaceOne as ReplaceOne
+    from wiredrv.client.requests import UpdateMany as UpdateMany
+    from wiredrv.client.requests import UpdateOne as UpdateOne
+    from wiredrv.client.with_transaction import RetryPolicy as RetryPolicy
+    from wiredrv.concerns import ReadConcern as ReadConcern
+    from wiredrv.concerns import ReadPreference as ReadPreference
+    from wiredrv.concerns import WriteConcern as WriteConcern
+    from wiredrv.connection.connect import connect as connect
+    from wiredrv.connection.settings import DriverInfo as DriverInfo
+    from wiredrv.connection.settings import ServerApi as ServerApi
+    from wiredrv.errors import DriverError as DriverError
+    from wiredrv.session.options import SessionOptions as SessionOptions
+    from wiredrv.session.options import TransactionOptions as TransactionOptions
+    from wiredrv.types import Address as Address
+
+_HOMES = {
+    "Address": "wiredrv.types",
+    "Client": "wiredrv.client.client",
+    "ClientSession": "wiredrv.client.client_session",
+    "Collection": "wiredrv.client.collection",
+    "CursorType": "wiredrv.client.constants",
+    "Database": "wiredrv.client.database",
+    "DeleteMany": "wiredrv.client.requests",
+    "DeleteOne": "wiredrv.client.requests",
+    "DriverError": "wiredrv.errors",
+    "DriverInfo": "wiredrv.connection.settings",
+    "IndexModel": "wiredrv.client.requests",
+    "InsertOne": "wiredrv.client.requests",
+    "ReadConcern": "wiredrv.concerns",
+    "ReadPreference": "wiredrv.concerns",
+    "ReplaceOne": "wiredrv.client.requests",
+    "RetryPolicy": "wiredrv.client.with_transaction",
+    "ReturnDocument": "wiredrv.client.constants",
+    "ServerApi": "wiredrv.connection.settings",
+    "SessionOptions": "wiredrv.session.options",
+    "TransactionOptions": "wiredrv.session.options",
+    "UpdateMany": "wiredrv.client.requests",
+    "UpdateOne": "wiredrv.client.requests",
+    "WriteConcern": "wiredrv.concerns",
+    "connect": "wiredrv.connection.connect",
+    "unbound": "wiredrv.client.client_session",
+}
+_MODULES = frozenset({"errors", "events"})
+
+__all__ = sorted([*_HOMES, *_MODULES, "__version__"])
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"wiredrv.{name}")
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'wiredrv' has no attribute {name!r}")
+    value = getattr(importlib.import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

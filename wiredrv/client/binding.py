@@ -9,17 +9,22 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import anyio
 
 from wiredrv.errors import InvalidOperation
 from wiredrv.session.state import SessionState
 
+if TYPE_CHECKING:
+    from wiredrv.client.client_session import ClientSession
+
 
 @dataclass(frozen=True, slots=True)
 class Binding:
     """A session and the task that it is bound in."""
 
+    session: ClientSession
     state: SessionState
     task_id: int
     task_name: str
@@ -28,11 +33,11 @@ class Binding:
 _binding: ContextVar[Binding | None] = ContextVar("wiredrv_binding", default=None)
 
 
-def bind(state: SessionState) -> Binding | None:
+def bind(session: ClientSession, state: SessionState) -> Binding | None:
     """Bind a session in this task; returns what was bound before, for :func:`restore`."""
     previous = _binding.get()
     task = anyio.get_current_task()
-    _binding.set(Binding(state, task.id, task.name or "unnamed"))
+    _binding.set(Binding(session, state, task.id, task.name or "unnamed"))
     return previous
 
 
@@ -54,8 +59,26 @@ def bound_state(owner: object) -> SessionState | None:
     :raises InvalidOperation: the binding was inherited from another task, or its session is another client's.
     """
     binding = _binding.get()
-    if binding is None:
+    return None if binding is None else _checked(binding, owner).state
+
+
+def bound_transaction(owner: object) -> ClientSession | None:
+    """The bound session, where a transaction is in progress in it.
+
+    :raises InvalidOperation: as of :func:`bound_state`.
+    """
+    binding = _binding.get()
+    if binding is None or not binding.state.transaction.active:
         return None
+    return _checked(binding, owner).session
+
+
+def opened_at(session: ClientSession) -> str:
+    """Where in the user's program a session was started."""
+    return session._origin
+
+
+def _checked(binding: Binding, owner: object) -> Binding:
     task = anyio.get_current_task()
     if task.id != binding.task_id:
         raise InvalidOperation(
@@ -69,4 +92,4 @@ def bound_state(owner: object) -> SessionState | None:
             "the bound session belongs to another client: pass session= for this call, or run it in "
             "`with wiredrv.unbound():`"
         )
-    return binding.state
+    return binding

@@ -1,0 +1,303 @@
+"""Client: what an application makes first, and holds for as long as it runs."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, NoReturn, Self
+
+from bson.codec_options import CodecOptions
+from bson.timestamp import Timestamp
+
+from wiredrv.client.client_session import ClientSession
+from wiredrv.client.client_transaction import ClientTransaction
+from wiredrv.client.collection_base import derived_target
+from wiredrv.client.command_cursor import CommandCursor
+from wiredrv.client.core import ClientCore
+from wiredrv.client.database import Database
+from wiredrv.client.origin import caller
+from wiredrv.client.uri import parse_client_settings
+from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
+from wiredrv.connection.settings import DriverInfo
+from wiredrv.description import ServerType, TopologyDescription, TopologyType
+from wiredrv.errors import ConfigurationError
+from wiredrv.events import ListenerHub
+from wiredrv.operations.base import Target, option_fields
+from wiredrv.operations.databases import ListDatabases
+from wiredrv.session.options import SessionOptions, TransactionOptions
+from wiredrv.types import Address
+
+
+class Client:
+    """A client of one deployment: a replica set, a sharded cluster or a single server.
+
+    ::
+
+        async with wiredrv.Client("mongodb://localhost:27017/?replicaSet=rs0") as client:
+            await client.shop.orders.insert_one({"sku": "abc"})
+
+    ``async with`` opens and closes the client; the first operation opens one that was not. Making a client sends
+    nothing and starts nothing. A closed client can be opened again, also in another event loop; it can be open in one
+    loop at a time.
+
+    :param uri: a connection string; or a host, ``host:port``, or several hosts; None for this machine.
+    :param event_listeners: objects of the listener classes in :mod:`wiredrv.events`, or callables that take any event.
+    :param options: options by the names that they have in a connection string (``maxPoolSize=20``); they win over it.
+    :raises InvalidURI: the connection string cannot be read.
+    :raises ConfigurationError: an option is unknown, has a value of the wrong kind, or contradicts another.
+    """
+
+    def __init__(
+        self,
+        uri: str | Sequence[str] | None = None,
+        *,
+        event_listeners: Iterable[Any] = (),
+        **options: Any,
+    ) -> None:
+        settings = parse_client_settings(uri, options)
+        self._origin = caller()
+        self._core = ClientCore(settings, ListenerHub(event_listeners))
+        self._target = Target(
+            "admin",
+            read_preference=settings.read_preference,
+            read_concern=settings.read_concern,
+            write_concern=settings.write_concern,
+            codec_options=settings.codec_options,
+        )
+
+    # --- life ---
+
+    async def open(self) -> Self:
+        """Start to watch the deployment. Does not wait for a server; the first operation does."""
+        await self._core.open()
+        return self
+
+    async def close(self) -> None:
+        """End the pooled sessions on the server, close all connections, stop all tasks. May be called twice."""
+        await self._core.close()
+
+    async def __aenter__(self) -> Self:
+        return await self.open()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def __del__(self) -> None:
+        core = getattr(self, "_core", None)
+        if core is not None and core.was_opened:
+            warnings.warn(
+                f"a client made at {self._origin} was never closed: use `async with wiredrv.Client(...)`",
+                ResourceWarning,
+                source=self,
+                stacklevel=2,
+            )
+            core.abandon()
+
+    # --- handles ---
+
+    def __getitem__(self, name: str) -> Database:
+        """The database called ``name``."""
+        return self.get_database(name)
+
+    def __getattr__(self, name: str) -> Database:
+        if name.startswith("_"):
+            raise AttributeError(f"Client has no attribute {name!r}; the database {name!r} is had by client[{name!r}]")
+        return self.get_database(name)
+
+    def get_database(
+        self,
+        name: str | None = None,
+        codec_options: CodecOptions[Any] | None = None,
+        read_preference: ReadPreference | None = None,
+        write_concern: WriteConcern | None = None,
+        read_concern: ReadConcern | None = None,
+    ) -> Database:
+        """A database with options of its own; None takes over the client's.
+
+        :param name: its name; None takes that of the connection string.
+        :raises ConfigurationError: neither gives a name.
+        """
+        name = name if name is not None else self._core.settings.default_database
+        if name is None:
+            raise ConfigurationError("no database is named: give a name, or put one into the connection string")
+        target = derived_target(self._target, "", codec_options, read_preference, write_concern, read_concern)
+        return Database(self, self._core, replace(target, database=name))
+
+    def get_default_database(
+        self,
+        default: str | None = None,
+        codec_options: CodecOptions[Any] | None = None,
+        read_preference: ReadPreference | None = None,
+        write_concern: WriteConcern | None = None,
+        read_concern: ReadConcern | None = None,
+    ) -> Database:
+        """The database that the connection string names, else ``default``.
+
+        :raises ConfigurationError: neither gives a name.
+        """
+        name = self._core.settings.default_database or default
+        return self.get_database(name, codec_options, read_preference, write_concern, read_concern)
+
+    # --- sessions ---
+
+    def start_session(
+        self,
+        causal_consistency: bool | None = None,
+        default_transaction_options: TransactionOptions | None = None,
+        snapshot: bool | None = False,
+        snapshot_time: Timestamp | None = None,
+    ) -> ClientSession:
+        """Start a session. Nothing is sent; ``await client.start_session()`` gives the same.
+
+        :param causal_consistency: each operation sees what the session did before; True unless ``snapshot``.
+        :param default_transaction_options: for the session's transactions.
+        :param snapshot: all reads of the session see one point in time (server 5.0 and later), also on secondaries.
+        :param snapshot_time: which one, for instance another session's ``snapshot_time``; needs ``snapshot``.
+        :raises ConfigurationError: the options contradict each other.
+        """
+        options = SessionOptions(causal_consistency, default_transaction_options, bool(snapshot), snapshot_time)
+        return ClientSession(self, self._core, options)
+
+    def transaction(
+        self,
+        read_concern: ReadConcern | None = None,
+        write_concern: WriteConcern | None = None,
+        read_preference: ReadPreference | None = None,
+        max_commit_time_ms: int | None = None,
+        *,
+        join: bool = False,
+    ) -> ClientTransaction:
+        """A session with a transaction, bound for the block, in one step.
+
+        ::
+
+            async with client.transaction() as session:
+                await orders.insert_one({"sku": "abc"})
+
+        The block's end commits; an exception or a cancellation aborts; either ends the session.
+
+        :param read_concern: as of :meth:`ClientSession.start_transaction`, like the next three.
+        :param join: inside a bound transaction of this client take part in it, which then does the commit. Without
+            it, a transaction inside another is refused.
+        :raises InvalidOperation: a transaction is bound here already, and ``join`` is False.
+        """
+        options = TransactionOptions(read_concern, write_concern, read_preference, max_commit_time_ms)
+        return ClientTransaction(self, options, join, caller())
+
+    async def supports_transactions(self) -> bool:
+        """Whether the deployment can run transactions: a replica set or a sharded cluster can, a standalone cannot.
+
+        :raises ServerSelectionTimeoutError: no server could be reached.
+        """
+        await self._core.open()
+        server = await self._core.topology.select(ReadPreference.NEAREST, "supports_transactions")
+        return server.description.server_type is not ServerType.STANDALONE and server.description.supports_sessions
+
+    # --- the deployment ---
+
+    def list_databases(
+        self,
+        session: ClientSession | None = None,
+        comment: Any = None,
+        **options: Any,
+    ) -> CommandCursor[Mapping[str, Any]]:
+        """The deployment's databases, as documents with ``name`` and ``sizeOnDisk``.
+
+        :param session: the session to use.
+        :param comment: shown in the server's logs (4.4 and later).
+        :param options: ``filter``, ``nameOnly``, ``authorizedDatabases``, as the command has them.
+        """
+        fields = option_fields({**options, "comment": comment})
+        return CommandCursor(self._core, ListDatabases(self._target, fields), session)
+
+    async def list_database_names(self, session: ClientSession | None = None, comment: Any = None) -> list[str]:
+        """The names of the deployment's databases."""
+        cursor = self.list_databases(session, comment, nameOnly=True)
+        return [str(document["name"]) for document in await cursor.to_list()]
+
+    async def drop_database(
+        self, name_or_database: str | Database, session: ClientSession | None = None, comment: Any = None
+    ) -> None:
+        """Drop a database with all its collections.
+
+        :param name_or_database: which one.
+        :param session: the session to use.
+        :param comment: shown in the server's logs (4.4 and later).
+        """
+        database = name_or_database if isinstance(name_or_database, Database) else self[name_or_database]
+        await database.drop(session=session, comment=comment)
+
+    async def server_info(self, session: ClientSession | None = None) -> Mapping[str, Any]:
+        """What ``buildInfo`` answers: the server's version, among others."""
+        reply: Mapping[str, Any] = await self["admin"].command("buildInfo", session=session)
+        return reply
+
+    @property
+    def topology_description(self) -> TopologyDescription:
+        """What is known of the deployment now."""
+        return self._core.topology.description
+
+    @property
+    def nodes(self) -> frozenset[Address]:
+        """The addresses of the servers that answer."""
+        servers = self.topology_description.servers
+        return frozenset(address for address, server in servers.items() if server.is_data_bearing)
+
+    @property
+    def primary(self) -> Address | None:
+        """The address of the replica set's primary, if one is known."""
+        primary = self.topology_description.primary
+        return primary.address if primary is not None else None
+
+    @property
+    def secondaries(self) -> frozenset[Address]:
+        """The addresses of the replica set's secondaries that are known."""
+        servers = self.topology_description.servers
+        return frozenset(a for a, server in servers.items() if server.server_type is ServerType.RS_SECONDARY)
+
+    @property
+    def is_sharded(self) -> bool:
+        """Whether the deployment is known to be a sharded cluster."""
+        return self.topology_description.topology_type is TopologyType.SHARDED
+
+    def append_metadata(self, driver_info: DriverInfo) -> None:
+        """Name a library that is built on this driver to the servers, from the next new connection on.
+
+        :param driver_info: its name, version and platform.
+        """
+        if not isinstance(driver_info, DriverInfo):
+            raise ConfigurationError(f"append_metadata takes a DriverInfo, not {driver_info!r}")
+        self._core.append_metadata(driver_info)
+
+    # --- the defaults of handles ---
+
+    @property
+    def codec_options(self) -> CodecOptions[Any]:
+        """How documents become Python objects and back."""
+        return self._target.codec_options
+
+    @property
+    def read_preference(self) -> ReadPreference:
+        """Which members may answer reads."""
+        return self._target.read_preference
+
+    @property
+    def read_concern(self) -> ReadConcern:
+        """How durable what is read must be."""
+        return self._target.read_concern
+
+    @property
+    def write_concern(self) -> WriteConcern:
+        """What a write waits for."""
+        return self._target.write_concern
+
+    def __bool__(self) -> NoReturn:
+        raise TypeError("a client is neither true nor false: compare it with None ('client is not None')")
+
+    def __repr__(self) -> str:
+        hosts = ",".join(str(seed) for seed in self._core.settings.topology.seeds)
+        return f"Client({hosts!r})"

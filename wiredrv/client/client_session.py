@@ -1,0 +1,422 @@
+"""ClientSession: the face of a session that applications hold.
+
+Names are PyMongo's. A session serves one operation at a time, in whatever task; after a fork it cannot be used.
+
+Specifications: sessions, causal-consistency, snapshot-sessions, transactions.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from time import monotonic
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+import anyio
+from bson.timestamp import Timestamp
+
+from wiredrv.client import binding
+from wiredrv.client.origin import caller
+from wiredrv.client.with_transaction import DEFAULT_POLICY, RetryPolicy, run_in_transaction
+from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
+from wiredrv.errors import ConfigurationError, DriverError, InvalidOperation
+from wiredrv.operations.base import Target
+from wiredrv.operations.sessions import KillSessions
+from wiredrv.operations.transactions import AbortTransaction, CommitTransaction
+from wiredrv.session.cluster_time import check_cluster_time
+from wiredrv.session.options import SessionOptions, TransactionOptions
+from wiredrv.session.pinning import PinEvent
+from wiredrv.session.state import SessionState
+from wiredrv.session.transaction import Outcome
+
+if TYPE_CHECKING:
+    from wiredrv.client.client import Client
+    from wiredrv.client.core import ClientCore
+
+T = TypeVar("T")
+
+_LOG = logging.getLogger("wiredrv.session")
+
+#: Seconds that undoing a transaction may take when its block was left by an error or a cancellation.
+_ABORT_SECONDS = 5.0
+
+
+class ClientSession:
+    """A session. Get one from :meth:`Client.start_session`; end it with ``async with`` or :meth:`end_session`.
+
+    Code written as ``await client.start_session()`` works too: awaiting a session gives the session.
+    """
+
+    def __init__(self, client: Client, core: ClientCore, options: SessionOptions) -> None:
+        self._client = client
+        self._core = core
+        self._state = SessionState(options, core.executor.acquire(), core.executor)
+        self._origin = caller()
+        self._hooks: dict[Outcome, list[Callable[[], object]]] = {}
+        self._hook_attempt = 0
+
+    # --- what it is ---
+
+    @property
+    def client(self) -> Client:
+        """The client that started this session."""
+        return self._client
+
+    @property
+    def options(self) -> SessionOptions:
+        """The options that this session was started with."""
+        return self._state.options
+
+    @property
+    def session_id(self) -> Mapping[str, Any]:
+        """The ``lsid`` document of this session.
+
+        :raises InvalidOperation: the session has ended.
+        """
+        self._refuse_if_ended()
+        return self._state.lsid
+
+    @property
+    def cluster_time(self) -> Mapping[str, Any] | None:
+        """The latest cluster time that this session has seen."""
+        return self._state.cluster_time
+
+    @property
+    def operation_time(self) -> Timestamp | None:
+        """The operation time of the last operation of this session."""
+        return self._state.operation_time
+
+    @property
+    def snapshot_time(self) -> Timestamp | None:
+        """The time of this session's snapshot, once it is known; None without ``snapshot=True``."""
+        return self._state.snapshot_time
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether this session has ended."""
+        return self._state.ended
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is started and neither committed nor aborted."""
+        return self._state.transaction.active
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt of ``with_transaction`` the current transaction is, counted from 1."""
+        return self._state.transaction.attempt
+
+    # --- time ---
+
+    def advance_cluster_time(self, cluster_time: Mapping[str, Any]) -> None:
+        """Take over another session's cluster time, if it is later. The client's own is not touched.
+
+        :param cluster_time: what another session's ``cluster_time`` gave.
+        :raises ConfigurationError: it is no such document.
+        """
+        self._state.advance_cluster_time(check_cluster_time(cluster_time))
+
+    def advance_operation_time(self, operation_time: Timestamp) -> None:
+        """Take over another session's operation time, if it is later: what it did is visible here then.
+
+        :param operation_time: what another session's ``operation_time`` gave.
+        :raises ConfigurationError: it is no Timestamp.
+        """
+        if not isinstance(operation_time, Timestamp):
+            raise ConfigurationError(f"an operation time must be a bson Timestamp, not {operation_time!r}")
+        self._state.advance_operation_time(operation_time)
+
+    # --- transactions ---
+
+    def start_transaction(
+        self,
+        read_concern: ReadConcern | None = None,
+        write_concern: WriteConcern | None = None,
+        read_preference: ReadPreference | None = None,
+        max_commit_time_ms: int | None = None,
+    ) -> TransactionContext:
+        """Start a transaction (server 4.0 on replica sets, 4.2 on sharded clusters). Nothing is sent yet.
+
+        ``async with session.start_transaction():`` commits at the end of the block, and aborts when it is left by an
+        exception or a cancellation.
+
+        :param read_concern: of the transaction; else the session's default, else the client's.
+        :param write_concern: of commit and abort; likewise.
+        :param read_preference: of reads, which must be primary; likewise.
+        :param max_commit_time_ms: milliseconds that one commit may take on the server.
+        :raises InvalidOperation: a transaction is in progress, or the session has ended, or reads a snapshot.
+        :raises ConfigurationError: the write concern is unacknowledged, or an option is of the wrong kind.
+        """
+        self._start(TransactionOptions(read_concern, write_concern, read_preference, max_commit_time_ms), 1)
+        return TransactionContext(self)
+
+    def _start(self, options: TransactionOptions, attempt: int) -> None:
+        self._refuse_if_ended()
+        state = self._state
+        if state.options.snapshot:
+            raise InvalidOperation(
+                "Transactions are not supported in snapshot sessions: start a session without snapshot"
+            )
+        settings = self._core.settings
+        inherited = TransactionOptions(
+            settings.read_concern,
+            # Unacknowledged by default is refused where it would be used, with the transaction's own words.
+            settings.write_concern if settings.write_concern.acknowledged else None,
+            settings.read_preference,
+        )
+        chosen = options.over(state.options.default_transaction_options)
+        if chosen.write_concern is None and not settings.write_concern.acknowledged:
+            raise ConfigurationError(
+                "transactions do not support unacknowledged write concerns, and the client's default is one: "
+                f"{settings.write_concern!r}; give write_concern=WriteConcern(w=1) or more"
+            )
+        state.transaction.start(chosen.over(inherited), monotonic(), attempt)
+        state.on_pin_event(PinEvent.NEW_TRANSACTION)
+        state.server_session.next_txn_number()
+        self._hooks = {}
+
+    async def commit_transaction(self) -> None:
+        """Commit the transaction. After an error with the label UnknownTransactionCommitResult it may be called again.
+
+        :raises InvalidOperation: no transaction was started, or it was aborted.
+        :raises DriverError: the commit failed; its labels say what may be done.
+        """
+        self._refuse_if_unusable("commitTransaction")
+        state = self._state
+        if not state.transaction.commit():
+            self._run_hooks()
+            return
+        options = state.transaction.options
+        concern = options.write_concern or self._core.settings.write_concern
+        operation = CommitTransaction(Target("admin", write_concern=concern), options.max_commit_time_ms)
+        try:
+            await self._core.executor.execute(operation, state)
+        finally:
+            self._run_hooks()
+
+    async def abort_transaction(self) -> None:
+        """Abort the transaction. Errors of the server are not raised: it ends the transaction by itself then.
+
+        :raises InvalidOperation: no transaction was started, or it was committed or aborted already.
+        """
+        self._refuse_if_unusable("abortTransaction")
+        state = self._state
+        try:
+            if state.transaction.abort():
+                concern = state.transaction.options.write_concern or self._core.settings.write_concern
+                operation = AbortTransaction(Target("admin", write_concern=concern))
+                with contextlib.suppress(DriverError):
+                    await self._core.executor.execute(operation, state)
+        finally:
+            if not state.transaction.active:
+                state.on_pin_event(PinEvent.ABORTED)
+                self._run_hooks()
+
+    async def with_transaction(
+        self,
+        callback: Callable[[ClientSession], Awaitable[T]],
+        read_concern: ReadConcern | None = None,
+        write_concern: WriteConcern | None = None,
+        read_preference: ReadPreference | None = None,
+        max_commit_time_ms: int | None = None,
+        *,
+        retry: RetryPolicy = DEFAULT_POLICY,
+    ) -> T:
+        """Run ``callback`` in a transaction, commit, and try again where that is safe.
+
+        The callback may run several times: what it does outside of the transaction is repeated. It must not swallow
+        the errors of its operations, or the loop cannot tell what happened. Between attempts there is a pause that
+        grows, with jitter; the first one is 5 ms, the longest 500 ms.
+
+        :param callback: an asynchronous function that takes the session.
+        :param read_concern: as of :meth:`start_transaction`, like the next three.
+        :param retry: how long and how often to try; by default for 120 seconds.
+        :returns: what the callback returned.
+        :raises TransactionTimeoutError: time is up; ``__cause__`` is the last failure.
+        :raises BaseException: what the callback raised, unless it bears the label TransientTransactionError.
+        """
+        options = TransactionOptions(read_concern, write_concern, read_preference, max_commit_time_ms)
+        return await run_in_transaction(self, callback, options, retry)
+
+    def on_commit(self, function: Callable[[], object]) -> None:
+        """Call ``function`` once the current attempt is committed."""
+        self._hook(Outcome.COMMITTED, function)
+
+    def on_abort(self, function: Callable[[], object]) -> None:
+        """Call ``function`` once the current attempt is aborted."""
+        self._hook(Outcome.ABORTED, function)
+
+    def on_unknown(self, function: Callable[[], object]) -> None:
+        """Call ``function`` when a commit of the current attempt was sent and nobody knows what became of it."""
+        self._hook(Outcome.UNKNOWN, function)
+
+    # --- binding ---
+
+    def bind(self, end_session: bool = True) -> SessionBinding:
+        """Use this session for every operation in the block that names none.
+
+        ::
+
+            async with client.start_session() as s, s.bind():
+                await orders.insert_one({"sku": "abc"})
+
+        Nested blocks restore the outer binding; ``session=`` wins over any. A child task that inherits the binding is
+        refused; :func:`wiredrv.unbound` runs calls without it.
+
+        :param end_session: whether the session ends with the block.
+        """
+        return SessionBinding(self, end_session)
+
+    # --- the end ---
+
+    async def end_session(self) -> None:
+        """End the session, aborting a transaction in progress. May be called twice; raises nothing of the server's."""
+        state = self._state
+        if state.ended:
+            return
+        try:
+            if state.transaction.active:
+                await self._abort_quietly()
+        finally:
+            if not state.ended:
+                await self._finish()
+
+    async def _finish(self) -> None:
+        state = self._state
+        state.ended = True
+        state.on_pin_event(PinEvent.SESSION_ENDED)
+        executor = self._core.executor
+        if state.unsettled is not None and self._core.is_open():
+            # A cancelled operation may have left a cursor in this session; nobody else uses it from now on.
+            with anyio.move_on_after(_ABORT_SECONDS, shield=True), contextlib.suppress(DriverError):
+                await executor.execute(KillSessions((state.lsid,), state.unsettled))
+        executor.release(state.server_session)
+
+    async def _abort_quietly(self) -> None:
+        """Undo a transaction whose block failed; nothing may hide the failure, and a cancellation may not stop it."""
+        if not self._state.transaction.active:
+            return
+        with anyio.move_on_after(_ABORT_SECONDS, shield=True):
+            try:
+                await self.abort_transaction()
+            except DriverError as error:
+                _LOG.warning("a transaction could not be aborted: %s", error)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.end_session()
+
+    def __await__(self) -> Generator[Any, Any, Self]:
+        yield from ()
+        return self
+
+    def __copy__(self) -> Self:
+        raise TypeError("a session cannot be copied: its server session must have one owner")
+
+    def __del__(self) -> None:
+        state = getattr(self, "_state", None)
+        if state is not None and not state.ended:
+            warnings.warn(
+                f"a session started at {self._origin} was never ended: use `async with client.start_session()`",
+                ResourceWarning,
+                source=self,
+                stacklevel=2,
+            )
+
+    def __repr__(self) -> str:
+        state = self._state
+        what = "ended" if state.ended else state.transaction.state.value
+        return f"<ClientSession {state.lsid['id'].hex()}, {what}>"
+
+    # --- helpers ---
+
+    def _refuse_if_ended(self) -> None:
+        if self._state.ended:
+            raise InvalidOperation("Cannot use ended session: start a new one with client.start_session()")
+
+    def _refuse_if_unusable(self, command: str) -> None:
+        """Refuse before the transaction's state moves what could not be sent: an ended or a busy session."""
+        self._refuse_if_ended()
+        if self._state.busy:
+            self._state.begin(command, anyio.get_current_task().name or "unnamed")
+
+    def _hook(self, outcome: Outcome, function: Callable[[], object]) -> None:
+        if not self.in_transaction:
+            raise InvalidOperation("a hook belongs to a transaction: call it after start_transaction")
+        self._hooks.setdefault(outcome, []).append(function)
+
+    def _run_hooks(self) -> None:
+        """Call what waits for the outcome. An unknown one may become known later; each is called once."""
+        outcome = self._state.transaction.outcome
+        if outcome is None:
+            return
+        functions = self._hooks.pop(outcome, [])
+        if outcome is not Outcome.UNKNOWN:
+            self._hooks = {}
+        for function in functions:
+            try:
+                function()
+            except Exception:
+                _LOG.exception("a hook for a transaction that is %s failed", outcome.value)
+
+
+class TransactionContext:
+    """What :meth:`ClientSession.start_transaction` returns: commits at the end of its block, or aborts."""
+
+    def __init__(self, session: ClientSession) -> None:
+        self._session = session
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._session.in_transaction:
+            return
+        if error is None:
+            await self._session.commit_transaction()
+        else:
+            await self._session._abort_quietly()
+
+    def __await__(self) -> Generator[Any, Any, Self]:
+        yield from ()
+        return self
+
+
+class SessionBinding:
+    """What :meth:`ClientSession.bind` returns."""
+
+    def __init__(self, session: ClientSession, end_session: bool) -> None:
+        self._session = session
+        self._end_session = end_session
+        self._outer: list[binding.Binding | None] = []
+
+    async def __aenter__(self) -> ClientSession:
+        self._session._refuse_if_ended()
+        self._outer.append(binding.bind(self._session, self._session._state))
+        return self._session
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        binding.restore(self._outer.pop())
+        if self._end_session:
+            await self._session.end_session()
+
+
+@contextlib.contextmanager
+def unbound() -> Generator[None, None, None]:
+    """Run the calls of the block outside of any binding: with implicit sessions, unless they name one."""
+    outer = binding.unbind()
+    try:
+        yield
+    finally:
+        binding.restore(outer)

@@ -1,0 +1,62 @@
+"""``client.transaction()``: a session, a transaction and a binding in one block."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from wiredrv.client.binding import bound_transaction, opened_at
+from wiredrv.errors import InvalidOperation
+from wiredrv.session.options import TransactionOptions
+
+if TYPE_CHECKING:
+    from wiredrv.client.client import Client
+    from wiredrv.client.client_session import ClientSession, SessionBinding, TransactionContext
+
+
+class ClientTransaction:
+    """What :meth:`Client.transaction` returns. It is entered once."""
+
+    def __init__(self, client: Client, options: TransactionOptions, join: bool, origin: str) -> None:
+        self._client = client
+        self._options = options
+        self._join = join
+        self._origin = origin
+        self._session: ClientSession | None = None
+        self._binding: SessionBinding | None = None
+        self._block: TransactionContext | None = None
+
+    async def __aenter__(self) -> ClientSession:
+        if self._session is not None:
+            raise InvalidOperation("client.transaction() is entered once: call it again for another transaction")
+        outer = bound_transaction(self._client._core.executor)
+        if outer is not None:
+            if not self._join:
+                raise InvalidOperation(
+                    f"a transaction opened at {opened_at(outer)} is bound here: end it first, take part in it with "
+                    "client.transaction(join=True), or open another one in `with wiredrv.unbound():`"
+                )
+            self._session = outer
+            return outer
+        session = self._session = self._client.start_session()
+        options = self._options
+        try:
+            self._block = session.start_transaction(
+                options.read_concern, options.write_concern, options.read_preference, options.max_commit_time_ms
+            )
+            self._binding = session.bind(end_session=True)
+            session._origin = self._origin
+            return await self._binding.__aenter__()
+        except BaseException:
+            await session.end_session()
+            raise
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._binding is None or self._block is None:
+            return  # The outer transaction, which this one joined, ends it.
+        try:
+            await self._block.__aexit__(kind, error, trace)
+        finally:
+            await self._binding.__aexit__(kind, error, trace)

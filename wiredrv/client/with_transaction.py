@@ -1,0 +1,167 @@
+"""``with_transaction``: run a callback in a transaction and commit it, again where that is safe.
+
+Convenient transactions specification. The decisions (how long to wait, whether there is time, whether an error may be
+retried) are pure; the loop at the end performs them.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from time import monotonic
+from typing import TYPE_CHECKING, TypeVar
+
+import anyio
+
+from wiredrv.errors import (
+    TRANSIENT_TRANSACTION,
+    UNKNOWN_COMMIT_RESULT,
+    ConfigurationError,
+    DriverError,
+    OperationFailure,
+    TransactionTimeoutError,
+)
+from wiredrv.session.options import TransactionOptions
+
+if TYPE_CHECKING:
+    from wiredrv.client.client_session import ClientSession
+
+T = TypeVar("T")
+
+_BACKOFF_INITIAL = 0.005
+_BACKOFF_GROWTH = 1.5
+_BACKOFF_MAX = 0.5
+_MAX_TIME_EXPIRED = 50
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How long and how often ``with_transaction`` tries. The defaults are the specification's.
+
+    :param timeout: seconds after which no further attempt is begun.
+    :param max_attempts: how many attempts there may be; None for no limit but the time.
+    :param jitter: gives a number from 0 up to but not 1, by which each backoff is multiplied.
+    :param on_retry: called before each retry with the number of the coming attempt and the error of the last one.
+    :raises ConfigurationError: a number is not positive.
+    """
+
+    timeout: float = 120.0
+    max_attempts: int | None = None
+    jitter: Callable[[], float] = random.random
+    on_retry: Callable[[int, BaseException], object] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.timeout >= 0:
+            raise ConfigurationError(f"timeout must be a number of seconds from 0 up, not {self.timeout!r}")
+        if self.max_attempts is not None and self.max_attempts < 1:
+            raise ConfigurationError(f"max_attempts must be at least 1, not {self.max_attempts!r}")
+
+
+DEFAULT_POLICY = RetryPolicy()
+
+
+def backoff(attempt: int, jitter: float) -> float:
+    """Seconds to wait after ``attempt`` failed attempts."""
+    # A transaction that keeps failing reaches the longest wait soon; beyond that the power would only overflow.
+    growth = _BACKOFF_GROWTH ** min(attempt, 32)
+    return jitter * min(_BACKOFF_INITIAL * growth, _BACKOFF_MAX)
+
+
+def leaves(error: BaseException) -> Iterator[BaseException]:
+    """The errors that an error stands for: those in a group, those that a wrapper names as its cause."""
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from leaves(inner)
+    elif not isinstance(error, DriverError) and error.__cause__ is not None:
+        yield from leaves(error.__cause__)
+    else:
+        yield error
+
+
+def bears_label(error: BaseException, label: str, cancelled: type[BaseException]) -> bool:
+    """Whether an error bears a label; a group does when every one of it that is no cancellation does."""
+    found = [leaf for leaf in leaves(error) if not isinstance(leaf, cancelled)]
+    return bool(found) and all(isinstance(leaf, DriverError) and leaf.has_error_label(label) for leaf in found)
+
+
+def commit_may_be_retried(error: DriverError) -> bool:
+    """Whether a failed commit is to be sent again by the loop: its result is unknown, and not for lack of time."""
+    expired = isinstance(error, OperationFailure) and error.code == _MAX_TIME_EXPIRED
+    return error.has_error_label(UNKNOWN_COMMIT_RESULT) and not expired
+
+
+def out_of_time(error: BaseException, timeout: float) -> BaseException:
+    """What to raise when an error cannot be retried any longer: a timeout that carries it and its labels."""
+    if isinstance(error, DriverError) and not error.timeout:
+        raised = TransactionTimeoutError(
+            f"the transaction did not succeed within {timeout:g} s; the last failure: {error}", error.error_labels
+        )
+        raised.transaction = error.transaction
+        raised.__cause__ = error
+        return raised
+    return error
+
+
+async def run_in_transaction(
+    session: ClientSession,
+    callback: Callable[[ClientSession], Awaitable[T]],
+    options: TransactionOptions,
+    policy: RetryPolicy,
+) -> T:
+    """The loop of ``ClientSession.with_transaction``."""
+    started = monotonic()
+    attempt = 0
+    last: BaseException | None = None
+    while True:
+        if last is not None:
+            await _pause(policy, attempt, last, started)
+        attempt += 1
+        session._start(options, attempt)
+        try:
+            result = await callback(session)
+        except BaseException as error:
+            await session._abort_quietly()
+            if not _whole_retry(error, policy, attempt):
+                raise
+            if monotonic() - started >= policy.timeout:
+                raise out_of_time(error, policy.timeout) from error
+            last = error
+            continue
+        if not session.in_transaction:
+            return result  # The callback ended the transaction itself.
+        retry = await _commit(session, policy, started, attempt)
+        if retry is None:
+            return result
+        last = retry
+
+
+async def _pause(policy: RetryPolicy, attempt: int, last: BaseException, started: float) -> None:
+    seconds = backoff(attempt, policy.jitter())
+    if monotonic() - started + seconds >= policy.timeout:
+        raise out_of_time(last, policy.timeout) from last
+    if policy.on_retry is not None:
+        policy.on_retry(attempt + 1, last)
+    await anyio.sleep(seconds)
+
+
+def _whole_retry(error: BaseException, policy: RetryPolicy, attempt: int) -> bool:
+    if policy.max_attempts is not None and attempt >= policy.max_attempts:
+        return False
+    return bears_label(error, TRANSIENT_TRANSACTION, anyio.get_cancelled_exc_class())
+
+
+async def _commit(session: ClientSession, policy: RetryPolicy, started: float, attempt: int) -> DriverError | None:
+    """Commit until the result is known. Returns the error for which the whole transaction is to be tried again."""
+    while True:
+        try:
+            await session.commit_transaction()
+            return None
+        except DriverError as error:
+            if commit_may_be_retried(error):
+                if monotonic() - started >= policy.timeout:
+                    raise out_of_time(error, policy.timeout) from error
+                continue
+            if _whole_retry(error, policy, attempt):
+                return error
+            raise
