@@ -1,0 +1,65 @@
+# Every target makes its own .venv from a plain python3 and installs what it needs: nothing has to be there beforehand.
+#   make test ARGS="-k wire -x"      hands arguments on
+#   make test PYTHON=python3.13      takes another Python (3.11 or later); `make clean` first if .venv is there already
+
+PYTHON ?= python3
+VENV ?= .venv
+ARGS ?=
+
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
+SOURCES := wiredrv spec_tests tests benchmarks docs
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format bench docs clean
+
+help:  ## show this list
+	@sed -n 's/^\([a-z-]*\):.*##/\1:/p' $(MAKEFILE_LIST) | awk -F': *' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+
+demo: $(VENV)/.test  ## sessions and transactions on a real replica set, on asyncio and then on trio
+	@$(BIN)/wiredrv demo --backend asyncio $(ARGS)
+	@$(BIN)/wiredrv demo --backend trio $(ARGS)
+
+test: $(VENV)/.test  ## all tests, with the real servers that they start themselves
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.lint  ## ruff (rules and format) and mypy --strict
+	@$(BIN)/ruff check $(SOURCES)
+	@$(BIN)/ruff format --check $(SOURCES)
+	@$(BIN)/mypy --strict
+
+format: $(VENV)/.lint  ## let ruff put the code into its format
+	@$(BIN)/ruff check --fix $(SOURCES)
+	@$(BIN)/ruff format $(SOURCES)
+
+bench: $(VENV)/.bench  ## wiredrv beside the other drivers, against one server
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+docs: $(VENV)/.docs  ## build the documentation into site/; warnings are errors
+	@$(BIN)/python -m docs.generate --check
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet $(ARGS)
+
+clean:  ## remove what the other targets made
+	rm -rf $(VENV) site dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("wiredrv needs Python 3.11 or later, and $(PYTHON) is %d.%d: name another one with make PYTHON=..." % sys.version_info[:2])'
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.test: pyproject.toml | $(BIN)/python
+	@echo "installing wiredrv with its test tools and a server into $(VENV) ..." >&2
+	@$(PIP_INSTALL) --editable '.[local,cli,test]'
+	@touch $@
+
+$(VENV)/.lint: $(VENV)/.test
+	@$(PIP_INSTALL) --editable '.[lint]'
+	@touch $@
+
+$(VENV)/.bench: pyproject.toml | $(BIN)/python
+	@$(PIP_INSTALL) --editable '.[local,bench]'
+	@touch $@
+
+$(VENV)/.docs: pyproject.toml | $(BIN)/python
+	@$(PIP_INSTALL) --editable '.[docs]'
+	@touch $@
