@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from wiredrv._version import __version__
+from wiredrv._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from wiredrv import errors as errors

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from wiredrv import __version__
+from wiredrv._version import __version__
 from wiredrv.connection.settings import DriverInfo
 from wiredrv.wire.codec import encode
 
