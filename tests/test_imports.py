@@ -1,0 +1,91 @@
+"""What importing wiredrv loads, asked in fresh interpreters: never ``pymongo``, no more than is needed, and quickly."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+import wiredrv
+import wiredrv._version
+
+#: Seconds. The aim is 0.2 on an idle machine; shared ones are slow now and then.
+TOLERATED_SECONDS = 0.5
+
+
+def _loaded(program: str) -> set[str]:
+    """The names of the modules that a fresh interpreter has loaded after ``program``."""
+    told = _run(f"{program}\nimport sys, json\nprint(json.dumps(sorted(sys.modules)))")
+    return set(json.loads(told))
+
+
+def _run(program: str) -> str:
+    # Coverage tools and the like load modules of their own through these.
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("COV_", "PYTHON"))}
+    finished = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, env=environment
+    )
+    assert finished.returncode == 0, finished.stderr
+    return finished.stdout
+
+
+def _among(loaded: set[str], *packages: str) -> set[str]:
+    return {name for name in loaded if name.partition(".")[0] in packages}
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "import wiredrv\nfor name in wiredrv.__all__: getattr(wiredrv, name)",
+        "import pkgutil, importlib, wiredrv\n"
+        "for module in pkgutil.walk_packages(wiredrv.__path__, 'wiredrv.'):\n"
+        "    module.name.endswith('__main__') or importlib.import_module(module.name)",
+    ],
+    ids=["every public name", "every module"],
+)
+def test_pymongo_is_never_imported(program: str) -> None:
+    loaded = _loaded(program)
+    assert "bson" in loaded
+    assert not _among(loaded, "pymongo", "motor", "gridfs")
+
+
+def test_the_check_would_see_pymongo() -> None:
+    assert _among(_loaded("import pymongo"), "pymongo")
+
+
+@pytest.mark.parametrize("module", ["wiredrv.wire", "wiredrv.wire.op_msg", "wiredrv.session.state"])
+def test_a_room_without_io_loads_no_event_loop(module: str) -> None:
+    loaded = _loaded(f"import {module}")
+    assert module in loaded
+    assert not _among(loaded, "anyio", "asyncio", "trio", "dns", "ssl")
+
+
+def test_a_client_without_srv_loads_no_dnspython_and_no_command_line() -> None:
+    loaded = _loaded("import wiredrv\nwiredrv.Client('mongodb://localhost:27017')")
+    assert "wiredrv.client.client" in loaded
+    assert not _among(loaded, "dns", "rich", "trio")
+
+
+def test_every_public_name_is_found_and_listed() -> None:
+    missing = [name for name in wiredrv.__all__ if not hasattr(wiredrv, name)]
+    assert not missing
+    assert set(wiredrv.__all__) <= set(dir(wiredrv))
+    with pytest.raises(AttributeError, match="no attribute 'Clinet'"):
+        _ = wiredrv.Clinet
+
+
+def test_there_is_one_version() -> None:
+    assert wiredrv.__version__ is wiredrv._version.__version__
+
+
+@pytest.mark.parametrize("program", ["import wiredrv", "import wiredrv; wiredrv.Client"])
+def test_importing_is_quick(program: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The best of five: others on the machine can only make it slower."""
+    timed = f"import time\nbegin = time.perf_counter()\n{program}\nprint(time.perf_counter() - begin)"
+    seconds = min(float(_run(timed)) for _ in range(5))
+    with capsys.disabled():
+        print(f"\n{program}: {seconds * 1000:.0f} ms")
+    assert seconds < TOLERATED_SECONDS

@@ -1,0 +1,280 @@
+"""The house rules that the source itself can be asked about: imports go one way, pure modules do no I/O, no cycles.
+
+The rules are functions of a tree of sources, so that the last part of this file can try them on made-up trees that
+break them: a rule that cannot fail protects nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TypeAlias
+
+import pytest
+
+from tests.support.imports import Import, Tree, cycles, reachable, read_tree
+
+Rule: TypeAlias = Callable[[Tree], Iterator[str]]
+
+#: The rooms, from the ground up. Those of one floor do not know one another.
+FLOORS: Sequence[Sequence[str]] = (
+    ("_version", "errors", "types"),
+    ("concerns", "description"),
+    ("events", "wire", "net"),
+    ("connection", "operations", "session"),
+    ("pool",),
+    ("topology",),
+    ("execution",),
+    ("client",),
+    ("local",),
+    ("__init__", "_introspect"),  # the public face and the seam for the specification tests
+    ("cli",),  # uses the driver as anybody does
+    ("__main__",),
+)
+
+#: Rooms that know values only, although these lie below them.
+FORBIDDEN: Mapping[str, Sequence[str]] = {"session": ("net",), "operations": ("net",)}
+
+#: Modules that decide and do not act. Each pattern must match something, so that a renamed file does not slip out.
+PURE: Sequence[str] = (
+    "errors",
+    "types",
+    "concerns",
+    "description",
+    "events",
+    "wire.*",
+    "session.*",
+    "operations.*",
+    "execution.decorate",
+    "execution.retry",
+    "execution.labels",
+    "execution.run",
+    "topology.update",
+    "topology.selection",
+    "topology.hello",
+    "topology.changes",
+    "topology.reactions",
+    "topology.srv",
+    "topology.rtt",
+    "pool.state",
+    "client.uri",
+    "client.*options",
+    "client.*settings",
+    "*.settings",
+)
+#: What does I/O or schedules. (``bson`` is a codec.)
+IMPURE = frozenset({"anyio", "asyncio", "trio", "sniffio", "socket", "ssl", "select", "selectors", "subprocess", "dns"})
+
+#: The only rooms that touch the network. ``local`` asks its servers without an event loop.
+NETWORK = frozenset({"socket", "ssl", "dns", "select", "selectors"})
+NETWORK_ROOMS = frozenset({"net", "local"})
+
+TREE = read_tree(Path(__file__).resolve().parents[1] / "wiredrv")
+
+
+def room(tree: Tree, module: str) -> str:
+    """The room of a module: the first part of its name below the package."""
+    return module.split(".")[1] if module != tree.package else "__init__"
+
+
+def climbing(tree: Tree) -> Iterator[str]:
+    """Imports of a room that is not below the importer's own."""
+    floor_of = {name: floor for floor, names in enumerate(FLOORS) for name in names}
+    for module in sorted(tree.modules):
+        if room(tree, module) not in floor_of:
+            yield f"{module} stands on no floor: give its room one in FLOORS"
+    for entry in tree.inside():
+        here, there = room(tree, entry.importer), room(tree, entry.imported)
+        if here == there or here not in floor_of or there not in floor_of:
+            continue
+        if floor_of[there] >= floor_of[here]:
+            yield f"{entry}: {there!r} is not below {here!r}"
+        elif there in FORBIDDEN.get(here, ()):
+            yield f"{entry}: {here!r} knows values only"
+
+
+def impure(tree: Tree) -> Iterator[str]:
+    """Pure modules that import what does I/O, themselves or through others of the package."""
+    graph: dict[str, list[str]] = {}
+    for entry in tree.inside():
+        graph.setdefault(entry.importer, []).append(entry.imported)
+    dirty: dict[str, Import] = {}
+    for entry in tree.outside():
+        if entry.imported.partition(".")[0] in IMPURE:
+            dirty.setdefault(entry.importer, entry)
+    for module in sorted(pure_modules(tree)):
+        for reached, way in reachable(module, graph).items():
+            if reached in dirty:
+                yield f"{module} is pure, yet {dirty[reached]} (by way of {' -> '.join(way)})"
+
+
+def pure_modules(tree: Tree) -> set[str]:
+    """The modules that PURE names."""
+    return {module for module in tree.modules for pattern in PURE if _matches(tree, module, pattern)}
+
+
+def _matches(tree: Tree, module: str, pattern: str) -> bool:
+    return fnmatchcase(module, f"{tree.package}.{pattern}")
+
+
+def touching_the_network(tree: Tree) -> Iterator[str]:
+    """Imports of sockets, TLS and DNS outside their rooms."""
+    for entry in tree.outside():
+        if entry.imported.partition(".")[0] in NETWORK and room(tree, entry.importer) not in NETWORK_ROOMS:
+            yield f"{entry}: only {', '.join(sorted(NETWORK_ROOMS))} may"
+
+
+def tied(tree: Tree) -> Iterator[str]:
+    """Modules that import one another when the program runs, in functions too."""
+    for group in cycles(entry for entry in tree.inside() if not entry.typing_only):
+        yield "these import one another: " + ", ".join(sorted(group))
+
+
+def tied_by_types(tree: Tree) -> Iterator[str]:
+    """The same where only a type checker follows: allowed among what users hold, whose parts hand one another out."""
+    for group in cycles(tree.inside()):
+        if {room(tree, module) for module in group} != {"client"}:
+            yield "these name one another's types: " + ", ".join(sorted(group))
+
+
+RULES = (climbing, impure, touching_the_network, tied, tied_by_types)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_wiredrv_keeps(rule: Rule) -> None:
+    broken = list(rule(TREE))
+    assert not broken, "\n".join(broken)
+
+
+def test_every_floor_and_every_pattern_is_there() -> None:
+    rooms = {room(TREE, module) for module in TREE.modules}
+    named = {name for names in FLOORS for name in names}
+    assert named <= rooms, f"FLOORS names rooms that do not exist: {named - rooms}"
+    idle = [pattern for pattern in PURE if not any(_matches(TREE, module, pattern) for module in TREE.modules)]
+    assert not idle, f"PURE has patterns that match nothing: {idle}"
+
+
+# --- the rules on made-up trees ---
+
+
+def _house(folder: Path, **sources: str) -> Tree:
+    """A package ``wiredrv`` of these modules; a double underscore stands for a dot."""
+    top = folder / "wiredrv"
+    for name, source in sources.items():
+        path = top.joinpath(*name.split("__")).with_suffix(".py")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(source, encoding="utf-8")
+        for parent in path.relative_to(folder).parents:
+            if parent != Path():
+                (folder / parent / "__init__.py").touch()
+    return read_tree(top)
+
+
+_LAZY = "def f():\n    {}\n"
+_TYPING = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    {}\n"
+
+
+@pytest.mark.parametrize("where", ["{}\n", _LAZY, _TYPING, "try:\n    {}\nexcept ImportError:\n    pass\n"])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "from wiredrv.execution.executor import Executor",
+        "import wiredrv.execution.executor",
+        "import wiredrv.execution.executor as e",
+        "from wiredrv.execution import executor",
+        "from wiredrv import execution",
+        "from ..execution.executor import Executor",
+        "from ..execution import executor",
+        "__import__('wiredrv.execution.executor')",
+    ],
+)
+def test_an_import_from_a_higher_floor_is_found(tmp_path: Path, statement: str, where: str) -> None:
+    tree = _house(tmp_path, execution__executor="", session__state=where.format(statement))
+    (broken,) = climbing(tree)
+    assert "wiredrv.session.state" in broken
+    assert "'execution' is not below 'session'" in broken
+
+
+@pytest.mark.parametrize(
+    "importer, imported, complaint",
+    [
+        ("wire__op_msg", "net.transport", "'net' is not below 'wire'"),
+        ("operations__find", "session.state", "'session' is not below 'operations'"),
+        ("session__state", "net.transport", "'session' knows values only"),
+        ("operations__find", "net.transport", "'operations' knows values only"),
+        ("client__core", "cli.main", "'cli' is not below 'client'"),
+        ("net__transport", "topology.topology", "'topology' is not below 'net'"),
+    ],
+)
+def test_neighbours_and_forbidden_rooms_are_found(tmp_path: Path, importer: str, imported: str, complaint: str) -> None:
+    tree = _house(tmp_path, **{importer: f"import wiredrv.{imported}\n", imported.replace(".", "__"): ""})
+    (broken,) = climbing(tree)
+    assert complaint in broken
+
+
+def test_the_public_face_is_above_the_rooms(tmp_path: Path) -> None:
+    tree = _house(tmp_path, net__transport="from wiredrv import __version__\n", cli__main="import wiredrv\n")
+    (broken,) = climbing(tree)
+    assert "wiredrv.net.transport:1 imports wiredrv: '__init__' is not below 'net'" in broken
+
+
+def test_a_room_without_a_floor_is_found(tmp_path: Path) -> None:
+    broken = list(climbing(_house(tmp_path, attic__chest="", wire__op_msg="")))
+    assert [text.partition(":")[0] for text in broken] == [
+        "wiredrv.attic stands on no floor",
+        "wiredrv.attic.chest stands on no floor",
+    ]
+
+
+def test_an_import_that_goes_down_is_allowed(tmp_path: Path) -> None:
+    source = "from wiredrv.wire import op_msg\nfrom wiredrv.wire.op_msg import Message\nfrom . import other\n"
+    tree = _house(tmp_path, wire__op_msg="", connection__other="", connection__connection=source)
+    assert [list(rule(tree)) for rule in RULES] == [[]] * len(RULES)
+
+
+@pytest.mark.parametrize("statement", ["import anyio.lowlevel", "from anyio import sleep", "import asyncio"])
+@pytest.mark.parametrize("where", ["{}\n", _LAZY, _TYPING])
+def test_a_pure_module_that_schedules_is_found(tmp_path: Path, statement: str, where: str) -> None:
+    (broken,) = impure(_house(tmp_path, session__state=where.format(statement)))
+    assert "wiredrv.session.state is pure" in broken
+
+
+def test_a_pure_module_that_schedules_by_way_of_another_is_found(tmp_path: Path) -> None:
+    tree = _house(
+        tmp_path,
+        execution__retry="from wiredrv.execution.waiting import pause\n",
+        execution__waiting="from wiredrv.net.clock import pause\n",
+        net__clock="from anyio import sleep as pause\n",
+    )
+    (broken,) = impure(tree)
+    assert "wiredrv.execution.retry -> wiredrv.execution.waiting -> wiredrv.net.clock" in broken
+
+
+@pytest.mark.parametrize("statement", ["import socket", "from ssl import SSLContext", "import dns.asyncresolver"])
+def test_sockets_outside_their_room_are_found(tmp_path: Path, statement: str) -> None:
+    tree = _house(tmp_path, pool__pool=f"{statement}\n", net__tls=f"{statement}\n")
+    (broken,) = touching_the_network(tree)
+    assert broken.startswith("wiredrv.pool.pool:1")
+
+
+def test_modules_that_import_one_another_are_found(tmp_path: Path) -> None:
+    tree = _house(
+        tmp_path,
+        pool__pool="from wiredrv.pool import upkeep\n",
+        pool__upkeep=_LAZY.format("from wiredrv.pool.waiters import Waiters"),
+        pool__waiters="from wiredrv.pool.pool import Pool\n",
+    )
+    (broken,) = tied(tree)
+    assert broken.endswith("wiredrv.pool.pool, wiredrv.pool.upkeep, wiredrv.pool.waiters")
+
+
+def test_a_cycle_of_types_is_allowed_among_what_users_hold_only(tmp_path: Path) -> None:
+    def pair(one: str, other: str) -> dict[str, str]:
+        back = _TYPING.format(f"from wiredrv.{one} import A")
+        return {one.replace(".", "__"): f"from wiredrv.{other} import B\n", other.replace(".", "__"): back}
+
+    tree = _house(tmp_path, **pair("client.database", "client.collection"), **pair("pool.pool", "pool.upkeep"))
+    assert list(tied(tree)) == []
+    (broken,) = tied_by_types(tree)
+    assert broken.endswith("wiredrv.pool.pool, wiredrv.pool.upkeep")
