@@ -25,7 +25,7 @@ from wiredrv.description import ServerType, TopologyDescription, TopologyType
 from wiredrv.errors import ConfigurationError
 from wiredrv.events import ListenerHub
 from wiredrv.operations.base import Target, option_fields
-from wiredrv.operations.databases import ListDatabases
+from wiredrv.operations.databases import DropDatabase, ListDatabases
 from wiredrv.session.options import SessionOptions, TransactionOptions
 from wiredrv.types import Address
 
@@ -229,7 +229,8 @@ class Client:
         :param comment: shown in the server's logs (4.4 and later).
         """
         database = name_or_database if isinstance(name_or_database, Database) else self[name_or_database]
-        await database.drop(session=session, comment=comment)
+        drop = DropDatabase(database._target, option_fields({"comment": comment}))
+        await self._core.executor.execute(drop, self._core.session_state(session))
 
     async def server_info(self, session: ClientSession | None = None) -> Mapping[str, Any]:
         """What ``buildInfo`` answers: the server's version, among others."""

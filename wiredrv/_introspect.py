@@ -1,0 +1,67 @@
+"""What the specifications want to see and the public API rightly hides. For the specification tests; not public.
+
+Everything here only looks; nothing changes the driver.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from wiredrv.client.client import Client
+from wiredrv.client.client_session import ClientSession
+from wiredrv.client.cursor_base import CursorBase
+from wiredrv.description import TopologyDescription
+from wiredrv.session.transaction import TransactionState
+from wiredrv.types import Address
+
+_STATE_NAMES = {
+    TransactionState.NONE: "none",
+    TransactionState.STARTING: "starting",
+    TransactionState.IN_PROGRESS: "in_progress",
+    TransactionState.COMMITTED: "committed",
+    TransactionState.COMMITTED_EMPTY: "committed",
+    TransactionState.ABORTED: "aborted",
+}
+
+
+def pinned_address(session: ClientSession) -> Address | None:
+    """The router, or the load balancer, that the session is pinned to."""
+    pin = session._state.pin
+    return pin.address if pin is not None else None
+
+
+def session_lsid(session: ClientSession) -> Mapping[str, Any]:
+    """The session's id as commands carry it, also after the session has ended."""
+    return session._state.lsid
+
+
+def session_dirty(session: ClientSession) -> bool:
+    """Whether the server session was marked dirty by a network error."""
+    return session._state.server_session.dirty
+
+
+def transaction_state(session: ClientSession) -> str:
+    """``none``, ``starting``, ``in_progress``, ``committed`` or ``aborted``."""
+    return _STATE_NAMES[session._state.transaction.state]
+
+
+def topology_description(client: Client) -> TopologyDescription:
+    """What the client believes about its deployment now."""
+    return client.topology_description
+
+
+def checked_out(client: Client) -> int:
+    """How many connections are in use."""
+    return sum(len(server.pool.state.in_use) for server in client._core.topology.servers.values())
+
+
+def idle_sessions(client: Client) -> int:
+    """How many server sessions wait in the client's pool."""
+    return len(client._core.executor.sessions)
+
+
+async def open_cursor(cursor: CursorBase[Any]) -> None:
+    """Send the cursor's first command unless it was sent; consume no document."""
+    if not cursor._started:
+        await cursor._fetch()
