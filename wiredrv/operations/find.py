@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from wiredrv.operations.base import Limits, Operation, Target
+from wiredrv.operations.base import Limits, Operation, Target, add_options
 from wiredrv.operations.cursors import CursorReply, decode_documents, parse_cursor
 from wiredrv.types import Address, Reply
 
@@ -26,7 +26,7 @@ class Find(Operation[CursorReply]):
     options: Mapping[str, Any]
 
     def command(self, limits: Limits) -> dict[str, Any]:
-        return {"find": self.target.collection, "filter": self.filter, **self.options}
+        return add_options({"find": self.target.collection, "filter": self.filter}, self.options, limits)
 
     def parse(self, reply: Reply, address: Address) -> CursorReply:
         return parse_cursor(reply, address, self.target)
@@ -47,9 +47,7 @@ class FindOne(Operation[Any]):
 
     def command(self, limits: Limits) -> dict[str, Any]:
         command = {"find": self.target.collection, "filter": self.filter, "limit": 1, "singleBatch": True}
-        if self.options:
-            command.update(self.options)
-        return command
+        return add_options(command, self.options, limits) if self.options else command
 
     def parse(self, reply: Reply, address: Address) -> Any:
         batch = reply["cursor"]["firstBatch"]

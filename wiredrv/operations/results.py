@@ -133,7 +133,12 @@ class UpdateResult(WriteResult):
         return upserted[0]["_id"] if upserted else None
 
     def __repr__(self) -> str:
-        return f"UpdateResult({self.raw_result!r}, acknowledged={self.acknowledged})"
+        if not self.acknowledged:
+            return "UpdateResult(acknowledged=False)"
+        return (
+            f"UpdateResult(matched_count={self.matched_count}, modified_count={self.modified_count}, "
+            f"upserted_id={self.upserted_id!r}, acknowledged=True)"
+        )
 
 
 class DeleteResult(WriteResult):
@@ -160,7 +165,9 @@ class DeleteResult(WriteResult):
         return int(self._reply.get("n", 0))
 
     def __repr__(self) -> str:
-        return f"DeleteResult({self.raw_result!r}, acknowledged={self.acknowledged})"
+        if not self.acknowledged:
+            return "DeleteResult(acknowledged=False)"
+        return f"DeleteResult(deleted_count={self.deleted_count}, acknowledged=True)"
 
 
 class BulkWriteResult(WriteResult):
