@@ -104,6 +104,8 @@ class Pool:
                 return await self._make(grant.generation)
             if monotonic() - grant.last_used > _PROBE_AFTER and grant.is_stale():
                 self._drop(grant, "error")
+                # Its place is free, and who waits already comes first.
+                self._serve()
                 continue
             return grant
 
@@ -159,6 +161,9 @@ class Pool:
                     hub.publish(hub.pool, events.ConnectionClosedEvent(self.address, number, "error"))
                 self._serve()
         self.state.connected(connection)
+        if self.state.phase is Phase.CLOSED:
+            self._drop(connection, "poolClosed")
+            raise self._closed_error()
         if hub.pool:
             hub.publish(hub.pool, events.ConnectionReadyEvent(self.address, number, monotonic() - started))
         # One connection fewer is being made now: the next waiter may have leave.
@@ -196,10 +201,10 @@ class Pool:
         :param interrupt: also close those that are in use; their operations fail at once.
         """
         self._failure = failure
-        previous = self.state.phase
-        if not self.state.clear(service_id, self._cleared_error) or previous is Phase.CLOSED:
+        if self.state.phase is Phase.CLOSED:
             return
-        if self._hub.pool:
+        # A pool that was paused before tells nobody, but what is in use is interrupted all the same.
+        if self.state.clear(service_id, self._cleared_error) and self._hub.pool:
             event = events.PoolClearedEvent(self.address, service_id, interrupt)
             self._hub.publish(self._hub.pool, event)
         now = monotonic()
@@ -221,6 +226,9 @@ class Pool:
     def abandon(self, *, forked: bool = False) -> None:
         """Close every socket without a word, those in use included: after a fork, or when the event loop is gone."""
         in_use = list(self.state.in_use)
+        if forked:
+            # Whoever waits belongs to another loop.
+            self.state.waiters.clear()
         self.state.close(self._closed_error)
         for connection, _ in self.state.take_discarded():
             connection.close(wake=not forked)

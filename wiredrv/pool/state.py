@@ -141,6 +141,9 @@ class PoolState(Generic[C]):
     def connected(self, connection: C) -> None:
         """A connection was made with the leave that was given; who made it uses it."""
         self.connecting -= 1
+        if connection.service_id is not None:
+            # Which service it leads to, and so whose generation counts, is known only now.
+            connection.generation = self.generation_of(connection.service_id)
         self.in_use.add(connection)
 
     def connect_failed(self) -> None:

@@ -253,13 +253,13 @@ class Topology:
             return
         service_id = connection.service_id if connection is not None else None
         failure = Failure(server.address, error, generation, connection is not None, service_id)
-        self._react(server, on_error(failure, self.description, server.pool.state.generation_of(service_id)), error)
+        self._react(server, on_error(failure, self.description, server.pool.state.generation_of(service_id)), error, service_id)
 
-    def _react(self, server: Server, reaction: Reaction, error: DriverError) -> None:
+    def _react(self, server: Server, reaction: Reaction, error: DriverError, service_id: Any = None) -> None:
         if reaction.server is not None:
             self._become(apply(self.description, reaction.server, self._settings))
         if reaction.clear_pool:
-            server.pool.clear(error, interrupt=reaction.interrupt_in_use)
+            server.pool.clear(error, service_id=service_id, interrupt=reaction.interrupt_in_use)
         if server.monitor is not None:
             if reaction.cancel_check:
                 server.monitor.cancel_check()
