@@ -220,8 +220,9 @@ class Monitor:
                 try:
                     await self._measure_once()
                 except DriverError:
-                    # The stream itself tells of a failure; this one only measures.
-                    self._times.reset()
+                    # Whether the server lives is for the stream to tell; until it does, what was measured holds.
+                    if self._rtt_connection is not None:
+                        self._rtt_connection.close()
         finally:
             self._measuring = False
             if self._rtt_connection is not None:
