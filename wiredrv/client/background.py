@@ -39,16 +39,21 @@ class Background:
         self._group: TaskGroup | None = None
         self._scope: anyio.CancelScope | None = None
         self._failure: BaseException | None = None
+        self._started = False
+        self._stopped = False
         self._task: asyncio.Task[None] | None = None
         self._loop = running_loop()
 
     def start(self, set_up: Callable[[Spawn], Awaitable[None]]) -> None:
         """Start the task, which first awaits ``set_up`` with the function that spawns further tasks."""
+        self._started = True
         if isinstance(self._loop, asyncio.AbstractEventLoop):
             # The task group must not inherit what is bound where the client happens to be opened.
             self._task = self._loop.create_task(
                 self._main(set_up), name="wiredrv background", context=contextvars.Context()
             )
+            # A task that is cancelled before its first step runs none of its code.
+            self._task.add_done_callback(lambda _task: self._over())
         else:
             import trio
 
@@ -85,18 +90,21 @@ class Background:
             self._group.start_soon(_guarded, function, arguments)
 
     def cancel(self) -> None:
-        """Stop all tasks, without waiting."""
+        """Stop all tasks, without waiting; also one that was started and has not run yet."""
+        self._stopped = True
         if self._scope is not None:
             self._scope.cancel()
 
     async def stop(self) -> None:
         """Stop all tasks and wait until they are gone."""
         self.cancel()
-        if self._group is not None:
+        if self._started:
             await self._ended.wait()
 
     async def _main(self, set_up: Callable[[Spawn], Awaitable[None]]) -> None:
         try:
+            if self._stopped:
+                return
             async with anyio.create_task_group() as group:
                 self._group = group
                 self._scope = group.cancel_scope
@@ -111,9 +119,12 @@ class Background:
             self._failure = self._failure or error
             _LOG.exception("the background tasks of a client failed")
         finally:
-            self._group = None
-            self._ready.set()
-            self._ended.set()
+            self._over()
+
+    def _over(self) -> None:
+        self._group = None
+        self._ready.set()
+        self._ended.set()
 
 
 async def _guarded(function: Callable[..., Awaitable[Any]], arguments: tuple[Any, ...]) -> None:
