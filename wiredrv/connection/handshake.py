@@ -117,4 +117,6 @@ def wire_version_problem(address: Address, least: int, most: int) -> str | None:
 
 def _number(reply: Mapping[str, Any], field: str, default: int) -> int:
     value = reply.get(field)
-    return int(value) if isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0 else default
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 2**63:
+        return default
+    return int(value)

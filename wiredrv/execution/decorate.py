@@ -111,6 +111,8 @@ def _add_session_read_concern(
     around: Surroundings,
 ) -> None:
     """The read concern that an explicit session asks for, merged with the operation's own."""
+    if operation.kind is Kind.HOUSEKEEPING:
+        return  # killCursors takes none: the server would refuse it, and the cursor would stay open.
     options = session.options
     if options.snapshot:
         if around.handshake.limits.max_wire_version < _FIRST_SNAPSHOT_WIRE_VERSION:

@@ -50,7 +50,7 @@ def decode_raw(data: bytes) -> RawBSONDocument:
     """
     try:
         return bson.decode(data, _RAW_OPTIONS)
-    except (BSONError, ValueError, OverflowError) as error:
+    except (BSONError, ValueError, OverflowError, RecursionError) as error:
         raise ProtocolError(f"the peer sent a document that is not valid BSON: {error}") from error
 
 
