@@ -469,17 +469,20 @@ def _note(run: Run[Any], session: SessionState, address: Address, outcome: str) 
 
 
 def _transaction_preference(run: Run[Any], session: SessionState) -> ReadPreference | None:
-    """Where a transaction's command goes.
+    """Where a transaction's command goes: to the primary, or any router.
 
-    :raises InvalidOperation: it reads, and its transaction was given another read preference than primary.
+    :raises InvalidOperation: it reads with another read preference than primary.
     """
     kind = run.operation.kind
-    if kind in _TO_WRITABLE:
+    if kind is not Kind.READ and kind is not Kind.COMMAND:
         return None
     preference = session.transaction.options.read_preference
-    if kind in (Kind.READ, Kind.COMMAND) and preference is not None and preference.mode is not ReadMode.PRIMARY:
+    if kind is Kind.COMMAND and run.operation.read_preference.mode is not ReadMode.PRIMARY:
+        # A generic command takes no defaults, so this one was given with the call.
+        preference = run.operation.read_preference
+    if preference is not None and preference.mode is not ReadMode.PRIMARY:
         raise InvalidOperation(
-            f"read preference in a transaction must be primary, not: {preference.name}; start the transaction with "
+            f"read preference in a transaction must be primary, not: {preference.name}; use "
             "read_preference=ReadPreference.PRIMARY"
         )
     return None
