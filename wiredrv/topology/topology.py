@@ -253,7 +253,8 @@ class Topology:
             return
         service_id = connection.service_id if connection is not None else None
         failure = Failure(server.address, error, generation, connection is not None, service_id)
-        self._react(server, on_error(failure, self.description, server.pool.state.generation_of(service_id)), error, service_id)
+        reaction = on_error(failure, self.description, server.pool.state.generation_of(service_id))
+        self._react(server, reaction, error, service_id)
 
     def _react(self, server: Server, reaction: Reaction, error: DriverError, service_id: Any = None) -> None:
         if reaction.server is not None:
