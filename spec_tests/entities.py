@@ -200,6 +200,8 @@ class EntityFactory:
         if model.observe_tracing:
             observe = seam.introspect("observe_spans")
             observe(handle.client, handle.spans.append, model.tracing_command_payload)
+        # A client of the specifications monitors its deployment as soon as it exists.
+        await handle.client.__aenter__()
         if model.await_min_pool_size_ms is not None:
             await _await_pools(handle, model.await_min_pool_size_ms / 1000)
         return handle
@@ -319,7 +321,6 @@ async def _await_pools(handle: ClientHandle, seconds: float) -> None:
         wanted_all = not log.topology.topology_type.value.endswith("NoPrimary")
         return bool(bearing) and wanted_all and all(log.ready_connections.get(a, 0) >= size for a in bearing)
 
-    await seam.settle(handle.client.__aenter__())
     if not await log.wait_until(filled, seconds):
         raise RunnerError(f"the pools of {handle.model.id} did not reach {size} connection(s) in {seconds} s")
     log.forget()

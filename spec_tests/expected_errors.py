@@ -185,7 +185,8 @@ def _renamed(entry: Any) -> Mapping[str, Any]:
 def _partial_result(error: Any) -> Any:
     partial = getattr(error, "partial_result", None)
     if partial is not None:
-        return results.client_bulk_write(partial)
+        of_client = hasattr(type(partial), "insert_results")
+        return results.client_bulk_write(partial) if of_client else results.bulk_write(partial)
     if _is_bulk(error):
         return results.bulk_write_error(error.details)
     return MISSING

@@ -127,7 +127,8 @@ def bind(
     for name, value in arguments.items():
         spellings = [*renames.get(name, "").split(), snake(name), name]
         keyword = next((s for s in spellings if seam.accepts(function, s)), None)
-        if keyword is None and (name in _DRIVER_ARGUMENTS or seam.accepts(function, name) is False):
+        as_option = seam.accepts(function, name) is None and (snake_options or name not in _DRIVER_ARGUMENTS)
+        if keyword is None and not as_option:
             owner = getattr(function, "__qualname__", repr(function)).replace("Async", "")
             raise Unsupported(f"argument {name}", f"{owner} has no such parameter")
         bound[keyword or (spellings[0] if snake_options else name)] = value

@@ -15,7 +15,8 @@ def _owner(handle: CollectionHandle) -> Any:
     return handle.collection
 
 
-_ORDERED = {"hint": pairs, "sort": pairs, "min": pairs, "max": pairs}
+_ORDERED = {"hint": pairs, "sort": pairs}
+_HINTED = {"hint": pairs}  # the sort of an update is a document of its statement
 _FIND_ARGUMENTS = (
     "projection sort limit skip batchSize hint collation let max min maxTimeMS maxAwaitTimeMS allowDiskUse returnKey "
     "showRecordId cursorType noCursorTimeout oplogReplay snapshot timeoutMode"
@@ -98,10 +99,10 @@ OPERATIONS = {
         "models",
     ),
     "deleteMany": spec(
-        Method(("delete_many",), convert=_ORDERED, result=results.delete), _owner, "hint collation let", "filter"
+        Method(("delete_many",), convert=_HINTED, result=results.delete), _owner, "hint collation let", "filter"
     ),
     "deleteOne": spec(
-        Method(("delete_one",), convert=_ORDERED, result=results.delete), _owner, "hint collation let", "filter"
+        Method(("delete_one",), convert=_HINTED, result=results.delete), _owner, "hint collation let", "filter"
     ),
     "distinct": spec(
         Method(("distinct",), {"fieldName": "key"}, _ORDERED),
@@ -148,19 +149,19 @@ OPERATIONS = {
     "mapReduce": spec(Method(("map_reduce",), rows=True), _owner, "query sort limit", "map reduce out"),
     "rename": spec(Method(("rename",), {"to": "new_name"}), _owner, "dropTarget", "to"),
     "replaceOne": spec(
-        Method(("replace_one",), convert=_ORDERED, result=results.update),
+        Method(("replace_one",), convert=_HINTED, result=results.update),
         _owner,
         "upsert bypassDocumentValidation collation hint let sort",
         "filter replacement",
     ),
     "updateMany": spec(
-        Method(("update_many",), convert=_ORDERED, result=results.update),
+        Method(("update_many",), convert=_HINTED, result=results.update),
         _owner,
         "upsert arrayFilters bypassDocumentValidation collation hint let",
         "filter update",
     ),
     "updateOne": spec(
-        Method(("update_one",), convert=_ORDERED, result=results.update),
+        Method(("update_one",), convert=_HINTED, result=results.update),
         _owner,
         "upsert arrayFilters bypassDocumentValidation collation hint let sort",
         "filter update",

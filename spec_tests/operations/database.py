@@ -25,8 +25,11 @@ def _owner(handle: DatabaseHandle) -> Any:
 
 
 async def _create_collection(call: Call) -> CollectionHandle:
-    method = Method(("create_collection",), {"collection": "name"})
-    return CollectionHandle(call.target.client, await method(call, call.target.database))
+    function = seam.method(call.target.database, "create_collection")
+    keywords = bind(function, resolve(call, {}), {"collection": "name"})
+    if seam.accepts(function, "check_exists"):
+        keywords["check_exists"] = False  # the format knows no listCollections before a create
+    return CollectionHandle(call.target.client, await seam.settle(function(**keywords)))
 
 
 async def _run_command(call: Call) -> Any:

@@ -46,7 +46,7 @@ def _write_model(request: Any) -> Any:
     if unknown:
         raise RunnerError(f"{name} has no argument {', '.join(sorted(unknown))}")
     model = seam.public(class_name)
-    values = {key: pairs(value) if key in ("hint", "sort") else value for key, value in body.items()}
+    values = {key: pairs(value) if key == "hint" else value for key, value in body.items()}
     return model(**bind(model, values, {}))
 
 

@@ -15,7 +15,8 @@ _TRANSACTION = frozenset({"readConcern", "writeConcern", "readPreference", "maxC
 
 
 async def _start_transaction(call: Call) -> None:
-    seam.method(call.target.session, "start_transaction")(**transaction_options(call.arguments))
+    start = seam.method(call.target.session, "start_transaction")
+    await seam.settle(start(**transaction_options(call.arguments)))
 
 
 def _ending(name: str) -> Spec:

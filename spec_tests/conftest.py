@@ -1,0 +1,37 @@
+"""What the suites under pytest share: both backends, one embedded replica set, one environment for each backend.
+
+The deployment is ``WIREDRV_SPEC_URI``, where that is set, and else an embedded replica set.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from spec_tests.deployment import deployment
+from spec_tests.run import Environment
+from spec_tests.runner import open_environment
+from spec_tests.uris import SpecUri
+
+
+@pytest.fixture(scope="session", params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    """The event loop of all suites: they run once on each."""
+    backend: str = request.param
+    return backend
+
+
+@pytest.fixture(scope="session")
+def spec_uri() -> Iterator[SpecUri]:
+    """The deployment's connection string."""
+    with deployment(uri=os.environ.get("WIREDRV_SPEC_URI")) as uri:
+        yield uri
+
+
+@pytest.fixture(scope="session")
+async def environment(anyio_backend: str, spec_uri: SpecUri) -> AsyncIterator[Environment]:
+    """The runner's client and facts, in the event loop of all tests of this backend."""
+    async with open_environment(spec_uri) as opened:
+        yield opened
