@@ -20,7 +20,10 @@ import anyio
 from benchmarks.contenders import CONTENDERS, Backend, Target
 from benchmarks.workload import Operation, Step, step_for
 
-WARM_UP_SHARE = 0.4
+# Drivers open connections one or two at a time while the workers already run: the more workers there are, the longer it
+# takes until a pool has grown. Seconds, and seconds for each worker.
+WARM_UP = 0.1
+WARM_UP_PER_WORKER = 0.005
 
 
 @dataclass(frozen=True, order=True)
@@ -73,7 +76,7 @@ async def measure(job: Job, target: Target, seconds: float) -> Sample:
     """Open the job's contender at `target`, warm it up, measure it for `seconds`, close it."""
     async with CONTENDERS[job.contender].open(target) as client:
         workers = Workers(step_for(job.cell.operation, client), job.cell.concurrency)
-        await workers.run(seconds * WARM_UP_SHARE)
+        await workers.run(WARM_UP + WARM_UP_PER_WORKER * job.cell.concurrency)
         warm_up = sum(workers.performed)
         gc.collect()
         wall, cpu = time.perf_counter(), time.process_time()

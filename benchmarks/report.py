@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
@@ -50,8 +51,16 @@ def print_report(outcome: Outcome, verdicts: Sequence[Verdict]) -> None:
     _print_table("Targets", ("target", "wanted", "measured", ""), [_verdict_row(verdict) for verdict in verdicts])
     for name, reason in outcome.unavailable.items():
         print(f"not measured: {name}: {reason}")
-    for job, failure in outcome.failures:
-        print(f"FAILED: {job.contender}, {job.cell}, round {job.round_number + 1}: {failure.strip().splitlines()[-1]}")
+    for failure, times in failure_counts(outcome).items():
+        print(f"FAILED {times} x: {failure}")
+
+
+def failure_counts(outcome: Outcome) -> Counter[str]:
+    """How often each contender failed for each reason; the reason is its traceback's last line."""
+    return Counter(
+        f"{job.contender}, {job.cell.operation} on {job.cell.backend}: {failure.strip().splitlines()[-1]}"
+        for job, failure in outcome.failures
+    )
 
 
 def _order(line: Line) -> tuple[int, int, int, float]:

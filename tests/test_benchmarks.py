@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import anyio.lowlevel
 import bson
 import pytest
 from bson import ObjectId
 
-from benchmarks.__main__ import parse
+from benchmarks.__main__ import main, parse
 from benchmarks.contenders import CONTENDERS
 from benchmarks.measurement import Cell, Job, Sample, Workers
 from benchmarks.raw import decode_first, encode_find
 from benchmarks.referee import check_balances, check_inserts
-from benchmarks.report import plain_table
-from benchmarks.rounds import Selection, WorkerFailed, WorkerProcess, plan, rotated
+from benchmarks.report import failure_counts, plain_table
+from benchmarks.rounds import Outcome, Selection, WorkerFailed, WorkerProcess, plan, rotated
 from benchmarks.summary import Results, cpu_us_per_op, ops_per_second
 from benchmarks.targets import TARGETS, Verdict, judge
-from benchmarks.workload import Document, Operation, WrongResult, order_document, step_for, stock_document
+from benchmarks.workload import (
+    OPERATIONS,
+    Document,
+    Operation,
+    WrongResult,
+    order_document,
+    step_for,
+    stock_document,
+)
+from wiredrv.local import ReplicaSet
 
 FIND_16 = Cell("asyncio", "find_one", 16)
 
@@ -234,6 +246,11 @@ def test_raw_reply_without_a_document() -> None:
     assert decode_first(bytes(21) + reply_body([{"_id": 1}])) == {"_id": 1}
 
 
+def test_equal_failures_are_counted_once() -> None:
+    lost = (Job(FIND_16, "motor", 0, 0), "Traceback:\n  somewhere\nOSError: lost\n")
+    assert failure_counts(Outcome(failures=[lost, lost])) == {"motor, find_one on asyncio: OSError: lost": 2}
+
+
 def test_plain_table_is_aligned() -> None:
     table = plain_table("Title", ("a", "b"), [("long cell", "1"), ("x", "22")])
     assert table.splitlines() == ["", "Title", "a          b", "long cell  1", "x          22"]
@@ -244,3 +261,45 @@ def test_bad_arguments_are_refused(arguments: str, capsys: pytest.CaptureFixture
     with pytest.raises(SystemExit):
         parse(arguments.split())
     assert arguments.split()[0] in capsys.readouterr().err
+
+
+class TestRealRun:
+    """The whole command, with everything short."""
+
+    @staticmethod
+    def run(replica_set: ReplicaSet, file: Path, arguments: str) -> tuple[int, dict[str, Any]]:
+        short = ["--uri", replica_set.uri, "--json", str(file), "--concurrency", "2", "--rounds", "1"]
+        status = main([*short, "--seconds", "0.05", *arguments.split()])
+        return status, json.loads(file.read_text(encoding="utf-8"))
+
+    @pytest.mark.parametrize(
+        "arguments, expected",
+        [
+            ("--contender pymongo", {("pymongo", operation) for operation in OPERATIONS}),
+            (
+                "--contender raw-protocol --contender raw-socket",
+                {("raw-protocol", "find_one"), ("raw-socket", "find_one")},
+            ),
+        ],
+    )
+    def test_peers_on_asyncio(
+        self, replica_set: ReplicaSet, tmp_path: Path, arguments: str, expected: set[tuple[str, str]]
+    ) -> None:
+        status, report = self.run(replica_set, tmp_path / "rounds.json", f"--backend asyncio {arguments}")
+        assert (status, report["failures"], report["unavailable"]) == (0, [], {})
+        assert {(sample["contender"], sample["operation"]) for sample in report["rounds"]} == expected
+        assert all(sample["operations"] >= 2 and sample["cpu"] > 0 for sample in report["rounds"])
+
+    @pytest.mark.parametrize("backend", ["asyncio", "trio"])
+    def test_wiredrv(self, replica_set: ReplicaSet, tmp_path: Path, backend: str) -> None:
+        status, report = self.run(replica_set, tmp_path / "rounds.json", f"--backend {backend} --contender wiredrv")
+        assert (status, report["failures"], report["unavailable"]) == (0, [], {})
+        assert [sample["operation"] for sample in report["rounds"]] == list(OPERATIONS)
+
+    def test_a_target_that_was_not_measured_fails_the_check(
+        self, replica_set: ReplicaSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        arguments = "--check --backend trio --contender raw-socket --operation find_one"
+        status, report = self.run(replica_set, tmp_path / "rounds.json", arguments)
+        assert (status, report["failures"]) == (1, [])
+        assert "not measured" in capsys.readouterr().out
