@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import weakref
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -22,6 +23,7 @@ from wiredrv.connection.settings import DriverInfo
 from wiredrv.errors import ConfigurationError, DriverError, InvalidOperation
 from wiredrv.events import ListenerHub
 from wiredrv.execution.executor import Executor
+from wiredrv.net.dial import Dialer
 from wiredrv.operations.base import Target
 from wiredrv.operations.cursors import KillCursors
 from wiredrv.operations.sessions import ADMIN, END_SESSIONS_BATCH, EndSessions
@@ -29,6 +31,7 @@ from wiredrv.session.state import SessionState
 from wiredrv.topology.monitor import MonitorSettings
 from wiredrv.topology.topology import Topology
 from wiredrv.types import Address, Spawn
+from wiredrv.wire.compression import usable
 
 if TYPE_CHECKING:
     from wiredrv.client.client_session import ClientSession
@@ -45,10 +48,13 @@ class ClientCore:
     def __init__(self, settings: ClientSettings, hub: ListenerHub) -> None:
         if settings.topology.srv_host is not None:
             raise ConfigurationError("mongodb+srv:// is not supported by this version: name the hosts themselves")
+        offered = usable(settings.connection.compressors)
+        settings = replace(settings, connection=replace(settings.connection, compressors=offered))
         self.settings = settings
         self._hub = hub
         self._driver_info: tuple[DriverInfo, ...] = settings.connection.driver_info
         self._metadata = client_metadata(settings.connection.app_name, self._driver_info, os.environ)
+        self._dialer = Dialer(settings.net)
         self._background: Background | None = None
         self._home: object = None
         self._executor = Executor(
@@ -187,7 +193,7 @@ class ClientCore:
     def _new_topology(self) -> Topology:
         settings = self.settings
         monitoring = MonitorSettings(
-            settings.topology, settings.net, settings.connection, self._hub, runs_in_faas(os.environ)
+            settings.topology, self._dialer, settings.connection, self._hub, runs_in_faas(os.environ)
         )
         return Topology(monitoring, settings.pool, self._connect)
 
@@ -195,7 +201,7 @@ class ClientCore:
         settings = self.settings
         return await establish(
             address,
-            settings.net,
+            self._dialer,
             settings.connection,
             connection_id=number,
             generation=generation,

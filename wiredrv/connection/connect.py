@@ -1,4 +1,7 @@
-"""Make a connection: open the transport, shake hands. Also the public ``wiredrv.connect`` for embedders."""
+"""Make a connection: open the transport, shake hands, authenticate.
+
+Also the public ``wiredrv.connect``, for embedders.
+"""
 
 from __future__ import annotations
 
@@ -10,75 +13,101 @@ from typing import Any
 
 import anyio
 
+from wiredrv.connection.auth.negotiation import Speculation, speculate
+from wiredrv.connection.authenticate import authenticate
 from wiredrv.connection.connection import Connection
 from wiredrv.connection.handshake import hello_command, read_handshake
 from wiredrv.connection.metadata import client_metadata
 from wiredrv.connection.settings import ConnectionSettings, DriverInfo, ServerApi
-from wiredrv.errors import RETRYABLE, SYSTEM_OVERLOADED, AutoReconnect, ConfigurationError, NetworkTimeout
+from wiredrv.errors import (
+    RETRYABLE,
+    SYSTEM_OVERLOADED,
+    AutoReconnect,
+    ConfigurationError,
+    NetworkTimeout,
+    NotPrimaryError,
+)
+from wiredrv.net.dial import Dialer, HostNotResolved
 from wiredrv.net.settings import NetSettings
-from wiredrv.net.transport import HostNotResolved, open_transport
+from wiredrv.net.tls import TLSRefused
 from wiredrv.types import Address
 from wiredrv.wire.codec import decode, encode
+from wiredrv.wire.compression import negotiate
 from wiredrv.wire.op_msg import encode_message, next_request_id
 
 #: A server that refuses or drops new connections may be overloaded (CMAP, "Backpressure-enabled").
 _OVERLOAD = (SYSTEM_OVERLOADED, RETRYABLE)
+#: Errors that never come of an overload.
+_NO_OVERLOAD = (HostNotResolved, TLSRefused, NotPrimaryError)
 
 
 async def establish(
     address: Address,
-    net: NetSettings,
+    dialer: Dialer,
     settings: ConnectionSettings,
     *,
     connection_id: int = 0,
     generation: int = 0,
     metadata: Mapping[str, Any] | None = None,
 ) -> Connection:
-    """Open a transport to ``address`` and shake hands, all within ``net.connect_timeout``.
+    """Open a transport to ``address``, shake hands and authenticate, all within ``connect_timeout`` of the dialer.
 
     :param metadata: the handshake's ``client`` document; None builds it from ``settings``.
-    :raises AutoReconnect: the server cannot be reached, or (NetworkTimeout) not in time; such an error bears the
-        labels of an overloaded server, unless it was the name that could not be resolved.
+    :raises AutoReconnect: the server cannot be reached, or (NetworkTimeout) not in time. Until its answer to the
+        handshake such an error bears the labels of an overloaded server, unless something else is known to be wrong:
+        the name, or (TLSRefused) a certificate.
+    :raises OperationFailure: the server does not accept the user (code 18).
     :raises ConfigurationError: the server's wire versions do not meet ours.
     :raises ProtocolError: what answered is no MongoDB server.
     """
-    if settings.credentials is not None:
-        raise ConfigurationError("this version does not authenticate yet: connect without a user name and password")
     if metadata is None:
         metadata = client_metadata(settings.app_name, settings.driver_info, os.environ)
+    timeout = dialer.settings.connect_timeout
+    connection: Connection | None = None
+    shaken = ready = False
     try:
-        with anyio.fail_after(net.connect_timeout):
-            transport = await open_transport(address, net)
-            connection = Connection(transport, address, connection_id, generation)
-            await _shake_hands(connection, settings, metadata)
+        with anyio.fail_after(timeout):
+            connection = Connection(await dialer.open(address), address, connection_id, generation)
+            speculation = speculate(settings.credentials) if settings.credentials is not None else None
+            hello = await _shake_hands(connection, settings, metadata, speculation)
+            shaken = True
+            # An arbiter holds no users.
+            if settings.credentials is not None and not hello.get("arbiterOnly"):
+                await authenticate(connection, settings.credentials, speculation, hello)
+        ready = True
     except TimeoutError as error:
-        milliseconds = (net.connect_timeout or 0) * 1000
-        message = f"{address}: no connection within connectTimeoutMS ({milliseconds:.0f} ms)"
-        raise NetworkTimeout(message, error_labels=_OVERLOAD) from error
-    except HostNotResolved:
-        raise
+        message = f"{address}: no connection within connectTimeoutMS ({(timeout or 0) * 1000:.0f} ms)"
+        raise NetworkTimeout(message, error_labels=() if shaken else _OVERLOAD) from error
     except AutoReconnect as error:
-        for label in _OVERLOAD:
-            error.add_error_label(label)
+        if not shaken and not isinstance(error, _NO_OVERLOAD):
+            for label in _OVERLOAD:
+                error.add_error_label(label)
         raise
-    connection.api = settings.server_api
-    connection.socket_timeout = net.socket_timeout
+    finally:
+        if connection is not None and not ready:
+            connection.close()
+    connection.socket_timeout = dialer.settings.socket_timeout
     return connection
 
 
-async def _shake_hands(connection: Connection, settings: ConnectionSettings, metadata: Mapping[str, Any]) -> None:
-    shaken = False
-    try:
-        request_id = next_request_id()
-        command = hello_command(settings, metadata)
-        started = monotonic()
-        reply = decode(await connection.round_trip(encode_message(encode(command), request_id), request_id))
-        connection.hello_duration = monotonic() - started
-        connection.accept(read_handshake(connection.address, reply, settings))
-        shaken = True
-    finally:
-        if not shaken:
-            connection.close()
+async def _shake_hands(
+    connection: Connection,
+    settings: ConnectionSettings,
+    metadata: Mapping[str, Any],
+    speculation: Speculation | None,
+) -> Mapping[str, Any]:
+    command = hello_command(settings, metadata, speculation)
+    connection.inflates = bool(settings.compressors)
+    request_id = next_request_id()
+    started = monotonic()
+    hello = decode(await connection.round_trip(encode_message(encode(command), request_id), request_id))
+    connection.hello_duration = monotonic() - started
+    # What it answers to the authentication is nobody else's business.
+    shown = {name: value for name, value in hello.items() if name != "speculativeAuthenticate"}
+    connection.accept(read_handshake(connection.address, shown, settings))
+    connection.api = settings.server_api
+    connection.compressor = negotiate(settings.compressors, hello.get("compression"), settings.zlib_compression_level)
+    return hello
 
 
 @asynccontextmanager
@@ -113,7 +142,7 @@ async def connect(
         raise ConfigurationError(str(error)) from None
     connection = await establish(
         where,
-        NetSettings(connect_timeout=connect_timeout, socket_timeout=socket_timeout),
+        Dialer(NetSettings(connect_timeout=connect_timeout, socket_timeout=socket_timeout)),
         ConnectionSettings(app_name=app_name, server_api=server_api, driver_info=driver_info),
     )
     try:

@@ -21,6 +21,7 @@ from wiredrv.errors import AutoReconnect, InvalidOperation, NetworkTimeout, Prot
 from wiredrv.net.transport import Transport
 from wiredrv.types import Address, Reply
 from wiredrv.wire.codec import decode, encode
+from wiredrv.wire.compression import Compressor, decompress
 from wiredrv.wire.framing import Framer
 from wiredrv.wire.op_msg import EXHAUST_ALLOWED, Message, decode_message, encode_message, next_request_id
 
@@ -38,10 +39,12 @@ class Connection:
         "address",
         "api",
         "closed",
+        "compressor",
         "generation",
         "handshake",
         "hello_duration",
         "id",
+        "inflates",
         "last_used",
         "more_to_come",
         "pinned",
@@ -59,6 +62,10 @@ class Connection:
         self.generation = generation
         self.api: ServerApi | None = None
         self.closed = False
+        #: What requests are compressed with; None until the handshake agreed on something.
+        self.compressor: Compressor | None = None
+        #: Whether replies may be compressed: from the handshake on that offers it, its own reply included.
+        self.inflates = False
         #: How many seconds the server took to answer the handshake.
         self.hello_duration = 0.0
         self.last_used = 0.0
@@ -70,6 +77,11 @@ class Connection:
         """Take over what the handshake negotiated."""
         self.handshake = handshake
         self._framer.max_message_size = handshake.limits.max_message_size
+
+    def compress(self, message: bytes, command_name: str) -> bytes:
+        """A message as it is to travel, where compression was agreed on (``compressor``)."""
+        assert self.compressor is not None
+        return self.compressor.compress(message, command_name, self.handshake.limits.max_message_size)
 
     @property
     def service_id(self) -> Any:
@@ -146,6 +158,8 @@ class Connection:
                     framer.end()
                     raise AutoReconnect(f"{self.address}: the server closed the connection")
                 data = framer.feed(chunk)
+            if self.inflates:
+                data = decompress(data, framer.max_message_size)
             message = decode_message(data)
             if message.response_to != self._owed:
                 raise ProtocolError(f"a reply answers request {message.response_to}, not {self._owed}")
@@ -183,14 +197,21 @@ class Connection:
         :raises OperationFailure: the server answered ``ok: 0``.
         :raises AutoReconnect: the connection broke, or (NetworkTimeout) no reply came in time; it is closed then.
         """
+        reply = await self.ask(database, command, timeout=timeout)
+        if not reply.get("ok"):
+            raise command_error(reply, self.handshake.limits.max_wire_version)
+        return reply
+
+    async def ask(self, database: str, command: Mapping[str, Any], *, timeout: float | None = None) -> Reply:
+        """As :meth:`command`, but an ``ok: 0`` is returned like any reply."""
         document = dict(command)
         document["$db"] = database
         declare_api(document, self.api)
         request_id = next_request_id()
-        reply = decode(await self._within(timeout, encode_message(encode(document), request_id), request_id))
-        if not reply.get("ok"):
-            raise command_error(reply, self.handshake.limits.max_wire_version)
-        return reply
+        message = encode_message(encode(document), request_id)
+        if self.compressor is not None:
+            message = self.compress(message, next(iter(document)))
+        return decode(await self._within(timeout, message, request_id))
 
     async def _within(self, seconds: float | None, message: bytes, request_id: int) -> bytes:
         finished = False

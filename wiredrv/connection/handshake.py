@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from wiredrv.connection.auth.negotiation import Speculation, hello_fields
 from wiredrv.connection.settings import ConnectionSettings, ServerApi
 from wiredrv.description import MAX_WIRE_VERSION, MIN_SERVER_VERSION, MIN_WIRE_VERSION
 from wiredrv.errors import ConfigurationError, command_error
@@ -37,14 +38,22 @@ class Handshake:
     hello_ok: bool
 
 
-def hello_command(settings: ConnectionSettings, metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """The command that opens a connection."""
+def hello_command(
+    settings: ConnectionSettings, metadata: Mapping[str, Any], speculation: Speculation | None = None
+) -> dict[str, Any]:
+    """The command that opens a connection.
+
+    :param speculation: the authentication that begins with it.
+    """
     if settings.server_api is not None or settings.load_balanced:
         command: dict[str, Any] = {"hello": 1, "helloOk": True}
     else:
         command = {LEGACY_HELLO: 1, "helloOk": True}
     command["backpressure"] = BACKPRESSURE
     command["client"] = dict(metadata)
+    command["compression"] = list(settings.compressors)
+    if settings.credentials is not None:
+        command.update(hello_fields(settings.credentials, speculation))
     if settings.load_balanced:
         command["loadBalanced"] = True
     command["$db"] = "admin"

@@ -59,6 +59,8 @@ async def exchange(connection: Connection, command: dict[str, Any], run: Run[Any
     sequences = operation.sequences(limits)
     request_id = next_request_id()
     message = encode_message(body, request_id, sequences, 0 if run.acknowledged else MORE_TO_COME)
+    if connection.compressor is not None:
+        message = connection.compress(message, next(iter(command)))
     run.sending(monotonic())
     if hub.command:
         return await _observed(connection, command, sequences, message, request_id, run, hub)

@@ -1,4 +1,4 @@
-"""A byte stream to a server: the ``Transport`` protocol and its one implementation over a socket.
+"""A byte stream to a server: the ``Transport`` protocol and its implementation over a plain socket.
 
 Theory of operation: the socket is non-blocking. A send goes straight to the kernel and waits only when the kernel's
 buffer is full; a receive waits until there is something to read, so every round trip passes a checkpoint. This costs
@@ -6,8 +6,8 @@ half of what a stream object with its own buffers costs.
 
 Rules kept here:
 
-* Errors of the operating system and of anyio become :class:`~wiredrv.errors.AutoReconnect` or
-  :class:`~wiredrv.errors.NetworkTimeout`, with the server's address in the message.
+* Errors of the operating system and of anyio become :class:`~wiredrv.errors.AutoReconnect`, with the server's address
+  in the message.
 * ``close`` is synchronous, may be called twice, in any task, and also when the event loop is gone. It wakes whoever
   waits on the socket first: a task that waits on a closed descriptor would wait for ever.
 * A message that was sent in part leaves the stream unusable: :meth:`SocketTransport.send` closes it then.
@@ -16,19 +16,13 @@ Rules kept here:
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 from typing import Protocol
 
 import anyio
 
-from wiredrv.errors import AutoReconnect, ConfigurationError, NetworkTimeout
-from wiredrv.net.settings import NetSettings
+from wiredrv.errors import AutoReconnect
 from wiredrv.types import Address
-
-
-class HostNotResolved(AutoReconnect):
-    """DNS knows no such host: never a sign of an overloaded server."""
 
 
 class Transport(Protocol):
@@ -60,6 +54,16 @@ class SocketTransport:
         self._socket = sock
         self._address = address
         self._closed = False
+
+    @property
+    def address(self) -> Address:
+        """The server's address."""
+        return self._address
+
+    @property
+    def closed(self) -> bool:
+        """Whether this side closed the stream."""
+        return self._closed
 
     async def send(self, data: bytes) -> None:
         try:
@@ -95,6 +99,20 @@ class SocketTransport:
             except (OSError, ValueError, anyio.ClosedResourceError, anyio.BusyResourceError) as error:
                 raise self._broken(error) from error
 
+    def receive_nowait(self, max_bytes: int) -> bytes | None:
+        """What has arrived already; None where nothing has, empty at the end of the stream or where it broke."""
+        try:
+            return self._socket.recv(max_bytes)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return b""
+
+    def send_nowait(self, data: bytes) -> None:
+        """Last words before closing: they are lost where they cannot be sent at once."""
+        with contextlib.suppress(OSError):
+            self._socket.send(data)
+
     def close(self, *, wake: bool = True) -> None:
         if self._closed:
             return
@@ -117,80 +135,10 @@ class SocketTransport:
     def _broken(self, error: BaseException) -> AutoReconnect:
         if self._closed:
             return AutoReconnect(f"{self._address}: the connection was closed by this client while it was in use")
-        return AutoReconnect(f"{self._address}: the connection broke: {_reason(error)}")
+        return AutoReconnect(f"{self._address}: the connection broke: {reason(error)}")
 
 
-async def open_transport(address: Address, settings: NetSettings) -> Transport:
-    """Connect to a server over TCP or, for an address without a port, a Unix socket.
-
-    The caller bounds the time; being cancelled leaves no socket open.
-
-    :raises AutoReconnect: no address that the name resolves to accepted the connection.
-    :raises ConfigurationError: TLS is asked for, which this version does not speak.
-    """
-    if settings.tls is not None:
-        raise ConfigurationError("tls=true: this version does not speak TLS yet; connect without it")
-    if address.port is None:
-        return SocketTransport(await _connect(socket.AF_UNIX, address.host, address), address)
-    failure: AutoReconnect | None = None
-    for family, target in await _resolve(address.host, address.port):
-        try:
-            return SocketTransport(await _connect(family, target, address), address)
-        except AutoReconnect as error:
-            failure = failure or error
-    raise failure or AutoReconnect(f"{address}: the host name resolves to no address")
-
-
-async def _resolve(host: str, port: int) -> list[tuple[socket.AddressFamily, tuple[str, int]]]:
-    for family in (socket.AF_INET, socket.AF_INET6):
-        # A literal address needs no look-up, which would cost a thread.
-        with contextlib.suppress(OSError):
-            socket.inet_pton(family, host)
-            return [(family, (host, port))]
-    try:
-        found = await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise HostNotResolved(f"{host}:{port}: the host name cannot be resolved: {_reason(error)}") from error
-    except UnicodeError as error:
-        raise HostNotResolved(f"{host}:{port}: the host name is not valid: {_reason(error)}") from error
-    return [(family, (str(sockaddr[0]), port)) for family, _type, _protocol, _name, sockaddr in found]
-
-
-async def _connect(family: socket.AddressFamily, target: str | tuple[str, int], address: Address) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    connected = False
-    try:
-        sock.setblocking(False)
-        if family != socket.AF_UNIX:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            _keep_alive(sock)
-        with contextlib.suppress(BlockingIOError):
-            sock.connect(target)
-        await anyio.wait_writable(sock)
-        code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if code:
-            raise OSError(code, os.strerror(code))
-        connected = True
-        return sock
-    except TimeoutError as error:
-        raise NetworkTimeout(f"{address}: connecting timed out: {_reason(error)}") from error
-    except OSError as error:
-        raise AutoReconnect(f"{address}: cannot connect: {_reason(error)}") from error
-    finally:
-        if not connected:
-            sock.close()
-
-
-def _keep_alive(sock: socket.socket) -> None:
-    """Ask the kernel to notice a peer that vanished; values (120 s idle, then 9 probes, 10 s apart)."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in (("TCP_KEEPIDLE", 120), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 9)):
-        option = getattr(socket, name, None)
-        if option is not None:
-            with contextlib.suppress(OSError):
-                sock.setsockopt(socket.IPPROTO_TCP, option, value)
-
-
-def _reason(error: BaseException) -> str:
+def reason(error: BaseException) -> str:
+    """What an error of the operating system says, without its number."""
     text = getattr(error, "strerror", None) or str(error)
     return str(text) if text else type(error).__name__

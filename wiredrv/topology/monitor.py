@@ -25,7 +25,7 @@ from wiredrv.connection.handshake import LEGACY_HELLO
 from wiredrv.connection.settings import ConnectionSettings
 from wiredrv.errors import DriverError, command_error
 from wiredrv.events import ListenerHub
-from wiredrv.net.settings import NetSettings
+from wiredrv.net.dial import Dialer
 from wiredrv.topology.hello import topology_version_of
 from wiredrv.topology.rtt import RoundTripTimes
 from wiredrv.topology.settings import TopologySettings
@@ -40,7 +40,7 @@ class MonitorSettings:
     """What every monitor of a topology is given."""
 
     topology: TopologySettings
-    net: NetSettings
+    dialer: Dialer
     connection: ConnectionSettings
     hub: ListenerHub
     #: Whether the process may be frozen between two calls, so that streams would break (server-monitoring, "auto").
@@ -62,7 +62,7 @@ class Monitor:
         self._hub = settings.hub
         self._may_stream = settings.may_stream
         # A monitor's reads are bounded by itself, and it has no user.
-        self._net = replace(settings.net, socket_timeout=None)
+        self._dialer = settings.dialer.without_socket_timeout()
         self._connection_settings = replace(settings.connection, credentials=None, compressors=())
         self._report = report
         self._connection: Connection | None = None
@@ -179,11 +179,11 @@ class Monitor:
         connection = self._connection
         if connection is None or connection.closed:
             self._cancelled = False
-            self._connection = connection = await establish(self._address, self._net, self._connection_settings)
+            self._connection = connection = await establish(self._address, self._dialer, self._connection_settings)
             if self._closed:
                 connection.close()
             return connection.handshake.reply
-        timeout = self._net.connect_timeout
+        timeout = self._dialer.settings.connect_timeout
         if not self._streaming:
             return await connection.command("admin", _hello(connection), timeout=timeout)
         patience = None if timeout is None else timeout + self._topology.heartbeat_frequency
@@ -232,12 +232,12 @@ class Monitor:
         connection = self._rtt_connection
         started = monotonic()
         if connection is None or connection.closed:
-            self._rtt_connection = connection = await establish(self._address, self._net, self._connection_settings)
+            self._rtt_connection = connection = await establish(self._address, self._dialer, self._connection_settings)
             if self._closed:
                 connection.close()
             self._times.add(connection.hello_duration)
         else:
-            await connection.command("admin", _hello(connection), timeout=self._net.connect_timeout)
+            await connection.command("admin", _hello(connection), timeout=self._dialer.settings.connect_timeout)
             self._times.add(monotonic() - started)
 
 

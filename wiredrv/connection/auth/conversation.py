@@ -1,0 +1,49 @@
+"""What a conversation is: a generator that yields what it wants done, and is sent what came of it. Pure.
+
+It yields a command for the credentials' source database and is sent the reply, or a
+:class:`~wiredrv.connection.auth.keys.Derivation` and is sent the keys. It ends when the user is authenticated, and
+raises otherwise. A reply with ``ok: 0`` never reaches it: :func:`denied` makes the error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from typing import Any, TypeAlias
+
+from wiredrv.connection.auth.keys import Derivation, ScramKeys
+from wiredrv.connection.settings import Credentials
+from wiredrv.errors import DriverError, OperationFailure, command_error
+
+#: What a conversation wants done next.
+Step: TypeAlias = dict[str, Any] | Derivation
+#: What came of it.
+Outcome: TypeAlias = Mapping[str, Any] | ScramKeys
+Conversation: TypeAlias = Generator[Step, Outcome, None]
+
+
+def advance(conversation: Conversation, outcome: Outcome) -> Step | None:
+    """Tell a conversation what came of its last step; its next one, or None at its happy end."""
+    try:
+        return conversation.send(outcome)
+    except StopIteration:
+        return None
+
+
+def described(mechanism: str, credentials: Credentials) -> str:
+    """Mechanism, user and source, for an error's message."""
+    user = "the client certificate's subject" if credentials.username is None else f"user {credentials.username!r}"
+    return f"{mechanism} as {user} of {credentials.source!r}"
+
+
+def refused(mechanism: str, credentials: Credentials, why: str) -> OperationFailure:
+    """The error for a server that cannot be trusted."""
+    return OperationFailure(f"authentication failed ({described(mechanism, credentials)}): {why}")
+
+
+def denied(mechanism: str, credentials: Credentials, reply: Mapping[str, Any], wire_version: int) -> DriverError:
+    """The error for an ``ok: 0``: a wrong password is code 18; a server that is shutting down says so too."""
+    error = command_error(reply, wire_version)
+    if not isinstance(error, OperationFailure):
+        return error
+    message = f"authentication failed ({described(mechanism, credentials)}): {error}"
+    return OperationFailure(message, error.code, reply, wire_version)

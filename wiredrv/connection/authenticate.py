@@ -1,0 +1,52 @@
+"""Runs an authentication's conversation on a connection. The decisions are in ``wiredrv.connection.auth``.
+
+The caller bounds the time and closes the connection where this fails. Nothing here is published to listeners, and no
+error holds a password, a proof or a key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import anyio.to_thread
+
+from wiredrv.connection.auth.conversation import advance, denied
+from wiredrv.connection.auth.keys import Derivation, KeyMemory, ScramKeys
+from wiredrv.connection.auth.negotiation import Speculation, take_up
+from wiredrv.connection.connection import Connection
+from wiredrv.connection.settings import Credentials
+
+_memory = KeyMemory()
+
+
+async def authenticate(
+    connection: Connection, credentials: Credentials, speculation: Speculation | None, hello: Mapping[str, Any]
+) -> None:
+    """Authenticate a connection whose handshake is done.
+
+    :param speculation: what travelled with the handshake.
+    :param hello: the server's answer to the handshake.
+    :raises OperationFailure: the server does not accept the user (code 18), or cannot be trusted.
+    :raises ConfigurationError: the password cannot be used with the mechanism.
+    :raises ProtocolError: a reply cannot be read.
+    :raises AutoReconnect: the connection broke, or the server is shutting down.
+    """
+    mechanism, conversation, step = take_up(credentials, speculation, hello)
+    while step is not None:
+        if isinstance(step, Derivation):
+            step = advance(conversation, await _derive(step))
+            continue
+        reply = await connection.ask(credentials.source, step)
+        if not reply.get("ok"):
+            raise denied(mechanism, credentials, reply, connection.handshake.limits.max_wire_version)
+        step = advance(conversation, reply)
+
+
+async def _derive(wish: Derivation) -> ScramKeys:
+    keys = _memory.recall(wish)
+    if keys is None:
+        # Thousands of hashes would hold the event loop up; a thread that nobody waits for any more does no harm.
+        keys = await anyio.to_thread.run_sync(wish.derive, abandon_on_cancel=True)
+        _memory.keep(wish, keys)
+    return keys

@@ -1,0 +1,124 @@
+"""Connects to servers: resolves the name, opens the socket, starts TLS where it is asked for.
+
+Rules kept here:
+
+* Errors of the operating system become :class:`~wiredrv.errors.AutoReconnect` or
+  :class:`~wiredrv.errors.NetworkTimeout`, with the server's address in the message.
+* Being cancelled leaves no socket open.
+* What costs much to make (the TLS context) or is worth keeping (TLS sessions) belongs to the :class:`Dialer`, of
+  which a client has one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from dataclasses import replace
+
+import anyio
+
+from wiredrv.errors import AutoReconnect, NetworkTimeout
+from wiredrv.net.settings import NetSettings
+from wiredrv.net.tls import TLSContext, start_tls
+from wiredrv.net.transport import SocketTransport, Transport, reason
+from wiredrv.types import Address
+
+
+class HostNotResolved(AutoReconnect):
+    """DNS knows no such host: never a sign of an overloaded server."""
+
+
+class Dialer:
+    """Opens transports as ``settings`` say.
+
+    :param tls: what another dialer of the same client made already; None makes it where the settings ask for TLS.
+    :raises ConfigurationError: a file that the TLS options name cannot be used.
+    """
+
+    __slots__ = ("_tls", "settings")
+
+    def __init__(self, settings: NetSettings, tls: TLSContext | None = None) -> None:
+        self.settings = settings
+        self._tls = tls
+        if tls is None and settings.tls is not None:
+            self._tls = TLSContext(settings.tls)
+
+    def without_socket_timeout(self) -> Dialer:
+        """A dialer that shares all with this one, for who bounds every read himself."""
+        return Dialer(replace(self.settings, socket_timeout=None), self._tls)
+
+    async def open(self, address: Address) -> Transport:
+        """Connect to a server over TCP or, for an address without a port, a Unix socket.
+
+        The caller bounds the time; being cancelled leaves no socket open.
+
+        :raises AutoReconnect: no address that the name resolves to accepted the connection, or (TLSRefused) the two
+            sides did not agree on TLS.
+        """
+        transport = await _open_socket(address)
+        if self._tls is None:
+            return transport
+        return await start_tls(transport, self._tls)
+
+
+async def _open_socket(address: Address) -> SocketTransport:
+    if address.port is None:
+        return SocketTransport(await _connect(socket.AF_UNIX, address.host, address), address)
+    failure: AutoReconnect | None = None
+    for family, target in await _resolve(address.host, address.port):
+        try:
+            return SocketTransport(await _connect(family, target, address), address)
+        except AutoReconnect as error:
+            failure = failure or error
+    raise failure or AutoReconnect(f"{address}: the host name resolves to no address")
+
+
+async def _resolve(host: str, port: int) -> list[tuple[socket.AddressFamily, tuple[str, int]]]:
+    for family in (socket.AF_INET, socket.AF_INET6):
+        # A literal address needs no look-up, which would cost a thread.
+        with contextlib.suppress(OSError):
+            socket.inet_pton(family, host)
+            return [(family, (host, port))]
+    try:
+        found = await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise HostNotResolved(f"{host}:{port}: the host name cannot be resolved: {reason(error)}") from error
+    except UnicodeError as error:
+        raise HostNotResolved(f"{host}:{port}: the host name is not valid: {reason(error)}") from error
+    return [(family, (str(sockaddr[0]), port)) for family, _type, _protocol, _name, sockaddr in found]
+
+
+async def _connect(family: socket.AddressFamily, target: str | tuple[str, int], address: Address) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    connected = False
+    try:
+        sock.setblocking(False)
+        if family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            _keep_alive(sock)
+        with contextlib.suppress(BlockingIOError):
+            sock.connect(target)
+        await anyio.wait_writable(sock)
+        code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            raise OSError(code, os.strerror(code))
+        connected = True
+        return sock
+    except TimeoutError as error:
+        raise NetworkTimeout(f"{address}: connecting timed out: {reason(error)}") from error
+    except OSError as error:
+        raise AutoReconnect(f"{address}: cannot connect: {reason(error)}") from error
+    finally:
+        if not connected:
+            sock.close()
+
+
+def _keep_alive(sock: socket.socket) -> None:
+    """Ask the kernel to notice a peer that vanished; values (120 s idle, then 9 probes, 10 s apart)."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (("TCP_KEEPIDLE", 120), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 9)):
+        option = getattr(socket, name, None)
+        if option is not None:
+            with contextlib.suppress(OSError):
+                sock.setsockopt(socket.IPPROTO_TCP, option, value)
