@@ -79,7 +79,13 @@ class Client:
         await self._core.close()
 
     async def __aenter__(self) -> Self:
-        return await self.open()
+        try:
+            return await self.open()
+        except BaseException as error:
+            if not isinstance(error, Exception):
+                # Cancelled: there will be no __aexit__.
+                await self.close()
+            raise
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

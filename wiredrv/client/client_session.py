@@ -194,6 +194,10 @@ class ClientSession:
         operation = CommitTransaction(Target("admin", write_concern=concern), options.max_commit_time_ms)
         try:
             await self._core.executor.execute(operation, state)
+        except BaseException as error:
+            if not isinstance(error, (Exception, GeneratorExit)) and state.transaction.withdraw_commit():
+                await self._abort_quietly()
+            raise
         finally:
             self._run_hooks()
 
@@ -209,11 +213,22 @@ class ClientSession:
                 concern = state.transaction.options.write_concern or self._core.settings.write_concern
                 operation = AbortTransaction(Target("admin", write_concern=concern))
                 with contextlib.suppress(DriverError):
-                    await self._core.executor.execute(operation, state)
+                    await self._send_abort(operation)
         finally:
             if not state.transaction.active:
                 state.on_pin_event(PinEvent.ABORTED)
                 self._run_hooks()
+
+    async def _send_abort(self, operation: AbortTransaction) -> None:
+        state = self._state
+        try:
+            await self._core.executor.execute(operation, state)
+        except BaseException as error:
+            if not isinstance(error, (Exception, GeneratorExit)) and not state.transaction.ending_sent:
+                # Cancelled while it waited for a server or a connection: the transaction is still open there.
+                with anyio.move_on_after(_ABORT_SECONDS, shield=True):
+                    await self._core.executor.execute(operation, state)
+            raise
 
     async def with_transaction(
         self,
@@ -287,6 +302,9 @@ class ClientSession:
     async def _finish(self) -> None:
         state = self._state
         state.ended = True
+        if state.busy:
+            # Another task still runs an operation in it, so nobody else may get it.
+            state.server_session.dirty = True
         state.on_pin_event(PinEvent.SESSION_ENDED)
         executor = self._core.executor
         if state.unsettled is not None and self._core.is_open():

@@ -132,6 +132,10 @@ class Executor:
     def _claim(self, session: SessionState, operation: Operation[Any]) -> None:
         if session.owner is not self:
             raise InvalidOperation("a session can only be used with the client that started it")
+        if session.server_session.epoch != self.sessions.epoch:
+            raise InvalidOperation(
+                "this session was started before the process forked, or in an event loop that is gone: start a new one"
+            )
         session.begin(operation.name, anyio.get_current_task().name or "unnamed")
 
     async def _drive(self, run: Run[T]) -> T:
@@ -362,6 +366,7 @@ class Executor:
         overloaded = error.has_error_label(SYSTEM_OVERLOADED)
         if run.first_of_transaction and overloaded and retry is not None:
             transaction.first_command_shed()
+            run.first_of_transaction = False  # until it is sent again
         if run.operation.kind is Kind.COMMIT:
             transaction.commit_attempted = transaction.commit_attempted or not overloaded
             unknown = error.has_error_label(UNKNOWN_COMMIT_RESULT)
@@ -383,13 +388,15 @@ class Executor:
 
     async def _settle(self, run: Run[Any], connection: Connection, error: BaseException) -> None:
         """A command was given up while its reply was under way: wait for that a little, and look at what it says."""
-        if not isinstance(error, anyio.get_cancelled_exc_class()):
+        if isinstance(error, (GeneratorExit, KeyboardInterrupt, SystemExit)):
             return  # The interpreter is being stopped; the connection is closed when it is checked in.
+        # Until the reply says otherwise; a second cancellation by asyncio itself can break the shield.
+        run.unsettled = connection.address
         with anyio.CancelScope(shield=True):
             body = await connection.settle(SETTLE_SECONDS)
         if body is None:
-            run.unsettled = connection.address
             return
+        run.unsettled = None
         try:
             reply = decode(body)
         except DriverError:
@@ -399,6 +406,7 @@ class Executor:
         if isinstance(cursor, dict) and cursor.get("id"):
             run.orphan = Orphan(int(cursor["id"]), str(cursor.get("ns", "")), connection.address)
         if run.operation.kind is Kind.COMMIT and run.session is not None:
+            run.session.transaction.commit_attempted = True
             if reply.get("ok") and "writeConcernError" not in reply:
                 run.session.transaction.outcome = Outcome.COMMITTED
             else:

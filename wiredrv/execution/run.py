@@ -87,7 +87,11 @@ class Run(Generic[T]):
         if self.server_session is not None:
             self.server_session.last_use = now
         session = self.session
-        if session is not None and self.operation.kind not in _ENDINGS:
+        if session is None:
+            return
+        if self.operation.kind in _ENDINGS:
+            session.transaction.ending_sent = True
+        else:
             self.first_of_transaction = session.transaction.state is TransactionState.STARTING
             session.transaction.command_sent()
 

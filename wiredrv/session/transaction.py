@@ -36,6 +36,7 @@ class TransactionEvent(Enum):
     COMMAND = "a command is sent"
     OVERLOADED = "the first command was shed by an overloaded server"
     COMMIT = "commit_transaction"
+    WITHDRAW = "the commit was cancelled before it was sent"
     ABORT = "abort_transaction"
 
 
@@ -75,6 +76,7 @@ TRANSITIONS: dict[tuple[TransactionState, TransactionEvent], TransactionState | 
     (_S.COMMITTED, _E.COMMIT): _S.COMMITTED,
     (_S.COMMITTED_EMPTY, _E.COMMIT): _S.COMMITTED_EMPTY,
     (_S.ABORTED, _E.COMMIT): "Cannot call commitTransaction after calling abortTransaction",
+    (_S.COMMITTED, _E.WITHDRAW): _S.IN_PROGRESS,
     (_S.NONE, _E.ABORT): _NOT_STARTED,
     (_S.STARTING, _E.ABORT): _S.ABORTED,
     (_S.IN_PROGRESS, _E.ABORT): _S.ABORTED,
@@ -140,6 +142,7 @@ class Transaction:
         "attempt",
         "cause",
         "commit_attempted",
+        "ending_sent",
         "options",
         "outcome",
         "recovery_token",
@@ -156,6 +159,8 @@ class Transaction:
         self.cause: BaseException | None = None
         # Whether a commit failed with anything but an overload error: the next one asks for a majority.
         self.commit_attempted = False
+        # Whether a commit or an abort went out: after that, what became of it is for the server to say.
+        self.ending_sent = False
         self.outcome: Outcome | None = None
         self._sent: list[SentCommand] = []
 
@@ -175,6 +180,7 @@ class Transaction:
         self.options = options
         self.recovery_token = None
         self.commit_attempted = False
+        self.ending_sent = False
         self.started_at = now
         self.attempt = attempt
         self.cause = None
@@ -200,6 +206,13 @@ class Transaction:
         if self.state is TransactionState.COMMITTED_EMPTY:
             self.outcome = Outcome.COMMITTED
         return self.state is TransactionState.COMMITTED
+
+    def withdraw_commit(self) -> bool:
+        """Go back to the transaction in progress if its commit was given up before it was sent; return whether so."""
+        if self.ending_sent or self.state is not TransactionState.COMMITTED:
+            return False
+        self.state = transition(self.state, TransactionEvent.WITHDRAW)
+        return True
 
     def abort(self) -> bool:
         """Enter the aborted state; return whether a command must be sent."""
