@@ -1,0 +1,30 @@
+"""Waiting for a condition with a deadline, on any backend: what tests do instead of sleeping."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from time import monotonic
+
+import anyio
+
+#: Seconds that a condition gets, unless a test says otherwise. Met conditions do not wait.
+PATIENCE = 10.0
+_INTERVAL = 0.01
+
+
+async def until(condition: Callable[[], bool], what: str, timeout: float = PATIENCE) -> None:
+    """Wait until ``condition`` holds, or fail saying what did not come about."""
+
+    async def ask() -> bool:
+        return condition()
+
+    await until_async(ask, what, timeout)
+
+
+async def until_async(condition: Callable[[], Awaitable[bool]], what: str, timeout: float = PATIENCE) -> None:
+    """As :func:`until`, for a condition that must be awaited."""
+    deadline = monotonic() + timeout
+    while not await condition():
+        if monotonic() >= deadline:
+            raise AssertionError(f"within {timeout:g} s this did not come about: {what}")
+        await anyio.sleep(_INTERVAL)

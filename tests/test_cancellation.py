@@ -1,0 +1,425 @@
+"""Cancelling any operation at any await leaves nothing behind, and the client usable.
+
+The harness runs each operation again and again, and cancels it at its first await, its second, and so on, until it has
+no more. After each time it asks the servers for their open cursors and transactions, the client for connections that
+are checked out, and the event loop for its tasks. A second half does the same while a server holds the statement back,
+so that no reply comes in time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import pytest
+
+import wiredrv
+from tests.support.failpoints import fail_command
+from tests.support.leaks import LeakWatch
+from tests.support.steps import cancelled_at
+from tests.support.waiting import until
+from wiredrv import _introspect
+from wiredrv.description import ServerType
+from wiredrv.local import ReplicaSet
+from wiredrv.types import Address
+
+pytestmark = pytest.mark.anyio
+
+_DATABASE = "wiredrv_cancellation"
+_DOCUMENTS = 7
+#: More awaits than any of the operations has; reaching it means that one never ends.
+_MOST_AWAITS = 60
+
+
+class Scene:
+    """A client with a collection to work on."""
+
+    def __init__(self, client: wiredrv.Client) -> None:
+        self.client = client
+        self.collection = client[_DATABASE]["documents"]
+        self.scratch = client[_DATABASE]["scratch"]
+
+
+Run = Callable[[Scene, Any], Awaitable[object]]
+
+
+# --- the operations, each with the session that it is given (None for an implicit one) --------------------------------
+
+
+async def insert_one(scene: Scene, session: Any) -> object:
+    return await scene.scratch.insert_one({"x": 1}, session=session)
+
+
+async def insert_many(scene: Scene, session: Any) -> object:
+    return await scene.scratch.insert_many([{"x": number} for number in range(5)], session=session)
+
+
+async def bulk_write(scene: Scene, session: Any) -> object:
+    requests = [
+        wiredrv.InsertOne({"x": 1}),
+        wiredrv.UpdateOne({"x": 1}, {"$inc": {"y": 1}}),
+        wiredrv.DeleteOne({"x": 2}),
+    ]
+    return await scene.scratch.bulk_write(requests, session=session)
+
+
+async def update_one(scene: Scene, session: Any) -> object:
+    return await scene.collection.update_one({"_id": 1}, {"$inc": {"y": 1}}, session=session)
+
+
+async def find_one_and_update(scene: Scene, session: Any) -> object:
+    return await scene.collection.find_one_and_update({"_id": 1}, {"$inc": {"y": 1}}, session=session)
+
+
+async def find_one(scene: Scene, session: Any) -> object:
+    return await scene.collection.find_one({"_id": 1}, session=session)
+
+
+async def find_in_batches(scene: Scene, session: Any) -> object:
+    return [found["_id"] async for found in scene.collection.find({}, batch_size=2, session=session)]
+
+
+async def find_and_close(scene: Scene, session: Any) -> object:
+    cursor = scene.collection.find({}, batch_size=2, session=session)
+    first = await cursor.next()
+    await cursor.close()
+    return first
+
+
+async def find_in_a_block(scene: Scene, session: Any) -> object:
+    async with scene.collection.find({}, batch_size=2, session=session) as cursor:
+        return await cursor.next()
+
+
+async def aggregate(scene: Scene, session: Any) -> object:
+    cursor = await scene.collection.aggregate([{"$sort": {"_id": 1}}], batch_size=2, session=session)
+    return await cursor.to_list()
+
+
+async def distinct(scene: Scene, session: Any) -> object:
+    return await scene.collection.distinct("_id", session=session)
+
+
+async def run_command(scene: Scene, session: Any) -> object:
+    return await scene.client[_DATABASE].command("ping", session=session)
+
+
+OPERATIONS: tuple[Run, ...] = (
+    insert_one,
+    insert_many,
+    bulk_write,
+    update_one,
+    find_one_and_update,
+    find_one,
+    find_in_batches,
+    find_and_close,
+    find_in_a_block,
+    aggregate,
+    distinct,
+    run_command,
+)
+
+
+# --- operations with sessions and transactions of their own -----------------------------------------------------------
+
+
+async def transaction_that_commits(scene: Scene, session: Any) -> object:
+    async with scene.client.start_session() as own, own.start_transaction():
+        await scene.scratch.insert_one({"x": 1}, session=own)
+        await scene.collection.find_one({"_id": 1}, session=own)
+    return None
+
+
+async def transaction_that_reads_in_batches(scene: Scene, session: Any) -> object:
+    async with scene.client.start_session() as own, own.start_transaction():
+        return [found["_id"] async for found in scene.collection.find({}, batch_size=2, session=own)]
+
+
+async def commit_by_hand(scene: Scene, session: Any) -> object:
+    async with scene.client.start_session() as own:
+        own.start_transaction()
+        await scene.scratch.insert_one({"x": 1}, session=own)
+        await own.commit_transaction()
+    return None
+
+
+async def abort_by_hand(scene: Scene, session: Any) -> object:
+    async with scene.client.start_session() as own:
+        own.start_transaction()
+        await scene.scratch.insert_one({"x": 1}, session=own)
+        await own.abort_transaction()
+    return None
+
+
+async def with_transaction(scene: Scene, session: Any) -> object:
+    async def work(own: wiredrv.ClientSession) -> None:
+        await scene.scratch.insert_one({"x": 1}, session=own)
+        await scene.collection.update_one({"_id": 2}, {"$inc": {"y": 1}}, session=own)
+
+    async with scene.client.start_session() as own:
+        await own.with_transaction(work)
+    return None
+
+
+async def transaction_in_one_step(scene: Scene, session: Any) -> object:
+    async with scene.client.transaction():
+        await scene.scratch.insert_one({"x": 1})
+        return [found["_id"] async for found in scene.collection.find({}, batch_size=2)]
+
+
+async def snapshot_reads(scene: Scene, session: Any) -> object:
+    async with scene.client.start_session(snapshot=True) as own:
+        await scene.collection.find_one({"_id": 1}, session=own)
+        return [found["_id"] async for found in scene.collection.find({}, batch_size=2, session=own)]
+
+
+async def causal_session(scene: Scene, session: Any) -> object:
+    async with scene.client.start_session() as own:
+        await scene.scratch.insert_one({"x": 1}, session=own)
+        return await scene.collection.find_one({"_id": 1}, session=own)
+
+
+async def client_of_its_own(scene: Scene, session: Any) -> object:
+    settings = scene.client._core.settings.topology
+    uri = f"mongodb://{','.join(str(seed) for seed in settings.seeds)}/?replicaSet={settings.set_name}"
+    async with wiredrv.Client(uri) as own:
+        return await own[_DATABASE]["documents"].find_one({"_id": 1})
+
+
+COMPOSED: tuple[Run, ...] = (
+    transaction_that_commits,
+    transaction_that_reads_in_batches,
+    commit_by_hand,
+    abort_by_hand,
+    with_transaction,
+    transaction_in_one_step,
+    snapshot_reads,
+    causal_session,
+    client_of_its_own,
+)
+
+
+# --- the harness ------------------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def scene_on(deployment: ReplicaSet, **options: Any) -> AsyncIterator[tuple[Scene, LeakWatch]]:
+    async with wiredrv.Client(deployment.uri, **options) as client:
+        scene = Scene(client)
+        await until(lambda: _all_known(client, len(deployment.members)), "every member is known")
+        await scene.collection.delete_many({})
+        await scene.collection.insert_many([{"_id": number} for number in range(_DOCUMENTS)])
+        await scene.scratch.insert_one({"x": 0})
+        watch = LeakWatch(deployment, client, f"{_DATABASE}.")
+        await watch.remember()
+        yield scene, watch
+
+
+def _all_known(client: wiredrv.Client, members: int) -> bool:
+    kinds = [server.server_type for server in client.topology_description.servers.values()]
+    return kinds.count(ServerType.RS_PRIMARY) == 1 and kinds.count(ServerType.RS_SECONDARY) == members - 1
+
+
+async def cancel_everywhere(scene: Scene, watch: LeakWatch, run: Callable[[], Any], name: str) -> int:
+    """Cancel ``run()`` at each of its awaits; returns how many it has."""
+    for step in range(1, _MOST_AWAITS):
+        outcome = await cancelled_at(step, run)
+        await watch.check(f"{name}, cancelled at await {step}")
+        if outcome.awaits < step:
+            return outcome.awaits
+    raise AssertionError(f"{name} had more than {_MOST_AWAITS} awaits")
+
+
+@pytest.mark.parametrize("explicit", [False, True], ids=["implicit", "explicit"])
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda run: run.__name__)
+async def test_an_operation_cancelled_at_any_await_leaves_nothing_behind(
+    replica_set: ReplicaSet, operation: Run, explicit: bool
+) -> None:
+    async with scene_on(replica_set) as (scene, watch):
+
+        async def run() -> object:
+            if not explicit:
+                return await operation(scene, None)
+            async with scene.client.start_session() as session:
+                return await operation(scene, session)
+
+        awaits = await cancel_everywhere(scene, watch, run, operation.__name__)
+        assert awaits >= 1
+        # Every implicit session came back, and none was given back twice.
+        idle = [bytes(server_session.lsid["id"]) for server_session in scene.client._core.executor.sessions._idle]
+        assert len(idle) == len(set(idle))
+
+
+@pytest.mark.parametrize("operation", COMPOSED, ids=lambda run: run.__name__)
+async def test_a_session_cancelled_at_any_await_leaves_nothing_behind(replica_set: ReplicaSet, operation: Run) -> None:
+    async with scene_on(replica_set) as (scene, watch):
+        awaits = await cancel_everywhere(scene, watch, lambda: operation(scene, None), operation.__name__)
+        assert awaits >= 1
+
+
+async def test_opening_and_closing_a_client_cancelled_at_any_await_ends_its_tasks(replica_set: ReplicaSet) -> None:
+    async with scene_on(replica_set) as (scene, watch):
+
+        async def run() -> None:
+            async with wiredrv.Client(replica_set.uri) as own:
+                await own.admin.command("ping")
+
+        assert await cancel_everywhere(scene, watch, run, "async with Client") >= 2
+
+
+async def test_a_cancelled_wait_for_a_connection_of_a_commit_leaves_no_open_transaction(
+    replica_set: ReplicaSet,
+) -> None:
+    async with scene_on(replica_set, maxPoolSize=1) as (scene, watch), scene.client.start_session() as session:
+        session.start_transaction()
+        await scene.scratch.insert_one({"x": 1}, session=session)
+        async with _pool_taken(scene):
+            with anyio.move_on_after(0.05):
+                await session.commit_transaction()
+        await session.end_session()
+        await watch.check("commit, cancelled while it waited for a connection")
+
+
+async def test_a_cancelled_wait_for_a_connection_of_an_abort_leaves_no_open_transaction(
+    replica_set: ReplicaSet,
+) -> None:
+    async with scene_on(replica_set, maxPoolSize=1) as (scene, watch), scene.client.start_session() as session:
+        session.start_transaction()
+        await scene.scratch.insert_one({"x": 1}, session=session)
+        async with _pool_taken(scene):
+            with anyio.move_on_after(0.05):
+                await session.abort_transaction()
+        await session.end_session()
+        await watch.check("abort, cancelled while it waited for a connection")
+
+
+@asynccontextmanager
+async def _pool_taken(scene: Scene) -> AsyncIterator[None]:
+    """Hold the only connection to the primary, and give it back soon after the block was left or the shield waits."""
+    server = next(
+        server
+        for server in scene.client._core.topology.servers.values()
+        if server.description.server_type is ServerType.RS_PRIMARY
+    )
+    connection = await server.pool.check_out()
+
+    async def give_back_later() -> None:
+        # The cancellation comes after 50 ms; whoever cleans up under a shield waits for this.
+        await anyio.sleep(0.2)
+        server.pool.check_in(connection)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(give_back_later)
+        yield
+
+
+# --- while the server holds the statement -----------------------------------------------------------------------------
+
+HELD: tuple[tuple[Run, str], ...] = (
+    (find_in_batches, "find"),
+    (find_in_batches, "getMore"),
+    (find_one, "find"),
+    (aggregate, "aggregate"),
+    (insert_one, "insert"),
+    (insert_many, "insert"),
+    (update_one, "update"),
+)
+HELD_COMPOSED: tuple[tuple[Run, str], ...] = (
+    (transaction_that_commits, "insert"),
+    (transaction_that_commits, "find"),
+    (transaction_that_commits, "commitTransaction"),
+    (transaction_that_reads_in_batches, "getMore"),
+    (abort_by_hand, "abortTransaction"),
+    (with_transaction, "update"),
+    (with_transaction, "commitTransaction"),
+    (transaction_in_one_step, "insert"),
+    (snapshot_reads, "find"),
+    (snapshot_reads, "getMore"),
+)
+#: Longer than a cancelled operation waits for its reply.
+_HELD_MS = 1500
+
+
+@pytest.mark.parametrize("explicit", [False, True], ids=["implicit", "explicit"])
+@pytest.mark.parametrize("operation, command", HELD, ids=lambda value: getattr(value, "__name__", value))
+async def test_an_operation_cancelled_while_the_server_holds_it_leaves_nothing_behind(
+    replica_set: ReplicaSet, operation: Run, command: str, explicit: bool
+) -> None:
+    async with scene_on(replica_set, appName="held") as (scene, watch):
+
+        async def run() -> object:
+            if not explicit:
+                return await operation(scene, None)
+            async with scene.client.start_session() as session:
+                return await operation(scene, session)
+
+        await _cancel_held(scene, watch, run, command)
+
+
+@pytest.mark.parametrize("operation, command", HELD_COMPOSED, ids=lambda value: getattr(value, "__name__", value))
+async def test_a_session_cancelled_while_the_server_holds_it_leaves_nothing_behind(
+    replica_set: ReplicaSet, operation: Run, command: str
+) -> None:
+    async with scene_on(replica_set, appName="held") as (scene, watch):
+        await _cancel_held(scene, watch, lambda: operation(scene, None), command)
+
+
+async def _cancel_held(scene: Scene, watch: LeakWatch, run: Callable[[], Any], command: str) -> None:
+    primary = scene.client.primary
+    assert primary is not None
+    async with fail_command(primary, command, block_ms=_HELD_MS, app_name="held") as failpoint:
+        with anyio.CancelScope() as scope:
+            async with anyio.create_task_group() as group:
+
+                async def cancel_when_held() -> None:
+                    await failpoint.wait_until_entered()
+                    scope.cancel()
+
+                group.start_soon(cancel_when_held)
+                await run()
+                group.cancel_scope.cancel()
+        assert scope.cancelled_caught, f"{command} was never held"
+    await watch.check(f"cancelled while {command} was held")
+
+
+async def test_a_commit_cancelled_while_the_server_holds_it_is_committed_and_never_aborted(
+    replica_set: ReplicaSet,
+) -> None:
+    outcomes: list[str] = []
+    async with scene_on(replica_set, appName="held") as (scene, watch):
+        primary = scene.client.primary
+        assert primary is not None
+        await scene.scratch.delete_many({})
+        async with scene.client.start_session() as session:
+            session.start_transaction()
+            session.on_commit(lambda: outcomes.append("committed"))
+            session.on_abort(lambda: outcomes.append("aborted"))
+            await scene.scratch.insert_one({"_id": "kept"}, session=session)
+            async with fail_command(primary, "commitTransaction", block_ms=_HELD_MS, app_name="held") as failpoint:
+                with anyio.CancelScope() as scope:
+                    async with anyio.create_task_group() as group:
+
+                        async def cancel_when_held() -> None:
+                            await failpoint.wait_until_entered()
+                            scope.cancel()
+
+                        group.start_soon(cancel_when_held)
+                        await session.commit_transaction()
+                assert scope.cancelled_caught
+        await watch.check("commit, cancelled while it was held")
+        assert outcomes == ["committed"]
+        assert await scene.scratch.find_one({"_id": "kept"}) is not None
+
+
+async def test_a_connection_whose_reply_came_after_the_cancellation_is_used_again(replica_set: ReplicaSet) -> None:
+    async with scene_on(replica_set) as (scene, watch):
+        primary = Address(*scene.client.primary or ("", 0))
+        pool = scene.client._core.topology.servers[primary].pool
+        before = {connection.id for connection in pool.state.idle}
+        outcome = await cancelled_at(1, lambda: scene.collection.find_one({"_id": 1}))
+        assert outcome.cancelled
+        assert {connection.id for connection in pool.state.idle} == before
+        assert _introspect.checked_out(scene.client) == 0
+        await watch.check("find_one, cancelled")
