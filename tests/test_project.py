@@ -1,0 +1,95 @@
+"""The project around the code: its commands say what is missing instead of failing obscurely."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+
+
+def _run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith(("MAKE", "MFLAGS"))}
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=60, env={**inherited, **environment}
+    )
+
+
+def _clone(folder: Path) -> Path:
+    """The files that the commands below read, somewhere else."""
+    (folder / ".ci").mkdir(parents=True)
+    for name in ("Makefile", ".ci/run"):
+        shutil.copy(ROOT / name, folder / name)
+    return folder
+
+
+def test_ci_fails_with_a_sentence_where_there_are_no_specifications(tmp_path: Path) -> None:
+    finished = _run(str(ROOT / ".ci" / "run"), WIREDRV_SPECS=str(tmp_path))
+    assert finished.returncode == 1
+    assert f"No specification data at {tmp_path}: clone https://github.com/mongodb/specifications" in finished.stderr
+    assert not finished.stdout
+
+
+@needs_make
+@pytest.mark.parametrize("below", ["", "source"], ids=["source directory", "clone"])
+def test_ci_runs_style_documentation_and_tests_and_ends_with_what_pytest_said(tmp_path: Path, below: str) -> None:
+    project = _clone(tmp_path / "project")
+    (project / "Makefile").write_text(
+        "lint docs:\n\t@echo $@\n"
+        "test:\n\t@echo CI=$$CI $$WIREDRV_SPECS\n\t@echo '=== 1 failed, 2 passed in 0.1s ==='\n\t@exit 3\n"
+    )
+    data = tmp_path / "specifications" / below / "sessions" / "tests"
+    data.mkdir(parents=True)
+    (data / "a.json").touch()
+    finished = _run(str(project / ".ci" / "run"), WIREDRV_SPECS=str(tmp_path / "specifications"))
+    assert finished.stdout.splitlines() == [
+        "lint",
+        "docs",
+        f"CI=true {(tmp_path / 'specifications' / below).resolve()}",
+        "=== 1 failed, 2 passed in 0.1s ===",
+    ]
+    assert finished.returncode != 0
+
+
+@needs_make
+def test_make_refuses_a_python_that_is_too_old(tmp_path: Path) -> None:
+    old = tmp_path / "python3"
+    old.write_text(
+        f'#!/bin/sh\nexec {shutil.which("python3")} -c "import sys; sys.version_info = (3, 10, 4); exec(sys.argv[1])" '
+        '"$2"\n'
+    )
+    old.chmod(0o755)
+    finished = _run("make", "test", f"PYTHON={old}", f"VENV={tmp_path / 'venv'}")
+    assert finished.returncode != 0
+    assert f"wiredrv needs Python 3.11 or later, and {old} is 3.10" in finished.stderr
+    assert not (tmp_path / "venv").exists()
+
+
+@needs_make
+def test_make_help_lists_every_target() -> None:
+    phony = next(line for line in (ROOT / "Makefile").read_text().splitlines() if line.startswith(".PHONY:"))
+    listed = {line.split()[1] for line in _run("make", "help").stdout.splitlines()}
+    assert listed == set(phony.split()[1:])
+
+
+def test_the_licence_is_there_in_full() -> None:
+    text = (ROOT / "LICENSE").read_text()
+    assert "Version 2.0, January 2004" in text
+    assert "END OF TERMS AND CONDITIONS" in text
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["license"] == "Apache-2.0"
+
+
+def test_the_workflow_pins_the_specifications_and_runs_what_is_run_here() -> None:
+    workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text()
+    assert "SPECIFICATIONS: 92b3c0b9287bfba1b0ec4084300858d05c654f8c" in workflow
+    assert "run: .ci/run" in workflow
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    versions = [line.rpartition(" ")[2] for line in project["classifiers"] if ":: Python :: 3." in line]
+    assert all(f'"{version}"' in workflow for version in versions)
