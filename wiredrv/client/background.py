@@ -84,6 +84,23 @@ class Background:
             return self._loop.is_closed()
         return self._ended.is_set()
 
+    def call_home(self, function: Callable[[], None]) -> bool:
+        """Call ``function`` in the loop that the background belongs to: at once, or soon. False where it is gone."""
+        if self.is_home:
+            function()
+            return True
+        try:
+            if isinstance(self._loop, asyncio.AbstractEventLoop):
+                self._loop.call_soon_threadsafe(function)
+            else:
+                import trio
+
+                assert isinstance(self._loop, trio.lowlevel.TrioToken)
+                self._loop.run_sync_soon(function)
+        except RuntimeError:  # trio's RunFinishedError is one too
+            return False
+        return True
+
     def spawn(self, function: Callable[..., Awaitable[Any]], *arguments: Any) -> None:
         """Start a background task, if the group still lives."""
         if self._group is not None:

@@ -136,9 +136,16 @@ class ClientCore:
         """Drop everything without a word: after a fork, when the loop is gone, or when nobody closed the client."""
         background, self._background, self._home = self._background, None, None
         self._executor.sessions.forget()
-        self.topology.abandon(forked=forked)
-        if background is not None and not forked and background.is_home:
-            background.cancel()
+        topology = self.topology
+
+        def drop() -> None:
+            topology.abandon()
+            if background is not None:
+                background.cancel()
+
+        # Whoever waits on a socket is woken in the loop that it waits in, or, where that is gone, not at all.
+        if forked or background is None or not background.call_home(drop):
+            topology.abandon(wake=False)
 
     async def _end_sessions(self) -> None:
         """Sessions specification: endSessions once, when the client is closed; errors do not matter."""

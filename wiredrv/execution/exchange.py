@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from time import monotonic
 from typing import Any
 
+from anyio.lowlevel import checkpoint
+
 from wiredrv import events
 from wiredrv.connection.connection import Connection
 from wiredrv.errors import DocumentTooLarge, command_error
@@ -66,6 +68,8 @@ async def exchange(connection: Connection, command: dict[str, Any], run: Run[Any
         return await _observed(connection, command, sequences, message, request_id, run, hub)
     if not run.acknowledged:
         await connection.send(message)
+        # Nothing is waited for, so that a loop of such writes would never let another task run.
+        await checkpoint()
         return {}
     reply = await connection.round_trip(message, request_id)
     return decode(reply) if target.plain else decode_raw(reply)

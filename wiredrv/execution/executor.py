@@ -20,6 +20,7 @@ from time import monotonic
 from typing import Any, TypeVar, cast
 
 import anyio
+from bson.errors import BSONError
 
 from wiredrv.concerns import ReadMode, ReadPreference
 from wiredrv.connection.connection import Connection
@@ -36,6 +37,7 @@ from wiredrv.errors import (
     DriverError,
     InvalidOperation,
     NotPrimaryError,
+    ProtocolError,
     WriteConcernError,
     command_error,
     write_concern_error,
@@ -161,7 +163,10 @@ class Executor:
             server.operations += 1
             try:
                 reply = await self._send(run, server, connection)
-                result = run.operation.parse(reply, connection.address)
+                result = self._read(run, server, connection, reply)
+            except ProtocolError:
+                connection.close()
+                raise
             finally:
                 server.operations -= 1
                 pool.check_in(connection)
@@ -238,18 +243,11 @@ class Executor:
         if run.in_transaction and handshake.is_mongos and session is not None and session.pin is None:
             session.on_pin_event(PinEvent.FIRST_COMMAND_SELECTED, server)
         try:
-            reply = await exchange(connection, command, run, self._hub)
+            return await exchange(connection, command, run, self._hub)
         except BaseException as error:
             if not isinstance(error, Exception):
                 await self._settle(run, connection, error)
             raise
-        if reply:
-            self._learn(run, reply)
-            if not reply.get("ok"):
-                raise command_error(reply, handshake.limits.max_wire_version)
-            if "writeConcernError" in reply:
-                self._look_at_concern_error(run, server, connection, reply)
-        return reply
 
     def _number_write(self, run: Run[Any], connection: Connection) -> None:
         """Give a retryable write its transaction number; a retry keeps it."""
@@ -259,6 +257,23 @@ class Executor:
             run.txn_number = run.server_session.next_txn_number()
 
     # --- learn ---
+
+    def _read(self, run: Run[T], server: Server, connection: Connection, reply: Reply) -> T:
+        """Take in what a reply teaches, and turn it into the operation's result.
+
+        :raises ProtocolError: the reply is not of the form that its command's replies have.
+        """
+        try:
+            if reply:
+                self._learn(run, reply)
+                if not reply.get("ok"):
+                    raise command_error(reply, connection.handshake.limits.max_wire_version)
+                if "writeConcernError" in reply:
+                    self._look_at_concern_error(run, server, connection, reply)
+            return run.operation.parse(reply, connection.address)
+        except (LookupError, TypeError, ValueError, AttributeError, BSONError) as error:
+            name = run.operation.name
+            raise ProtocolError(f"{connection.address}: the reply to {name!r} cannot be read: {error!r}") from error
 
     def _learn(self, run: Run[Any], reply: Reply) -> None:
         """Take in what every reply may teach, that of a failed command too."""

@@ -223,17 +223,17 @@ class Pool:
         if self._hub.pool:
             self._hub.publish(self._hub.pool, events.PoolClosedEvent(self.address))
 
-    def abandon(self, *, forked: bool = False) -> None:
+    def abandon(self, *, wake: bool = True) -> None:
         """Close every socket without a word, those in use included: after a fork, or when the event loop is gone."""
         in_use = list(self.state.in_use)
-        if forked:
+        if not wake:
             # Whoever waits belongs to another loop.
             self.state.waiters.clear()
         self.state.close(self._closed_error)
         for connection, _ in self.state.take_discarded():
-            connection.close(wake=not forked)
+            connection.close(wake=wake)
         for connection in in_use:
-            connection.close(wake=not forked)
+            connection.close(wake=wake)
 
     # --- helpers ---
 

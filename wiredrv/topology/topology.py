@@ -100,13 +100,13 @@ class Topology:
         if self._changed is not None:
             self._changed.set()
 
-    def abandon(self, *, forked: bool = False) -> None:
+    def abandon(self, *, wake: bool = True) -> None:
         """Drop every socket without a word: after a fork, or when the event loop is gone."""
         self._spawn = None
         for server in self._servers.values():
-            server.pool.abandon(forked=forked)
+            server.pool.abandon(wake=wake)
             if server.monitor is not None:
-                server.monitor.close(wake=not forked)
+                server.monitor.close(wake=wake)
         self._servers.clear()
         self._forget_selections()
         self.description = TopologyDescription()
