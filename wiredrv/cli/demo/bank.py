@@ -1,0 +1,180 @@
+"""Accounts, a ledger, and workers who transfer between accounts in transactions.
+
+A transfer changes two balances and writes its ledger entry in one transaction. What the driver says of its outcome is
+kept in a :class:`~wiredrv.cli.demo.ledger.Tally`; what the database holds is read as a
+:class:`~wiredrv.cli.demo.ledger.Book`; nobody here compares the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any
+
+import anyio
+from anyio.abc import TaskGroup
+
+from wiredrv.cli.demo.ledger import Book, Fate, Tally, Transfer
+from wiredrv.cli.demo.timeline import CONFLICT
+from wiredrv.client.client_session import ClientSession
+from wiredrv.client.database import Database
+from wiredrv.client.with_transaction import RetryPolicy
+from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
+from wiredrv.errors import DriverError, OperationFailure
+
+_MAJORITY = WriteConcern("majority")
+_SNAPSHOT = ReadConcern("snapshot")
+_RETRIES_FOR = 60.0  # seconds
+_TOTALS = [{"$group": {"_id": None, "sum": {"$sum": "$balance"}}}]
+_MOVED = [{"$group": {"_id": None, "sum": {"$sum": "$amount"}}}]
+
+
+class Bank:
+    """The two collections. ``opening`` is what each account holds in the beginning."""
+
+    def __init__(self, database: Database, accounts: int, opening_balance: int) -> None:
+        self._client = database.client
+        self._accounts = database.get_collection("accounts", write_concern=_MAJORITY)
+        self._ledger = database.get_collection("ledger", write_concern=_MAJORITY)
+        self.opening: Mapping[int, int] = dict.fromkeys(range(accounts), opening_balance)
+
+    async def open(self) -> None:
+        """Create the collections and the accounts."""
+        await self._ledger.database.create_collection("ledger")
+        await self._accounts.insert_many(
+            [{"_id": account, "balance": balance} for account, balance in self.opening.items()]
+        )
+
+    async def transfer(self, transfer: Transfer, tally: Tally, halfway: Callable[[], object] | None = None) -> None:
+        """Make a transfer, trying again after conflicts, and keep what became of it.
+
+        :param halfway: called in every attempt between the change of the first balance and that of the second.
+        """
+        tally.ordered[transfer.id] = transfer
+
+        async def attempt(session: ClientSession) -> None:
+            for hook, fate in (
+                (session.on_commit, Fate.COMMITTED),
+                (session.on_abort, Fate.ABORTED),
+                (session.on_unknown, Fate.UNKNOWN),
+            ):
+                hook(partial(tally.fates.__setitem__, transfer.id, fate))
+            await self._change(transfer.source, -transfer.amount, session)
+            if halfway is not None:
+                halfway()
+            await self._change(transfer.target, transfer.amount, session)
+            await self._ledger.insert_one(_as_document(transfer), session=session)
+
+        policy = RetryPolicy(timeout=_RETRIES_FOR, on_retry=lambda _, error: _count(tally, error))
+        async with self._client.start_session() as session:
+            await session.with_transaction(attempt, _SNAPSHOT, _MAJORITY, retry=policy)
+        tally.acknowledged.add(transfer.id)
+
+    async def _change(self, account: int, amount: int, session: ClientSession) -> None:
+        await self._accounts.update_one({"_id": account}, {"$inc": {"balance": amount}}, session=session)
+
+    async def resolve(self, transfer: Transfer, tally: Tally) -> None:
+        """Find out what became of a transfer whose commit may or may not have taken place.
+
+        Both of its accounts are written in a transaction of our own. While the other one is still open it holds
+        them, and ours is tried again; once ours is committed the other one's fate is sealed, and what we read holds.
+        """
+
+        async def look(session: ClientSession) -> bool:
+            for account in (transfer.source, transfer.target):
+                change = {"$set": {"resolved": transfer.id}}
+                await self._accounts.update_one({"_id": account}, change, session=session)
+            return await self._ledger.find_one({"transfer": transfer.id}, session=session) is not None
+
+        async with self._client.start_session() as session:
+            policy = RetryPolicy(timeout=_RETRIES_FOR)
+            present = await session.with_transaction(look, _SNAPSHOT, _MAJORITY, retry=policy)
+        tally.resolved[transfer.id] = present
+
+    async def resolve_all(self, tally: Tally) -> None:
+        """Resolve every transfer whose fate is unknown."""
+        for number in sorted(tally.unsettled()):
+            await self.resolve(tally.ordered[number], tally)
+
+    async def book(self, preference: ReadPreference | None = None, session: ClientSession | None = None) -> Book:
+        """Everything that the two collections hold.
+
+        :param preference: who is asked; None for the primary, with what a majority has.
+        :param session: a snapshot session, for a look at one moment.
+        """
+        concern = None if session is not None else ReadConcern("majority")
+        accounts = self._accounts.with_options(read_preference=preference, read_concern=concern)
+        ledger = self._ledger.with_options(read_preference=preference, read_concern=concern)
+        balances = {found["_id"]: found["balance"] async for found in accounts.find({}, session=session)}
+        entries = [_as_transfer(found) async for found in ledger.find({}, session=session)]
+        return Book(balances, tuple(entries))
+
+    async def sums(self, preference: ReadPreference, session: ClientSession | None) -> tuple[int, int]:
+        """The total of all balances, and that of all amounts in the ledger."""
+        totals = []
+        for collection, pipeline in ((self._accounts, _TOTALS), (self._ledger, _MOVED)):
+            reader = collection.with_options(read_preference=preference)
+            found = await (await reader.aggregate(pipeline, session=session)).to_list()
+            totals.append(found[0]["sum"] if found else 0)
+        return totals[0], totals[1]
+
+
+def _as_document(transfer: Transfer) -> dict[str, Any]:
+    return {
+        "transfer": transfer.id,
+        "source": transfer.source,
+        "target": transfer.target,
+        "amount": transfer.amount,
+    }
+
+
+def _as_transfer(found: Mapping[str, Any]) -> Transfer:
+    return Transfer(found["transfer"], found["source"], found["target"], found["amount"])
+
+
+def _count(tally: Tally, error: BaseException) -> None:
+    if isinstance(error, OperationFailure) and error.code == CONFLICT:
+        tally.conflicts += 1
+    else:
+        name = error.code_name if isinstance(error, OperationFailure) else None
+        tally.other_retries[name or type(error).__name__] += 1
+
+
+class Crew:
+    """Workers who share a list of transfers, each taking the next one when it has done its last."""
+
+    def __init__(self, bank: Bank, transfers: Iterator[Transfer], tally: Tally) -> None:
+        self._bank = bank
+        self._transfers = transfers
+        self._tally = tally
+        self._in_flight: set[int] = set()
+        self.cancelled_workers = 0
+
+    @property
+    def in_flight(self) -> int:
+        """How many transfers are under way."""
+        return len(self._in_flight)
+
+    def start(self, tasks: TaskGroup, workers: int) -> None:
+        """Start as many workers."""
+        for number in range(1, workers + 1):
+            tasks.start_soon(self.work, None, None, name=f"worker {number}")
+
+    async def work(self, scope: anyio.CancelScope | None, halfway: Callable[[], object] | None) -> None:
+        """Be one worker, until there is nothing left to do or ``scope`` is cancelled."""
+        with scope or anyio.CancelScope() as cancelled:
+            for transfer in self._transfers:
+                await self._make(transfer, halfway)
+        self.cancelled_workers += cancelled.cancelled_caught
+
+    async def _make(self, transfer: Transfer, halfway: Callable[[], object] | None) -> None:
+        self._in_flight.add(transfer.id)
+        try:
+            await self._bank.transfer(transfer, self._tally, halfway)
+        except DriverError as error:
+            self._tally.failures[transfer.id] = f"{type(error).__name__}: {error}"
+        except anyio.get_cancelled_exc_class():
+            self._tally.cancelled.add(transfer.id)
+            raise
+        finally:
+            self._in_flight.discard(transfer.id)

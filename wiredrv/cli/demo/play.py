@@ -1,0 +1,137 @@
+"""The whole demo: the servers, the parts one after another, the verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from importlib.util import find_spec
+from secrets import token_hex
+from time import monotonic
+
+import anyio
+
+from wiredrv.cli.demo import failover, own_writes, snapshots, transfers, verdicts
+from wiredrv.cli.demo.bank import Bank
+from wiredrv.cli.demo.ledger import Tally
+from wiredrv.cli.demo.scale import Scale
+from wiredrv.cli.demo.show import Show
+from wiredrv.cli.demo.stage import Part, Stage
+from wiredrv.cli.demo.timeline import Recorder
+from wiredrv.client.client import Client
+from wiredrv.client.with_transaction import leaves
+from wiredrv.errors import ConfigurationError, DriverError
+from wiredrv.local import ReplicaSet
+
+_DROPPED_WITHIN = 10.0  # seconds
+
+
+def perform(backend: str, uri: str | None, members: int, scale: Scale, show: Show) -> int:
+    """Show everything and return the exit status: 0 when all that was shown holds.
+
+    :param backend: ``asyncio`` or ``trio``.
+    :param uri: whose servers to use; None starts a replica set of ``members``.
+    :raises ConfigurationError: the backend is not installed, or the deployment has no transactions.
+    :raises DriverError: the servers cannot be started or reached.
+    """
+    if find_spec(backend) is None:
+        raise ConfigurationError(f"{backend} is not installed: pip install {backend}")
+    try:
+        return anyio.run(_perform, uri, members, scale, show, backend=backend)
+    except BaseExceptionGroup as group:
+        # Ctrl-C, as trio tells of it from within task groups.
+        if group.split(KeyboardInterrupt)[1] is not None:
+            raise
+        raise KeyboardInterrupt from None
+
+
+async def _perform(uri: str | None, members: int, scale: Scale, show: Show) -> int:
+    began = monotonic()
+    async with _stage(uri, members, scale, show) as stage:
+        judged = await play(stage)
+    _sum_up(judged, show, monotonic() - began)
+    return verdicts.exit_status(judged)
+
+
+@asynccontextmanager
+async def _stage(uri: str | None, members: int, scale: Scale, show: Show) -> AsyncIterator[Stage]:
+    if uri is not None:
+        show.line("using the servers of --uri: nothing there is held back or killed")
+        async with open_stage(uri, None, scale, show) as stage:
+            yield stage
+        return
+    began = monotonic()
+    async with ReplicaSet(members, test_commands=True) as deployment:
+        show.line(f"a replica set of {members} members is ready after {monotonic() - began:.1f} s: {deployment.uri}")
+        async with open_stage(deployment.uri, deployment, scale, show) as stage:
+            yield stage
+
+
+@asynccontextmanager
+async def open_stage(uri: str, deployment: ReplicaSet | None, scale: Scale, show: Show) -> AsyncIterator[Stage]:
+    """A client, a database of its own that is dropped in the end, and the empty bank in it.
+
+    :param deployment: the servers of ``uri``, where the demo may disturb them.
+    :raises ConfigurationError: they have no transactions.
+    """
+    recorder = Recorder()
+    async with Client(uri, event_listeners=[recorder], appName="wiredrv demo") as client:
+        if not await client.supports_transactions():
+            raise ConfigurationError(
+                "the demo needs a replica set or a sharded cluster: a standalone has no transactions"
+            )
+        # A name of its own: nobody's data are touched.
+        database = client[f"wiredrv_demo_{token_hex(4)}"]
+        bank = Bank(database, scale.accounts, scale.opening_balance)
+        try:
+            yield Stage(client, database, deployment, recorder, scale, show, bank)
+        finally:
+            with anyio.move_on_after(_DROPPED_WITHIN, shield=True), suppress(DriverError):
+                await client.drop_database(database)
+
+
+async def play(stage: Stage) -> list[verdicts.Verdict]:
+    """Play the parts and return the verdicts of those that could be shown."""
+    tally = Tally()
+    parts: tuple[tuple[str, Part], ...] = (
+        (verdicts.OWN_WRITES, own_writes.play),
+        (verdicts.TRANSFERS, partial(transfers.play, tally=tally)),
+        (verdicts.FAILOVER, partial(failover.play, before=tally)),
+        (verdicts.SNAPSHOTS, snapshots.play),
+    )
+    await stage.bank.open()
+    judged = []
+    for number, (name, part) in enumerate(parts, 1):
+        stage.show.heading(f"({number}) {name}")
+        began = monotonic()
+        verdict = await _judge(name, part, stage)
+        if verdict is not None:
+            stage.show.verdict(verdict)
+            stage.show.line(f"({monotonic() - began:.1f} s)")
+            judged.append(verdict)
+    return judged
+
+
+async def _judge(name: str, part: Part, stage: Stage) -> verdicts.Verdict | None:
+    """A part's verdict; an error or an endless part is a verdict too, and the parts after it are shown all the same."""
+    limit = stage.scale.part_limit
+    try:
+        with anyio.fail_after(limit):
+            return await part(stage)
+    except TimeoutError:
+        return verdicts.broken(name, f"it took longer than {limit:g} s")
+    except DriverError as error:
+        return verdicts.broken(name, f"{type(error).__name__}: {error}")
+    except ExceptionGroup as group:
+        # Of the tasks of a part. A defect of the demo itself is no verdict.
+        if group.split(DriverError)[1] is not None:
+            raise
+        return verdicts.broken(name, "; ".join(f"{type(error).__name__}: {error}" for error in leaves(group)))
+
+
+def _sum_up(judged: list[verdicts.Verdict], show: Show, seconds: float) -> None:
+    show.heading("all that was shown holds" if verdicts.exit_status(judged) == 0 else "something does not hold")
+    for verdict in judged:
+        for check in verdict.failed:
+            show.check(verdicts.Check(f"{verdict.part}: {check.says}", False, check.detail))
+    show.line(f"{sum(len(verdict.checks) for verdict in judged)} checks in {seconds:.1f} s")

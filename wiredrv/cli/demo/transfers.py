@@ -1,0 +1,88 @@
+"""Part 2: many workers transfer between few accounts, so that transactions conflict; one worker is cancelled midway."""
+
+from __future__ import annotations
+
+from random import Random
+
+import anyio
+
+from wiredrv.cli.demo import verdicts
+from wiredrv.cli.demo.bank import Crew
+from wiredrv.cli.demo.excerpts import conflict_and_retry
+from wiredrv.cli.demo.ledger import Tally, plan
+from wiredrv.cli.demo.stage import Stage
+
+_SEED = 2
+_LOOKS_EVERY = 0.1  # seconds
+_ENDED_WITHIN = 5.0  # seconds
+
+
+async def play(stage: Stage, tally: Tally) -> verdicts.Verdict:
+    """Show and judge the second part. ``tally`` takes what the workers keep."""
+    scale, show = stage.scale, stage.show
+    mark = stage.recorder.mark
+    transfers = plan(0, scale.transfers, scale.accounts, Random(_SEED))
+    crew = Crew(stage.bank, iter(transfers), tally)
+    began = anyio.current_time()
+    with show.progress("transfers", scale.transfers) as progress:
+        async with anyio.create_task_group() as tasks:
+            crew.start(tasks, scale.workers - 1)
+            tasks.start_soon(_cancelled_midway, stage, crew, tally, name="the worker that is cancelled")
+            while len(tally.acknowledged) + len(tally.cancelled) + len(tally.failures) < scale.transfers:
+                progress.update(len(tally.acknowledged))
+                await anyio.sleep(_LOOKS_EVERY)
+        progress.update(scale.transfers)
+    took = anyio.current_time() - began
+    unknown = len(tally.unknown())
+    await stage.bank.resolve_all(tally)
+    show.line(f"{len(tally.acknowledged):,} transfers by {scale.workers} workers in {took:.1f} s")
+    tell_tally(stage, tally, unknown)
+    fates = [tally.fates[number].value if number in tally.fates else "not sent" for number in tally.cancelled]
+    show.line(f"the transfer of the worker that was cancelled: {', '.join(fates) or 'none'}")
+    left_open = await _left_open(stage)
+    show.excerpt(conflict_and_retry(stage.recorder.entries[mark:]))
+    book = await stage.bank.book()
+    return verdicts.transfers(
+        verdicts.Transfers(tally, book, stage.bank.opening, scale.transfers, crew.cancelled_workers, left_open)
+    )
+
+
+def tell_tally(stage: Stage, tally: Tally, unknown: int) -> None:
+    """Print what was counted. ``unknown``: outcomes that were unknown before they were resolved."""
+    others = ", ".join(f"{count} {name}" for name, count in tally.other_retries.most_common())
+    stage.show.line(f"{tally.conflicts:,} write conflicts, {tally.retries:,} retries{f' ({others})' if others else ''}")
+    stage.show.line(f"{unknown} outcomes unknown to the driver, {len(tally.resolved)} of them resolved by looking")
+
+
+async def _cancelled_midway(stage: Stage, crew: Crew, tally: Tally) -> None:
+    """Be a worker, and be cancelled between the two halves of a transfer, once half of all transfers are done."""
+    scope = anyio.CancelScope()
+    between = anyio.Event()
+
+    def halfway() -> None:
+        if 2 * len(tally.acknowledged) >= stage.scale.transfers:
+            between.set()
+
+    async def cancel() -> None:
+        await between.wait()
+        # By now the worker waits for the answer to its next command.
+        scope.cancel()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(cancel)
+        await crew.work(scope, halfway)
+        tasks.cancel_scope.cancel()
+
+
+async def _left_open(stage: Stage) -> int | None:
+    """How many transactions are open on the primary, once those that are ending have had a moment to end."""
+    if stage.deployment is None:
+        return None
+    status = await stage.client.admin.command("serverStatus")
+    counted = [int(status["transactions"]["currentOpen"])]
+    with anyio.move_on_after(_ENDED_WITHIN):
+        while counted[-1]:
+            await anyio.sleep(_LOOKS_EVERY)
+            status = await stage.client.admin.command("serverStatus")
+            counted.append(int(status["transactions"]["currentOpen"]))
+    return counted[-1]

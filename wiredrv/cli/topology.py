@@ -1,0 +1,272 @@
+"""``wiredrv topology URI``: what a client sees of a deployment: roles, round-trip times, versions, sets, tags.
+
+``--watch`` goes on until Ctrl-C: on a terminal that has rich with a table that is redrawn, elsewhere with a line for
+every change. The exit status is 1 when no server answered.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import quote
+
+import anyio
+
+from wiredrv.client.client import Client
+from wiredrv.description import ServerDescription, ServerType, TopologyDescription, TopologyType
+from wiredrv.errors import DriverError
+from wiredrv.events import TopologyDescriptionChangedEvent, TopologyListener
+from wiredrv.types import Address
+
+if TYPE_CHECKING:
+    from wiredrv.cli._command import Subparsers
+
+_SETTLES_WITHIN = 5.0  # seconds
+_ASKS_FOR = 2_000  # milliseconds
+_REDRAW_EVERY = 1.0  # seconds
+_CHECK_EVERY = 1_000  # milliseconds, while watching
+_COLUMNS = ("server", "role", "round trip", "version", "set", "tags", "remarks")
+_ROLES = {
+    ServerType.RS_PRIMARY: "primary",
+    ServerType.RS_SECONDARY: "secondary",
+    ServerType.RS_ARBITER: "arbiter",
+    ServerType.RS_OTHER: "member in another state",
+    ServerType.RS_GHOST: "member of no set yet",
+    ServerType.POSSIBLE_PRIMARY: "unknown",
+    ServerType.MONGOS: "router (mongos)",
+    ServerType.LOAD_BALANCER: "load balancer",
+}
+#: What would choose servers again for a client of a single one.
+_DROPPED_OPTIONS = frozenset({"directconnection", "loadbalanced", "srvmaxhosts", "srvservicename"})
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Add ``topology``."""
+    parser = subparsers.add_parser("topology", help="show a deployment: roles, round-trip times, versions, sets, tags")
+    parser.add_argument("uri", metavar="URI", help="the connection string")
+    parser.add_argument("--watch", action="store_true", help="go on showing it until Ctrl-C")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Show the deployment once, or until Ctrl-C."""
+    if not args.watch:
+        return anyio.run(_show_once, args.uri)
+    try:
+        return anyio.run(_watch, args.uri)
+    except KeyboardInterrupt:
+        return 0
+
+
+# --- what is shown: pure --------------------------------------------------------------------------------------------
+
+
+class Row(NamedTuple):
+    """The texts of one server's cells."""
+
+    server: str
+    role: str
+    round_trip: str
+    version: str
+    set_name: str
+    tags: str
+    remarks: str
+
+
+def heading(description: TopologyDescription) -> str:
+    """The deployment in one line."""
+    name = f" {description.set_name}" if description.set_name else ""
+    count = len(description.servers)
+    return f"{description.topology_type.value}{name}, {count} server{'' if count == 1 else 's'}"
+
+
+def rows(description: TopologyDescription, versions: Mapping[Address, str]) -> list[Row]:
+    """A row for each server, by address.
+
+    :param versions: the versions that are known.
+    """
+    servers = sorted(description.servers.values(), key=lambda server: str(server.address))
+    return [_row(server, versions.get(server.address)) for server in servers]
+
+
+def _row(server: ServerDescription, version: str | None) -> Row:
+    if version is None and server.max_wire_version:
+        version = f"wire version {server.max_wire_version}"
+    return Row(
+        str(server.address),
+        _ROLES.get(server.server_type, server.server_type.value.lower()),
+        "-" if server.round_trip_time is None else f"{server.round_trip_time * 1000:.1f} ms",
+        version or "-",
+        server.set_name or "-",
+        ", ".join(f"{name}={value}" for name, value in sorted(server.tags.items())) or "-",
+        "" if server.error is None else f"{type(server.error).__name__}: {server.error}",
+    )
+
+
+def table(found: Iterable[Row]) -> list[str]:
+    """The rows as aligned lines, with the columns' names above."""
+    cells = [_COLUMNS, *found]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(_COLUMNS))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+
+
+def changes(before: Iterable[Row], after: Iterable[Row]) -> list[str]:
+    """What became of the servers, a line for each that is not as it was. Round-trip times change all the time."""
+    old = {row.server: row._replace(round_trip="") for row in before}
+    new = {row.server: row._replace(round_trip="") for row in after}
+    gone = [f"{server} is gone" for server in sorted(old.keys() - new.keys())]
+    return [*gone, *(_told(old.get(server), row) for server, row in new.items() if old.get(server) != row)]
+
+
+def _told(before: Row | None, after: Row) -> str:
+    if before is None:
+        return f"{after.server} is new: {after.role}"
+    role = after.role if before.role == after.role else f"{before.role} -> {after.role}"
+    details = [text for old, text in zip(before[3:], after[3:], strict=True) if text != old and text not in ("", "-")]
+    return "; ".join([f"{after.server} {role}", *details])
+
+
+def is_settled(description: TopologyDescription) -> bool:
+    """Whether every server was heard of, or failed to answer."""
+    if description.topology_type is TopologyType.LOAD_BALANCED:
+        return True
+    servers = description.servers.values()
+    unheard = (ServerType.UNKNOWN, ServerType.POSSIBLE_PRIMARY)
+    return bool(servers) and all(server.server_type not in unheard or server.error is not None for server in servers)
+
+
+def member_uri(uri: str, address: Address) -> str:
+    """The connection string for one server of a deployment, with the same user and options."""
+    scheme, separator, rest = uri.partition("://")
+    if not separator:
+        scheme, rest = "mongodb", ""
+    end = min((at for at in (rest.find("/"), rest.find("?")) if at >= 0), default=len(rest))
+    userinfo, at, _ = rest[:end].rpartition("@")
+    database, _, text = rest[end:].removeprefix("/").partition("?")
+    options = [pair for pair in text.replace(";", "&").split("&") if pair]
+    names = {pair.partition("=")[0].lower() for pair in options}
+    options = [pair for pair in options if pair.partition("=")[0].lower() not in _DROPPED_OPTIONS]
+    if scheme == "mongodb+srv" and not names & {"tls", "ssl"}:
+        options.append("tls=true")  # the default of mongodb+srv alone
+    host = quote(str(address), safe="[]:")
+    return f"mongodb://{userinfo}{at}{host}/{database}?{'&'.join([*options, 'directConnection=true'])}"
+
+
+# --- looking --------------------------------------------------------------------------------------------------------
+
+
+class _News(TopologyListener):
+    """Wakes whoever waits for a change."""
+
+    def __init__(self) -> None:
+        self._changed = anyio.Event()
+
+    def description_changed(self, event: TopologyDescriptionChangedEvent) -> None:
+        self._changed.set()
+
+    async def wait(self, seconds: float) -> None:
+        """Wait for a change, or until so many seconds have passed."""
+        with anyio.move_on_after(seconds):
+            await self._changed.wait()
+        self._changed = anyio.Event()
+
+
+async def _show_once(uri: str) -> int:
+    news = _News()
+    async with Client(uri, event_listeners=[news], appName="wiredrv topology") as client:
+        with anyio.move_on_after(_SETTLES_WITHIN):
+            while not is_settled(client.topology_description):
+                await news.wait(_SETTLES_WITHIN)
+        description = client.topology_description
+        versions: dict[Address, str] = {}
+        await _ask_versions(uri, description, versions)
+    _print_all(description, versions)
+    return 0 if description.has_readable_server() else 1
+
+
+async def _ask_versions(uri: str, description: TopologyDescription, versions: dict[Address, str]) -> None:
+    """Put the versions of the servers that answer into ``versions``; those that no longer do are taken out."""
+    servers = description.servers
+    for address in [known for known in versions if known not in servers or not servers[known].is_data_bearing]:
+        del versions[address]
+    async with anyio.create_task_group() as tasks:
+        for address, server in servers.items():
+            if server.is_data_bearing and address not in versions:
+                tasks.start_soon(_ask_version, member_uri(uri, address), address, versions)
+
+
+async def _ask_version(uri: str, address: Address, versions: dict[Address, str]) -> None:
+    options: dict[str, Any] = {"serverSelectionTimeoutMS": _ASKS_FOR, "connectTimeoutMS": _ASKS_FOR}
+    try:
+        async with Client(uri, **options, appName="wiredrv topology") as client:
+            versions[address] = str((await client.server_info())["version"])
+    except DriverError:
+        pass  # the wire version, which every server tells, stands in for it
+
+
+async def _watch(uri: str) -> int:
+    news = _News()
+    show, context = _watcher()
+    versions: dict[Address, str] = {}
+    options: dict[str, Any] = {"heartbeatFrequencyMS": _CHECK_EVERY}
+    async with Client(uri, event_listeners=[news], appName="wiredrv topology", **options) as client:
+        with context:
+            while True:
+                description = client.topology_description
+                await _ask_versions(uri, description, versions)
+                show(description, versions)
+                await news.wait(_REDRAW_EVERY)
+
+
+# --- showing --------------------------------------------------------------------------------------------------------
+
+_Watcher = Callable[[TopologyDescription, Mapping[Address, str]], None]
+
+
+def _print_all(description: TopologyDescription, versions: Mapping[Address, str]) -> None:
+    print(heading(description))
+    for line in table(rows(description, versions)):
+        print(line)
+
+
+def _watcher() -> tuple[_Watcher, Any]:
+    """What shows the deployment again and again, and the context in which it does so."""
+    if sys.stdout.isatty():
+        try:
+            return _rich_watcher()
+        except ImportError:
+            pass
+    return partial(_print_changes, []), nullcontext()
+
+
+def _print_changes(last: list[Row], description: TopologyDescription, versions: Mapping[Address, str]) -> None:
+    if not is_settled(description) and not last:
+        return
+    found = rows(description, versions)
+    if not last:
+        _print_all(description, versions)
+    else:
+        for line in changes(last, found):
+            print(f"{datetime.now():%H:%M:%S}  {line}")
+    last[:] = found
+    sys.stdout.flush()
+
+
+def _rich_watcher() -> tuple[_Watcher, Any]:
+    from rich.live import Live
+    from rich.markup import escape
+    from rich.table import Table
+
+    live = Live(auto_refresh=False)
+
+    def draw(description: TopologyDescription, versions: Mapping[Address, str]) -> None:
+        drawn = Table(*_COLUMNS, title=escape(heading(description)), title_justify="left")
+        for found in rows(description, versions):
+            drawn.add_row(*map(escape, found))
+        live.update(drawn, refresh=True)
+
+    return draw, live
