@@ -57,9 +57,11 @@ class DriverError(Exception):
 
     ``error_labels`` are those that the server sent and those that the driver added.
     ``transaction`` is set on an error that ended a transaction: the record of what was sent before it.
+    ``partial_result`` is set on one that ended a bulk: the result of the batches that were answered before it.
     """
 
     transaction: Any = None
+    partial_result: Any = None
 
     def __init__(self, message: str = "", error_labels: Iterable[str] = ()) -> None:
         super().__init__(message)

@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from wiredrv.errors import BulkWriteError
+from wiredrv.errors import BulkWriteError, DriverError
 from wiredrv.operations.base import Target
+from wiredrv.operations.results import BulkWriteResult
 from wiredrv.operations.write_batch import BulkTotals, Run, Statement, WriteBatch, runs
 
 if TYPE_CHECKING:
@@ -28,39 +29,41 @@ class Bulk:
     ordered: bool
     options: Mapping[str, Any]
 
-    async def send(self, statements: Sequence[Statement], session: SessionState | None) -> dict[str, Any]:
-        """Send statements of any kind; return the totals.
+    async def send(self, statements: Sequence[Statement], session: SessionState | None) -> BulkWriteResult:
+        """Send statements of any kind.
 
         :raises BulkWriteError: statements or write concerns failed.
+        :raises DriverError: a batch could not be sent or was refused whole; ``partial_result`` tells of those before.
         """
         return await self.send_runs(runs(statements, self.ordered), session)
 
-    async def send_runs(self, parts: Sequence[Run], session: SessionState | None) -> dict[str, Any]:
+    async def send_runs(self, parts: Sequence[Run], session: SessionState | None) -> BulkWriteResult:
         """As :meth:`send`, of statements grouped already."""
         totals = BulkTotals()
         first_failure: BulkWriteError | None = None
         for run in parts:
             start = 0
-            while start < len(run.bodies):
+            while start < len(run.bodies) and not (self.ordered and totals.has_write_errors):
                 batch = WriteBatch(self.target, run, start, self.ordered, self.options)
                 try:
                     reply: Mapping[str, Any] = await self.context.executor.execute(batch, session)
                 except BulkWriteError as failure:
                     first_failure = first_failure or failure
                     reply = failure.details or {}
+                except DriverError as error:
+                    error.partial_result = totals.result()
+                    raise
                 totals.add(run, start, reply)
                 start += batch.taken
-                if self.ordered and totals.has_write_errors:
-                    break
-            if self.ordered and totals.has_write_errors:
-                break
         if first_failure is not None:
-            self._fail(totals, first_failure)
-        return totals.finish()
+            raise _summary(totals, first_failure)
+        return totals.result()
 
-    @staticmethod
-    def _fail(totals: BulkTotals, first: BulkWriteError) -> None:
-        error = BulkWriteError(totals.finish(), first.error_labels)
-        error.transaction = first.transaction
-        error.max_wire_version = first.max_wire_version
-        raise error
+
+def _summary(totals: BulkTotals, first: BulkWriteError) -> BulkWriteError:
+    """The error of the whole bulk, with the labels of the first batch that failed."""
+    error = BulkWriteError(totals.finish(), first.error_labels)
+    error.transaction = first.transaction
+    error.max_wire_version = first.max_wire_version
+    error.partial_result = totals.result()
+    return error

@@ -6,10 +6,11 @@ Index-management and enumerate-collections specifications.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from wiredrv.client import arguments
 from wiredrv.client import validation as check
+from wiredrv.client.arguments import CommonOptions, expanded
 from wiredrv.client.collection_base import CollectionBase
 from wiredrv.client.command_cursor import CommandCursor
 from wiredrv.client.requests import IndexModel, index_name
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from wiredrv.client.handle import HandleContext
 
 #: Options of ``create_index`` that belong to the command and not to the index.
-_COMMAND_OPTIONS = frozenset({"comment", "max_time_ms", "maxTimeMS", "commit_quorum", "commitQuorum", "raw_data"})
+_COMMAND_OPTIONS = frozenset({"max_time_ms", "maxTimeMS", "commit_quorum", "commitQuorum"})
 _CREATE_INDEXES: check.Table = {**arguments.COMMON, "commit_quorum": ("commitQuorum", None)}
 
 
@@ -34,7 +35,13 @@ class CollectionIndexes(CollectionBase):
     __slots__ = ()
 
     async def create_index(
-        self, keys: Keys, session: ClientSession | None = None, comment: Any = None, **options: Any
+        self,
+        keys: Keys,
+        session: ClientSession | None = None,
+        comment: Any = None,
+        *,
+        raw_data: bool | None = None,
+        **options: Any,
     ) -> str:
         """Create an index and return its name. It is no error if the same index exists.
 
@@ -46,7 +53,7 @@ class CollectionIndexes(CollectionBase):
         """
         command = {name: value for name, value in options.items() if name in _COMMAND_OPTIONS}
         index = IndexModel(keys, **{name: value for name, value in options.items() if name not in _COMMAND_OPTIONS})
-        names = await self.create_indexes([index], session, comment, **command)
+        names = await self.create_indexes([index], session, comment, raw_data=raw_data, **command)
         return names[0]
 
     async def create_indexes(
@@ -54,6 +61,8 @@ class CollectionIndexes(CollectionBase):
         indexes: Sequence[IndexModel],
         session: ClientSession | None = None,
         comment: Any = None,
+        *,
+        raw_data: bool | None = None,
         **options: Any,
     ) -> list[str]:
         """Create indexes with one command and return their names.
@@ -66,12 +75,14 @@ class CollectionIndexes(CollectionBase):
             check.refuse("indexes", "a list of IndexModel objects", indexes)
         if not indexes:
             raise ConfigurationError("indexes must not be empty")
-        fields = check.wire_options({**options, "comment": comment}, _CREATE_INDEXES, strict=False)
+        given = {**options, "comment": comment, "raw_data": raw_data}
+        fields = check.wire_options(given, _CREATE_INDEXES, strict=False)
         operation = CreateIndexes(self._target, [index.document for index in indexes], fields)
         return await self._context.executor.execute(operation, self._context.session_state(session))
 
+    @expanded(CommonOptions)
     async def drop_index(
-        self, index_or_name: Keys, session: ClientSession | None = None, comment: Any = None, **options: Any
+        self, index_or_name: Keys, session: ClientSession | None = None, **options: Unpack[CommonOptions]
     ) -> None:
         """Drop one index, by its name or its keys.
 
@@ -85,11 +96,12 @@ class CollectionIndexes(CollectionBase):
             if isinstance(index_or_name, str)
             else index_name(check.sort_document("index_or_name", index_or_name))
         )
-        await self._drop_indexes(name, session, {**options, "comment": comment})
+        await self._drop_indexes(name, session, options)
 
-    async def drop_indexes(self, session: ClientSession | None = None, comment: Any = None, **options: Any) -> None:
+    @expanded(CommonOptions)
+    async def drop_indexes(self, session: ClientSession | None = None, **options: Unpack[CommonOptions]) -> None:
         """Drop all indexes but that of ``_id``. It is no error if the collection does not exist."""
-        await self._drop_indexes("*", session, {**options, "comment": comment})
+        await self._drop_indexes("*", session, options)
 
     async def _drop_indexes(self, index: str, session: ClientSession | None, options: Mapping[str, Any]) -> None:
         fields = check.wire_options(options, arguments.COMMON, strict=False)

@@ -153,8 +153,12 @@ class CollectionReads(CollectionBase):
         context = self._context
         return await context.executor.execute(Count(self._target, fields), context.session_state(None))
 
+    @expanded(CountOptions)
     async def count(
-        self, filter: Mapping[str, Any] | None = None, session: ClientSession | None = None, **options: Any
+        self,
+        filter: Mapping[str, Any] | None = None,
+        session: ClientSession | None = None,
+        **options: Unpack[CountOptions],
     ) -> int:
         """The legacy count command: not exact on sharded clusters, refused in transactions.
 

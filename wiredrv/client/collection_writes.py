@@ -103,8 +103,9 @@ class CollectionWrites(CollectionBase):
             raise ConfigurationError("documents must not be empty")
         fields = check.wire_options(options, arguments.WRITE_COMMAND) if options else NO_OPTIONS
         bulk = Bulk(self._context, self._target, check.boolean("ordered", ordered), fields)
-        await bulk.send_runs([Run("insert", sent, range(len(sent)))], self._context.session_state(session))
-        return InsertManyResult(ids, self._target.write_concern.acknowledged)
+        run = Run("insert", sent, range(len(sent)))
+        result = await bulk.send_runs([run], self._context.session_state(session))
+        return InsertManyResult(ids, result.acknowledged)
 
     # --- updates ---
 
@@ -293,5 +294,4 @@ class CollectionWrites(CollectionBase):
             raise ConfigurationError("requests must not be empty")
         fields = check.wire_options({**options, "let": let}, arguments.WRITE_COMMAND)
         bulk = Bulk(self._context, self._target, check.boolean("ordered", ordered), fields)
-        totals = await bulk.send(statements, self._context.session_state(session))
-        return BulkWriteResult(totals, self._target.write_concern.acknowledged)
+        return await bulk.send(statements, self._context.session_state(session))

@@ -18,8 +18,8 @@ from wiredrv.client.collection_indexes import drop
 from wiredrv.client.collection_reads import aggregate
 from wiredrv.client.command_cursor import CommandCursor
 from wiredrv.client.constants import CursorType
-from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
-from wiredrv.errors import CollectionExists, ConfigurationError, OperationFailure
+from wiredrv.concerns import ReadConcern, ReadMode, ReadPreference, WriteConcern
+from wiredrv.errors import CollectionExists, ConfigurationError, InvalidOperation, OperationFailure
 from wiredrv.operations.base import Target
 from wiredrv.operations.collections import NAMESPACE_EXISTS, Create, ListCollections
 from wiredrv.operations.run_command import RunCommand, RunCursorCommand
@@ -27,6 +27,7 @@ from wiredrv.operations.run_command import RunCommand, RunCursorCommand
 if TYPE_CHECKING:
     from wiredrv.client.client_session import ClientSession
     from wiredrv.client.handle import HandleContext
+    from wiredrv.session.state import SessionState
 
 _LIST: check.Table = {
     "filter": ("filter", check.document),
@@ -153,8 +154,10 @@ class Database:
         operation = RunCommand(
             self._command_target(read_preference, codec_options), _body(command, value, comment, fields)
         )
+        state = self._context.session_state(session)
+        _check_preference(read_preference, state)
         try:
-            return await self._context.executor.execute(operation, self._context.session_state(session))
+            return await self._context.executor.execute(operation, state)
         except OperationFailure as error:
             if check and not _is_allowed(error, allowable_errors or ()):
                 raise
@@ -232,6 +235,7 @@ class Database:
         comment: Any = None,
         *,
         batch_size: int | None = None,
+        raw_data: bool | None = None,
         **options: Any,
     ) -> CommandCursor[dict[str, Any]]:
         """A cursor over the collections' documents, with or without ``await``.
@@ -239,7 +243,7 @@ class Database:
         :param filter: a query on those documents.
         :param options: ``nameOnly``, ``authorizedCollections``, ``max_time_ms``...
         """
-        given = {**options, "filter": filter, "comment": comment}
+        given = {**options, "filter": filter, "comment": comment, "raw_data": raw_data}
         size = None if batch_size is None else check.whole_number("batch_size", batch_size)
         operation = ListCollections(self._target, check.wire_options(given, _LIST, strict=False), size)
         return CommandCursor(self._context, operation, session, batch_size=size, comment=comment)
@@ -347,6 +351,16 @@ def _body(command: Any, value: Any, comment: Any, fields: Mapping[str, Any]) -> 
     if comment is not None:
         body["comment"] = comment
     return body
+
+
+def _check_preference(read_preference: ReadPreference | None, state: SessionState | None) -> None:
+    """Refuse what cannot be: a transaction reads from the primary (run-command specification, "Transactions")."""
+    if read_preference is None or state is None or not state.transaction.active:
+        return
+    if read_preference.mode is not ReadMode.PRIMARY:
+        raise InvalidOperation(
+            f"read preference in a transaction must be primary, not: {read_preference.name}; leave read_preference out"
+        )
 
 
 def _is_allowed(error: OperationFailure, allowed: Sequence[str | int]) -> bool:

@@ -21,6 +21,7 @@ from typing import Any, ClassVar
 from wiredrv.errors import BulkWriteError, DocumentTooLarge
 from wiredrv.operations.base import Kind, Limits, Operation, Target, add_options, decoded
 from wiredrv.operations.failures import check_hint
+from wiredrv.operations.results import BulkWriteResult
 from wiredrv.types import Address, Reply
 from wiredrv.wire.codec import encode
 from wiredrv.wire.op_msg import DocumentSequence
@@ -216,9 +217,11 @@ def _as_details(reply: Reply) -> dict[str, Any]:
 class BulkTotals:
     """The counts and failures of all batches of a bulk, in the form of ``BulkWriteError.details``."""
 
-    __slots__ = ("details",)
+    __slots__ = ("acknowledged", "details")
 
     def __init__(self) -> None:
+        #: Whether the server answered: in a transaction it does, whatever the write concern of the handle.
+        self.acknowledged = False
         self.details: dict[str, Any] = {
             "writeErrors": [],
             "writeConcernErrors": [],
@@ -241,7 +244,8 @@ class BulkTotals:
         return bool(self.details["writeErrors"] or self.details["writeConcernErrors"])
 
     def add(self, run: Run, start: int, reply: Mapping[str, Any]) -> None:
-        """Add the reply to the batch that began at ``start`` of ``run``."""
+        """Add the reply to the batch that began at ``start`` of ``run``; an empty one is no answer."""
+        self.acknowledged = self.acknowledged or bool(reply)
         self._count(run, start, reply)
         for entry in reply.get("writeErrors") or ():
             position = start + entry["index"]
@@ -269,3 +273,7 @@ class BulkTotals:
         """The details, with failures in the order of the user's list."""
         self.details["writeErrors"].sort(key=lambda failure: failure["index"])
         return self.details
+
+    def result(self) -> BulkWriteResult:
+        """What was done so far."""
+        return BulkWriteResult(self.finish(), self.acknowledged)
