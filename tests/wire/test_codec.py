@@ -59,10 +59,7 @@ def test_what_is_no_document_is_a_protocol_error(read: Any, data: bytes) -> None
 
 @given(st.binary(max_size=100))
 def test_random_bytes_are_a_document_or_a_protocol_error(data: bytes) -> None:
-    try:
-        assert isinstance(decode(data), dict)
-    except ProtocolError as error:
-        assert "BSON" in str(error)
+    _read_or_refuse(data)
 
 
 @given(st.binary(max_size=60), st.data())
@@ -85,10 +82,16 @@ def test_mutated_documents_are_documents_or_protocol_errors(noise: bytes, data: 
     position = data.draw(st.integers(4, len(valid) - 2))
     end = min(position + len(noise), len(valid) - 1)
     valid[position:end] = noise[: end - position]
+    _read_or_refuse(bytes(valid))
+
+
+def _read_or_refuse(data: bytes) -> None:
+    """Any other exception fails the test."""
     try:
-        assert isinstance(decode(bytes(valid)), dict)
-    except ProtocolError as error:
-        assert "BSON" in str(error)
+        document = decode(data)
+    except ProtocolError:
+        return
+    assert isinstance(document, dict)
 
 
 def test_default_options_are_recognised_by_value() -> None:

@@ -169,7 +169,7 @@ def test_the_bounds_of_a_declared_length_are_allowed(length: int) -> None:
 
 # --- properties -------------------------------------------------------------------------------------------------------
 
-texts = st.text(st.characters(exclude_characters="\x00", exclude_categories=("Cs",)), max_size=10)
+texts = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=10)
 values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | texts | st.binary(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
@@ -238,8 +238,7 @@ def _read_or_refuse(data: bytes) -> None:
     try:
         read = decode_message(data)
         decode(read.body)
-    except ProtocolError as error:
-        assert str(error)
+    except ProtocolError:
         return
     # What was accepted is part of what came in.
     assert read.body in data
