@@ -1,0 +1,119 @@
+"""A session's state: one operation at a time, times that only advance, and the pinning table applied."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from bson.timestamp import Timestamp
+
+from wiredrv.errors import InvalidOperation
+from wiredrv.session.options import SessionOptions
+from wiredrv.session.pinning import EFFECTS, PinEffect, PinEvent
+from wiredrv.session.server_session import ServerSession
+from wiredrv.session.state import SessionState
+from wiredrv.types import Address
+
+
+class FakePin:
+    """Stands for a mongos."""
+
+    address = Address("mongos.example", 1)
+
+
+def make_state(**options: Any) -> SessionState:
+    return SessionState(SessionOptions(**options), ServerSession(0.0), owner=object())
+
+
+def test_two_operations_at_once_are_refused_and_both_are_named() -> None:
+    state = make_state()
+    state.begin("find", "reader")
+    with pytest.raises(InvalidOperation) as caught:
+        state.begin("insert", "writer")
+    for part in ("'writer'", "'insert'", "'reader'", "'find'"):
+        assert part in str(caught.value)
+    assert state.busy
+
+
+def test_the_refused_operation_does_not_give_the_session_free() -> None:
+    state = make_state()
+    state.begin("find", "a")
+    with pytest.raises(InvalidOperation):
+        state.begin("find", "b")
+    assert state.busy
+    state.finish()
+    assert not state.busy
+
+
+def test_one_operation_after_the_other_is_fine_in_whatever_task() -> None:
+    state = make_state()
+    for task in ("a", "b", "a"):
+        state.begin("find", task)
+        state.finish()
+    assert not state.busy
+
+
+def test_an_ended_session_is_refused() -> None:
+    state = make_state()
+    state.ended = True
+    with pytest.raises(InvalidOperation, match="ended session"):
+        state.begin("find", "a")
+    assert not state.busy
+
+
+def test_times_only_advance() -> None:
+    state = make_state()
+    for seconds, expected in ((5, 5), (3, 5), (9, 9)):
+        state.advance_operation_time(Timestamp(seconds, 0))
+        state.advance_cluster_time({"clusterTime": Timestamp(seconds, 0)})
+        assert state.operation_time == Timestamp(expected, 0)
+        assert state.cluster_time == {"clusterTime": Timestamp(expected, 0)}
+
+
+def test_a_given_snapshot_time_is_that_of_the_session() -> None:
+    time = Timestamp(7, 1)
+    assert make_state(snapshot=True, snapshot_time=time).snapshot_time == time
+    assert make_state(snapshot=True).snapshot_time is None
+
+
+#: Transactions specification, "When to unpin" and "Mongos Pinning".
+PINNING: dict[PinEvent, PinEffect] = {
+    PinEvent.FIRST_COMMAND_SELECTED: PinEffect.PIN,
+    PinEvent.COMMIT_SUCCEEDED: PinEffect.KEEP,
+    PinEvent.COMMIT_UNKNOWN: PinEffect.UNPIN,
+    PinEvent.TRANSIENT_ERROR: PinEffect.UNPIN,
+    PinEvent.ABORTED: PinEffect.UNPIN,
+    PinEvent.NEW_TRANSACTION: PinEffect.UNPIN,
+    PinEvent.OPERATION_OUTSIDE: PinEffect.UNPIN,
+    PinEvent.SESSION_ENDED: PinEffect.UNPIN,
+}
+
+
+def test_the_pinning_table_is_complete() -> None:
+    assert EFFECTS == PINNING
+    assert set(EFFECTS) == set(PinEvent)
+
+
+@pytest.mark.parametrize("event", PinEvent, ids=lambda event: event.name)
+@pytest.mark.parametrize("pinned", [True, False], ids=["pinned", "not pinned"])
+def test_what_each_event_does_to_the_pin(event: PinEvent, pinned: bool) -> None:
+    state = make_state()
+    before = FakePin() if pinned else None
+    state.pin = before
+    new = FakePin()
+    released = state.on_pin_event(event, new)
+    match PINNING[event]:
+        case PinEffect.PIN:
+            assert (state.pin, released) == (new, None)
+        case PinEffect.KEEP:
+            assert (state.pin, released) == (before, None)
+        case PinEffect.UNPIN:
+            assert (state.pin, released) == (None, before)
+
+
+def test_the_record_names_the_pinned_server() -> None:
+    state = make_state()
+    state.server_session.next_txn_number()
+    assert state.record().server is None
+    state.pin = FakePin()
+    assert (state.record().server, state.record().txn_number) == (FakePin.address, 1)
