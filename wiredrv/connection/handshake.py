@@ -15,6 +15,7 @@ from wiredrv.connection.settings import ConnectionSettings, ServerApi
 from wiredrv.description import MAX_WIRE_VERSION, MIN_SERVER_VERSION, MIN_WIRE_VERSION
 from wiredrv.errors import ConfigurationError, command_error
 from wiredrv.types import Address, Limits
+from wiredrv.wire.compression import available
 from wiredrv.wire.op_msg import DEFAULT_MAX_MESSAGE_SIZE
 
 LEGACY_HELLO = "isMaster"
@@ -51,7 +52,7 @@ def hello_command(
         command = {LEGACY_HELLO: 1, "helloOk": True}
     command["backpressure"] = BACKPRESSURE
     command["client"] = dict(metadata)
-    command["compression"] = list(settings.compressors)
+    command["compression"] = [name for name in settings.compressors if available(name)]
     if settings.credentials is not None:
         command.update(hello_fields(settings.credentials, speculation))
     if settings.load_balanced:

@@ -157,7 +157,7 @@ def _load_certificate(context: ssl.SSLContext, file: str, password: str | None) 
 class TLSTransport:
     """A transport that encrypts over a plain one."""
 
-    __slots__ = ("_ahead", "_context", "_incoming", "_known", "_object", "_outgoing", "_plain")
+    __slots__ = ("_ahead", "_context", "_ended", "_incoming", "_known", "_object", "_outgoing", "_plain")
 
     def __init__(self, plain: SocketTransport, context: TLSContext) -> None:
         self._plain = plain
@@ -167,6 +167,8 @@ class TLSTransport:
         self._object = context.begin(plain.address, self._incoming, self._outgoing)
         #: What :meth:`is_readable` had to decrypt to give an answer.
         self._ahead = b""
+        #: Whether the peer has said that nothing follows.
+        self._ended = False
         #: Whether the session was kept; the server sends what resuming it needs with its first reply.
         self._known = False
 
@@ -230,7 +232,7 @@ class TLSTransport:
         if self._ahead:
             data, self._ahead = self._ahead[:max_bytes], self._ahead[max_bytes:]
             return data
-        while True:
+        while not self._ended:
             if self._incoming.pending or self._object.pending():
                 decrypted = self._decrypt(max_bytes)
                 if decrypted is not None:
@@ -242,6 +244,7 @@ class TLSTransport:
                 # Whatever came before was decrypted; an end inside a message is seen by who cuts messages.
                 return b""
             self._incoming.write(arrived)
+        return b""
 
     def _decrypt(self, max_bytes: int) -> bytes | None:
         """Decrypt what is there, up to ``max_bytes``; None where it is not a whole record of data, empty at the end."""
@@ -251,6 +254,7 @@ class TLSTransport:
             while wanted > 0:
                 piece = self._object.read(min(wanted, _RECORD))
                 if not piece:
+                    self._ended = True
                     break
                 pieces.append(piece)
                 wanted -= len(piece)
@@ -260,7 +264,7 @@ class TLSTransport:
             if not pieces:
                 return None
         except ssl.SSLZeroReturnError:
-            pass
+            self._ended = True
         except ssl.SSLError as error:
             self._fail(error)
         if not self._known:
@@ -270,7 +274,7 @@ class TLSTransport:
 
     def is_readable(self) -> bool:
         """Whether data, or the end, wait to be read: what TLS says for itself is taken in and does not count."""
-        if self._ahead:
+        if self._ahead or self._ended:
             return True
         arrived = self._plain.receive_nowait(_READ)
         if arrived == b"":
@@ -296,6 +300,8 @@ class TLSTransport:
         self._plain.close(wake=wake)
 
     def _fail(self, error: ssl.SSLError) -> NoReturn:
+        if self._plain.closed:
+            raise self._plain.broken(error) from error
         raise tls_failure(self._plain.address, error) from error
 
 

@@ -71,7 +71,7 @@ class SocketTransport:
         except BlockingIOError:
             sent = 0
         except OSError as error:
-            raise self._broken(error) from error
+            raise self.broken(error) from error
         if sent < len(data):
             await self._send_rest(memoryview(data)[sent:])
 
@@ -84,7 +84,7 @@ class SocketTransport:
                     rest = rest[self._socket.send(rest) :]
             complete = True
         except (OSError, ValueError, anyio.ClosedResourceError, anyio.BusyResourceError) as error:
-            raise self._broken(error) from error
+            raise self.broken(error) from error
         finally:
             if not complete:
                 self.close()
@@ -97,7 +97,7 @@ class SocketTransport:
             except BlockingIOError:
                 continue
             except (OSError, ValueError, anyio.ClosedResourceError, anyio.BusyResourceError) as error:
-                raise self._broken(error) from error
+                raise self.broken(error) from error
 
     def receive_nowait(self, max_bytes: int) -> bytes | None:
         """What has arrived already; None where nothing has, empty at the end of the stream or where it broke."""
@@ -132,7 +132,8 @@ class SocketTransport:
             return True
         return True
 
-    def _broken(self, error: BaseException) -> AutoReconnect:
+    def broken(self, error: BaseException) -> AutoReconnect:
+        """The error to raise for one of the operating system or of anyio."""
         if self._closed:
             return AutoReconnect(f"{self._address}: the connection was closed by this client while it was in use")
         return AutoReconnect(f"{self._address}: the connection broke: {reason(error)}")

@@ -77,7 +77,7 @@ def negotiate(ours: Sequence[str], theirs: object, zlib_level: int = -1) -> Comp
     """
     if not isinstance(theirs, (list, tuple)):
         return None
-    name = next((name for name in ours if name in theirs), None)
+    name = next((name for name in ours if name in theirs and available(name)), None)
     return None if name is None else Compressor(name, zlib_level)
 
 
