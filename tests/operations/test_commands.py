@@ -164,7 +164,7 @@ TRAITS: list[tuple[Operation[Any], Kind, bool, bool, bool, bool, bool]] = [
     (CountDocuments(ORDERS, {}, {}), R, True, True, True, False, False),
     (Count(ORDERS, {}), R, True, True, True, False, False),
     (Distinct(ORDERS, "a", {}), R, True, True, True, False, False),
-    (MapReduce(ORDERS, "f", "g", {}), R, False, True, True, False, False),
+    (MapReduce(ORDERS, "f", "g", {}), R, False, True, False, False, False),
     (RunCommand(SHOP, {"insert": "orders"}), C, False, False, False, False, False),
     (RunCursorCommand(SHOP, {"find": "orders"}), C, False, False, False, False, True),
     (ListDatabases(SHOP, {}), R, True, False, False, False, False),

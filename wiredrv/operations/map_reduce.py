@@ -18,7 +18,8 @@ class MapReduce(Operation[list[Any]]):
 
     name: ClassVar[str] = "mapReduce"
     accepts_read_concern: ClassVar[bool] = True
-    accepts_cluster_time: ClassVar[bool] = True
+    # Servers refuse afterClusterTime on it, so that a causally consistent session could not run it at all.
+    accepts_cluster_time: ClassVar[bool] = False
 
     target: Target
     map: str
