@@ -120,12 +120,9 @@ async def test_bytes_go_there_and_come_back(version: ssl.TLSVersion, server: Iss
 
 @pytest.mark.anyio
 async def test_a_cancelled_receive_loses_nothing(server: Issued, trusting: TLSSettings) -> None:
-    with (
-        tls_peer(server_context(server), echo) as address,
-        closed(await dial(address, trusting)) as stream,
-        anyio.move_on_after(0.02) as scope,
-    ):
-        await stream.receive(10)
+    with tls_peer(server_context(server), echo) as address, closed(await dial(address, trusting)) as stream:
+        with anyio.move_on_after(0.02) as scope:
+            await stream.receive(10)
         assert scope.cancelled_caught
         await stream.send(b"late")
         assert await receive_exactly(stream, 4) == b"late"
@@ -309,10 +306,11 @@ async def test_a_failed_handshake_forgets_the_session(server: Issued, trusting: 
                 echo(encrypted)
 
     dialer = Dialer(NetSettings(tls=trusting))
-    with listening(once) as address, closed(await dialer.open(address)) as stream:
-        await stream.send(b"hello")
-        await receive_exactly(stream, 5)
-        assert dialer._tls is not None
+    assert dialer._tls is not None
+    with listening(once) as address:
+        with closed(await dialer.open(address)) as stream:
+            await stream.send(b"hello")
+            await receive_exactly(stream, 5)
         assert address in dialer._tls._sessions
         with pytest.raises(AutoReconnect):
             await dialer.open(address)
@@ -407,12 +405,11 @@ async def test_a_server_that_asks_for_a_client_certificate_gets_it_or_refuses(
     context = server_context(server, version)
     context.verify_mode = ssl.CERT_REQUIRED
     context.load_verify_locations(authority.ca_file)
-    with (
-        tls_peer(context, echo) as address,
-        closed(await dial(address, replace(trusting, certificate_key_file=client.file))) as stream,
-    ):
-        await stream.send(b"hello")
-        assert await receive_exactly(stream, 5) == b"hello"
+    with tls_peer(context, echo) as address:
+        certified = await dial(address, replace(trusting, certificate_key_file=client.file))
+        with closed(certified):
+            await certified.send(b"hello")
+            assert await receive_exactly(certified, 5) == b"hello"
         # In TLS 1.3 the client hears of the refusal after its own handshake is done.
         with (
             pytest.raises(TLSRefused, match=r"client certificate.*tlsCertificateKeyFile"),
@@ -447,8 +444,8 @@ async def test_a_stream_that_ends_or_breaks_in_the_handshake_is_no_refusal(trust
     for behaviour in (close, reset):
         with listening(behaviour) as address, pytest.raises(AutoReconnect) as failure:
             await dial(address, trusting)
-            assert not isinstance(failure.value, TLSRefused)
-            assert str(address) in str(failure.value)
+        assert not isinstance(failure.value, TLSRefused)
+        assert str(address) in str(failure.value)
 
 
 @pytest.mark.anyio
@@ -469,8 +466,9 @@ async def test_a_handshake_that_is_cancelled_closes_the_socket(trusting: TLSSett
             pass
         ended.set()
 
-    with listening(hear_out) as address, anyio.move_on_after(0.05) as scope:
-        await dial(address, trusting)
+    with listening(hear_out) as address:
+        with anyio.move_on_after(0.05) as scope:
+            await dial(address, trusting)
         assert scope.cancelled_caught
         assert await anyio.to_thread.run_sync(ended.wait, PATIENCE)
 
