@@ -19,6 +19,7 @@ from dataclasses import replace
 import anyio
 
 from wiredrv.errors import AutoReconnect, NetworkTimeout
+from wiredrv.net.asyncio_transport import socket_transport
 from wiredrv.net.settings import NetSettings
 from wiredrv.net.tls import TLSContext, start_tls
 from wiredrv.net.transport import SocketTransport, Transport, reason
@@ -64,11 +65,11 @@ class Dialer:
 
 async def _open_socket(address: Address) -> SocketTransport:
     if address.port is None:
-        return SocketTransport(await _connect(socket.AF_UNIX, address.host, address), address)
+        return socket_transport(await _connect(socket.AF_UNIX, address.host, address), address)
     failure: AutoReconnect | None = None
     for family, target in await _resolve(address.host, address.port):
         try:
-            return SocketTransport(await _connect(family, target, address), address)
+            return socket_transport(await _connect(family, target, address), address)
         except AutoReconnect as error:
             failure = failure or error
     raise failure or AutoReconnect(f"{address}: the host name resolves to no address")

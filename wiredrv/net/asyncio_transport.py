@@ -1,0 +1,121 @@
+"""The socket transport where asyncio runs: the socket stays registered with the loop while the connection lives.
+
+anyio's ``wait_readable`` registers the socket before each wait and takes it off after it: two system calls, and as
+many turns through the selector, for every reply. Here the loop's own callback takes the bytes as they come; a round
+trip is then one send, one wait of the loop and one receive. On trio, whose own wait costs no more than this, the plain
+transport serves.
+
+Rules kept here:
+
+* Bytes are read only while somebody waits for them, or has waited and not yet run again. Whatever else arrives (the
+  end of the stream, mostly) stays in the kernel for :meth:`is_readable` to see, and the socket is taken off the loop.
+* A receive that is cancelled loses nothing: what came meanwhile is kept for the next one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+
+from wiredrv.net.transport import SocketTransport
+from wiredrv.types import Address
+
+#: How many bytes may wait here for a task that does not get to run.
+_MOST_KEPT = 1 << 20
+
+
+class AsyncioSocketTransport(SocketTransport):
+    """A :class:`SocketTransport` whose receives are served by the loop's callback."""
+
+    __slots__ = ("_arrived", "_failure", "_loop", "_registered", "_waiter", "_wanted")
+
+    def __init__(self, sock: socket.socket, address: Address, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(sock, address)
+        self._loop = loop
+        self._registered = False
+        self._waiter: asyncio.Future[None] | None = None
+        self._wanted = 0
+        self._arrived: bytes | None = None
+        self._failure: OSError | None = None
+
+    async def receive(self, max_bytes: int) -> bytes:
+        if self._arrived is None and self._failure is None:
+            waiter = self._waiter = self._loop.create_future()
+            self._wanted = max_bytes
+            if not self._registered:
+                self._register()
+            try:
+                await waiter
+            finally:
+                self._waiter = None
+        return self._take()
+
+    def _take(self) -> bytes:
+        arrived, self._arrived = self._arrived, None
+        if arrived is not None:
+            return arrived
+        failure = self._failure or OSError("the connection was closed")
+        raise self.broken(failure) from failure
+
+    def _register(self) -> None:
+        try:
+            self._loop.add_reader(self._socket, self._on_readable)
+        except (OSError, ValueError) as error:
+            raise self.broken(error) from error
+        self._registered = True
+
+    def _unregister(self) -> None:
+        if self._registered:
+            self._registered = False
+            self._loop.remove_reader(self._socket)
+
+    def _on_readable(self) -> None:
+        waiter = self._waiter
+        if waiter is None or (self._arrived is not None and len(self._arrived) >= _MOST_KEPT):
+            self._unregister()
+            return
+        try:
+            data = self._socket.recv(self._wanted)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._failure = error
+            self._unregister()
+        else:
+            if not data and self._arrived:
+                # The end is told by the next receive; it stays readable.
+                self._unregister()
+                return
+            self._arrived = data if self._arrived is None else self._arrived + data
+        if not waiter.done():
+            waiter.set_result(None)
+
+    def receive_nowait(self, max_bytes: int) -> bytes | None:
+        if self._arrived is not None:
+            return self._take()
+        return super().receive_nowait(max_bytes)
+
+    def close(self, *, wake: bool = True) -> None:
+        if self._closed:
+            return
+        if wake:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+                self._unregister()
+                if self._waiter is not None and not self._waiter.done():
+                    self._failure = OSError("the connection was closed")
+                    self._waiter.set_result(None)
+        super().close(wake=wake)
+
+    def is_readable(self) -> bool:
+        return self._arrived is not None or super().is_readable()
+
+
+def socket_transport(sock: socket.socket, address: Address) -> SocketTransport:
+    """The transport for the event loop that runs."""
+    # asyncio.get_running_loop would raise in a task of trio, which is no error here.
+    loop = asyncio._get_running_loop()
+    proactor = getattr(asyncio, "ProactorEventLoop", None)
+    if loop is None or (proactor is not None and isinstance(loop, proactor)):
+        return SocketTransport(sock, address)  # Windows' own loop takes no sockets.
+    return AsyncioSocketTransport(sock, address, loop)
