@@ -258,6 +258,14 @@ def test_write_concern_error_alone_stops_no_ordered_bulk() -> None:
 
 
 def test_unacknowledged_batches_count_nothing() -> None:
-    totals = BulkTotals()
+    totals = BulkTotals(acknowledged=False)
     totals.add(inserts([1]), 0, {})
     assert totals.finish()["nInserted"] == 0
+    assert not totals.result().acknowledged
+
+
+def test_batch_that_was_answered_is_acknowledged_whatever_the_write_concern() -> None:
+    totals = BulkTotals(acknowledged=False)
+    totals.add(inserts([1]), 0, {"n": 1})
+    assert totals.result().acknowledged
+    assert totals.result().inserted_count == 1

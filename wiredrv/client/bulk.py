@@ -39,7 +39,7 @@ class Bulk:
 
     async def send_runs(self, parts: Sequence[Run], session: SessionState | None) -> BulkWriteResult:
         """As :meth:`send`, of statements grouped already."""
-        totals = BulkTotals()
+        totals = BulkTotals(self.target.write_concern.acknowledged)
         first_failure: BulkWriteError | None = None
         for run in parts:
             start = 0

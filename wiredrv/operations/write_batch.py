@@ -219,9 +219,9 @@ class BulkTotals:
 
     __slots__ = ("acknowledged", "details")
 
-    def __init__(self) -> None:
-        #: Whether the server answered: in a transaction it does, whatever the write concern of the handle.
-        self.acknowledged = False
+    def __init__(self, acknowledged: bool = True) -> None:
+        #: Whether the server answers: in a transaction it does, whatever the write concern of the handle.
+        self.acknowledged = acknowledged
         self.details: dict[str, Any] = {
             "writeErrors": [],
             "writeConcernErrors": [],

@@ -1,0 +1,105 @@
+"""A fake executor: it sends nothing, and answers operations from a script. For tests of handles alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import anyio
+
+from wiredrv.client.database import Database
+from wiredrv.operations.base import Limits, Operation, Target
+from wiredrv.operations.cursors import CursorReply, KillCursors
+from wiredrv.types import Address
+
+ADDRESS = Address("fake", 1)
+LIMITS = Limits(
+    max_wire_version=17, max_bson_object_size=16_777_216, max_message_size=48_000_000, max_write_batch_size=5
+)
+
+
+class FakeSessionState:
+    """A session of which handles see only whether it has ended."""
+
+    def __init__(self) -> None:
+        self.ended = False
+
+
+class Block:
+    """In a script: the operation waits here until it is cancelled or set free."""
+
+    def __init__(self) -> None:
+        self.reached = anyio.Event()
+        self.free = anyio.Event()
+
+
+class FakeExecutor:
+    """Answers the operations that it is given from a script, in order, and keeps what it was given.
+
+    killCursors is always answered, unless ``kill_error`` says how it fails.
+    """
+
+    def __init__(self, script: Iterable[Any] = ()) -> None:
+        self.script = list(script)
+        self.operations: list[Operation[Any]] = []
+        self.commands: list[dict[str, Any]] = []
+        self.states: list[Any] = []
+        self.released: list[Any] = []
+        self.kill_error: BaseException | None = None
+
+    async def execute(self, operation: Operation[Any], session: Any = None) -> Any:
+        self.operations.append(operation)
+        self.states.append(session)
+        self.commands.append(operation.command(LIMITS))
+        if isinstance(operation, KillCursors):
+            if self.kill_error is not None:
+                raise self.kill_error
+            return None
+        answer = self.script.pop(0)
+        if isinstance(answer, Block):
+            answer.reached.set()
+            await answer.free.wait()
+            answer = self.script.pop(0)
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    def release(self, lease: Any) -> None:
+        self.released.append(lease)
+
+    @property
+    def names(self) -> list[str]:
+        """The names of all operations."""
+        return [operation.name for operation in self.operations]
+
+
+class FakeContext:
+    """What handles are given, around a fake executor. ``bound`` is the state of a bound session."""
+
+    def __init__(self, script: Iterable[Any] = ()) -> None:
+        self.executor = FakeExecutor(script)
+        self.bound: Any = None
+        self.orphans: list[tuple[Address, int, str, Any]] = []
+
+    def session_state(self, session: Any) -> Any:
+        if isinstance(session, Exception):
+            raise session
+        return self.bound if session is None else session
+
+    def orphan_cursor(self, address: Address, cursor_id: int, namespace: str, lease: Any) -> None:
+        self.orphans.append((address, cursor_id, namespace, lease))
+
+    @property
+    def database(self) -> Database:
+        """A database that works with this context."""
+        return Database("the client", self, Target("shop"))
+
+
+def batch(*documents: Any, id: int = 0, lease: Any = None, namespace: str = "shop.orders") -> CursorReply:
+    """A batch of a cursor; ``id`` 0 is the last one."""
+    return CursorReply(id, namespace, list(documents), ADDRESS, {}, lease)
+
+
+def numbers(first: int, last: int) -> list[dict[str, int]]:
+    """Documents numbered from ``first`` to ``last``."""
+    return [{"n": number} for number in range(first, last + 1)]
