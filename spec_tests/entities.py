@@ -30,8 +30,12 @@ from spec_tests.schema import (
 )
 from spec_tests.uris import SpecUri
 from wiredrv.description import TopologyDescription
+from wiredrv.errors import ConfigurationError
 
 T = TypeVar("T")
+
+# The least that the option may be; the format allows runners to reduce it where fail points are in play.
+_QUICK_HEARTBEAT_MS = 500
 
 
 @dataclass(slots=True)
@@ -161,6 +165,7 @@ class EntityFactory:
     trace: Trace
     topology: str
     cluster_time: Mapping[str, Any] | None = None
+    fail_points: bool = False
 
     async def create(self, model: Entity) -> None:
         """Make one entity and store it."""
@@ -191,10 +196,13 @@ class EntityFactory:
         api = model.server_api
         server_api = api and seam.make_server_api(api.version, api.strict, api.deprecation_errors)
         options = {name: _placeholder(name, value) for name, value in model.uri_options.items()}
+        if self.fail_points and "heartbeatFrequencyMS" not in options:
+            # A server that a fail point made unknown is otherwise not looked at again for ten seconds.
+            options["heartbeatFrequencyMS"] = _QUICK_HEARTBEAT_MS
         direct = options.get("directConnection") is True
         uri = self.uri.for_client(model.use_multiple_mongoses, self.topology, direct=direct)
         log = EventLog(model, self.trace)
-        handle = ClientHandle(model, seam.make_client(uri, options, [log], server_api), log)
+        handle = ClientHandle(model, _known_options(uri, options, log, server_api), log)
         if model.observe_log_messages:
             seam.introspect("observe_logs")(handle.client, model.observe_log_messages, log.hear_log)
         if model.observe_tracing:
@@ -300,6 +308,16 @@ def _scoped(owner: Any, method: str, name: str, options: ScopeOptions | None) ->
                 raise Unsupported("timeoutMS", f"{method} has no timeout_ms")
             keywords["timeout_ms"] = options.timeout_ms
     return make(name, **keywords)
+
+
+def _known_options(uri: str, options: Mapping[str, Any], log: EventLog, server_api: Any) -> Any:
+    try:
+        return seam.make_client(uri, options, [log], server_api)
+    except ConfigurationError as error:
+        for name in options:
+            if f"unknown option {name!r}" in str(error):
+                raise Unsupported(f"URI option {name}", "the driver refuses it") from error
+        raise
 
 
 def _placeholder(name: str, value: Any) -> Any:

@@ -40,6 +40,7 @@ from spec_tests.tracing import check_spans
 from spec_tests.uris import SpecUri
 
 _CLEAN_UP_SECONDS = 20.0
+_FAIL_POINT_OPERATIONS = frozenset({"failPoint", "targetedFailPoint"})
 _TRANSACTION_OPERATIONS = frozenset({"startTransaction", "withTransaction"})
 
 
@@ -189,7 +190,12 @@ class TestRun:
             if any(operation.name == "distinct" for operation in self.test.operations):
                 await environment.internal.warm_distinct(self.file.initial_data)
         self._factory = EntityFactory(
-            self.entities, environment.uri, self.trace, environment.deployment.topology, cluster_time
+            self.entities,
+            environment.uri,
+            self.trace,
+            environment.deployment.topology,
+            cluster_time,
+            fail_points=any(operation.name in _FAIL_POINT_OPERATIONS for operation in self.test.operations),
         )
 
     async def _operate(self) -> None:
