@@ -359,7 +359,7 @@ class Executor:
             self.topology.on_error(server, error, connection, connection.generation if connection else generation)
         if run.server_session is not None and connection is not None and is_network_error(error):
             run.server_session.dirty = True
-        history = run.failed(error)
+        history = run.failed(error, connection is not None)
         traits = Traits(
             kind=run.operation.kind,
             retryable=run.operation.retryable and self._retry_possible(run, connection),

@@ -54,11 +54,15 @@ class History:
     error: DriverError | None = None
     deprioritized: list[Any] = field(default_factory=list)
 
-    def add(self, error: DriverError) -> None:
-        """Count a failure and choose which one to show (retryable-writes specification, on multiple errors)."""
+    def add(self, error: DriverError, had_connection: bool = True) -> None:
+        """Count a failure and choose which one to show (retryable-writes specification, on multiple errors).
+
+        :param had_connection: whether the attempt came so far that its command could be sent.
+        """
         self.failures += 1
         self.overloaded = self.overloaded or error.has_error_label(SYSTEM_OVERLOADED)
-        if self.error is None or not (error.has_error_label(NO_WRITES_PERFORMED) or never_sent(error)):
+        did_nothing = not had_connection or error.has_error_label(NO_WRITES_PERFORMED) or never_sent(error)
+        if self.error is None or not did_nothing:
             self.error = error
 
 

@@ -95,11 +95,11 @@ class Run(Generic[T]):
             self.first_of_transaction = session.transaction.state is TransactionState.STARTING
             session.transaction.command_sent()
 
-    def failed(self, error: DriverError) -> History:
+    def failed(self, error: DriverError, had_connection: bool) -> History:
         """Count a failure."""
         if self.history is None:
             self.history = History()
-        self.history.add(error)
+        self.history.add(error, had_connection)
         if self.in_transaction and self.session is not None and self.session.transaction.cause is None:
             self.session.transaction.cause = error
         return self.history

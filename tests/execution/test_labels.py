@@ -1,0 +1,112 @@
+"""Which labels the driver adds: a table of (error, circumstances) -> labels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from wiredrv.errors import (
+    RETRYABLE_WRITE,
+    TRANSIENT_TRANSACTION,
+    UNKNOWN_COMMIT_RESULT,
+    AutoReconnect,
+    DriverError,
+    NetworkTimeout,
+    NotPrimaryError,
+    OperationFailure,
+    PoolClearedError,
+    ServerSelectionTimeoutError,
+    WriteConcernError,
+    WTimeoutError,
+    command_error,
+)
+from wiredrv.execution.labels import Circumstances, add_labels, is_network_error
+from wiredrv.operations.base import Kind
+
+R, T, U = RETRYABLE_WRITE, TRANSIENT_TRANSACTION, UNKNOWN_COMMIT_RESULT
+#: The wire version of 4.2, whose servers label nothing, and of 4.4, whose servers do.
+OLD, LABELLING = 8, 9
+
+#: name: (error, kind, in a transaction, wire version, from a mongos, labels)
+CASES: dict[str, tuple[DriverError, Kind, bool, int, bool, set[str]]] = {
+    # No reply.
+    "network, read": (AutoReconnect("x"), Kind.READ, False, 0, False, set()),
+    "network, write": (AutoReconnect("x"), Kind.WRITE, False, 0, False, {R}),
+    "timeout, write": (NetworkTimeout("x"), Kind.WRITE, False, 17, False, {R}),
+    "pool cleared, write": (PoolClearedError("x"), Kind.WRITE, False, 0, False, {R}),
+    "network, generic command": (AutoReconnect("x"), Kind.COMMAND, False, 0, False, set()),
+    "network, read in a transaction": (AutoReconnect("x"), Kind.READ, True, 0, False, {T}),
+    "network, write in a transaction": (AutoReconnect("x"), Kind.WRITE, True, 0, False, {T}),
+    "network, command in a transaction": (AutoReconnect("x"), Kind.COMMAND, True, 0, False, {T}),
+    "selection in a transaction": (ServerSelectionTimeoutError("x"), Kind.READ, True, 0, False, {T}),
+    "network, commit": (AutoReconnect("x"), Kind.COMMIT, True, 17, False, {R, U}),
+    "selection, commit": (ServerSelectionTimeoutError("x"), Kind.COMMIT, True, 0, False, {R, U}),
+    "network, abort": (AutoReconnect("x"), Kind.ABORT, True, 17, False, {R}),
+    # A reply of a server that labels nothing.
+    "not primary, write, 4.2": (NotPrimaryError("x", {"code": 10107}), Kind.WRITE, False, OLD, False, {R}),
+    "not primary, write, 4.4": (NotPrimaryError("x", {"code": 10107}), Kind.WRITE, False, LABELLING, False, set()),
+    "not primary, commit, 4.2": (NotPrimaryError("x", {"code": 91}), Kind.COMMIT, True, OLD, False, {R, U}),
+    "not primary in a transaction, 4.2": (NotPrimaryError("x", {"code": 10107}), Kind.WRITE, True, OLD, False, set()),
+    "another code, write, 4.2": (OperationFailure("x", 11000), Kind.WRITE, False, OLD, False, set()),
+    "ExceededTimeLimit, write, 4.2": (OperationFailure("x", 262), Kind.WRITE, False, OLD, False, {R}),
+    "write concern, write, 4.2": (WriteConcernError("x", 91), Kind.WRITE, False, OLD, False, {R}),
+    "write concern of a mongos, 4.2": (WriteConcernError("x", 91), Kind.WRITE, False, OLD, True, set()),
+    # Commits.
+    "commit, maxTimeMS": (OperationFailure("x", 50), Kind.COMMIT, True, 17, False, {U}),
+    "commit, wtimeout": (WTimeoutError("x", 64), Kind.COMMIT, True, 17, False, {U}),
+    "commit, write concern failed": (WriteConcernError("x", 75), Kind.COMMIT, True, 17, False, {U}),
+    "commit, unsatisfiable": (WriteConcernError("x", 100), Kind.COMMIT, True, 17, False, set()),
+    "commit, unknown concern": (WriteConcernError("x", 79), Kind.COMMIT, True, 17, False, set()),
+    "commit, no such transaction": (OperationFailure("x", 251), Kind.COMMIT, True, 17, False, set()),
+    "commit, labelled by the server": (
+        OperationFailure("x", 91, {"errorLabels": [R]}),
+        Kind.COMMIT,
+        True,
+        17,
+        False,
+        {R, U},
+    ),
+    "read, maxTimeMS": (OperationFailure("x", 50), Kind.READ, False, 17, False, set()),
+    # What the server labelled stays.
+    "labelled by the server": (OperationFailure("x", 1, {"errorLabels": [T]}), Kind.WRITE, True, 17, False, {T}),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_labels(name: str) -> None:
+    error, kind, in_transaction, wire_version, from_mongos, expected = CASES[name]
+    add_labels(error, Circumstances(kind, in_transaction, True, True, wire_version, from_mongos))
+    assert error.error_labels == expected
+
+
+@pytest.mark.parametrize("switched_off", [{"retryable": False}, {"retry_writes": False}])
+def test_a_write_that_may_not_be_retried_is_not_labelled_as_retryable(switched_off: dict[str, bool]) -> None:
+    error = AutoReconnect("x")
+    flags: dict[str, Any] = {"retryable": True, "retry_writes": True, **switched_off}
+    add_labels(error, Circumstances(Kind.WRITE, False, wire_version=17, **flags))
+    assert error.error_labels == set()
+
+
+@pytest.mark.parametrize("retry_writes", [True, False])
+@pytest.mark.parametrize("kind", [Kind.COMMIT, Kind.ABORT])
+def test_commit_and_abort_are_retryable_whatever_the_client_says_about_writes(kind: Kind, retry_writes: bool) -> None:
+    error = AutoReconnect("x")
+    add_labels(error, Circumstances(kind, True, True, retry_writes, 17))
+    assert error.has_error_label(R)
+
+
+@pytest.mark.parametrize(
+    "error, network",
+    [
+        (AutoReconnect("x"), True),
+        (NetworkTimeout("x"), True),
+        (PoolClearedError("x"), True),
+        (ServerSelectionTimeoutError("x"), True),
+        (NotPrimaryError("x"), False),
+        (OperationFailure("x", 1), False),
+        (command_error({"ok": 0, "code": 11600, "errmsg": "x"}), False),
+    ],
+)
+def test_an_answer_of_a_server_is_no_network_error(error: DriverError, network: bool) -> None:
+    assert is_network_error(error) is network
