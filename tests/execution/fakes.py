@@ -24,13 +24,13 @@ class FakeOperation(Operation[Reply]):
 
     target: Target
     kind: Kind = Kind.READ  # type: ignore[misc]  # a class attribute everywhere else
-    retryable: bool = True  # type: ignore[misc]
+    retryable: bool = True
     accepts_read_concern: bool = True  # type: ignore[misc]
     accepts_cluster_time: bool = True  # type: ignore[misc]
-    accepts_write_concern: bool = False  # type: ignore[misc]
+    accepts_write_concern: bool = False
     opens_cursor: bool = False  # type: ignore[misc]
-    server: Address | None = None  # type: ignore[misc]
-    lease: Any = None  # type: ignore[misc]
+    server: Address | None = None
+    lease: Any = None
 
     def command(self, limits: Limits) -> dict[str, Any]:
         return {"fake": 1}

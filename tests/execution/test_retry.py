@@ -4,6 +4,7 @@ retryable reads and of retryable writes."""
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -305,7 +306,7 @@ def _pseudo_code(errors: list[DriverError], traits: Traits, settings: ExecutionS
 def test_any_run_of_errors_is_decided_as_the_pseudo_code_does(
     names: list[str], traits: Traits, adaptive: int, is_csot: bool
 ) -> None:
-    make = {
+    make: dict[str, Callable[[], DriverError]] = {
         "network": lambda: AutoReconnect("x"),
         "labelled": lambda: labelled(AutoReconnect("x"), RETRYABLE_WRITE),
         "overload": overloaded,
