@@ -161,17 +161,17 @@ class Executor:
             generation = pool.generation
             connection = pool.try_check_out() or await pool.check_out(run.deadline)
             server.operations += 1
-            try:
-                reply = await self._send(run, server, connection)
-                result = self._read(run, server, connection, reply)
-            except ProtocolError:
-                connection.close()
-                raise
-            finally:
-                server.operations -= 1
-                pool.check_in(connection)
+            reply = await self._send(run, server, connection)
+            result = self._read(run, server, connection, reply)
         except DriverError as error:
+            if isinstance(error, ProtocolError) and connection is not None:
+                connection.close()
+            # The topology hears of it, and may clear the pool, before the connection is given back.
             raise self._failure(run, error, server, connection, generation) from None
+        finally:
+            if connection is not None and server is not None:
+                server.operations -= 1
+                server.pool.check_in(connection)
         if run.operation.opens_cursor:
             self._keep_or_end_lease(run, cast(CursorReply, result))
         if run.in_transaction:
@@ -184,39 +184,33 @@ class Executor:
         """A server that can be had at once: the usual case."""
         operation = run.operation
         session = run.session
-        if session is not None:
-            if session.pin is not None:
-                return self._pinned(run, session)
+        if session is not None and session.pin is not None:
             if run.in_transaction:
-                return None if self._avoided(run) else self.topology.pick(_transaction_preference(run, session))
+                return self.topology.server(session.pin.address)
+            session.on_pin_event(PinEvent.OPERATION_OUTSIDE)
         if operation.server is not None:
             server = self.topology.server(operation.server)
             if server is None:
                 raise AutoReconnect(f"{operation.server}: the server is no longer part of the deployment")
             return server
-        if self._avoided(run):
+        if run.history is not None and run.history.deprioritized:
             return None
-        return self.topology.pick(None if operation.kind in _TO_WRITABLE else operation.read_preference)
-
-    @staticmethod
-    def _avoided(run: Run[Any]) -> list[Any]:
-        return run.history.deprioritized if run.history is not None else []
-
-    def _pinned(self, run: Run[Any], session: SessionState) -> Server | None:
-        if not run.in_transaction:
-            session.on_pin_event(PinEvent.OPERATION_OUTSIDE)
-            return None
-        assert session.pin is not None
-        return self.topology.server(session.pin.address)
+        return self.topology.pick(self._wanted(run))
 
     async def _select(self, run: Run[Any]) -> Server:
+        avoided = run.history.deprioritized if run.history is not None else ()
+        return await self.topology.select(self._wanted(run), run.operation.name, run.deadline, avoided)
+
+    def _wanted(self, run: Run[Any]) -> ReadPreference | None:
+        """The read preference of an operation; None for what needs a writable server."""
         operation = run.operation
-        want: ReadPreference | None
         if run.session is not None and run.in_transaction:
-            want = _transaction_preference(run, run.session)
-        else:
-            want = None if operation.kind in _TO_WRITABLE else operation.read_preference
-        return await self.topology.select(want, operation.name, run.deadline, self._avoided(run))
+            return _transaction_preference(run, run.session)
+        if operation.kind in _TO_WRITABLE:
+            return None
+        if operation.secondaries_since and self.topology.oldest_wire_version < operation.secondaries_since:
+            return ReadPreference.PRIMARY
+        return operation.read_preference
 
     # --- decorate and send ---
 
@@ -361,7 +355,7 @@ class Executor:
             run.server_session.dirty = True
         history = run.failed(error, connection is not None)
         traits = Traits(
-            kind=run.operation.kind,
+            kind=Kind.WRITE if run.operation.has_write_stage else run.operation.kind,
             retryable=run.operation.retryable and self._retry_possible(run, connection),
             in_transaction=run.in_transaction,
             sharded=self.topology.is_sharded,

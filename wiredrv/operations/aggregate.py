@@ -59,6 +59,10 @@ class Aggregate(Operation[CursorReply]):
         return not writes(self.pipeline)
 
     @property
+    def has_write_stage(self) -> bool:
+        return writes(self.pipeline)
+
+    @property
     def accepts_write_concern(self) -> bool:
         return writes(self.pipeline)
 

@@ -104,6 +104,11 @@ class Operation(Generic[T]):
         return False
 
     @property
+    def has_write_stage(self) -> bool:
+        """Whether it reads by its name and writes by its contents: an aggregate with $out or $merge."""
+        return False
+
+    @property
     def accepts_write_concern(self) -> bool:
         """Whether the command takes a ``writeConcern``."""
         return False

@@ -17,7 +17,7 @@ from bson import ObjectId
 from wiredrv import events
 from wiredrv.concerns import ReadMode, ReadPreference
 from wiredrv.connection.connection import Connection
-from wiredrv.description import ServerDescription, TopologyDescription, TopologyType
+from wiredrv.description import MAX_WIRE_VERSION, ServerDescription, TopologyDescription, TopologyType
 from wiredrv.errors import (
     ConfigurationError,
     DriverError,
@@ -125,6 +125,12 @@ class Topology:
     def is_sharded(self) -> bool:
         """Whether the servers are routers of a sharded cluster."""
         return self.description.topology_type is TopologyType.SHARDED
+
+    @property
+    def oldest_wire_version(self) -> int:
+        """The lowest wire version that any server which holds data speaks."""
+        spoken = [server.max_wire_version for server in self.description.servers.values() if server.is_data_bearing]
+        return min(spoken, default=MAX_WIRE_VERSION)
 
     @property
     def has_readable_server(self) -> bool:
