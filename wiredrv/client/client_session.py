@@ -23,6 +23,7 @@ from wiredrv.client.origin import caller
 from wiredrv.client.with_transaction import DEFAULT_POLICY, RetryPolicy, run_in_transaction
 from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
 from wiredrv.errors import ConfigurationError, DriverError, InvalidOperation
+from wiredrv.execution.tasks import current_task
 from wiredrv.operations.base import Target
 from wiredrv.operations.sessions import KillSessions
 from wiredrv.operations.transactions import AbortTransaction, CommitTransaction
@@ -363,7 +364,7 @@ class ClientSession:
         """Refuse before the transaction's state moves what could not be sent: an ended or a busy session."""
         self._refuse_if_ended()
         if self._state.busy:
-            self._state.begin(command, anyio.get_current_task().name or "unnamed")
+            self._state.begin(command, current_task())
 
     def _hook(self, outcome: Outcome, function: Callable[[], object]) -> None:
         if not self.in_transaction:

@@ -11,8 +11,7 @@ read preference").
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from bson.int64 import Int64
 
@@ -31,8 +30,7 @@ _FIRST_SNAPSHOT_WIRE_VERSION = 13
 _PRIMARY_PREFERRED = ReadPreference.PRIMARY_PREFERRED
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
+class Surroundings(NamedTuple):
     """What stands around a command: the selected server, and what the client knows and declares.
 
     ``direct``: the topology is one server that was asked for by itself.

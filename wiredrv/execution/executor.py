@@ -49,6 +49,7 @@ from wiredrv.execution.labels import Circumstances, add_labels, is_network_error
 from wiredrv.execution.retry import Retry, Traits, decide
 from wiredrv.execution.run import Orphan, Run
 from wiredrv.execution.settings import ExecutionSettings
+from wiredrv.execution.tasks import current_task
 from wiredrv.operations.base import Kind, Operation, Target
 from wiredrv.operations.cursors import CursorReply, KillCursors
 from wiredrv.operations.sessions import KillSessions
@@ -138,7 +139,7 @@ class Executor:
             raise InvalidOperation(
                 "this session was started before the process forked, or in an event loop that is gone: start a new one"
             )
-        session.begin(operation.name, anyio.get_current_task().name or "unnamed")
+        session.begin(operation.name, current_task())
 
     async def _drive(self, run: Run[T]) -> T:
         while True:

@@ -36,39 +36,24 @@ class Run(Generic[T]):
     and ``orphan`` a cursor whose reply nobody will see.
     """
 
-    __slots__ = (
-        "acknowledged",
-        "deadline",
-        "first_of_transaction",
-        "history",
-        "implicit",
-        "in_transaction",
-        "kept",
-        "operation",
-        "operation_id",
-        "orphan",
-        "server_session",
-        "session",
-        "started",
-        "txn_number",
-        "unsettled",
-    )
+    # What most operations never change stands here once, and not in every instance.
+    deadline: float | None = None
+    history: History | None = None
+    operation_id = 0
+    txn_number = 0
+    started = 0.0
+    implicit = False
+    kept = False
+    first_of_transaction = False
+    unsettled: Address | None = None
+    orphan: Orphan | None = None
 
     def __init__(self, operation: Operation[T], session: SessionState | None) -> None:
         self.operation = operation
         self.session = session
-        self.deadline: float | None = None
-        self.history: History | None = None
-        self.operation_id = 0
-        self.txn_number = 0
-        self.started = 0.0
-        self.implicit = False
-        self.kept = False
-        self.first_of_transaction = False
-        self.unsettled: Address | None = None
-        self.orphan: Orphan | None = None
+        self.server_session: ServerSession | None
         if session is None:
-            self.server_session: ServerSession | None = operation.lease
+            self.server_session = operation.lease
             self.in_transaction = False
         else:
             self.server_session = session.server_session

@@ -50,13 +50,14 @@ class SessionState:
         #: The server that may still hold a cursor of a cancelled operation of this session.
         self.unsettled: Address | None = None
         self.ended = False
-        self._user: tuple[str, str] | None = None
+        self._user: tuple[object, str] | None = None
 
     # --- one operation at a time ---
 
-    def begin(self, command_name: str, task_name: str) -> None:
+    def begin(self, command_name: str, task: object) -> None:
         """Claim the session for one operation.
 
+        :param task: the running task, or its name; only an error asks for that.
         :raises InvalidOperation: the session is ended, or another operation of it is in flight.
         """
         if self.ended:
@@ -64,11 +65,11 @@ class SessionState:
         user = self._user
         if user is not None:
             raise InvalidOperation(
-                f"a session carries one operation at a time: task {task_name!r} starts {command_name!r} while task "
-                f"{user[0]!r} still runs {user[1]!r} with it; give each task a session of its own, or await one "
+                f"a session carries one operation at a time: task {_name(task)!r} starts {command_name!r} while task "
+                f"{_name(user[0])!r} still runs {user[1]!r} with it; give each task a session of its own, or await one "
                 "operation before the next"
             )
-        self._user = (task_name, command_name)
+        self._user = (task, command_name)
 
     def finish(self) -> None:
         """Give the session free for its next operation."""
@@ -112,3 +113,8 @@ class SessionState:
     def lsid(self) -> dict[str, Any]:
         """The session's id on the server."""
         return self.server_session.lsid
+
+
+def _name(task: object) -> str:
+    get_name = getattr(task, "get_name", None)
+    return str(get_name() if get_name is not None else getattr(task, "name", task))

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 from wiredrv.errors import InvalidOperation
 from wiredrv.session.options import TransactionOptions
@@ -97,8 +97,7 @@ def transition(state: TransactionState, event: TransactionEvent) -> TransactionS
     raise InvalidOperation(outcome or f"{event.value!r} cannot happen in the state {state.value!r}")
 
 
-@dataclass(frozen=True, slots=True)
-class SentCommand:
+class SentCommand(NamedTuple):
     """A command of a transaction: when it was sent (seconds since the transaction started) and how long it took."""
 
     name: str
