@@ -56,10 +56,14 @@ class RecordingProxy:
         """All commands so far."""
         return [sent.command for sent in self._log]
 
+    def connection_of_last(self, name: str) -> int:
+        """The number of the connection that carried the last command called ``name``."""
+        return next(sent.connection for sent in reversed(self._log) if next(iter(sent.command)) == name)
+
     def handshake_of_last(self, name: str) -> Mapping[str, Any]:
-        """The first command of the connection that carried the last command called ``name``."""
-        last = next(sent for sent in reversed(self._log) if next(iter(sent.command)) == name)
-        return next(sent.command for sent in self._log if sent.connection == last.connection)
+        """The first command of that connection."""
+        connection = self.connection_of_last(name)
+        return next(sent.command for sent in self._log if sent.connection == connection)
 
     def __enter__(self) -> Self:
         self._spawn(self._accept)

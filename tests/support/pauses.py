@@ -1,0 +1,33 @@
+"""What a module sleeps: its pauses are kept, and take place as well.
+
+Tests that compare durations fail on a busy machine; what was asked of the clock does not depend on the machine.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import anyio
+import pytest
+
+
+class _AnyioWithRecordedSleep:
+    """Stands in for ``anyio`` in one module."""
+
+    def __init__(self, pauses: list[float]) -> None:
+        self._pauses = pauses
+
+    async def sleep(self, seconds: float) -> None:
+        self._pauses.append(seconds)
+        await anyio.sleep(seconds)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(anyio, name)
+
+
+def recorded_pauses(monkeypatch: pytest.MonkeyPatch, module: ModuleType) -> list[float]:
+    """The list of the pauses, in seconds, that ``module`` makes with ``anyio.sleep`` from now on."""
+    pauses: list[float] = []
+    monkeypatch.setattr(module, "anyio", _AnyioWithRecordedSleep(pauses))
+    return pauses
