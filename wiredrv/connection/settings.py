@@ -32,6 +32,9 @@ class DriverInfo:
         for part in (self.name, self.version, self.platform):
             if part is not None and (not isinstance(part, str) or "|" in part):
                 raise ConfigurationError(f"a part of a DriverInfo must be a string without '|', not {part!r}")
+        # An empty string counts as unset (mongodb-handshake, "Supporting Wrapping Libraries").
+        object.__setattr__(self, "version", self.version or None)
+        object.__setattr__(self, "platform", self.platform or None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,8 @@ class ConnectionSettings:
     :param server_api: the Stable API version to declare.
     :param credentials: as whom to authenticate; None for not at all.
     :param load_balanced: ``loadBalanced``: a load balancer stands between client and servers.
+    :param any_wire_version: whether also a server that is too old or too new is talked to: a monitor must, so that the
+        topology learns of it.
     """
 
     app_name: str | None = None
@@ -94,3 +99,4 @@ class ConnectionSettings:
     server_api: ServerApi | None = None
     credentials: Credentials | None = None
     load_balanced: bool = False
+    any_wire_version: bool = False
