@@ -155,8 +155,9 @@ class Connection:
             while data is None:
                 chunk = await self._transport.receive(framer.wanted)
                 if not chunk:
-                    framer.end()
-                    raise AutoReconnect(f"{self.address}: the server closed the connection")
+                    # Also inside a message this is a broken connection, which may be retried, and no malformed message.
+                    where = "" if framer.is_empty else " in the middle of a reply"
+                    raise AutoReconnect(f"{self.address}: the server closed the connection{where}")
                 data = framer.feed(chunk)
             if self.inflates:
                 data = decompress(data, framer.max_message_size)
@@ -211,7 +212,14 @@ class Connection:
         message = encode_message(encode(document), request_id)
         if self.compressor is not None:
             message = self.compress(message, next(iter(document)))
-        return decode(await self._within(timeout, message, request_id))
+        return self._decoded(await self._within(timeout, message, request_id))
+
+    def _decoded(self, body: bytes) -> Reply:
+        try:
+            return decode(body)
+        except ProtocolError:
+            self.close()
+            raise
 
     async def _within(self, seconds: float | None, message: bytes, request_id: int) -> bytes:
         finished = False
@@ -234,13 +242,13 @@ class Connection:
         declare_api(document, self.api)
         request_id = next_request_id()
         message = encode_message(encode(document), request_id, flags=EXHAUST_ALLOWED)
-        return decode(await self._within(timeout, message, request_id))
+        return self._decoded(await self._within(timeout, message, request_id))
 
     async def next_reply(self, *, timeout: float | None = None) -> Reply:
         """The next reply of an exhaust command, while ``more_to_come`` holds."""
         try:
             with anyio.fail_after(timeout):
-                return decode((await self.receive()).body)
+                return self._decoded((await self.receive()).body)
         except TimeoutError as error:
             self.close()
             raise NetworkTimeout(f"{self.address}: no reply within {(timeout or 0) * 1000:.0f} ms") from error

@@ -84,7 +84,7 @@ def read_handshake(address: Address, reply: Mapping[str, Any], settings: Connect
         raise command_error(reply)
     least, most = _number(reply, "minWireVersion", 0), _number(reply, "maxWireVersion", 0)
     problem = wire_version_problem(address, least, most)
-    if problem is not None:
+    if problem is not None and not settings.any_wire_version:
         raise ConfigurationError(problem)
     service_id = reply.get("serviceId")
     if settings.load_balanced and service_id is None:

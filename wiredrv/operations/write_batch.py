@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from wiredrv.errors import BulkWriteError, DocumentTooLarge
+from wiredrv.errors import BulkWriteError, DocumentTooLarge, ProtocolError
 from wiredrv.operations.base import Kind, Limits, Operation, Target, add_options, decoded
 from wiredrv.operations.failures import check_hint
 from wiredrv.operations.results import BulkWriteResult
@@ -244,8 +244,17 @@ class BulkTotals:
         return bool(self.details["writeErrors"] or self.details["writeConcernErrors"])
 
     def add(self, run: Run, start: int, reply: Mapping[str, Any]) -> None:
-        """Add the reply to the batch that began at ``start`` of ``run``; an empty one is no answer."""
+        """Add the reply to the batch that began at ``start`` of ``run``; an empty one is no answer.
+
+        :raises ProtocolError: the reply is not of the form that a write's replies have.
+        """
         self.acknowledged = self.acknowledged or bool(reply)
+        try:
+            self._add(run, start, reply)
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise ProtocolError(f"the reply to {run.command!r} cannot be read: {error!r}") from error
+
+    def _add(self, run: Run, start: int, reply: Mapping[str, Any]) -> None:
         self._count(run, start, reply)
         for entry in reply.get("writeErrors") or ():
             position = start + entry["index"]

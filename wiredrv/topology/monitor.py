@@ -63,7 +63,9 @@ class Monitor:
         self._may_stream = settings.may_stream
         # A monitor's reads are bounded by itself, and it has no user.
         self._dialer = settings.dialer.without_socket_timeout()
-        self._connection_settings = replace(settings.connection, credentials=None, compressors=())
+        self._connection_settings = replace(
+            settings.connection, credentials=None, compressors=(), any_wire_version=True
+        )
         self._report = report
         self._connection: Connection | None = None
         self._rtt_connection: Connection | None = None
