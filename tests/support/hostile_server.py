@@ -1,0 +1,114 @@
+"""A hostile server: a fake one that misbehaves on purpose, on loopback. No MongoDB is behind it.
+
+It shakes hands as a standalone would (unless the handshake is what it misbehaves at) and does something wrong with the
+commands that a test names: says nothing, one byte at a time, half a reply, noise, a reply to another question, a
+message of two gigabytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+import threading
+from collections.abc import Callable, Mapping
+from time import sleep
+from typing import Any
+
+import bson
+
+from tests.support.fake_server import FakeServer, with_sessions
+from wiredrv.wire.op_msg import decode_message, encode_message
+
+#: Does something with a connection, given the id of the request and the reply that would have been right.
+Misbehaviour = Callable[[socket.socket, int, bytes], None]
+
+_HELLOS = frozenset({"hello", "isMaster", "ismaster"})
+
+
+def say_nothing(connection: socket.socket, request_id: int, reply: bytes) -> None:
+    """Accept the command and never answer."""
+
+
+def byte_by_byte(connection: socket.socket, request_id: int, reply: bytes) -> None:
+    """Answer rightly, one byte at a time."""
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for position in range(len(reply)):
+        connection.sendall(reply[position : position + 1])
+        sleep(0)  # lets the other side read it
+
+
+def close(connection: socket.socket, request_id: int, reply: bytes) -> None:
+    """Close instead of answering."""
+    connection.shutdown(socket.SHUT_RDWR)
+
+
+def close_in_mid_reply(connection: socket.socket, request_id: int, reply: bytes) -> None:
+    """Send half of the answer and close."""
+    connection.sendall(reply[: len(reply) // 2])
+    connection.shutdown(socket.SHUT_RDWR)
+
+
+def noise(connection: socket.socket, request_id: int, reply: bytes) -> None:
+    """Send what is no message at all: another protocol's greeting."""
+    connection.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n" * 2)
+
+
+def answer_another_request(connection: socket.socket, request_id: int, reply: bytes) -> None:
+    """Answer, but name a request that nobody made."""
+    connection.sendall(reply[:8] + struct.pack("<i", request_id + 1000) + reply[12:])
+
+
+def promise_two_gigabytes(connection: socket.socket, request_id: int, reply: bytes) -> None:
+    """Declare a message as long as a header can, and send a little of it."""
+    connection.sendall(struct.pack("<iiii", 2**31 - 1, 1, request_id, 2013) + bytes(100))
+
+
+def promise_too_little(connection: socket.socket, request_id: int, reply: bytes) -> None:
+    """Declare a message shorter than its own header."""
+    connection.sendall(struct.pack("<iiii", 8, 1, request_id, 2013))
+
+
+def break_the_document(connection: socket.socket, request_id: int, reply: bytes) -> None:
+    """Send a message whose sections are right and whose document is not."""
+    connection.sendall(encode_message(b"\x0d\x00\x00\x00\x42ok\x00\x01\x02\x03\x04\x00", 1, response_to=request_id))
+
+
+class HostileServer(FakeServer):
+    """A fake server that misbehaves at some commands, the first ``times`` of each; at others it behaves.
+
+    :param misbehaviour: by the command's name; ``hello`` stands for every handshake.
+    """
+
+    def __init__(
+        self,
+        misbehaviour: Mapping[str, Misbehaviour],
+        hello: Mapping[str, Any] | None = None,
+        times: float = float("inf"),
+    ) -> None:
+        super().__init__(hello or with_sessions())
+        self._misbehaviour = misbehaviour
+        self._left = dict.fromkeys(misbehaviour, times)
+        self._lock = threading.Lock()
+
+    def _reply(self, connection: socket.socket, data: bytes) -> None:
+        message = decode_message(data)
+        command: dict[str, Any] = bson.decode(message.body)
+        name = next(iter(command))
+        known = "hello" if name in _HELLOS else name
+        if not self._misbehaves(known):
+            super()._reply(connection, data)
+            return
+        (self.handshakes if known == "hello" else self.commands).append(command)
+        right = self.hello if known == "hello" else self._answer(command)
+        reply = encode_message(bson.encode(right), 1, response_to=message.request_id)
+        with contextlib.suppress(OSError):
+            self._misbehaviour[known](connection, message.request_id, reply)
+
+    def _misbehaves(self, name: str) -> bool:
+        with self._lock:
+            left = self._left.get(name, 0)
+            if left <= 0:
+                return False
+            self._left[name] = left - 1
+            return True
