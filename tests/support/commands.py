@@ -103,7 +103,8 @@ async def watched(
     """A client of a deployment (or a URI) and the log of its commands; at the end no session may be checked out."""
     log = CommandLog()
     uri = deployment if isinstance(deployment, str) else deployment.uri
-    options = {"appName": APP_NAME, **options}
+    # A server whose fail point said that it shuts down is seen again with its next heartbeat.
+    options = {"appName": APP_NAME, "heartbeatFrequencyMS": 500, **options}
     async with wiredrv.Client(uri, event_listeners=(log, *listeners), **options) as client:
         pool = counting(client)
         yield client, log
