@@ -59,10 +59,9 @@ async def nothing_left() -> AsyncIterator[None]:
 async def test_connecting_to_it(name: str) -> None:
     misbehave, kind, says = BROKEN[name]
     async with nothing_left():
-        with HostileServer({"hello": misbehave}) as server, anyio.fail_after(_GRACE):
-            with pytest.raises(kind, match=says):
-                async with wiredrv.connect(str(server.address)):
-                    pytest.fail("no handshake took place")
+        with HostileServer({"hello": misbehave}) as server, anyio.fail_after(_GRACE), pytest.raises(kind, match=says):
+            async with wiredrv.connect(str(server.address)):
+                pytest.fail("no handshake took place")
 
 
 async def test_connecting_to_one_that_never_answers_ends_in_time() -> None:
@@ -205,7 +204,7 @@ async def test_one_that_answers_byte_by_byte_serves_a_client() -> None:
 
 @pytest.mark.parametrize("misbehave", [hostile.say_nothing, hostile.noise, hostile.close], ids=lambda f: f.__name__)
 async def test_a_deployment_whose_handshake_never_works_is_told_of_with_the_reason(misbehave: Misbehaviour) -> None:
-    reasons = {
+    reasons: dict[Misbehaviour, str] = {
         hostile.say_nothing: "no connection within connectTimeoutMS",
         hostile.noise: "declared a message of",
         hostile.close: "closed the connection|broke",
