@@ -31,7 +31,7 @@ class Authority:
     def __init__(self, directory: Path, name: str = "test authority") -> None:
         self._directory = directory
         self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = _name(name)
+        self._name = _name(name, "wiredrv tests")
         certificate = (
             _builder(self._name, self._name, self._key.public_key(), (-1, 30))
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
@@ -55,7 +55,8 @@ class Authority:
         :param password: encrypts the key.
         """
         key = ec.generate_private_key(ec.SECP256R1())
-        subject = _name(name)
+        # A server takes whoever shares its own organization for a member of its set, and no user can be made of one.
+        subject = _name(name, "wiredrv test servers" if hosts else "wiredrv test clients")
         builder = (
             _builder(subject, self._name, key.public_key(), days)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
@@ -86,10 +87,10 @@ def _builder(
     )
 
 
-def _name(text: str) -> x509.Name:
+def _name(text: str, organization: str) -> x509.Name:
     return x509.Name(
         [
-            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "wiredrv tests"),
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization),
             x509.NameAttribute(NameOID.COMMON_NAME, text),
         ]
     )
