@@ -11,10 +11,10 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 SOURCES := wiredrv spec_tests tests benchmarks docs
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench docs clean
+.PHONY: help demo test test-docker lint format bench docs clean
 
 help:  ## show this list
-	@sed -n 's/^\([a-z-]*\):.*##/\1:/p' $(MAKEFILE_LIST) | awk -F': *' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*##/\1:/p' $(MAKEFILE_LIST) | awk -F': *' '{ printf "  make %-12s %s\n", $$1, $$2 }'
 
 demo: $(VENV)/.test  ## sessions and transactions on a real replica set, on asyncio and then on trio
 	@$(BIN)/wiredrv demo --backend asyncio $(ARGS)
@@ -22,6 +22,19 @@ demo: $(VENV)/.test  ## sessions and transactions on a real replica set, on asyn
 
 test: $(VENV)/.test  ## all tests, with the real servers that they start themselves
 	@$(BIN)/python -m pytest $(ARGS)
+
+REPLICA_SET := mongodb://127.0.0.1:27117,127.0.0.1:27118,127.0.0.1:27119/?replicaSet=rs0
+SHARDED := mongodb://127.0.0.1:27217,127.0.0.1:27218/
+
+test-docker: $(VENV)/.test  ## the specification tests against the servers of docker-compose.yml
+	@docker compose up --detach --wait
+	@status=0; \
+	$(BIN)/python -m spec_tests --uri '$(REPLICA_SET)' $(ARGS) || status=1; \
+	SINGLE_MONGOS_LB_URI='mongodb://127.0.0.1:27417/?loadBalanced=true' \
+	MULTI_MONGOS_LB_URI='mongodb://127.0.0.1:27418/?loadBalanced=true' \
+	$(BIN)/python -m spec_tests --uri '$(SHARDED)' $(ARGS) || status=1; \
+	docker compose down --volumes; \
+	exit $$status
 
 lint: $(VENV)/.lint  ## ruff (rules and format) and mypy --strict
 	@$(BIN)/ruff check $(SOURCES)

@@ -1,0 +1,48 @@
+"""docker-compose.yml: Compose can read it, and the addresses that others use are those that it publishes."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+FILE = ROOT / "docker-compose.yml"
+
+
+def _compose() -> list[str] | None:
+    """Compose, as a plugin or by itself."""
+    for command in (["docker", "compose"], ["docker-compose"]):
+        if shutil.which(command[0]) and not subprocess.run([*command, "version"], capture_output=True).returncode:
+            return command
+    return None
+
+
+def test_compose_can_read_it() -> None:
+    command = _compose()
+    if command is None:
+        pytest.skip("Docker Compose is not installed")
+    finished = subprocess.run(
+        [*command, "--file", str(FILE), "config", "--quiet"], capture_output=True, text=True, timeout=60
+    )
+    assert finished.returncode == 0, finished.stderr
+
+
+def test_what_is_published_is_what_servers_and_documents_name() -> None:
+    text = FILE.read_text(encoding="utf-8")
+    published: set[int] = set()
+    for first, last in re.findall(r'"127\.0\.0\.1:(\d+)-(\d+):\1-\2"', text):
+        published |= set(range(int(first), int(last) + 1))
+    listening = {int(port) for port in re.findall(r"--port (\d+)", text)}
+    haproxy = (ROOT / "docker" / "haproxy.cfg").read_text(encoding="utf-8")
+    balanced = {int(port) for port in re.findall(r"bind :(\d+)", haproxy)}
+    inner = {27219, 27220, 27221}  # the config server and the shards, which only the routers ask
+    assert published == (listening - inner) | balanced
+    assert set(re.findall(r"127\.0\.0\.1:(\d+) send-proxy-v2", haproxy)) == set(
+        re.findall(r"loadBalancerPort=(\d+)", text)
+    )
+    named = set(re.findall(r"127\.0\.0\.1:(\d+)", (ROOT / "Makefile").read_text(encoding="utf-8")))
+    assert {int(port) for port in named} == published
