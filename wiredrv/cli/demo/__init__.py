@@ -25,9 +25,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--backend", choices=("asyncio", "trio"), default="asyncio", help="the event loop")
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--uri", metavar="URI", help="use this replica set or sharded cluster, and disturb none of it")
-    where.add_argument(
-        "--members", type=_members, default=_LEAST_MEMBERS, metavar="N", help="members of the set that is started (3)"
-    )
+    where.add_argument("--members", type=_members, metavar="N", help="members of the set that is started (default: 3)")
 
 
 def _members(text: str) -> int:
@@ -42,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     from wiredrv.cli.demo.play import perform
     from wiredrv.cli.demo.scale import Scale
 
-    return perform(args.backend, args.uri, args.members, Scale(), _show())
+    return perform(args.backend, args.uri, args.members or _LEAST_MEMBERS, Scale(), _show())
 
 
 def _show() -> Show:

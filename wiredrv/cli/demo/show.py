@@ -19,14 +19,14 @@ class Progress:
         self._show = show
         self._what = what
         self._total = total
-        self._next = 1
+        self._told = 0
 
     def update(self, done: int) -> None:
         """Tell how many are done."""
-        while self._next <= _PLAIN_STEPS and done * _PLAIN_STEPS >= self._total * self._next:
-            if self._next == _PLAIN_STEPS or done * _PLAIN_STEPS < self._total * (self._next + 1):
-                self._show.line(f"{done:,} of {self._total:,} {self._what}")
-            self._next += 1
+        step = done * _PLAIN_STEPS // self._total
+        if step > self._told:
+            self._told = step
+            self._show.line(f"{done:,} of {self._total:,} {self._what}")
 
 
 class Show:

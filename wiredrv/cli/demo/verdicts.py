@@ -143,10 +143,9 @@ def _failures(failures: Mapping[int, str]) -> str:
 
 
 def _complete(tally: Tally, wanted: int) -> Check:
-    ended = tally.acknowledged | tally.cancelled
     return Check(
-        "every transfer is acknowledged, but for one whose worker is cancelled",
-        len(tally.ordered) == wanted and ended == tally.ordered.keys(),
+        f"all {wanted:,} transfers are acknowledged, but for those of workers that are cancelled",
+        len(tally.ordered) == wanted and tally.acknowledged | tally.cancelled == tally.ordered.keys(),
         f"{len(tally.acknowledged)} acknowledged and {len(tally.cancelled)} cancelled of {wanted}",
     )
 
