@@ -126,7 +126,7 @@ class EventLog:
     def __call__(self, event: Any) -> None:
         """Hear one event. This is what the client is given as its listener."""
         self._count(event)
-        if isinstance(event, events.CommandEvent):
+        if self.listening and isinstance(event, events.CommandEvent):
             self._trace.add(self.client, event)
         name = spec_name(event)
         if self.listening and name in self._wanted and name is not None and not self._is_ignored(event):

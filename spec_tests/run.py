@@ -90,8 +90,7 @@ class TestRun:
         try:
             await self._prepare()
             await self._operate()
-            for handle in self.entities.all(ClientHandle):
-                handle.log.listening = False
+            self._stop_listening()
             await self._end_fail_points()
             self.check_expectations(self.test)
             await self._check_outcome()
@@ -233,6 +232,10 @@ class TestRun:
             if not same_document(expected, actual):
                 raise _outcome_failure(index, data, expected, actual)
 
+    def _stop_listening(self) -> None:
+        for handle in self.entities.all(ClientHandle):
+            handle.log.listening = False
+
     async def _end_fail_points(self) -> None:
         while self.fail_points:
             address, name = self.fail_points[-1]
@@ -241,6 +244,7 @@ class TestRun:
 
     async def _clean_up(self, passed: bool) -> None:
         problems: list[Exception] = []
+        self._stop_listening()
 
         async def attempt(function: Any, *arguments: Any) -> None:
             try:
