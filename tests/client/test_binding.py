@@ -45,23 +45,26 @@ async def test_a_call_in_the_block_uses_the_bound_session_and_one_behind_it_does
 
 
 async def test_an_explicit_session_wins() -> None:
-    async with scene() as (client, server), client.start_session() as bound, client.start_session() as named:
-        async with bound.bind():
-            await client.db.c.find_one({}, session=named)
-            assert last_lsid(server) == id_of(named)
+    async with scene() as (client, server), client.start_session() as named, client.start_session() as s, s.bind():
+        await client.db.c.find_one({}, session=named)
+        assert last_lsid(server) == id_of(named)
 
 
 async def test_an_inner_block_restores_the_outer_one_also_after_an_error() -> None:
-    async with scene() as (client, server), client.start_session() as outer, client.start_session() as inner:
-        async with outer.bind(end_session=False):
-            with pytest.raises(KeyError):
-                async with inner.bind():
-                    await client.db.c.find_one({})
-                    assert last_lsid(server) == id_of(inner)
-                    raise KeyError("left")
-            assert inner.has_ended
-            await client.db.c.find_one({})
-            assert last_lsid(server) == id_of(outer)
+    async with scene() as (client, server), client.start_session() as outer, outer.bind():
+        inner = client.start_session()
+
+        async def leave_by_an_error() -> None:
+            async with inner.bind():
+                await client.db.c.find_one({})
+                assert last_lsid(server) == inner._state.lsid["id"]
+                raise KeyError("left")
+
+        with pytest.raises(KeyError):
+            await leave_by_an_error()
+        assert inner.has_ended
+        await client.db.c.find_one({})
+        assert last_lsid(server) == id_of(outer)
 
 
 async def test_unbound_calls_use_sessions_of_their_own() -> None:
@@ -134,23 +137,25 @@ async def test_a_child_task_may_run_calls_without_the_binding() -> None:
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
-@pytest.mark.parametrize("how", ["gather", "wait_for", "shield", "create_task"])
-async def test_asyncios_own_ways_to_make_a_task_are_refused_too(how: str, anyio_backend: str) -> None:
+@pytest.mark.parametrize(
+    "in_a_task",
+    [
+        asyncio.gather,
+        # Before Python 3.12 wait_for makes a task of a coroutine by itself.
+        lambda call: asyncio.wait_for(asyncio.ensure_future(call), 5),
+        asyncio.shield,
+        lambda call: asyncio.create_task(call),
+    ],
+    ids=["gather", "wait_for", "shield", "create_task"],
+)
+async def test_asyncios_own_ways_to_make_a_task_are_refused_too(in_a_task: Any, anyio_backend: str) -> None:
     async with scene() as (client, server), client.start_session() as session, session.bind():
 
         async def call() -> None:
             await client.db.c.find_one({})
 
         with pytest.raises(InvalidOperation, match="inherited a session"):
-            if how == "gather":
-                await asyncio.gather(call())
-            elif how == "wait_for":
-                # Since Python 3.12 this makes no task.
-                await asyncio.wait_for(asyncio.ensure_future(call()), 5)
-            elif how == "shield":
-                await asyncio.shield(call())
-            else:
-                await asyncio.create_task(call())
+            await in_a_task(call())
         assert server.commands == []
 
 
