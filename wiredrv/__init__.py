@@ -18,8 +18,16 @@ if TYPE_CHECKING:
     from wiredrv.client.client_session import ClientSession as ClientSession
     from wiredrv.client.client_session import unbound as unbound
     from wiredrv.client.collection import Collection as Collection
+    from wiredrv.client.command_cursor import CommandCursor as CommandCursor
+    from wiredrv.client.constants import ASCENDING as ASCENDING
+    from wiredrv.client.constants import DESCENDING as DESCENDING
+    from wiredrv.client.constants import GEO2D as GEO2D
+    from wiredrv.client.constants import GEOSPHERE as GEOSPHERE
+    from wiredrv.client.constants import HASHED as HASHED
+    from wiredrv.client.constants import TEXT as TEXT
     from wiredrv.client.constants import CursorType as CursorType
     from wiredrv.client.constants import ReturnDocument as ReturnDocument
+    from wiredrv.client.cursor import Cursor as Cursor
     from wiredrv.client.database import Database as Database
     from wiredrv.client.requests import DeleteMany as DeleteMany
     from wiredrv.client.requests import DeleteOne as DeleteOne
@@ -36,23 +44,39 @@ if TYPE_CHECKING:
     from wiredrv.connection.settings import DriverInfo as DriverInfo
     from wiredrv.connection.settings import ServerApi as ServerApi
     from wiredrv.errors import DriverError as DriverError
+    from wiredrv.operations.results import BulkWriteResult as BulkWriteResult
+    from wiredrv.operations.results import DeleteResult as DeleteResult
+    from wiredrv.operations.results import InsertManyResult as InsertManyResult
+    from wiredrv.operations.results import InsertOneResult as InsertOneResult
+    from wiredrv.operations.results import UpdateResult as UpdateResult
     from wiredrv.session.options import SessionOptions as SessionOptions
     from wiredrv.session.options import TransactionOptions as TransactionOptions
     from wiredrv.types import Address as Address
 
 _HOMES = {
+    "ASCENDING": "wiredrv.client.constants",
     "Address": "wiredrv.types",
+    "BulkWriteResult": "wiredrv.operations.results",
     "Client": "wiredrv.client.client",
     "ClientSession": "wiredrv.client.client_session",
     "Collection": "wiredrv.client.collection",
+    "CommandCursor": "wiredrv.client.command_cursor",
+    "Cursor": "wiredrv.client.cursor",
     "CursorType": "wiredrv.client.constants",
+    "DESCENDING": "wiredrv.client.constants",
     "Database": "wiredrv.client.database",
     "DeleteMany": "wiredrv.client.requests",
     "DeleteOne": "wiredrv.client.requests",
+    "DeleteResult": "wiredrv.operations.results",
     "DriverError": "wiredrv.errors",
     "DriverInfo": "wiredrv.connection.settings",
+    "GEO2D": "wiredrv.client.constants",
+    "GEOSPHERE": "wiredrv.client.constants",
+    "HASHED": "wiredrv.client.constants",
     "IndexModel": "wiredrv.client.requests",
+    "InsertManyResult": "wiredrv.operations.results",
     "InsertOne": "wiredrv.client.requests",
+    "InsertOneResult": "wiredrv.operations.results",
     "ReadConcern": "wiredrv.concerns",
     "ReadPreference": "wiredrv.concerns",
     "ReplaceOne": "wiredrv.client.requests",
@@ -60,9 +84,11 @@ _HOMES = {
     "ReturnDocument": "wiredrv.client.constants",
     "ServerApi": "wiredrv.connection.settings",
     "SessionOptions": "wiredrv.session.options",
+    "TEXT": "wiredrv.client.constants",
     "TransactionOptions": "wiredrv.session.options",
     "UpdateMany": "wiredrv.client.requests",
     "UpdateOne": "wiredrv.client.requests",
+    "UpdateResult": "wiredrv.operations.results",
     "WriteConcern": "wiredrv.concerns",
     "connect": "wiredrv.connection.connect",
     "unbound": "wiredrv.client.client_session",

@@ -19,7 +19,7 @@ import contextvars
 import logging
 import sys
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Protocol, cast
 
 import anyio
 from anyio.abc import TaskGroup
@@ -28,6 +28,12 @@ from wiredrv.errors import DriverError
 from wiredrv.types import Spawn
 
 _LOG = logging.getLogger("wiredrv.client")
+
+
+class _TrioToken(Protocol):
+    """What is used of trio's token, without importing trio (perhaps while the interpreter ends)."""
+
+    def run_sync_soon(self, function: Callable[[], None]) -> None: ...
 
 
 class Background:
@@ -93,10 +99,7 @@ class Background:
             if isinstance(self._loop, asyncio.AbstractEventLoop):
                 self._loop.call_soon_threadsafe(function)
             else:
-                import trio
-
-                assert isinstance(self._loop, trio.lowlevel.TrioToken)
-                self._loop.run_sync_soon(function)
+                cast(_TrioToken, self._loop).run_sync_soon(function)
         except RuntimeError:  # trio's RunFinishedError is one too
             return False
         return True

@@ -225,6 +225,10 @@ class Client:
         cursor = self.list_databases(session, comment, nameOnly=True)
         return [str(document["name"]) for document in await cursor.to_list()]
 
+    async def list_database_objects(self, session: ClientSession | None = None, comment: Any = None) -> list[Database]:
+        """The deployment's databases as handles."""
+        return [self[name] for name in await self.list_database_names(session, comment)]
+
     async def drop_database(
         self, name_or_database: str | Database, session: ClientSession | None = None, comment: Any = None
     ) -> None:

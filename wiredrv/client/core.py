@@ -16,19 +16,22 @@ import anyio
 from wiredrv.client.background import Background, running_loop
 from wiredrv.client.binding import bound_state
 from wiredrv.client.settings import ClientSettings
+from wiredrv.client.uri import settings_with_srv
 from wiredrv.connection.connect import establish
 from wiredrv.connection.connection import Connection
 from wiredrv.connection.metadata import client_metadata, runs_in_faas
 from wiredrv.connection.settings import DriverInfo
-from wiredrv.errors import ConfigurationError, DriverError, InvalidOperation
+from wiredrv.errors import DriverError, InvalidOperation
 from wiredrv.events import ListenerHub
 from wiredrv.execution.executor import Executor
 from wiredrv.net.dial import Dialer
+from wiredrv.net.resolver import Resolver
 from wiredrv.operations.base import Target
 from wiredrv.operations.cursors import KillCursors
 from wiredrv.operations.sessions import ADMIN, END_SESSIONS_BATCH, EndSessions
 from wiredrv.session.state import SessionState
 from wiredrv.topology.monitor import MonitorSettings
+from wiredrv.topology.srv_poller import SRVPoller
 from wiredrv.topology.topology import Topology
 from wiredrv.types import Address, Spawn
 from wiredrv.wire.compression import usable
@@ -46,14 +49,15 @@ class ClientCore:
     """The inside of one client."""
 
     def __init__(self, settings: ClientSettings, hub: ListenerHub) -> None:
-        if settings.topology.srv_host is not None:
-            raise ConfigurationError("mongodb+srv:// is not supported by this version: name the hosts themselves")
         offered = usable(settings.connection.compressors)
         settings = replace(settings, connection=replace(settings.connection, compressors=offered))
         self.settings = settings
         self._hub = hub
         self._driver_info: tuple[DriverInfo, ...] = settings.connection.driver_info
         self._metadata = client_metadata(settings.connection.app_name, self._driver_info, os.environ)
+        #: With ``mongodb+srv``: the settings with what DNS answered when the client was opened.
+        self._resolved = settings
+        self._resolver = Resolver()
         self._dialer = Dialer(settings.net)
         self._background: Background | None = None
         self._home: object = None
@@ -104,17 +108,31 @@ class ClientCore:
             background = None
         if background is None:
             background = self._background = Background()
-            topology = self._executor.topology = self._new_topology()
-            background.start(_Opening(topology))
+            background.start(self._begin)
         # Being cancelled here disturbs nobody: the opening goes on in its own task, and others wait for it too.
         try:
             await background.wait_ready()
-        except DriverError:
+        except Exception:
             if self._background is background:
                 self._background = None
             raise
         if self._background is background:
             self._home = running_loop()
+
+    async def _begin(self, spawn: Spawn) -> None:
+        """What the background does first: look up the seeds, where DNS names them, and watch the deployment."""
+        settings = self.settings
+        poller: SRVPoller | None = None
+        if settings.topology.srv_host is not None:
+            found = settings.topology
+            answer = await self._resolver.srv(settings.topology.srv_host, found.srv_service_name)
+            txt = await self._resolver.txt(settings.topology.srv_host)
+            self._resolved = settings = settings_with_srv(settings, answer.hosts, txt)
+            poller = SRVPoller(settings.topology, self._resolver, answer.ttl)
+        topology = self._executor.topology = self._new_topology()
+        topology.open(spawn)
+        if poller is not None:
+            spawn(poller.run, topology)
 
     async def close(self) -> None:
         """Tell the server about the sessions, close every connection, stop every task. May be called twice."""
@@ -198,14 +216,14 @@ class ClientCore:
     # --- making connections ---
 
     def _new_topology(self) -> Topology:
-        settings = self.settings
+        settings = self._resolved
         monitoring = MonitorSettings(
             settings.topology, self._dialer, settings.connection, self._hub, runs_in_faas(os.environ)
         )
         return Topology(monitoring, settings.pool, self._connect)
 
     async def _connect(self, address: Address, number: int, generation: int) -> Connection:
-        settings = self.settings
+        settings = self._resolved
         return await establish(
             address,
             self._dialer,
@@ -214,16 +232,6 @@ class ClientCore:
             generation=generation,
             metadata=self._metadata,
         )
-
-
-class _Opening:
-    """What the background does first. It holds the topology and nothing of the client."""
-
-    def __init__(self, topology: Topology) -> None:
-        self._topology = topology
-
-    async def __call__(self, spawn: Spawn) -> None:
-        self._topology.open(spawn)
 
 
 def _after_fork() -> None:

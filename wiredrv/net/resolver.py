@@ -1,0 +1,78 @@
+"""DNS look-ups for ``mongodb+srv``: SRV and TXT records, through dnspython's asynchronous resolver.
+
+dnspython is imported when the first look-up is made, so that nobody else pays for it. It works on asyncio and on trio.
+
+Specifications: initial-dns-seedlist-discovery ("Querying DNS"), polling-srv-records-for-mongos-discovery.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+from wiredrv.errors import ConfigurationError
+from wiredrv.types import Address
+
+
+@dataclass(frozen=True, slots=True)
+class SRVAnswer:
+    """What DNS says of a host: where its servers are, and for how many seconds that may be believed."""
+
+    hosts: tuple[Address, ...]
+    ttl: float
+
+
+class Resolver:
+    """Looks up records.
+
+    :param nameserver: the address and port of the DNS server to ask; None asks those of the system.
+    :param lifetime: seconds that one look-up may take.
+    """
+
+    def __init__(self, nameserver: Address | None = None, lifetime: float = 10.0) -> None:
+        self._nameserver = nameserver
+        self._lifetime = lifetime
+
+    async def srv(self, host: str, service: str = "mongodb") -> SRVAnswer:
+        """The SRV records of ``_service._tcp.host``.
+
+        :raises ConfigurationError: there are none, or DNS cannot be asked.
+        """
+        name = f"_{service}._tcp.{host}"
+        answer = await self._look_up(name, "SRV")
+        if answer is None:
+            raise ConfigurationError(f"DNS has no SRV records for {name!r}: check the host of the connection string")
+        hosts = tuple(Address(str(record.target).rstrip(".").lower(), record.port) for record in answer)
+        return SRVAnswer(hosts, float(answer.rrset.ttl if answer.rrset is not None else 0))
+
+    async def txt(self, host: str) -> tuple[str, ...]:
+        """The TXT records of ``host``, each with its strings joined; empty where there are none.
+
+        :raises ConfigurationError: DNS cannot be asked, or a record is no text.
+        """
+        answer = await self._look_up(host, "TXT")
+        try:
+            return tuple(b"".join(record.strings).decode() for record in answer or ())
+        except UnicodeDecodeError as error:
+            raise ConfigurationError(f"the TXT record of {host!r} is no text") from error
+
+    async def _look_up(self, name: str, kind: str) -> Any:
+        """The answer; None where the name, or a record of the kind, does not exist."""
+        import dns.asyncbackend
+        import dns.asyncresolver
+        import dns.exception
+        import dns.resolver
+
+        try:
+            resolver = dns.asyncresolver.Resolver(configure=self._nameserver is None)
+            if self._nameserver is not None:
+                resolver.nameservers = [self._nameserver.host]
+                resolver.port = self._nameserver.port or 53
+            # dnspython remembers the first event loop's kind for the whole process.
+            backend = dns.asyncbackend.get_backend("asyncio" if asyncio._get_running_loop() is not None else "trio")
+            return await resolver.resolve(name, kind, lifetime=self._lifetime, backend=backend)
+        except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
+            return None
+        except dns.exception.DNSException as error:
+            raise ConfigurationError(f"DNS cannot be asked for the {kind} records of {name!r}: {error}") from error
