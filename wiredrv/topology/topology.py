@@ -117,6 +117,11 @@ class Topology:
         return self._servers
 
     @property
+    def is_open(self) -> bool:
+        """Whether the deployment is watched."""
+        return self._spawn is not None
+
+    @property
     def is_direct(self) -> bool:
         """Whether the client talks to one server that was asked for by itself."""
         return self.description.topology_type is TopologyType.SINGLE
@@ -248,6 +253,11 @@ class Topology:
         if makes_pool_ready(description, self.description.topology_type):
             server.pool.ready()
         self._become(apply(self.description, description, self._settings))
+
+    def take_over(self, description: TopologyDescription) -> None:
+        """Make a description the present one: the news of DNS come in whole."""
+        if self._spawn is not None:
+            self._become(description)
 
     def on_error(self, server: Server, error: DriverError, connection: Connection | None, generation: int) -> None:
         """Take in an operation's error.
