@@ -5,21 +5,27 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
+from itertools import cycle
 from pathlib import Path
+from typing import Any, cast
 
 import anyio
 import anyio.to_thread
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as configured
+from hypothesis import strategies as st
 
 from tests.support.certificates import Authority, Issued
 from tests.support.peers import PATIENCE, listening
 from wiredrv.errors import AutoReconnect, ConfigurationError
 from wiredrv.net.dial import Dialer, HostNotResolved
 from wiredrv.net.settings import NetSettings, TLSSettings
-from wiredrv.net.tls import TLSContext, TLSRefused, TLSTransport
+from wiredrv.net.tls import TLSContext, TLSRefused, TLSTransport, start_tls
+from wiredrv.net.transport import SocketTransport
 from wiredrv.types import Address
 
 VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
@@ -254,6 +260,91 @@ async def test_damaged_records_end_the_stream_with_an_error(server: Issued, trus
         await stream.send(b"!")
         with pytest.raises(AutoReconnect, match="TLS failed: decryption failed or bad record mac"):
             await stream.receive(100)
+
+
+class PlainOverMemory:
+    """Stands for the plain transport: a server's side of TLS in memory, whose bytes arrive in pieces of given sizes."""
+
+    def __init__(self, context: ssl.SSLContext, pieces: Iterator[int]) -> None:
+        self.address = Address("127.0.0.1", 27017)
+        self.closed = False
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.server = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self._shaken = False
+        self._pieces = pieces
+
+    async def send(self, data: bytes) -> None:
+        self._incoming.write(data)
+        if not self._shaken:
+            with suppress(ssl.SSLWantReadError):
+                self.server.do_handshake()
+                self._shaken = True
+
+    async def receive(self, max_bytes: int) -> bytes:
+        assert self._outgoing.pending, "nothing more will come"
+        return self._outgoing.read(min(max_bytes, next(self._pieces)))
+
+    def receive_nowait(self, max_bytes: int) -> bytes | None:
+        return self._outgoing.read(min(max_bytes, next(self._pieces))) if self._outgoing.pending else None
+
+    def send_nowait(self, data: bytes) -> None:
+        self._incoming.write(data)
+
+    def close(self, *, wake: bool = True) -> None:
+        self.closed = True
+
+
+def run(steps: Coroutine[Any, Any, Any]) -> Any:
+    """Run what never has to wait."""
+    try:
+        steps.send(None)
+    except StopIteration as end:
+        return end.value
+    pytest.fail("it waits")
+
+
+@configured(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    version=st.sampled_from(VERSIONS),
+    sizes=st.lists(st.integers(1, 50_000), min_size=1, max_size=5),
+    pieces=st.lists(st.integers(1, 30_000), min_size=1, max_size=20),
+    at_once=st.integers(1, 70_000),
+    looking=st.booleans(),
+)
+def test_the_stream_is_whole_however_its_bytes_arrive(
+    server: Issued,
+    trusting: TLSSettings,
+    version: ssl.TLSVersion,
+    sizes: list[int],
+    pieces: list[int],
+    at_once: int,
+    looking: bool,
+) -> None:
+    peer = PlainOverMemory(server_context(server, version), cycle(pieces))
+    stream: TLSTransport = run(start_tls(cast(SocketTransport, peer), TLSContext(trusting)))
+    for number, size in enumerate(sizes):
+        message = bytes([number]) * size
+        run(stream.send(message))
+        received = b""
+        while len(received) < size:
+            received += peer.server.read(size)
+        assert received == message
+        expected = min(size, 16_384)
+        peer.server.write(message[:expected])
+        answer = b""
+        while len(answer) < expected:
+            if looking:
+                stream.is_readable()
+            piece = run(stream.receive(at_once))
+            assert 0 < len(piece) <= at_once
+            answer += piece
+        assert answer == message[:expected]
+    with suppress(ssl.SSLWantReadError):
+        peer.server.unwrap()
+    assert run(stream.receive(at_once)) == b""
+    assert stream.is_readable()
+    stream.close()
+    assert peer.closed
 
 
 # The handshake

@@ -169,7 +169,7 @@ class TLSTransport:
         self._ahead = b""
         #: Whether the peer has said that nothing follows.
         self._ended = False
-        #: Whether the session was kept; the server sends what resuming it needs with its first reply.
+        #: Whether data came, and the session was kept: what resuming it needs comes before the first reply.
         self._known = False
 
     @property
@@ -235,19 +235,30 @@ class TLSTransport:
         while not self._ended:
             if self._incoming.pending or self._object.pending():
                 decrypted = self._decrypt(max_bytes)
-                if decrypted is not None:
+                if decrypted:
                     return decrypted
                 # TLS may have a word to say for itself, such as to take over new keys.
                 await self._flush()
+                continue
             arrived = await self._plain.receive(max_bytes)
             if not arrived:
                 # Whatever came before was decrypted; an end inside a message is seen by who cuts messages.
-                return b""
+                self._ended = True
+                break
             self._incoming.write(arrived)
-        return b""
+        return self._end()
 
-    def _decrypt(self, max_bytes: int) -> bytes | None:
-        """Decrypt what is there, up to ``max_bytes``; None where it is not a whole record of data, empty at the end."""
+    def _end(self) -> bytes:
+        """The end of the stream; before any data it is the server's way to refuse who came (mongod sends no alert)."""
+        if self._known:
+            return b""
+        raise AutoReconnect(
+            f"{self._plain.address}: the server closed the connection right after the TLS handshake; it may want "
+            "another client certificate, or one at all (tlsCertificateKeyFile), or be busy (see its log)"
+        )
+
+    def _decrypt(self, max_bytes: int) -> bytes:
+        """Decrypt what is there, up to ``max_bytes``; empty where no whole record of data is, or at the end."""
         pieces: list[bytes] = []
         wanted = max_bytes
         try:
@@ -261,13 +272,12 @@ class TLSTransport:
                 if not (self._incoming.pending or self._object.pending()):
                     break
         except ssl.SSLWantReadError:
-            if not pieces:
-                return None
+            pass
         except ssl.SSLZeroReturnError:
             self._ended = True
         except ssl.SSLError as error:
             self._fail(error)
-        if not self._known:
+        if pieces and not self._known:
             self._known = True
             self._context.remember(self._plain.address, self._object.session)
         return b"".join(pieces)
@@ -284,11 +294,10 @@ class TLSTransport:
         if not (self._incoming.pending or self._object.pending()):
             return False
         try:
-            data = self._decrypt(_READ)
+            self._ahead = self._decrypt(_READ)
         except AutoReconnect:
             return True
-        self._ahead = data or b""
-        return data is not None
+        return self._ended or bool(self._ahead)
 
     def close(self, *, wake: bool = True) -> None:
         if wake and not self._plain.closed:
