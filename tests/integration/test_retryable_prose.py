@@ -100,7 +100,6 @@ async def _two_fail_points(
 # --- retryable writes -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.xfail(strict=True, reason="the server's own message is raised: it is not yet replaced by advice")
 async def test_writes_1_a_storage_engine_without_retryable_writes_is_explained() -> None:
     """Retryable writes, prose test 1; a fake stands in for a member with the storage engine MMAPv1."""
     said = "Transaction numbers are only allowed on storage engines that support document-level locking"

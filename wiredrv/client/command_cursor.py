@@ -83,6 +83,8 @@ class CommandCursor(CursorBase[T]):
 
     async def _opened(self) -> Self:
         if not self._started:
+            # What it met, if it fails, is its caller's to see: nobody forgot to send it.
+            self._must_run = None
             await self._fetch()
         return self
 

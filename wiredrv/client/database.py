@@ -18,8 +18,8 @@ from wiredrv.client.collection_indexes import drop
 from wiredrv.client.collection_reads import aggregate
 from wiredrv.client.command_cursor import CommandCursor
 from wiredrv.client.constants import CursorType
-from wiredrv.concerns import ReadConcern, ReadMode, ReadPreference, WriteConcern
-from wiredrv.errors import CollectionExists, ConfigurationError, InvalidOperation, OperationFailure
+from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
+from wiredrv.errors import CollectionExists, ConfigurationError, OperationFailure
 from wiredrv.operations.base import Target
 from wiredrv.operations.collections import NAMESPACE_EXISTS, Create, ListCollections
 from wiredrv.operations.run_command import RunCommand, RunCursorCommand
@@ -27,7 +27,6 @@ from wiredrv.operations.run_command import RunCommand, RunCursorCommand
 if TYPE_CHECKING:
     from wiredrv.client.client_session import ClientSession
     from wiredrv.client.handle import HandleContext
-    from wiredrv.session.state import SessionState
 
 _LIST: check.Table = {
     "filter": ("filter", check.document),
@@ -155,7 +154,6 @@ class Database:
             self._command_target(read_preference, codec_options), _body(command, value, comment, fields)
         )
         state = self._context.session_state(session)
-        _check_preference(read_preference, state)
         try:
             return await self._context.executor.execute(operation, state)
         except OperationFailure as error:
@@ -351,16 +349,6 @@ def _body(command: Any, value: Any, comment: Any, fields: Mapping[str, Any]) -> 
     if comment is not None:
         body["comment"] = comment
     return body
-
-
-def _check_preference(read_preference: ReadPreference | None, state: SessionState | None) -> None:
-    """Refuse what cannot be: a transaction reads from the primary (run-command specification, "Transactions")."""
-    if read_preference is None or state is None or not state.transaction.active:
-        return
-    if read_preference.mode is not ReadMode.PRIMARY:
-        raise InvalidOperation(
-            f"read preference in a transaction must be primary, not: {read_preference.name}; leave read_preference out"
-        )
 
 
 def _is_allowed(error: OperationFailure, allowed: Sequence[str | int]) -> bool:

@@ -45,7 +45,7 @@ from wiredrv.errors import (
 from wiredrv.events import ListenerHub
 from wiredrv.execution.decorate import Surroundings, decorate
 from wiredrv.execution.exchange import exchange
-from wiredrv.execution.labels import Circumstances, add_labels, is_network_error
+from wiredrv.execution.labels import Circumstances, add_labels, explain, is_network_error
 from wiredrv.execution.retry import Retry, Traits, decide
 from wiredrv.execution.run import Orphan, Run
 from wiredrv.execution.settings import ExecutionSettings
@@ -350,6 +350,8 @@ class Executor:
     ) -> _AttemptFailed:
         """Label an attempt's error, tell the topology and the session, and decide what follows."""
         add_labels(error, self._circumstances(run, connection))
+        if run.txn_number:
+            explain(error)
         if server is not None:
             self.topology.on_error(server, error, connection, connection.generation if connection else generation)
         if run.server_session is not None and connection is not None and is_network_error(error):

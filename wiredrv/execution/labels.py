@@ -26,6 +26,10 @@ _RETRYABLE_WRITE_CODES = frozenset({11600, 11602, 10107, 13435, 13436, 189, 91, 
 # Write concern errors that say that the concern cannot ever be met: a retry would fail in the same way.
 _UNSATISFIABLE_CONCERN_CODES = frozenset({79, 100})
 _MAX_TIME_EXPIRED = 50
+_ILLEGAL_OPERATION = 20
+_NO_RETRYABLE_WRITES = (
+    "This MongoDB deployment does not support retryable writes. Please add retryWrites=false to your connection string."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,15 @@ def add_labels(error: DriverError, where: Circumstances) -> None:
         error.add_error_label(RETRYABLE_WRITE)
     if where.kind is Kind.COMMIT and _commit_is_unknown(error, no_reply):
         error.add_error_label(UNKNOWN_COMMIT_RESULT)
+
+
+def explain(error: DriverError) -> None:
+    """Say what to do about a server that takes no transaction numbers, in the words that the specification gives.
+
+    Retryable-writes specification, "Executing Retryable Write Commands": code 20, "Transaction numbers ...".
+    """
+    if getattr(error, "code", None) == _ILLEGAL_OPERATION and str(error).startswith("Transaction numbers"):
+        error.args = (_NO_RETRYABLE_WRITES,)
 
 
 def is_network_error(error: DriverError) -> bool:
