@@ -11,6 +11,7 @@ import contextlib
 import logging
 import warnings
 from collections.abc import Awaitable, Callable, Generator, Mapping
+from inspect import iscoroutinefunction
 from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -258,15 +259,23 @@ class ClientSession:
         return await run_in_transaction(self, callback, options, retry)
 
     def on_commit(self, function: Callable[[], object]) -> None:
-        """Call ``function`` once the current attempt is committed."""
+        """Call ``function`` once the current attempt is committed. An exception in it changes no outcome.
+
+        :param function: a plain function without arguments; a coroutine function is refused, as nobody would await it.
+        :raises InvalidOperation: no transaction is in progress.
+        :raises ConfigurationError: it is no such function.
+        """
         self._hook(Outcome.COMMITTED, function)
 
     def on_abort(self, function: Callable[[], object]) -> None:
-        """Call ``function`` once the current attempt is aborted."""
+        """Call ``function`` once the current attempt is aborted. As :meth:`on_commit`."""
         self._hook(Outcome.ABORTED, function)
 
     def on_unknown(self, function: Callable[[], object]) -> None:
-        """Call ``function`` when a commit of the current attempt was sent and nobody knows what became of it."""
+        """Call ``function`` when a commit of the current attempt was sent and nobody knows what became of it.
+
+        As :meth:`on_commit`. When it becomes known, because the commit is sent again, the hooks for that are called.
+        """
         self._hook(Outcome.UNKNOWN, function)
 
     # --- binding ---
@@ -367,6 +376,8 @@ class ClientSession:
             self._state.begin(command, current_task())
 
     def _hook(self, outcome: Outcome, function: Callable[[], object]) -> None:
+        if not callable(function) or iscoroutinefunction(function):
+            raise ConfigurationError(f"a hook is a plain function (def) without arguments, not {function!r}")
         if not self.in_transaction:
             raise InvalidOperation("a hook belongs to a transaction: call it after start_transaction")
         self._hooks.setdefault(outcome, []).append(function)

@@ -9,8 +9,9 @@ from __future__ import annotations
 import random
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from inspect import isawaitable
 from time import monotonic
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import anyio
 
@@ -92,15 +93,25 @@ def commit_may_be_retried(error: DriverError) -> bool:
 
 
 def out_of_time(error: BaseException, timeout: float) -> BaseException:
-    """What to raise when an error cannot be retried any longer: a timeout that carries it and its labels."""
-    if isinstance(error, DriverError) and not error.timeout:
-        raised = TransactionTimeoutError(
-            f"the transaction did not succeed within {timeout:g} s; the last failure: {error}", error.error_labels
-        )
-        raised.transaction = error.transaction
-        raised.__cause__ = error
-        return raised
-    return error
+    """What to raise when an error cannot be retried any longer: a timeout that carries it and its labels.
+
+    An error that is a timeout already is raised as it is, and so is a group that holds a cancellation.
+    """
+    if not isinstance(error, Exception) or (isinstance(error, DriverError) and error.timeout):
+        return error
+    found = [leaf for leaf in leaves(error) if isinstance(leaf, DriverError)]
+    labels = frozenset.intersection(*(leaf.error_labels for leaf in found)) if found else frozenset()
+    raised = TransactionTimeoutError(
+        f"the transaction did not succeed within {timeout:g} s; the last failure: {error}", labels
+    )
+    raised.transaction = next((leaf.transaction for leaf in found if leaf.transaction is not None), None)
+    raised.__cause__ = error
+    return raised
+
+
+def give_up(error: BaseException, timeout: float) -> NoReturn:
+    """Raise what :func:`out_of_time` says."""
+    raise out_of_time(error, timeout)
 
 
 async def run_in_transaction(
@@ -119,13 +130,13 @@ async def run_in_transaction(
         attempt += 1
         session._start(options, attempt)
         try:
-            result = await callback(session)
+            result = await _called(callback, session)
         except BaseException as error:
             await session._abort_quietly()
             if not _whole_retry(error, policy, attempt):
                 raise
             if monotonic() - started >= policy.timeout:
-                raise out_of_time(error, policy.timeout) from error
+                give_up(error, policy.timeout)
             last = error
             continue
         if not session.in_transaction:
@@ -136,10 +147,20 @@ async def run_in_transaction(
         last = retry
 
 
+async def _called(callback: Callable[[ClientSession], Awaitable[T]], session: ClientSession) -> T:
+    result = callback(session)
+    if not isawaitable(result):
+        raise ConfigurationError(
+            f"with_transaction takes an asynchronous function (async def), and {callback!r} returned "
+            f"{type(result).__name__}, which cannot be awaited"
+        )
+    return await result
+
+
 async def _pause(policy: RetryPolicy, attempt: int, last: BaseException, started: float) -> None:
     seconds = backoff(attempt, policy.jitter())
     if monotonic() - started + seconds >= policy.timeout:
-        raise out_of_time(last, policy.timeout) from last
+        give_up(last, policy.timeout)
     if policy.on_retry is not None:
         policy.on_retry(attempt + 1, last)
     await anyio.sleep(seconds)
@@ -160,7 +181,7 @@ async def _commit(session: ClientSession, policy: RetryPolicy, started: float, a
         except DriverError as error:
             if commit_may_be_retried(error):
                 if monotonic() - started >= policy.timeout:
-                    raise out_of_time(error, policy.timeout) from error
+                    give_up(error, policy.timeout)
                 continue
             if _whole_retry(error, policy, attempt):
                 return error
