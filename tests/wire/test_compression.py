@@ -159,6 +159,17 @@ def test_zstd_of_the_standard_library_is_preferred() -> None:
         codec.inflate(packed + b"!", len(data))
 
 
+def test_zstd_content_that_does_not_tell_its_size_is_understood_and_bounded() -> None:
+    zstandard = pytest.importorskip("zstandard", reason="zstd is the standard library's here")
+    packer = zstandard.ZstdCompressor(write_content_size=False)
+    data = bytes(1000) + b"end"
+    payload = packer.compress(data)
+    assert decompress(envelope(payload, size=len(data), number=3), LIMIT)[16:] == data
+    for size in (len(data) - 1, len(data) + 1, 0):
+        with pytest.raises(ProtocolError, match="does not inflate"):
+            decompress(envelope(payload, size=size, number=3), LIMIT)
+
+
 # Hostile peers
 
 
@@ -218,6 +229,9 @@ def test_a_message_that_is_cut_short_is_refused(name: str) -> None:
 def test_bytes_after_the_compressed_content_are_refused() -> None:
     with pytest.raises(ProtocolError, match="3 bytes that do not belong"):
         decompress(envelope(zlib.compress(b"content") + b"etc", size=7, number=2), LIMIT)
+    for name in ("zstd", "snappy"):
+        with pytest.raises(ProtocolError, match=r"damaged|do not belong"):
+            decompress(envelope(compressed(name, b"content") + b"etc", size=7, number=IDS[name]), LIMIT)
 
 
 @pytest.mark.parametrize("number", [4, 5, 255])
