@@ -19,8 +19,9 @@ class TLSSettings:
     :param allow_invalid_certificates: ``tlsAllowInvalidCertificates``: accept any certificate (also ``tlsInsecure``).
     :param allow_invalid_hostnames: ``tlsAllowInvalidHostnames``: accept a certificate of another host (also
         ``tlsInsecure``).
-    :param disable_ocsp_endpoint_check: ``tlsDisableOCSPEndpointCheck``: ask no OCSP responder.
-    :param disable_certificate_revocation_check: ``tlsDisableCertificateRevocationCheck``: do not check revocation.
+    :param disable_ocsp_endpoint_check: ``tlsDisableOCSPEndpointCheck``: ask no OCSP responder. None is ever asked.
+    :param disable_certificate_revocation_check: ``tlsDisableCertificateRevocationCheck``: do not check revocation. It
+        is never checked: Python's ``ssl`` speaks no OCSP.
     """
 
     ca_file: str | None = None
