@@ -188,7 +188,7 @@ def test_mutated_values(data: st.DataObject, name: str, target: str) -> None:
         path = data.draw(st.sampled_from(_paths(document)))
         parent = _parent(document, path)
         if data.draw(st.booleans()):
-            parent[path[-1]] = data.draw(STRANGE)
+            parent[path[-1]] = copy.deepcopy(data.draw(STRANGE))
         else:
             del parent[path[-1]]
         if not document:
