@@ -188,11 +188,11 @@ class EntityFactory:
             case BucketEntity():
                 self.entities.add(model.id, self._bucket(model))
             case ClientEncryptionEntity():
-                raise Unsupported("entity clientEncryption", "this driver has no client-side encryption")
+                raise Unsupported("client-side encryption", "this driver has none")
 
     async def _client(self, model: ClientEntity) -> ClientHandle:
         if model.auto_encrypt_opts is not None:
-            raise Unsupported("autoEncryptOpts", "this driver has no client-side encryption")
+            raise Unsupported("client-side encryption", "this driver has none")
         api = model.server_api
         server_api = api and seam.make_server_api(api.version, api.strict, api.deprecation_errors)
         options = {name: _placeholder(name, value) for name, value in model.uri_options.items()}
@@ -243,7 +243,7 @@ class EntityFactory:
     def _bucket(self, model: BucketEntity) -> BucketHandle:
         owner = self.entities.get(model.database, DatabaseHandle)
         if not seam.has_public("GridFSBucket"):
-            raise Unsupported("entity bucket", "this driver has no GridFS yet")
+            raise Unsupported("GridFS", "this driver has none yet")
         keywords: dict[str, Any] = {}
         for name, value in model.options.items():
             keywords[_BUCKET_KEYWORDS[name]] = concern(name, value)

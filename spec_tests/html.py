@@ -96,7 +96,7 @@ def _suite_table(report: Report) -> str:
 
 def _kinds(results: Iterable[TestResult]) -> str:
     items = "".join(
-        f"<li><b>{number}</b> {escape(kind)} <span class=quiet>{escape(reason.removeprefix(kind))}</span>"
+        f"<li><b>{number}</b> {escape(kind)} <span class=quiet>{escape(reason.removeprefix(kind).lstrip(': '))}</span>"
         for kind, reason, number in unsupported_kinds(results)
     )
     return f"<ul>{items}</ul>"
@@ -125,8 +125,8 @@ def _test_page(result: TestResult) -> str:
         body += f"<p>key path: <code>{escape(result.path)}</code></p>"
     if result.outcome is Outcome.FAILED and (result.expected is not None or result.actual is not None):
         body += _pair("expected", _json(result.expected), "actual", _json(result.actual))
-    for events in result.events:
-        body += _events(events)
+    for index, events in enumerate(result.events):
+        body += _events(events, _guilty(result.path, index))
     if result.wire:
         body += f"<h2>On the wire</h2>{_wire(result.wire)}"
     if result.traceback:
@@ -141,10 +141,16 @@ def _pair(left: str, one: str, right: str, other: str) -> str:
     )
 
 
-def _events(events: EventsReport) -> str:
+def _guilty(path: str, group: int) -> int | None:
+    """The event of a group that the key path of the mismatch points at."""
+    found = re.match(rf"expectEvents\[{group}\]\.events\[(\d+)\]", path)
+    return int(found.group(1)) if found is not None else None
+
+
+def _events(events: EventsReport, guilty: int | None) -> str:
     rows = ""
     for index, (want, have) in enumerate(zip_longest(events.expected, events.actual)):
-        differs = want is None or have is None or list(want) != list(have)
+        differs = index == guilty or want is None or have is None or list(want) != list(have)
         rows += f'<tr class="{"differs" if differs else ""}"><td>{index}<td>{_event(want)}<td>{_event(have)}</tr>'
     return (
         f"<h2>{escape(events.family)} events of {escape(events.client)}</h2>"

@@ -21,6 +21,7 @@ from spec_tests.uris import SpecUri
 from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
 
 _OPTIONS = {"appName": "spec-tests-internal", "retryWrites": True, "serverSelectionTimeoutMS": 15_000}
+_WRITE_SECONDS = 2.0
 _MAJORITY = WriteConcern(w="majority")
 # Interrupted and Unauthorized: the two failures of killAllSessions that a runner may pass over.
 _IGNORED_KILL = frozenset({11601, 13})
@@ -131,7 +132,18 @@ class Internal:
 
     async def end_fail_point(self, address: str, name: str) -> None:
         """Switch a fail point off on the server that it was set on."""
+        if name == "onPrimaryTransactionalWrite":
+            await self._writes_ended(address)
         await self.set_fail_point(address, {"configureFailPoint": name, "mode": "off"})
+
+    async def _writes_ended(self, address: str) -> None:
+        # This fail point closes the connection while the server still works on the write. Switched off too early, it
+        # lets the rest of the write through, and the outcome is another one.
+        admin = (await self._direct_client(address)).get_database("admin")
+        under_way = {"currentOp": 1, "active": True, "command.txnNumber": {"$exists": True}}
+        with anyio.move_on_after(_WRITE_SECONDS):
+            while (await admin.command(under_way))["inprog"]:  # noqa: ASYNC110  # the server tells nobody of the end
+                await anyio.sleep(0.005)
 
     async def kill_all_sessions(self) -> None:
         """End every session and open transaction of the deployment."""

@@ -41,12 +41,19 @@ from wiredrv.errors import DriverError, NotPrimaryError, OperationFailure
 #: What an operation may raise and a test may expect. Anything else is a defect, of the driver or of the runner.
 OPERATION_ERRORS: tuple[type[BaseException], ...] = (DriverError, bson.errors.BSONError)
 
+# Features under their own names: their lack shows as the lack of one method or function.
+_FEATURES = {
+    "watch": "change streams",
+    "observe_logs": "structured log messages",
+    "observe_spans": "tracing (OpenTelemetry)",
+}
+
 
 def public(name: str) -> Any:
     """A public name of ``wiredrv``; Unsupported if it has none."""
     found = getattr(importlib.import_module("wiredrv"), name, None)
     if found is None:
-        raise Unsupported(f"wiredrv.{name}", "the driver has no such name")
+        raise Unsupported(f"wiredrv.{name}", "this driver has no such name")
     return found
 
 
@@ -60,10 +67,11 @@ def introspect(name: str) -> Callable[..., Any]:
     try:
         module = importlib.import_module("wiredrv._introspect")
     except ModuleNotFoundError:
-        raise Unsupported(f"introspection {name}", "wiredrv._introspect does not exist") from None
+        raise Unsupported(f"wiredrv._introspect.{name}", "there is no such module") from None
     found = getattr(module, name, None)
     if found is None:
-        raise Unsupported(f"introspection {name}", "wiredrv._introspect has no such function")
+        kind = _FEATURES.get(name, f"wiredrv._introspect.{name}")
+        raise Unsupported(kind, "this driver has none yet" if name in _FEATURES else "there is no such function")
     return found  # type: ignore[no-any-return]  # the module is looked up by name
 
 
@@ -83,7 +91,9 @@ def method(target: Any, *names: str) -> Callable[..., Any]:
     for name in names:
         if hasattr(type(target), name):
             return getattr(target, name)  # type: ignore[no-any-return]  # found by name
-    raise Unsupported(f"{_class_name(target)}.{names[0]}", "the driver has no such method")
+    if names[0] in _FEATURES:
+        raise Unsupported(_FEATURES[names[0]], "this driver has none yet")
+    raise Unsupported(f"{_class_name(target)}.{names[0]}", "this driver has no such method")
 
 
 def has_method(target: Any, name: str) -> bool:

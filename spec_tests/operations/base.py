@@ -78,6 +78,7 @@ class Method:
     options_in_snake_case: bool = False
 
     async def __call__(self, call: Call, owner: Any) -> Any:
+        seam.method(owner, *self.names)  # its lack says more than that of a model or an argument
         keywords = resolve(call, self.convert)
         target, keywords = _with_concerns(owner, self.names, keywords)
         function = seam.method(target, *self.names)
