@@ -225,5 +225,7 @@ class Transaction:
         self._sent.append(sent)
 
     def record(self, txn_number: int, server: Address | None) -> TransactionRecord:
-        """What is known so far."""
+        """What is known so far. ``server`` is the pinned one; without a pin it is that of the last command."""
+        if server is None and self._sent:
+            server = self._sent[-1].address
         return TransactionRecord(self.attempt, txn_number, server, tuple(self._sent), self.cause)
