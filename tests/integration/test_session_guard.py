@@ -36,16 +36,18 @@ async def _busy_session(
                 session.start_transaction()
                 await collection.insert_one({"_id": "t"}, session=session)
             address = primary_of(client)
-            async with fail_command(address, "find", block_ms=_HELD, app_name=APP_NAME) as fail_point:
-                async with anyio.create_task_group() as group:
 
-                    async def read() -> None:
-                        assert await collection.find_one({"_id": 1}, session=session) == {"_id": 1}
+            async def read() -> None:
+                assert await collection.find_one({"_id": 1}, session=session) == {"_id": 1}
 
-                    group.start_soon(read, name="the reader")
-                    await fail_point.wait_until_entered()
-                    log.clear()
-                    yield session, collection, log
+            async with (
+                fail_command(address, "find", block_ms=_HELD, app_name=APP_NAME) as fail_point,
+                anyio.create_task_group() as group,
+            ):
+                group.start_soon(read, name="the reader")
+                await fail_point.wait_until_entered()
+                log.clear()
+                yield session, collection, log
             if session.in_transaction:
                 await session.abort_transaction()
 
@@ -195,10 +197,12 @@ async def test_implicit_sessions_are_as_many_as_there_are_tasks(replica_set: Rep
         collection = await fresh_collection(client, "guard", 1)
         address = primary_of(client)
         log.clear()
-        async with fail_command(address, "find", times=2, block_ms=_HELD, app_name=APP_NAME):
-            async with anyio.create_task_group() as group:
-                group.start_soon(collection.find_one, {})
-                group.start_soon(collection.find_one, {})
+        async with (
+            fail_command(address, "find", times=2, block_ms=_HELD, app_name=APP_NAME),
+            anyio.create_task_group() as group,
+        ):
+            group.start_soon(collection.find_one, {})
+            group.start_soon(collection.find_one, {})
         assert len(set(log.lsids())) == 2
 
 

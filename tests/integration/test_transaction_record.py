@@ -1,0 +1,200 @@
+"""``error.transaction``: what a failed transaction's error tells of the transaction."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+import wiredrv
+from tests.support.commands import APP_NAME, fresh_collection, primary_of, watched
+from tests.support.failpoints import fail_command
+from wiredrv.errors import (
+    TRANSIENT_TRANSACTION,
+    AutoReconnect,
+    BulkWriteError,
+    DriverError,
+    DuplicateKeyError,
+    OperationFailure,
+    TransactionTimeoutError,
+)
+from wiredrv.local import ReplicaSet
+from wiredrv.session.transaction import TransactionRecord
+
+pytestmark = pytest.mark.anyio
+
+
+def _record(error: DriverError) -> TransactionRecord:
+    record = error.transaction
+    assert isinstance(record, TransactionRecord)
+    return record
+
+
+async def test_it_has_the_attempt_the_number_the_server_the_commands_and_the_cause(replica_set: ReplicaSet) -> None:
+    async with watched(replica_set) as (client, log):
+        collection = await fresh_collection(client, "record", 1)
+        address = primary_of(client)
+        async with client.start_session() as session:
+            session.start_transaction()
+            log.clear()
+            await collection.insert_one({"_id": "new"}, session=session)
+            await collection.find_one({}, session=session)
+            with pytest.raises(DuplicateKeyError) as caught:
+                await collection.insert_one({"_id": 0}, session=session)
+            number = log.sent("insert")[0]["txnNumber"]
+        record = _record(caught.value)
+        assert record.attempt == 1
+        assert record.txn_number == number
+        assert record.server == address
+        assert [sent.name for sent in record.commands] == ["insert", "find", "insert"]
+        assert {sent.address for sent in record.commands} == {address}
+        assert [sent.outcome for sent in record.commands] == ["ok", "ok", "DuplicateKeyError"]
+        assert record.cause is caught.value
+        started = [sent.started for sent in record.commands]
+        assert started == sorted(started)
+        assert all(0 < sent.duration < 10 and sent.started >= 0 for sent in record.commands)
+        for earlier, later in zip(record.commands, record.commands[1:], strict=False):
+            assert earlier.started + earlier.duration <= later.started
+
+
+async def test_later_errors_name_the_first_one(replica_set: ReplicaSet) -> None:
+    """The server aborts the transaction with the first error, and answers "no such transaction" from then on."""
+    async with watched(replica_set) as (client, _):
+        collection = await fresh_collection(client, "record", 1)
+        async with client.start_session() as session:
+            session.start_transaction()
+            with pytest.raises(DuplicateKeyError) as first:
+                await collection.insert_one({"_id": 0}, session=session)
+            with pytest.raises(OperationFailure) as second:
+                await collection.find_one({}, session=session)
+            with pytest.raises(OperationFailure) as third:
+                await session.commit_transaction()
+        assert second.value.code == third.value.code == 251
+        assert second.value.has_error_label(TRANSIENT_TRANSACTION)
+        assert _record(second.value).cause is first.value
+        record = _record(third.value)
+        assert record.cause is first.value
+        assert [sent.name for sent in record.commands] == ["insert", "find", "commitTransaction"]
+
+
+async def test_it_can_be_read(replica_set: ReplicaSet) -> None:
+    async with watched(replica_set) as (client, _):
+        collection = await fresh_collection(client, "record", 1)
+        address = primary_of(client)
+
+        async def work() -> None:
+            async with client.transaction():
+                await collection.update_one({"_id": "new"}, {"$set": {"a": 1}}, upsert=True)
+                await collection.insert_one({"_id": 0})
+
+        with pytest.raises(DuplicateKeyError) as caught:
+            await work()
+        lines = str(caught.value.transaction).splitlines()
+        assert re.fullmatch(rf"transaction \d+ on {address}, attempt 1", lines[0])
+        assert re.fullmatch(rf" +\d+\.\d ms  update -> {address}: ok \(\d+\.\d ms\)", lines[1])
+        assert re.fullmatch(rf" +\d+\.\d ms  insert -> {address}: DuplicateKeyError \(\d+\.\d ms\)", lines[2])
+        assert lines[3].startswith("  first failure: DuplicateKeyError: E11000")
+
+
+async def test_the_attempts_of_with_transaction_have_records_of_their_own(replica_set: ReplicaSet) -> None:
+    async with watched(replica_set) as (client, _):
+        collection = await fresh_collection(client, "record")
+        seen: list[TransactionRecord] = []
+
+        async def callback(session: wiredrv.ClientSession) -> None:
+            await collection.insert_one({}, session=session)
+            try:
+                await collection.find_one({}, session=session)
+            except DriverError as error:
+                seen.append(_record(error))
+                raise
+
+        data = {"errorCode": 251}
+        async with client.start_session() as session:
+            # With the first number of a session the server looks it up, with a find that would meet the fail point.
+            await collection.insert_one({}, session=session)
+            async with fail_command(primary_of(client), "find", times=2, app_name=APP_NAME, data=data):
+                await session.with_transaction(callback, retry=wiredrv.RetryPolicy(jitter=lambda: 0.0))
+            assert session.attempt == 3
+        assert [record.attempt for record in seen] == [1, 2]
+        assert [record.txn_number for record in seen] == [2, 3]
+        assert all([sent.name for sent in record.commands] == ["insert", "find"] for record in seen)
+        assert seen[0].cause is not seen[1].cause
+
+
+async def test_a_timeout_of_with_transaction_carries_the_last_record(replica_set: ReplicaSet) -> None:
+    async with watched(replica_set) as (client, _):
+        collection = await fresh_collection(client, "record")
+
+        async def callback(session: wiredrv.ClientSession) -> None:
+            await collection.insert_one({}, session=session)
+
+        async with client.start_session() as session:
+            data = {"errorCode": 251}
+            async with fail_command(primary_of(client), "commitTransaction", app_name=APP_NAME, data=data):
+                with pytest.raises(TransactionTimeoutError) as caught:
+                    await session.with_transaction(callback, retry=wiredrv.RetryPolicy(timeout=0))
+        record = _record(caught.value)
+        assert [sent.name for sent in record.commands] == ["insert", "commitTransaction"]
+        assert record.cause is caught.value.__cause__
+
+
+async def test_a_command_that_was_tried_again_appears_twice(replica_set: ReplicaSet) -> None:
+    async with watched(replica_set) as (client, _):
+        collection = await fresh_collection(client, "record")
+        async with client.start_session() as session:
+            session.start_transaction()
+            await collection.insert_one({}, session=session)
+            data = {"closeConnection": True}
+            address = primary_of(client)
+            async with fail_command(address, "commitTransaction", times=2, app_name=APP_NAME, data=data):
+                with pytest.raises(AutoReconnect) as caught:
+                    await session.commit_transaction()
+            record = _record(caught.value)
+            assert [sent.name for sent in record.commands] == ["insert"] + ["commitTransaction"] * 2
+            assert record.commands[1].outcome.endswith(", retried")
+            assert not record.commands[2].outcome.endswith(", retried")
+            await session.commit_transaction()
+
+
+async def test_a_bulk_that_fails_in_a_transaction_carries_the_record(replica_set: ReplicaSet) -> None:
+    async with watched(replica_set) as (client, _):
+        collection = await fresh_collection(client, "record", 1)
+        with pytest.raises(BulkWriteError) as caught:
+            async with client.transaction():
+                await collection.insert_many([{"_id": 1}, {"_id": 0}, {"_id": 2}])
+        record = _record(caught.value)
+        assert [(sent.name, sent.outcome) for sent in record.commands] == [("insert", "BulkWriteError")]
+
+
+async def test_errors_outside_of_transactions_have_none(replica_set: ReplicaSet) -> None:
+    async with watched(replica_set) as (client, _):
+        collection = await fresh_collection(client, "record", 1)
+        async with client.start_session() as session:
+            for options in ({}, {"session": session}):
+                given: dict[str, Any] = dict(options)
+                with pytest.raises(DuplicateKeyError) as caught:
+                    await collection.insert_one({"_id": 0}, **given)
+                assert caught.value.transaction is None
+            async with session.start_transaction():
+                await collection.insert_one({}, session=session)
+            with pytest.raises(DuplicateKeyError) as caught:
+                await collection.insert_one({"_id": 0}, session=session)
+            assert caught.value.transaction is None
+
+
+async def test_a_record_shows_no_contents(replica_set: ReplicaSet) -> None:
+    async with watched(replica_set) as (client, _):
+        collection = await fresh_collection(client, "record")
+
+        async def work() -> None:
+            async with client.transaction():
+                await collection.insert_one({"password": "hunter2"})
+                await collection.find_one({"$nonsense": "hunter2"})
+
+        with pytest.raises(OperationFailure) as caught:
+            await work()
+        record = _record(caught.value)
+        assert "hunter2" not in repr(record.commands)
+        assert "password" not in str(record)
