@@ -95,7 +95,7 @@ def _empty(uri: str) -> None:
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("name", ["sessions.md", "transactions.md"])
+@pytest.mark.parametrize("name", ["sessions.md", "transactions.md", "monitoring.md"])
 async def test_the_fragments_of_a_page_run_one_after_the_other(name: str, replica_set: ReplicaSet) -> None:
     async with wiredrv.Client(replica_set.uri) as client:
         await client.drop_database("shop")
@@ -104,6 +104,7 @@ async def test_the_fragments_of_a_page_run_one_after_the_other(name: str, replic
             "anyio": anyio,
             "wiredrv": wiredrv,
             "client": client,
+            "uri": replica_set.uri,
             "orders": client.shop.orders,
             "stock": client.shop.stock,
             "accounts": client.shop.accounts,
