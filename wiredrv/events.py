@@ -10,7 +10,7 @@ Rules kept here:
   (command-logging-and-monitoring specification, "Security").
 
 Specifications: command-logging-and-monitoring, connection-monitoring-and-pooling ("Events"),
-server-discovery-and-monitoring ("SDAM Monitoring").
+server-discovery-and-monitoring ("SDAM Monitoring"). What the log makes of events is in ``logs``.
 """
 
 from __future__ import annotations
@@ -123,10 +123,11 @@ class ConnectionReadyEvent(PoolEvent):
 
 @dataclass(frozen=True, slots=True)
 class ConnectionClosedEvent(PoolEvent):
-    """A connection is closed. ``reason`` is ``stale``, ``idle``, ``error`` or ``poolClosed``."""
+    """A connection is closed. ``reason`` is ``stale``, ``idle``, ``error`` (then ``error`` is it) or ``poolClosed``."""
 
     connection_id: int = 0
     reason: str = "error"
+    error: BaseException | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,12 +215,16 @@ class ServerClosedEvent(ServerEvent):
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatEvent:
-    """What all heartbeat events have in common. ``awaited``: the check waits for a change on the server."""
+    """What all heartbeat events have in common. ``awaited``: the check waits for a change on the server.
+
+    ``connection_id`` numbers the monitor's connections; ``server_connection_id`` is the server's number, once known.
+    """
 
     address: Address
     awaited: bool = False
     connection_id: int = 0
     server_connection_id: int | None = None
+    topology_id: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +246,24 @@ class ServerHeartbeatFailedEvent(HeartbeatEvent):
 
     duration: float = 0.0
     failure: BaseException = field(default_factory=Exception)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSelectionEvent:
+    """A step of choosing a server, for the log alone: no specification has such an event, and no listener hears it.
+
+    ``step`` is ``started``, ``waiting`` (``remaining``: for how many seconds at most), ``succeeded`` (``address``: what
+    was chosen) or ``failed`` (``failure``).
+    """
+
+    step: str
+    selector: str
+    operation: str
+    operation_id: int
+    topology_description: TopologyDescription
+    address: Address | None = None
+    remaining: float | None = None
+    failure: BaseException | None = None
 
 
 # --- listeners ------------------------------------------------------------------------------------------------------
@@ -353,22 +376,27 @@ _METHODS: dict[type, tuple[str, dict[type, str]]] = {
     ),
 }
 _FAMILIES = ("command", "pool", "topology", "heartbeat")
+#: Heard by the log alone.
+_UNHEARD = ("selection", "waiting")
 
 
 class ListenerHub:
     """Carries events to listeners, by family: ``command``, ``pool``, ``topology`` (and servers), ``heartbeat``.
 
     A listener is an object of one or more of the listener classes above, or any callable, which hears every event.
+    Two more families are for the log alone: ``selection``, and ``waiting`` for its step of that name.
 
     :raises ConfigurationError: something given is neither.
     """
 
-    __slots__ = _FAMILIES
+    __slots__ = (*_FAMILIES, *_UNHEARD)
 
     command: tuple[Listener, ...]
     pool: tuple[Listener, ...]
     topology: tuple[Listener, ...]
     heartbeat: tuple[Listener, ...]
+    selection: tuple[Listener, ...]
+    waiting: tuple[Listener, ...]
 
     def __init__(self, listeners: Iterable[Any] = ()) -> None:
         families: dict[str, list[Listener]] = {family: [] for family in _FAMILIES}
@@ -376,9 +404,7 @@ class ListenerHub:
             classes = [known for known in _METHODS if isinstance(listener, known)]
             for known in classes:
                 family, methods = _METHODS[known]
-                families[family].append(
-                    _dispatch({event: getattr(listener, name) for event, name in methods.items()})
-                )
+                families[family].append(_dispatch({event: getattr(listener, name) for event, name in methods.items()}))
             if classes:
                 continue
             if not callable(listener):
@@ -388,8 +414,12 @@ class ListenerHub:
                 )
             for hearers in families.values():
                 hearers.append(listener)
+        self.selection = self.waiting = ()
         for family, hearers in families.items():
             setattr(self, family, tuple(hearers))
+
+    def refresh(self) -> None:
+        """Find out anew who listens. Called when a client opens and after every check of a server; here, nothing."""
 
     @staticmethod
     def publish(hearers: tuple[Listener, ...], event: object) -> None:

@@ -36,6 +36,7 @@ class FakeConnection:
         self.closed = False
         self.reply_owed = False
         self.service_id = None
+        self.failure: BaseException | None = None
         self.stale = False
 
     def close(self, *, wake: bool = True) -> None:

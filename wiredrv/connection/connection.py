@@ -40,6 +40,7 @@ class Connection:
         "api",
         "closed",
         "compressor",
+        "failure",
         "generation",
         "handshake",
         "hello_duration",
@@ -62,6 +63,8 @@ class Connection:
         self.generation = generation
         self.api: ServerApi | None = None
         self.closed = False
+        #: The last error of an operation on it, for those who are told why it was closed.
+        self.failure: BaseException | None = None
         #: What requests are compressed with; None until the handshake agreed on something.
         self.compressor: Compressor | None = None
         #: Whether replies may be compressed: from the handshake on that offers it, its own reply included.

@@ -2,6 +2,13 @@
 
 ``check_out`` and ``check_in`` are the hot path: with an idle connection at hand neither waits, and no event is built
 when nobody listens. Everything else asks :class:`~wiredrv.pool.state.PoolState` what to do and does it.
+
+Rules kept here (connection-monitoring-and-pooling specification):
+
+* A failure to establish a connection is told to the topology at once, which may clear the pool, and only then to
+  listeners as a closed connection and a failed check-out.
+* One task keeps ``minPoolSize`` and closes what has idled too long (:meth:`Pool.upkeep`). It looks at the pool when
+  something has changed or is due, and makes one connection at a time: operations need the other places.
 """
 
 from __future__ import annotations
@@ -14,7 +21,7 @@ import anyio
 
 from wiredrv import events
 from wiredrv.connection.connection import Connection
-from wiredrv.errors import InvalidOperation, PoolClearedError, WaitQueueTimeoutError
+from wiredrv.errors import AutoReconnect, DriverError, InvalidOperation, PoolClearedError, WaitQueueTimeoutError
 from wiredrv.events import ListenerHub
 from wiredrv.pool.settings import PoolSettings
 from wiredrv.pool.state import MayConnect, Phase, PoolState, Waiter
@@ -23,8 +30,15 @@ from wiredrv.types import Address
 #: Makes a connection: ``connect(connection_id, generation)``.
 Connect = Callable[[int, int], Awaitable[Connection]]
 
+#: Hears of connections that could not be made: ``failed(error, generation)``.
+Failed = Callable[[DriverError, int], None]
+
 #: After how many idle seconds a connection is looked at before it is used: the server may have closed it.
 _PROBE_AFTER = 1.0
+#: Seconds between attempts to fill the pool while the server refuses and the pool stays ready.
+_POPULATE_AGAIN = 1.0
+#: The least that the upkeep sleeps, in seconds.
+_TICK = 0.001
 
 
 class Pool:
@@ -34,13 +48,25 @@ class Pool:
     when it has failed.
     """
 
-    def __init__(self, address: Address, settings: PoolSettings, connect: Connect, hub: ListenerHub) -> None:
+    def __init__(
+        self,
+        address: Address,
+        settings: PoolSettings,
+        connect: Connect,
+        hub: ListenerHub,
+        failed: Failed | None = None,
+    ) -> None:
         self.address = address
         self._settings = settings
         self._connect = connect
         self._hub = hub
+        self._failed = failed
         self._ids = 0
         self._failure: BaseException | None = None
+        # What establishes connections now, so that it can be broken off.
+        self._pending: set[anyio.CancelScope] = set()
+        # There while the upkeep sleeps.
+        self._due: anyio.Event | None = None
         self.state: PoolState[Connection] = PoolState(settings)
         if hub.pool:
             hub.publish(hub.pool, events.PoolCreatedEvent(address, _options(settings)))
@@ -101,9 +127,13 @@ class Pool:
             if grant is None:
                 grant = await self._wait(started, deadline)
             if isinstance(grant, MayConnect):
-                return await self._make(grant.generation)
+                connection = await self._make(grant.generation)
+                # One connection fewer is being made now: the next waiter may have leave.
+                self._serve()
+                return connection
             if monotonic() - grant.last_used > _PROBE_AFTER and grant.is_stale():
-                self._drop(grant, "error")
+                gone = AutoReconnect(f"{self.address}: the server closed the connection while it was idle")
+                self._drop(grant, "error", gone)
                 # Its place is free, and who waits already comes first.
                 self._serve()
                 continue
@@ -144,30 +174,44 @@ class Pool:
         return waiter.grant
 
     async def _make(self, generation: int) -> Connection:
+        """Make a connection with the leave that was given; it is in use then. The caller serves those who wait."""
         self._ids += 1
         number = self._ids
         hub = self._hub
         started = monotonic()
         if hub.pool:
             hub.publish(hub.pool, events.ConnectionCreatedEvent(self.address, number))
-        made = False
         try:
-            connection = await self._connect(number, generation)
-            made = True
-        finally:
-            if not made:
-                self.state.connect_failed()
-                if hub.pool:
-                    hub.publish(hub.pool, events.ConnectionClosedEvent(self.address, number, "error"))
-                self._serve()
+            connection = await self._establish(number, generation)
+        except BaseException as error:
+            if isinstance(error, DriverError) and self._failed is not None:
+                self._failed(error, generation)
+            self.state.connect_failed()
+            self._tell_closed(number, "error", error)
+            self._serve()
+            raise
         self.state.connected(connection)
         if self.state.phase is Phase.CLOSED:
             self._drop(connection, "poolClosed")
             raise self._closed_error()
         if hub.pool:
             hub.publish(hub.pool, events.ConnectionReadyEvent(self.address, number, monotonic() - started))
-        # One connection fewer is being made now: the next waiter may have leave.
-        self._serve()
+        self._nudge()
+        return connection
+
+    async def _establish(self, number: int, generation: int) -> Connection:
+        connection = None
+        with anyio.CancelScope() as scope:
+            self._pending.add(scope)
+            try:
+                connection = await self._connect(number, generation)
+            finally:
+                self._pending.discard(scope)
+        if scope.cancel_called:
+            if connection is not None:
+                connection.close()
+            raise PoolClearedError(f"{self.address}: connecting was broken off because the server's monitor timed out")
+        assert connection is not None  # nobody else cancels the scope
         return connection
 
     def check_in(self, connection: Connection) -> None:
@@ -180,9 +224,51 @@ class Pool:
             connection.close()
         reason = state.returned(connection, monotonic())
         if reason is not None:
-            self._close(connection, reason)
+            self._close(connection, reason, connection.failure)
         if state.waiters:
             self._serve()
+
+    # --- upkeep ---
+
+    @property
+    def wants_upkeep(self) -> bool:
+        """Whether the settings ask for anything that no operation does by the way."""
+        return self._settings.min_pool_size > 0 or self._settings.max_idle_time is not None
+
+    async def upkeep(self) -> None:
+        """Keep ``minPoolSize`` connections, and close those that idle too long, until the pool is closed."""
+        state = self.state
+        while state.phase is not Phase.CLOSED:
+            state.prune(monotonic())
+            self._close_discarded()
+            grant = state.populate()
+            if grant is None:
+                await self._rest()
+            elif not await self._populate(grant) and state.phase is Phase.READY:
+                await anyio.sleep(_POPULATE_AGAIN)
+
+    async def _populate(self, grant: MayConnect) -> bool:
+        try:
+            connection = await self._make(grant.generation)
+        except DriverError:
+            return False  # the topology knows it already
+        reason = self.state.returned(connection, monotonic())
+        if reason is not None:
+            self._close(connection, reason)
+        self._serve()
+        return True
+
+    async def _rest(self) -> None:
+        """Sleep until something changes, or the next connection has idled too long."""
+        seconds = self.state.idle_seconds_left(monotonic())
+        self._due = anyio.Event()
+        with anyio.move_on_after(None if seconds is None else max(seconds, _TICK)):
+            await self._due.wait()
+        self._due = None
+
+    def _nudge(self) -> None:
+        if self._due is not None:
+            self._due.set()
 
     # --- the server's state ---
 
@@ -192,13 +278,14 @@ class Pool:
             if self._hub.pool:
                 self._hub.publish(self._hub.pool, events.PoolReadyEvent(self.address))
             self._serve()
+            self._nudge()
 
     def clear(self, failure: BaseException | None = None, *, service_id: Any = None, interrupt: bool = False) -> None:
         """The server failed: no connection that exists now is used again.
 
         :param failure: why, for those who wait.
         :param service_id: only the connections to this server behind a load balancer.
-        :param interrupt: also close those that are in use; their operations fail at once.
+        :param interrupt: also close those that are in use or being made; their operations fail at once.
         """
         self._failure = failure
         if self.state.phase is Phase.CLOSED:
@@ -212,6 +299,9 @@ class Pool:
             for connection in list(self.state.in_use):
                 if self.state.perished(connection, now) == "stale":
                     connection.close()
+            if service_id is None:
+                for scope in self._pending:
+                    scope.cancel()
         self.state.prune(now)
         self._close_discarded()
 
@@ -222,6 +312,7 @@ class Pool:
         self._close_discarded()
         if self._hub.pool:
             self._hub.publish(self._hub.pool, events.PoolClosedEvent(self.address))
+        self._nudge()
 
     def abandon(self, *, wake: bool = True) -> None:
         """Close every socket without a word, those in use included: after a fork, or when the event loop is gone."""
@@ -246,14 +337,19 @@ class Pool:
             for connection, reason in self.state.take_discarded():
                 self._close(connection, reason)
 
-    def _drop(self, connection: Connection, reason: str) -> None:
+    def _drop(self, connection: Connection, reason: str, error: BaseException | None = None) -> None:
         self.state.in_use.discard(connection)
-        self._close(connection, reason)
+        self._close(connection, reason, error)
 
-    def _close(self, connection: Connection, reason: str) -> None:
+    def _close(self, connection: Connection, reason: str, error: BaseException | None = None) -> None:
         connection.close()
+        self._tell_closed(connection.id, reason, error)
+
+    def _tell_closed(self, number: int, reason: str, error: BaseException | None) -> None:
         if self._hub.pool:
-            self._hub.publish(self._hub.pool, events.ConnectionClosedEvent(self.address, connection.id, reason))
+            cause = error if reason == "error" else None
+            self._hub.publish(self._hub.pool, events.ConnectionClosedEvent(self.address, number, reason, cause))
+        self._nudge()
 
     def _cleared_error(self) -> PoolClearedError:
         why = f": {self._failure}" if self._failure is not None else ""

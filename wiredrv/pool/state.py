@@ -72,6 +72,7 @@ class PoolState(Generic[C]):
         "_max_connecting",
         "_max_idle_time",
         "_max_size",
+        "_min_size",
         "_service_generations",
         "connecting",
         "discarded",
@@ -84,6 +85,7 @@ class PoolState(Generic[C]):
 
     def __init__(self, settings: PoolSettings) -> None:
         self._max_size = settings.max_pool_size or float("inf")
+        self._min_size = settings.min_pool_size
         self._max_connecting = settings.max_connecting
         self._max_idle_time = settings.max_idle_time
         self._service_generations: dict[Any, int] = {}
@@ -121,6 +123,14 @@ class PoolState(Generic[C]):
             self.connecting += 1
             return MayConnect(self.generation)
         return None
+
+    def populate(self) -> MayConnect | None:
+        """Leave to make one connection of those that ``min_pool_size`` lacks; None: none is lacking, or not now."""
+        ready = self.phase is Phase.READY and self.connecting < self._max_connecting
+        if not ready or self.total >= self._min_size:
+            return None
+        self.connecting += 1
+        return MayConnect(self.generation)
 
     def perished(self, connection: C, now: float) -> str | None:
         """Why an idle connection may not be used any longer: ``stale``, ``idle``, ``error``; None when it may."""
@@ -227,6 +237,14 @@ class PoolState(Generic[C]):
             else:
                 self.discarded.append((connection, reason))
         self.idle[:] = kept
+
+    def idle_seconds_left(self, now: float) -> float | None:
+        """How long no idle connection can have idled too long; None: for ever."""
+        if self._max_idle_time is None:
+            return None
+        # Those that idle are in the order in which they came back. One that comes back later has the whole time.
+        since = self.idle[0].last_used if self.idle else now
+        return max(since + self._max_idle_time - now, 0.0)
 
     def take_discarded(self) -> list[tuple[C, str]]:
         """What is to be closed, with the reasons; the list starts anew."""

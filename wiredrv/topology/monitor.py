@@ -4,7 +4,8 @@ Theory of operation: the monitor has a connection of its own, which never authen
 time. Where the server can, it streams: one ``hello`` is sent, and the server answers whenever something changes, and
 every ``heartbeatFrequencyMS`` anyhow; a second connection then measures round-trip times. Where it cannot, the
 monitor polls: a check every ``heartbeatFrequencyMS``, sooner on request, two of them ``min_heartbeat_frequency``
-apart. After a failed check of a server that was known, one more follows at once.
+apart. After a check of a known server that broke off, one more follows at once; whether it does is for the topology to
+say, which knows what was believed.
 
 Specification: server-monitoring.
 """
@@ -18,21 +19,22 @@ from typing import Any
 
 import anyio
 
-from wiredrv import events
 from wiredrv.connection.connect import establish
 from wiredrv.connection.connection import Connection
 from wiredrv.connection.handshake import LEGACY_HELLO
 from wiredrv.connection.settings import ConnectionSettings
-from wiredrv.errors import DriverError, command_error
+from wiredrv.errors import AutoReconnect, DriverError, command_error
 from wiredrv.events import ListenerHub
 from wiredrv.net.dial import Dialer
+from wiredrv.topology.heartbeat import Heartbeat
 from wiredrv.topology.hello import topology_version_of
 from wiredrv.topology.rtt import RoundTripTimes
 from wiredrv.topology.settings import TopologySettings
 from wiredrv.types import Address, Spawn
 
-#: Takes the outcome of each check: the server's reply, or the error that ended it.
-Report = Callable[[Address, Mapping[str, Any] | DriverError, RoundTripTimes], None]
+#: Takes the outcome of each check: the server's reply, or the error that ended it. Returns whether the next check
+#: follows at once.
+Report = Callable[[Address, Mapping[str, Any] | DriverError, RoundTripTimes], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +58,10 @@ class MonitorSettings:
 class Monitor:
     """The monitor of one server."""
 
-    def __init__(self, address: Address, settings: MonitorSettings, report: Report) -> None:
+    def __init__(self, address: Address, settings: MonitorSettings, report: Report, topology_id: Any = None) -> None:
         self._address = address
         self._topology = settings.topology
+        self._topology_id = topology_id
         self._hub = settings.hub
         self._may_stream = settings.may_stream
         # A monitor's reads are bounded by itself, and it has no user.
@@ -68,13 +71,15 @@ class Monitor:
         )
         self._report = report
         self._connection: Connection | None = None
+        self._connections = 0
         self._rtt_connection: Connection | None = None
         self._times = RoundTripTimes()
         self._version: Mapping[str, Any] | None = None
         self._measuring = False
+        self._heartbeat: Heartbeat | None = None
+        self._scope: anyio.CancelScope | None = None
         self._wanted: anyio.Event | None = None
         self._requested = False
-        self._cancelled = False
         self._closed = False
 
     # --- for the topology ---
@@ -87,13 +92,19 @@ class Monitor:
 
     def cancel_check(self) -> None:
         """Break off a check that is under way: its server is known to have failed meanwhile."""
-        if self._connection is not None and not self._connection.closed:
-            self._cancelled = True
+        if self._scope is not None:
+            self._scope.cancel()
+        elif self._connection is not None:
             self._connection.close()
-        self.request_check()
 
-    def close(self, *, wake: bool = True) -> None:
-        """End the monitor's tasks and close its connections; without waking them after a fork."""
+    def close(self) -> None:
+        """End the monitor's tasks and close its connections. A check that is under way has failed."""
+        self.abandon()
+        if self._heartbeat is not None:
+            self._heartbeat.failed(AutoReconnect(f"{self._address}: the server is no longer monitored"))
+
+    def abandon(self, *, wake: bool = True) -> None:
+        """As :meth:`close`, without a word to listeners; after a fork also without waking the monitor's tasks."""
         self._closed = True
         for connection in (self._connection, self._rtt_connection):
             if connection is not None:
@@ -107,26 +118,21 @@ class Monitor:
 
     async def run(self, spawn: Spawn) -> None:
         """Check until closed."""
-        known = False
         try:
             while not self.is_closed():
-                started = monotonic()
-                self._requested = False
                 outcome = await self._check()
                 if self.is_closed():
                     return
-                if isinstance(outcome, DriverError):
-                    was_known, known = known, False
-                    again = self._lost(outcome) or was_known
-                else:
-                    known = again = True
-                    self._report(self._address, outcome, self._times)
-                    if self._streaming:
-                        self._measure(spawn)
-                    else:
-                        again = False
-                if not again:
-                    await self._pause(started)
+                at_once = False
+                if outcome is not None:
+                    # Whoever asked meanwhile has the answer. Those that it does not satisfy ask again.
+                    self._requested = False
+                    at_once = self._report(self._address, outcome, self._times)
+                if self._streaming:
+                    self._measure(spawn)
+                    at_once = True
+                if not at_once:
+                    await self._pause()
         finally:
             self.close()
 
@@ -136,54 +142,61 @@ class Monitor:
     def _streaming(self) -> bool:
         return self._may_stream and self._version is not None
 
-    def _lost(self, error: DriverError) -> bool:
-        """A check failed. Returns whether to check again at once."""
-        self._times.reset()
-        self._version = None
-        if self._cancelled:
-            # Whoever cancelled has told the topology already, and more than this error says.
-            self._cancelled = False
-            return True
-        self._report(self._address, error, self._times)
-        return False
-
-    async def _check(self) -> Mapping[str, Any] | DriverError:
-        hub = self._hub
-        started = monotonic()
+    async def _check(self) -> Mapping[str, Any] | DriverError | None:
+        """Ask the server once. None: the check was broken off by those who know more than it could tell."""
         connection = self._connection
         alive = connection is not None and not connection.closed
-        number = connection.id if connection is not None and alive else 0
+        if connection is None or not alive:
+            self._connections += 1
+        server_id = connection.handshake.server_connection_id if connection is not None and alive else None
         awaited = alive and self._streaming
-        if hub.heartbeat:
-            hub.publish(hub.heartbeat, events.ServerHeartbeatStartedEvent(self._address, awaited, number))
+        heartbeat = self._heartbeat = Heartbeat(
+            self._hub, self._address, self._topology_id, awaited, self._connections, server_id
+        )
+        reply: Mapping[str, Any] | None = None
+        failure: DriverError | None = None
+        scope = self._scope = anyio.CancelScope()
         try:
-            reply = await self._ask()
-            if not reply.get("ok"):
-                raise command_error(reply)
+            with scope:
+                reply = await self._ask()
         except DriverError as error:
-            if self._connection is not None:
-                self._connection.close()
-            if hub.heartbeat:
-                took = monotonic() - started
-                failed = events.ServerHeartbeatFailedEvent(self._address, awaited, number, duration=took, failure=error)
-                hub.publish(hub.heartbeat, failed)
-            return error
-        took = monotonic() - started
-        if not awaited:
-            self._times.add(took if alive or self._connection is None else self._connection.hello_duration)
-        self._version = topology_version_of(reply)
-        if hub.heartbeat:
-            answered = events.ServerHeartbeatSucceededEvent(self._address, awaited, number, duration=took, reply=reply)
-            hub.publish(hub.heartbeat, answered)
+            failure = error
+        finally:
+            self._scope = None
+        if reply is None or scope.cancel_called:
+            return self._failed(heartbeat, None if scope.cancel_called else failure)
+        self._succeeded(heartbeat, reply, awaited, new=not alive)
         return reply
 
+    def _failed(self, heartbeat: Heartbeat, error: DriverError | None) -> DriverError | None:
+        if self._connection is not None:
+            self._connection.close()
+        self._times.reset()
+        self._version = None
+        heartbeat.failed(
+            error or AutoReconnect(f"{self._address}: the check was broken off, because an operation failed")
+        )
+        return error
+
+    def _succeeded(self, heartbeat: Heartbeat, reply: Mapping[str, Any], awaited: bool, *, new: bool) -> None:
+        connection = self._connection
+        assert connection is not None  # it has answered
+        duration = connection.hello_duration if new else monotonic() - heartbeat.started
+        if not awaited:
+            self._times.add(duration)
+        self._version = topology_version_of(reply)
+        heartbeat.succeeded(reply, duration, connection.handshake.server_connection_id)
+
     async def _ask(self) -> Mapping[str, Any]:
+        reply = await self._answer()
+        if not reply.get("ok"):
+            raise command_error(reply)
+        return reply
+
+    async def _answer(self) -> Mapping[str, Any]:
         connection = self._connection
         if connection is None or connection.closed:
-            self._cancelled = False
-            self._connection = connection = await establish(self._address, self._dialer, self._connection_settings)
-            if self._closed:
-                connection.close()
+            self._connection = connection = await self._connect(self._connections)
             return connection.handshake.reply
         timeout = self._dialer.settings.connect_timeout
         if not self._streaming:
@@ -198,15 +211,23 @@ class Monitor:
         }
         return await connection.stream("admin", command, timeout=patience)
 
-    async def _pause(self, started: float) -> None:
+    async def _connect(self, number: int = 0) -> Connection:
+        connection = await establish(self._address, self._dialer, self._connection_settings, connection_id=number)
+        if self._closed:
+            connection.close()
+        return connection
+
+    async def _pause(self) -> None:
         """Wait until the next check is due: the whole interval, or the least one when somebody asks."""
+        ended = monotonic()
         if not self._requested:
             self._wanted = anyio.Event()
-            with anyio.move_on_after(max(started + self._topology.heartbeat_frequency - monotonic(), 0)):
+            with anyio.move_on_after(self._topology.heartbeat_frequency):
                 await self._wanted.wait()
             self._wanted = None
         if self._requested and not self.is_closed():
-            await anyio.sleep(max(started + self._topology.min_heartbeat_frequency - monotonic(), 0))
+            await anyio.sleep(max(ended + self._topology.min_heartbeat_frequency - monotonic(), 0))
+        self._requested = False
 
     # --- round-trip times beside a stream ---
 
@@ -234,9 +255,7 @@ class Monitor:
         connection = self._rtt_connection
         started = monotonic()
         if connection is None or connection.closed:
-            self._rtt_connection = connection = await establish(self._address, self._dialer, self._connection_settings)
-            if self._closed:
-                connection.close()
+            self._rtt_connection = connection = await self._connect()
             self._times.add(connection.hello_duration)
         else:
             await connection.command("admin", _hello(connection), timeout=self._dialer.settings.connect_timeout)

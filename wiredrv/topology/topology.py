@@ -32,7 +32,8 @@ from wiredrv.topology.hello import server_description_from_hello
 from wiredrv.topology.monitor import Monitor, MonitorSettings
 from wiredrv.topology.reactions import Failure, Reaction, on_error, on_failed_check
 from wiredrv.topology.rtt import RoundTripTimes
-from wiredrv.topology.update import apply, initial_description
+from wiredrv.topology.selection_log import SelectionLog
+from wiredrv.topology.update import apply, initial_description, load_balancer_description
 from wiredrv.types import Address, Spawn
 
 #: Makes a connection for a pool: ``connect(address, connection_id, generation)``.
@@ -77,9 +78,13 @@ class Topology:
         self._spawn = spawn
         self._changed = anyio.Event()
         hub = self._hub
+        hub.refresh()
         if hub.topology:
             hub.publish(hub.topology, events.TopologyOpenedEvent(self.id))
         self._become(initial_description(self._settings))
+        if self._settings.load_balanced:
+            for address in self._settings.seeds:
+                self._become(apply(self.description, load_balancer_description(address), self._settings))
 
     def close(self) -> None:
         """Stop watching and close all pools."""
@@ -106,7 +111,7 @@ class Topology:
         for server in self._servers.values():
             server.pool.abandon(wake=wake)
             if server.monitor is not None:
-                server.monitor.close(wake=wake)
+                server.monitor.abandon(wake=wake)
         self._servers.clear()
         self._forget_selections()
         self.description = TopologyDescription()
@@ -159,6 +164,7 @@ class Topology:
         operation: str,
         deadline: float | None = None,
         deprioritized: Collection[Address] = (),
+        operation_id: int = 0,
     ) -> Server:
         """A suitable server; waits until there is one.
 
@@ -166,12 +172,31 @@ class Topology:
         :param operation: what for, for the message.
         :param deadline: until when to wait, on the monotonic clock; ``serverSelectionTimeoutMS`` applies besides.
         :param deprioritized: servers to avoid while there are others.
+        :param operation_id: joins the log's messages about one operation.
         :raises ServerSelectionTimeoutError: none was suitable in time.
         :raises ConfigurationError: a server speaks no wire version of ours, or the preference cannot be met by it.
         """
         limit = monotonic() + self._settings.server_selection_timeout
         if deadline is not None and deadline < limit:
             limit = deadline
+        telling = SelectionLog(self._hub, want, operation, operation_id)
+        telling.started(self.description)
+        try:
+            server = await self._wait_for_server(want, operation, limit, deprioritized, telling)
+        except DriverError as error:
+            telling.failed(self.description, error)
+            raise
+        telling.succeeded(self.description, server.address)
+        return server
+
+    async def _wait_for_server(
+        self,
+        want: ReadPreference | None,
+        operation: str,
+        limit: float,
+        deprioritized: Collection[Address],
+        telling: SelectionLog,
+    ) -> Server:
         while True:
             server = self._select_now(want, deprioritized)
             if server is not None:
@@ -179,6 +204,7 @@ class Topology:
             left = limit - monotonic()
             if left <= 0:
                 raise self._selection_failed(want, operation)
+            telling.waiting(self.description, left)
             for known in self._servers.values():
                 if known.monitor is not None:
                     known.monitor.request_check()
@@ -211,7 +237,8 @@ class Topology:
         candidates = tuple(self._servers[server.address] for server in found)
         if not candidates:
             return None
-        if not deprioritized:
+        # While each selection is told of, none is answered from the cache, which would not come here.
+        if not deprioritized and not self._hub.selection:
             if want is None:
                 self._writable = candidates
             else:
@@ -236,28 +263,28 @@ class Topology:
 
     # --- news ---
 
-    def report(self, address: Address, outcome: Mapping[str, Any] | DriverError, times: RoundTripTimes) -> None:
-        """Take in the outcome of a monitor's check."""
+    def report(self, address: Address, outcome: Mapping[str, Any] | DriverError, times: RoundTripTimes) -> bool:
+        """Take in the outcome of a monitor's check. Returns whether another is to follow at once."""
         server = self._servers.get(address)
         if server is None or self._spawn is None:
-            return
-        if isinstance(outcome, DriverError):
-            self._react(server, on_failed_check(server.description, outcome), outcome)
-            return
-        try:
-            description = server_description_from_hello(address, outcome, times.average, monotonic(), times.least)
-        except DriverError as error:
-            self._react(server, on_failed_check(server.description, error), error)
-            return
+            return False
+        self._hub.refresh()
+        if not isinstance(outcome, DriverError):
+            try:
+                self._answered(server, outcome, times)
+                return False
+            except DriverError as error:  # the reply makes no sense
+                outcome = error
+        reaction = on_failed_check(server.description, outcome)
+        self._react(server, reaction, outcome)
+        return reaction.request_check
+
+    def _answered(self, server: Server, hello: Mapping[str, Any], times: RoundTripTimes) -> None:
+        description = server_description_from_hello(server.address, hello, times.average, monotonic(), times.least)
         # The pool is ready before anybody can select its server (SDAM, "Connection Pool Management").
         if makes_pool_ready(description, self.description.topology_type):
             server.pool.ready()
         self._become(apply(self.description, description, self._settings))
-
-    def take_over(self, description: TopologyDescription) -> None:
-        """Make a description the present one: the news of DNS come in whole."""
-        if self._spawn is not None:
-            self._become(description)
 
     def on_error(self, server: Server, error: DriverError, connection: Connection | None, generation: int) -> None:
         """Take in an operation's error.
@@ -265,23 +292,25 @@ class Topology:
         :param connection: the connection that it happened on; None when none could be established.
         :param generation: the connection's generation, or the pool's when connecting began.
         """
+        if connection is not None:
+            connection.failure = error
         if self._spawn is None or self._servers.get(server.address) is not server:
             return
         service_id = connection.service_id if connection is not None else None
         failure = Failure(server.address, error, generation, connection is not None, service_id)
         reaction = on_error(failure, self.description, server.pool.state.generation_of(service_id))
         self._react(server, reaction, error, service_id)
+        if server.monitor is not None:
+            if reaction.cancel_check:
+                server.monitor.cancel_check()
+            if reaction.request_check:
+                server.monitor.request_check()
 
     def _react(self, server: Server, reaction: Reaction, error: DriverError, service_id: Any = None) -> None:
         if reaction.server is not None:
             self._become(apply(self.description, reaction.server, self._settings))
         if reaction.clear_pool:
             server.pool.clear(error, service_id=service_id, interrupt=reaction.interrupt_in_use)
-        if server.monitor is not None:
-            if reaction.cancel_check:
-                server.monitor.cancel_check()
-            if reaction.request_check:
-                server.monitor.request_check()
 
     def _become(self, new: TopologyDescription) -> None:
         """Make ``new`` the present description and do everything that follows from it."""
@@ -315,15 +344,22 @@ class Topology:
         def connect(number: int, generation: int) -> Awaitable[Connection]:
             return self._connect(address, number, generation)
 
-        pool = Pool(address, self._pool_settings, connect, hub)
+        def failed(error: DriverError, generation: int) -> None:
+            self.on_error(server, error, None, generation)
+
+        pool = Pool(address, self._pool_settings, connect, hub, failed)
         monitor: Monitor | None = None
         if self.description.topology_type is TopologyType.LOAD_BALANCED:
             pool.ready()
         else:
-            monitor = Monitor(address, self._monitor_settings, self.report)
-        self._servers[address] = Server(description, pool, monitor)
-        if monitor is not None and self._spawn is not None:
+            monitor = Monitor(address, self._monitor_settings, self.report, self.id)
+        server = self._servers[address] = Server(description, pool, monitor)
+        if self._spawn is None:
+            return
+        if monitor is not None:
             self._spawn(monitor.run, self._spawn)
+        if pool.wants_upkeep:
+            self._spawn(pool.upkeep)
 
     def _close_server(self, server: Server) -> None:
         if server.monitor is not None:

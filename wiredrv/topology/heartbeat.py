@@ -1,0 +1,60 @@
+"""One check of a server as its listeners hear of it: begun once, and ended once, whatever happens.
+
+Server-discovery-and-monitoring's logging part, "Heartbeats": each start has its success or failure. A monitor that is
+closed ends its check here, before the topology tells that it is closed itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from time import monotonic
+from typing import Any
+
+from wiredrv import events
+from wiredrv.events import ListenerHub
+from wiredrv.types import Address
+
+
+class Heartbeat:
+    """A check that is under way. Whoever listens when it begins hears of its end."""
+
+    __slots__ = ("_address", "_awaited", "_connection_id", "_hearers", "_hub", "_server_id", "_topology_id", "started")
+
+    def __init__(
+        self,
+        hub: ListenerHub,
+        address: Address,
+        topology_id: Any,
+        awaited: bool,
+        connection_id: int,
+        server_id: int | None,
+    ) -> None:
+        self.started = monotonic()
+        self._hub = hub
+        self._hearers = hub.heartbeat
+        self._address = address
+        self._topology_id = topology_id
+        self._awaited = awaited
+        self._connection_id = connection_id
+        self._server_id = server_id
+        if self._hearers:
+            hub.publish(self._hearers, events.ServerHeartbeatStartedEvent(*self._common()))
+
+    def succeeded(self, reply: Mapping[str, Any], duration: float, server_id: int | None) -> None:
+        """The server answered, after ``duration`` seconds."""
+        if self._hearers:
+            self._server_id = server_id
+            event = events.ServerHeartbeatSucceededEvent(*self._common(), duration=duration, reply=reply)
+            self._hub.publish(self._hearers, event)
+        self._hearers = ()
+
+    def failed(self, error: BaseException) -> None:
+        """The server did not answer, or with an error. Does nothing when the check has ended."""
+        if self._hearers:
+            duration = monotonic() - self.started
+            event = events.ServerHeartbeatFailedEvent(*self._common(), duration=duration, failure=error)
+            self._hub.publish(self._hearers, event)
+        self._hearers = ()
+
+    def _common(self) -> tuple[Address, bool, int, int | None, Any]:
+        return self._address, self._awaited, self._connection_id, self._server_id, self._topology_id
