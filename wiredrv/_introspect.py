@@ -5,13 +5,16 @@ Everything here only looks; nothing changes the driver.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from wiredrv.client.client import Client
 from wiredrv.client.client_session import ClientSession
 from wiredrv.client.cursor_base import CursorBase
 from wiredrv.description import TopologyDescription
+from wiredrv.logs.hub import FAMILIES
+from wiredrv.logs.messages import LogMessage
 from wiredrv.session.transaction import TransactionState
 from wiredrv.types import Address
 
@@ -22,6 +25,21 @@ _STATE_NAMES = {
     TransactionState.COMMITTED: "committed",
     TransactionState.COMMITTED_EMPTY: "committed",
     TransactionState.ABORTED: "aborted",
+}
+
+#: Characters of a document in log messages: tests read them whole.
+_WHOLE_DOCUMENTS = 10_000
+#: The logging specification's levels, as Python's logging has them.
+_LOG_LEVELS = {
+    "emergency": logging.CRITICAL,
+    "alert": logging.CRITICAL,
+    "critical": logging.CRITICAL,
+    "error": logging.ERROR,
+    "warning": logging.WARNING,
+    "notice": logging.INFO,
+    "info": logging.INFO,
+    "debug": logging.DEBUG,
+    "trace": logging.DEBUG,
 }
 
 
@@ -59,6 +77,22 @@ def checked_out(client: Client) -> int:
 def idle_sessions(client: Client) -> int:
     """How many server sessions wait in the client's pool."""
     return len(client._core.executor.sessions)
+
+
+def observe_logs(
+    client: Client, levels: Mapping[str, str], sink: Callable[[str, str, Mapping[str, Any]], None]
+) -> None:
+    """Have ``sink(component, level, data)`` take the client's log messages, beside Python's own loggers.
+
+    :param levels: for each component, the least level that is wanted, by the logging specification's names.
+    """
+
+    def take(component: str, level: int, message: LogMessage) -> None:
+        sink(component, "info" if level >= logging.INFO else "debug", message.data)
+
+    for family, (component, level) in FAMILIES.items():
+        if component in levels and level >= _LOG_LEVELS[levels[component]]:
+            client._core.hub.observe(family, take, _WHOLE_DOCUMENTS)
 
 
 async def open_cursor(cursor: CursorBase[Any]) -> None:

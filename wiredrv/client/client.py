@@ -23,7 +23,7 @@ from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
 from wiredrv.connection.settings import DriverInfo
 from wiredrv.description import ServerType, TopologyDescription, TopologyType
 from wiredrv.errors import ConfigurationError
-from wiredrv.events import ListenerHub
+from wiredrv.logs.hub import LoggingHub
 from wiredrv.operations.base import Target, option_fields
 from wiredrv.operations.databases import DropDatabase, ListDatabases
 from wiredrv.session.options import SessionOptions, TransactionOptions
@@ -58,7 +58,7 @@ class Client:
     ) -> None:
         settings = parse_client_settings(uri, options)
         self._origin = caller()
-        self._core = ClientCore(settings, ListenerHub(event_listeners))
+        self._core = ClientCore(settings, LoggingHub(event_listeners))
         self._target = Target(
             "admin",
             read_preference=settings.read_preference,

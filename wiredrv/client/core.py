@@ -22,8 +22,8 @@ from wiredrv.connection.connection import Connection
 from wiredrv.connection.metadata import client_metadata, runs_in_faas
 from wiredrv.connection.settings import DriverInfo
 from wiredrv.errors import DriverError, InvalidOperation
-from wiredrv.events import ListenerHub
 from wiredrv.execution.executor import Executor
+from wiredrv.logs.hub import LoggingHub
 from wiredrv.net.dial import Dialer
 from wiredrv.net.resolver import Resolver
 from wiredrv.operations.base import Target
@@ -48,11 +48,11 @@ _cores: weakref.WeakSet[ClientCore] = weakref.WeakSet()
 class ClientCore:
     """The inside of one client."""
 
-    def __init__(self, settings: ClientSettings, hub: ListenerHub) -> None:
+    def __init__(self, settings: ClientSettings, hub: LoggingHub) -> None:
         offered = usable(settings.connection.compressors)
         settings = replace(settings, connection=replace(settings.connection, compressors=offered))
         self.settings = settings
-        self._hub = hub
+        self.hub = hub
         self._driver_info: tuple[DriverInfo, ...] = settings.connection.driver_info
         self._metadata = client_metadata(settings.connection.app_name, self._driver_info, os.environ)
         #: With ``mongodb+srv``: the settings with what DNS answered when the client was opened.
@@ -218,7 +218,7 @@ class ClientCore:
     def _new_topology(self) -> Topology:
         settings = self._resolved
         monitoring = MonitorSettings(
-            settings.topology, self._dialer, settings.connection, self._hub, runs_in_faas(os.environ)
+            settings.topology, self._dialer, settings.connection, self.hub, runs_in_faas(os.environ)
         )
         return Topology(monitoring, settings.pool, self._connect)
 

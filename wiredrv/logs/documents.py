@@ -1,0 +1,72 @@
+"""Documents as they stand in log messages: relaxed Extended JSON, cut off at a length. Pure.
+
+Rules kept here (logging specification, "Representing Documents in Log Messages", "Configurable Max Document Length"):
+
+* The length counts code points; the ``...`` behind what was cut off does not count.
+* The work is bounded by that length too: of a large document no more is converted than is shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from bson import json_util
+from bson.binary import UuidRepresentation
+
+DEFAULT_MAX_LENGTH = 1000
+
+_VARIABLE = "MONGODB_LOG_MAX_DOCUMENT_LENGTH"
+_OPTIONS = json_util.RELAXED_JSON_OPTIONS.with_options(uuid_representation=UuidRepresentation.STANDARD)
+
+
+def max_length(environment: Mapping[str, str]) -> int:
+    """The longest that a document may be in a message. A value that is no such number counts as none."""
+    text = environment.get(_VARIABLE, "")
+    return int(text) if text.isascii() and text.isdigit() else DEFAULT_MAX_LENGTH
+
+
+def to_text(document: Mapping[str, Any], limit: int) -> str:
+    """A document in relaxed Extended JSON, cut off behind ``limit`` characters."""
+    beginning, _ = _beginning(document, limit)
+    # A command may hold types that only the user's codec knows.
+    text = json_util.dumps(beginning, json_options=_OPTIONS, default=repr)
+    return text if len(text) <= limit else f"{text[:limit]}..."
+
+
+def _beginning(value: Any, room: int) -> tuple[Any, int]:
+    """So much of a value that its text is longer than ``room`` if the whole's is, and the room that it leaves.
+
+    Every value is taken for shorter than its text can be, so that the result may be too long, never too short.
+    """
+    if type(value) is str:  # code is a string too, and is written otherwise
+        return value[: max(room, 0) + 1], room - len(value) - 2
+    if isinstance(value, (bytes, bytearray)):
+        # One more than fits; base64 is longer than what it encodes.
+        return (value if len(value) <= room else value[: max(room, 0) + 1]), room - len(value)
+    if isinstance(value, Mapping):
+        return _beginning_of_document(value.items(), room)
+    if isinstance(value, (list, tuple)):
+        return _beginning_of_array(value, room)
+    return value, room - 1
+
+
+def _beginning_of_document(items: Iterable[tuple[str, Any]], room: int) -> tuple[Any, int]:
+    kept: dict[str, Any] = {}
+    room -= 2
+    for name, value in items:
+        kept[name], room = _beginning(value, room - len(name) - 4)
+        if room < 0:
+            break
+    return kept, room
+
+
+def _beginning_of_array(values: Iterable[Any], room: int) -> tuple[Any, int]:
+    kept: list[Any] = []
+    room -= 2
+    for value in values:
+        shortened, room = _beginning(value, room)
+        kept.append(shortened)
+        if room < 0:
+            break
+    return kept, room

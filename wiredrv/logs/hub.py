@@ -1,0 +1,74 @@
+"""The hub of a client's events, with the log among its listeners for as long as somebody wants to read it.
+
+Theory of operation: a component's listener is in the hub only while its logger is enabled, so that nothing is asked,
+let alone built, where a command is sent. Python tells nobody when a logger's level changes; the levels are looked at
+when the client opens and after every check of a server (:meth:`LoggingHub.refresh`), so that a level which is changed
+while a client is open takes effect within ``heartbeatFrequencyMS``.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeAlias
+
+from wiredrv.events import Listener, ListenerHub
+
+#: Takes one message: its component, its level as Python's ``logging`` numbers them, and the message.
+Sink: TypeAlias = Callable[[str, int, Any], None]
+
+#: For each of the hub's families: the component that tells of its events, and on which level.
+FAMILIES: Mapping[str, tuple[str, int]] = {
+    "command": ("command", logging.DEBUG),
+    "pool": ("connection", logging.DEBUG),
+    "topology": ("topology", logging.DEBUG),
+    "heartbeat": ("topology", logging.DEBUG),
+    "selection": ("serverSelection", logging.DEBUG),
+    "waiting": ("serverSelection", logging.INFO),
+}
+_LOGGERS = {family: logging.getLogger(f"wiredrv.{component}") for family, (component, _) in FAMILIES.items()}
+
+
+class LoggingHub(ListenerHub):
+    """A hub that the log listens to, family by family."""
+
+    __slots__ = ("_attached",)
+
+    def __init__(self, listeners: Iterable[Any] = ()) -> None:
+        super().__init__(listeners)
+        self._attached: dict[str, Listener] = {}
+
+    def refresh(self) -> None:
+        """Look at the loggers' levels again."""
+        for family, (_, level) in FAMILIES.items():
+            wanted = _LOGGERS[family].isEnabledFor(level)
+            if wanted and family not in self._attached:
+                self._attached[family] = self.observe(family, _to_python)
+            elif not wanted and family in self._attached:
+                listener = self._attached.pop(family)
+                setattr(self, family, tuple(hear for hear in getattr(self, family) if hear is not listener))
+
+    def observe(self, family: str, sink: Sink, limit: int | None = None) -> Listener:
+        """Have ``sink`` take the messages of a family's events. Returns the listener, which is in the hub now.
+
+        :param limit: how many characters of a document may be shown; None takes it from the environment.
+        """
+        # Whoever never logs loads none of this.
+        from wiredrv.logs.documents import max_length
+        from wiredrv.logs.messages import describe
+
+        component, level = FAMILIES[family]
+        length = max_length(os.environ) if limit is None else limit
+
+        def hear(event: Any) -> None:
+            message = describe(event, length)
+            if message is not None:
+                sink(component, level, message)
+
+        setattr(self, family, (*getattr(self, family), hear))
+        return hear
+
+
+def _to_python(component: str, level: int, message: Any) -> None:
+    logging.getLogger(f"wiredrv.{component}").log(level, message)
