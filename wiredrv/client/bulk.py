@@ -14,6 +14,7 @@ from wiredrv.errors import BulkWriteError, DriverError
 from wiredrv.operations.base import Target
 from wiredrv.operations.results import BulkWriteResult
 from wiredrv.operations.write_batch import BulkTotals, Run, Statement, WriteBatch, runs
+from wiredrv.wire.op_msg import next_request_id
 
 if TYPE_CHECKING:
     from wiredrv.client.handle import HandleContext
@@ -41,10 +42,11 @@ class Bulk:
         """As :meth:`send`, of statements grouped already."""
         totals = BulkTotals(self.target.write_concern.acknowledged)
         first_failure: BulkWriteError | None = None
+        operation_id = next_request_id()
         for run in parts:
             start = 0
             while start < len(run.bodies) and not (self.ordered and totals.has_write_errors):
-                batch = WriteBatch(self.target, run, start, self.ordered, self.options)
+                batch = WriteBatch(self.target, run, start, self.ordered, self.options, operation_id)
                 try:
                     reply: Mapping[str, Any] = await self.context.executor.execute(batch, session)
                 except BulkWriteError as failure:

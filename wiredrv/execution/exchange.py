@@ -85,12 +85,11 @@ async def _observed(
     hub: ListenerHub,
 ) -> Reply:
     operation = run.operation
-    run.operation_id = run.operation_id or request_id
     common = {
         "command_name": next(iter(command)),
         "database_name": operation.target.database,
         "request_id": request_id,
-        "operation_id": run.operation_id,
+        "operation_id": run.identify(),
         "address": connection.address,
         "connection_id": connection.id,
         "server_connection_id": connection.handshake.server_connection_id,
@@ -118,9 +117,15 @@ async def _observed(
         shown = {} if hidden else reply
         hub.publish(hub.command, events.CommandSucceededEvent(**common, reply=shown, duration=duration))
     else:
-        failure = command_error({"ok": 0, "code": reply.get("code")} if hidden else reply)
+        failure = command_error(_redacted(reply) if hidden else reply)
         hub.publish(hub.command, events.CommandFailedEvent(**common, failure=failure, duration=duration))
     return reply
+
+
+def _redacted(reply: Reply) -> Reply:
+    """What may be told of an error whose command is sensitive."""
+    told = {name: reply[name] for name in ("code", "codeName", "errorLabels") if name in reply}
+    return {"ok": 0, "errmsg": "(redacted)", **told}
 
 
 def is_sensitive(command: Mapping[str, Any]) -> bool:

@@ -200,7 +200,8 @@ class Executor:
 
     async def _select(self, run: Run[Any]) -> Server:
         avoided = run.history.deprioritized if run.history is not None else ()
-        return await self.topology.select(self._wanted(run), run.operation.name, run.deadline, avoided)
+        name = run.operation.name
+        return await self.topology.select(self._wanted(run), name, run.deadline, avoided, run.identify())
 
     def _wanted(self, run: Run[Any]) -> ReadPreference | None:
         """The read preference of an operation; None for what needs a writable server."""

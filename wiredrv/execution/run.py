@@ -11,6 +11,7 @@ from wiredrv.session.server_session import ServerSession
 from wiredrv.session.state import SessionState
 from wiredrv.session.transaction import TransactionState
 from wiredrv.types import Address
+from wiredrv.wire.op_msg import next_request_id
 
 T = TypeVar("T")
 
@@ -65,6 +66,12 @@ class Run(Generic[T]):
             or not operation.accepts_write_concern
             or operation.target.write_concern.acknowledged
         )
+
+    def identify(self) -> int:
+        """The operation's id, which joins what listeners and the log hear of it, its retries included."""
+        if not self.operation_id:
+            self.operation_id = self.operation.operation_id or next_request_id()
+        return self.operation_id
 
     def sending(self, now: float) -> None:
         """The command is encoded and goes out: the session is in use, and its transaction is under way."""

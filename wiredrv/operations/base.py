@@ -78,6 +78,8 @@ class Operation(Generic[T]):
     uses_session: ClassVar[bool] = True
 
     target: Target
+    #: Joins the commands of a bulk for listeners and the log; 0: the operation is one command.
+    operation_id: int = 0
 
     def command(self, limits: Limits) -> dict[str, Any]:
         """Build the command; its first key is its name. The executor adds the rest to this very dict."""

@@ -141,6 +141,7 @@ class WriteBatch(Operation[Reply]):
     start: int
     ordered: bool
     options: Mapping[str, Any]
+    operation_id: int = 0
     _cut: Cut | None = field(default=None, init=False)
 
     @property
