@@ -1,0 +1,186 @@
+"""The router double against recordings of a real mongos: what a driver can tell of it is the same.
+
+The recordings are a folder of JSON files, ``WIREDRV_TRANSCRIPTS`` or ``../shared/transcripts/mongos``. They are
+replayed in the order in which they were made, for one uses what another wrote. Not compared: times, ids, addresses,
+messages (of errors: code, name and labels are), and what belongs to a server's version, for the shard behind the
+double is newer than the recorded mongos.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import bson
+import pytest
+from bson import Binary, json_util
+
+from tests.support.sharded_double import ShardedDouble
+from wiredrv.local import ReplicaSet
+from wiredrv.types import Address
+from wiredrv.wire.framing import Framer
+from wiredrv.wire.op_msg import decode_message, encode_message
+
+_FOLDER = Path(
+    os.environ.get("WIREDRV_TRANSCRIPTS")
+    or Path(__file__).parents[2].resolve().parent / "shared" / "transcripts" / "mongos"
+)
+SCENARIOS = (
+    "hello",
+    "plain_reads_and_writes",
+    "snapshot_reads",  # they read the state before the transactions
+    "transaction_commit",
+    "transaction_abort",
+    "other_router_continues",
+    "never_started",
+    "write_conflict",
+    "cursors",
+    "fail_points",
+    "sessions_admin",
+)
+_CLOSED = "connection closed"
+_UNCOMPARED = frozenset(
+    {"$clusterTime", "operationTime", "topologyVersion", "connectionId", "localTime", "errmsg", "maxWireVersion"}
+)
+
+
+class Peer:
+    """A plain socket to a router that replays requests."""
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        self._socket: socket.socket | None = None
+
+    def ask(self, command: Mapping[str, Any]) -> dict[str, Any] | str:
+        if self._socket is None:
+            self._socket = socket.create_connection((self._address.host, self._address.port or 0), 20)
+        framer = Framer()
+        self._socket.sendall(encode_message(bson.encode(command), 1))
+        while True:
+            data = self._socket.recv(65536)
+            if not data:
+                self.close()
+                return _CLOSED
+            message = framer.feed(data)
+            if message is not None:
+                return bson.decode(decode_message(message).body)
+
+    def close(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+
+class Replay:
+    """Sends recorded requests to the double. What a recorded reply told is replaced by what the double's told."""
+
+    def __init__(self, double: ShardedDouble) -> None:
+        self._peers = [Peer(router.address) for router in double.routers]
+        self._told: dict[Any, Any] = {}
+        self._sessions: dict[bytes, Binary] = {}
+
+    def close(self) -> None:
+        for peer in self._peers:
+            peer.close()
+
+    def differences(self, scenario: str) -> list[str]:
+        found = []
+        recorded = json_util.loads((_FOLDER / f"{scenario}.json").read_text())
+        for number, exchange in enumerate(recorded["exchanges"]):
+            reply = self._peers[exchange["router"]].ask(self._request(exchange["request"]))
+            expected = exchange["reply"]
+            note = str(exchange.get("note", number))
+            self._learn(expected, reply)
+            wanted, actual = _comparable(expected, self._told), _comparable(reply, {})
+            if wanted != actual:
+                found.append(
+                    f"{note}: {exchange['request']}\n  mongos: {wanted}\n  double: {actual}\n  whole:  {reply}"
+                )
+        return found
+
+    def _request(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        return {key: self._translated(value) for key, value in request.items() if key != "$clusterTime"}
+
+    def _translated(self, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: self._translated(one) for key, one in value.items()}
+        if isinstance(value, list):
+            return [self._translated(one) for one in value]
+        if isinstance(value, Binary):
+            return self._sessions.setdefault(bytes(value), Binary(os.urandom(16), 4))
+        return self._told.get(_key(value), value)
+
+    def _learn(self, expected: Any, reply: Any) -> None:
+        if not isinstance(expected, Mapping) or not isinstance(reply, Mapping):
+            return
+        pairs = [(expected.get("operationTime"), reply.get("operationTime"))]
+        pairs.append((expected.get("atClusterTime"), reply.get("atClusterTime")))
+        cursors = expected.get("cursor") or {}, reply.get("cursor") or {}
+        pairs += [(cursors[0].get(key), cursors[1].get(key)) for key in ("id", "atClusterTime")]
+        for recorded, actual in pairs:
+            if recorded and actual:
+                self._told[_key(recorded)] = actual
+
+
+def _key(value: Any) -> Any:
+    return (type(value).__name__, str(value))
+
+
+def _comparable(reply: Any, told: Mapping[Any, Any]) -> Any:
+    if not isinstance(reply, Mapping):
+        return reply
+    if "versionArray" in reply or "count" in reply:
+        return {"ok": reply["ok"]}
+    if "shards" in reply:
+        return {*reply["shards"][0]} - {"topologyTime"}  # the double has one shard
+    kept = {key: value for key, value in reply.items() if key not in _UNCOMPARED}
+    if isinstance(kept.get("recoveryToken"), Mapping):
+        kept["recoveryToken"] = sorted(kept["recoveryToken"])
+    if "writeErrors" in kept:
+        kept["writeErrors"] = [{"index": one["index"], "code": one["code"]} for one in kept["writeErrors"]]
+    if "cursor" in kept:
+        kept["cursor"] = _comparable_cursor(kept["cursor"])
+    kept.pop("atClusterTime", None)
+    for killed in ("cursorsKilled", "cursorsNotFound"):
+        if killed in kept:
+            kept[killed] = len(kept[killed])
+    return kept
+
+
+def _comparable_cursor(cursor: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {key: value for key, value in cursor.items() if key != "atClusterTime"}
+    for batch in ("firstBatch", "nextBatch"):
+        if batch in kept:
+            kept[batch] = sorted(map(str, kept[batch]))
+    return {**kept, "id": bool(cursor["id"]), "dated": "atClusterTime" in cursor}
+
+
+@pytest.fixture(scope="module")
+def replayed(replica_set: ReplicaSet) -> Iterator[dict[str, list[str]]]:
+    if not _FOLDER.is_dir():
+        pytest.skip(f"there are no recordings of a mongos in {_FOLDER}; WIREDRV_TRANSCRIPTS names another folder")
+    with ShardedDouble.before(replica_set) as double:
+        set_up = Peer(double.routers[0].address)
+        set_up.ask({"dropDatabase": 1, "$db": "transcript"})
+        documents = [{"_id": x, "x": x, "n": 0} for x in (-1, 1)]
+        set_up.ask({"insert": "sharded", "documents": documents, "$db": "transcript"})
+        set_up.close()
+        replay = Replay(double)
+        try:
+            yield {scenario: replay.differences(scenario) for scenario in SCENARIOS}
+        finally:
+            replay.close()
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_the_double_answers_as_the_recorded_mongos_did(scenario: str, replayed: dict[str, list[str]]) -> None:
+    assert not replayed[scenario], "\n".join(replayed[scenario])
+
+
+def test_every_recording_is_replayed() -> None:
+    if not _FOLDER.is_dir():
+        pytest.skip(f"there are no recordings of a mongos in {_FOLDER}")
+    assert {path.stem for path in _FOLDER.glob("*.json")} == set(SCENARIOS)

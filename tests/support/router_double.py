@@ -1,0 +1,352 @@
+"""A test double of a mongos: a server that looks like a router to a driver, before one real replica set.
+
+It is a double and no mongos. What it does by itself is what a driver must get right: ``hello``, transactions that only
+go on where they were started, recovery tokens, fail points of each router, cursors of one router and session, service
+ids behind a load balancer. Everything else it sends on to the primary of the replica set, which is the one shard: it
+does not split data, ask secondaries, or retry. Its behaviour is held to recordings of a real mongos.
+
+A router that is killed has forgotten its transactions, cursors and fail points, as a process has; on the shard they
+stay. ``buildInfo`` says that it is a double, so that reports can.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from itertools import count
+from typing import Any
+
+import anyio
+import anyio.abc
+import bson
+from bson import ObjectId
+from bson.int64 import Int64
+
+from tests.support.router_errors import failure, labels_for
+from tests.support.router_fail_points import FailCommand, Strike
+from tests.support.router_shard import Backend, Shard, ShardLost
+from tests.support.router_transactions import Passage, RouterTransactions
+from wiredrv.errors import DriverError
+from wiredrv.types import Address
+from wiredrv.wire.codec import decode, decode_raw
+from wiredrv.wire.framing import Framer
+from wiredrv.wire.op_msg import (
+    EXHAUST_ALLOWED,
+    MORE_TO_COME,
+    Message,
+    decode_message,
+    encode_message,
+    next_request_id,
+)
+
+#: What ``buildInfo`` of a double says and that of a real server does not.
+MARK = "routerDouble"
+
+_HELLOS = frozenset({"hello", "ismaster"})
+_LIMITS = (
+    "maxBsonObjectSize",
+    "maxMessageSizeBytes",
+    "maxWriteBatchSize",
+    "logicalSessionTimeoutMinutes",
+    "minWireVersion",
+    "maxWireVersion",
+)
+#: What a shard tells a router and a router does not tell clients.
+_OF_SHARDS = ("electionId", "opTime", "retriedStmtIds")
+_CURSOR_NOT_FOUND, _OTHER_SESSION, _NO_SUCH_COMMAND, _UNREACHABLE, _NO_BALANCER = 43, 50801, 59, 6, 354
+_GONE = (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError, OSError)
+
+
+class Router:
+    """One router. :meth:`run` serves until :meth:`stop`; both can be called again and again."""
+
+    def __init__(self, shard: Shard, port: int) -> None:
+        self.shard = shard
+        self.address = Address("127.0.0.1", port)
+        #: What went wrong in the double itself.
+        self.defects: list[BaseException] = []
+        self._tasks: anyio.abc.TaskGroup | None = None
+        self._stopped = anyio.Event()
+        self._connection_ids = count(1)
+        self._forget()
+
+    def _forget(self) -> None:
+        self.process_id = ObjectId()
+        self.fail_point = FailCommand()
+        self.transactions = RouterTransactions(self.shard.name)
+        self.cursors: dict[int, bytes | None] = {}
+
+    @property
+    def running(self) -> bool:
+        """Whether it takes connections."""
+        return self._tasks is not None
+
+    async def run(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Take connections until the router is stopped."""
+        self._stopped = anyio.Event()
+        listener = await anyio.create_tcp_listener(local_host=self.address.host, local_port=self.address.port or 0)
+        try:
+            async with listener, anyio.create_task_group() as self._tasks:
+                task_status.started()
+                await listener.serve(self.adopt)
+        finally:
+            self._tasks = None
+            self._forget()
+            self._stopped.set()
+
+    async def stop(self) -> None:
+        """End as a killed process does: at once, with all connections."""
+        if self._tasks is not None:
+            self._tasks.cancel_scope.cancel()
+            await self._stopped.wait()
+
+    async def adopt(self, stream: anyio.abc.SocketStream, balanced: bool = False) -> None:
+        """Serve a connection that was accepted; ``balanced``: by a load balancer."""
+        if self._tasks is None:
+            await anyio.aclose_forcefully(stream)
+            return
+        self._tasks.start_soon(self._serve, stream, balanced)
+
+    async def _serve(self, stream: anyio.abc.SocketStream, balanced: bool) -> None:
+        backend = Backend(self.shard)
+        try:
+            await _Client(self, stream, backend, next(self._connection_ids), balanced).run()
+        except (*_GONE, DriverError):
+            pass
+        except Exception as error:
+            self.defects.append(error)
+        finally:
+            await anyio.aclose_forcefully(stream)
+            await backend.close()
+
+    def hello(self, command: Mapping[str, Any], connection_id: int, balanced: bool) -> dict[str, Any]:
+        """The router's answer to ``hello`` and its older names."""
+        name = next(iter(command))
+        if balanced and not command.get("loadBalanced"):
+            text = "The server is being accessed through a load balancer, but load balancing is not enabled"
+            return failure(_NO_BALANCER, text)
+        reply: dict[str, Any] = {
+            "isWritablePrimary" if name == "hello" else "ismaster": True,
+            "msg": "isdbgrid",
+            "topologyVersion": {"processId": self.process_id, "counter": Int64(0)},
+            **{key: self.shard.hello[key] for key in _LIMITS if key in self.shard.hello},
+            "localTime": datetime.now(UTC),
+            "connectionId": connection_id,
+            "ok": 1.0,
+        }
+        if command.get("helloOk"):
+            reply["helloOk"] = True
+        if balanced:
+            reply["serviceId"] = self.process_id
+        return reply
+
+
+class _Client:
+    """One connection of a client, with its own connection to the shard."""
+
+    def __init__(
+        self, router: Router, stream: anyio.abc.SocketStream, backend: Backend, number: int, balanced: bool
+    ) -> None:
+        self._router = router
+        self._stream = stream
+        self._backend = backend
+        self._number = number
+        self._balanced = balanced
+        self._app_name: str | None = None
+
+    async def run(self) -> None:
+        framer = Framer()
+        while True:
+            data = framer.feed(await self._stream.receive())
+            while data is not None:
+                await self._handle(decode_message(data))
+                data = framer.next()
+
+    async def _handle(self, message: Message) -> None:
+        command = decode_raw(message.body)
+        name = next(iter(command))
+        strike: Strike | None = None
+        if name != "configureFailPoint":
+            if "client" in command and name.lower() in _HELLOS:
+                self._app_name = (command["client"].get("application") or {}).get("name")
+            strike = self._router.fail_point.meet(command, self._app_name)
+        if strike is not None:
+            if strike.wait:
+                await anyio.sleep(strike.wait)
+            if strike.close:
+                raise anyio.EndOfStream
+            if strike.reply is not None:
+                await self._answer(message, strike.reply)
+                return
+        if name.lower() in _HELLOS:
+            await self._hello(message, command)
+            return
+        own = await self._own_answer(name, command)
+        if own is not None:
+            await self._answer(message, own)
+            return
+        body = await self._forward(message, command)
+        if strike is not None and strike.write_concern_error is not None:
+            extra: dict[str, Any] = {"writeConcernError": strike.write_concern_error}
+            body = _append(body, extra | ({"errorLabels": list(strike.labels)} if strike.labels else {}))
+        await self._reply(message, body)
+
+    # --- replies ---
+
+    async def _answer(self, message: Message, reply: Mapping[str, Any]) -> None:
+        """Reply with what the router says by itself."""
+        await self._reply(message, bson.encode({**reply, **self._router.shard.times}))
+
+    async def _reply(self, message: Message, body: bytes) -> None:
+        if not message.more_to_come:
+            await self._stream.send(encode_message(body, next_request_id(), response_to=message.request_id))
+
+    async def _hello(self, message: Message, command: Mapping[str, Any]) -> None:
+        """Answer at once, or when the client has waited as long as it wants; then again and again if it wants that."""
+        router = self._router
+        known = command.get("topologyVersion") or {}
+        current = known.get("processId") == router.process_id
+        seconds = command.get("maxAwaitTimeMS", 0) / 1000
+        streaming = bool(message.flags & EXHAUST_ALLOWED) and "topologyVersion" in command
+        answers = message.request_id
+        while True:
+            if current:
+                await anyio.sleep(seconds)
+            request_id = next_request_id()
+            reply = {**router.hello(command, self._number, self._balanced), **router.shard.times}
+            flags = MORE_TO_COME if streaming else 0
+            await self._stream.send(encode_message(bson.encode(reply), request_id, (), flags, answers))
+            if not streaming:
+                return
+            current, answers = True, request_id
+            strike = router.fail_point.meet(command, self._app_name)
+            if strike is not None:
+                await anyio.sleep(strike.wait)
+                if strike.close:
+                    raise anyio.EndOfStream
+                if strike.reply is not None:
+                    body = bson.encode({**strike.reply, **router.shard.times})
+                    await self._stream.send(encode_message(body, next_request_id(), (), 0, answers))
+                    return
+
+    # --- what the router decides by itself ---
+
+    async def _own_answer(self, name: str, command: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        router = self._router
+        if name == "configureFailPoint":
+            return router.fail_point.configure(decode(command.raw))  # type: ignore[attr-defined]  # a RawBSONDocument
+        if name == "waitForFailPoint":
+            return await self._wait_for_fail_point(command)
+        if name == "isdbgrid":
+            return {"isdbgrid": 1, "hostname": "router double", "ok": 1.0}
+        if name == "listShards":
+            host = f"{router.shard.name}/{','.join(map(str, router.shard.members))}"
+            return {"shards": [{"_id": router.shard.name, "host": host, "state": 1}], "ok": 1.0}
+        if name.startswith("replSet"):
+            return failure(_NO_SUCH_COMMAND, f"no such cmd: {name}")
+        if name == "getMore":
+            return self._cursor_refusal(command)
+        if name == "killCursors" and not any(int(one) in router.cursors for one in command["cursors"]):
+            none: dict[str, Any] = {"cursorsKilled": [], "cursorsAlive": [], "cursorsUnknown": []}
+            return {**none, "cursorsNotFound": list(command["cursors"]), "ok": 1.0}
+        return None
+
+    async def _wait_for_fail_point(self, command: Mapping[str, Any]) -> Mapping[str, Any]:
+        with anyio.move_on_after(command.get("maxTimeMS", 10_000) / 1000):
+            while self._router.fail_point.count < command["timesEntered"]:  # noqa: ASYNC110 - the fail point is pure
+                await anyio.sleep(0.005)
+            return {"ok": 1.0}
+        return failure(50, "operation exceeded time limit")
+
+    def _cursor_refusal(self, command: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        number, cursors = int(command["getMore"]), self._router.cursors
+        if number not in cursors:
+            namespace = f"{command['$db']}.{command['collection']}"
+            return failure(_CURSOR_NOT_FOUND, f"Cursor not found (namespace: '{namespace}', id: {number}).")
+        if cursors[number] != _session(command):
+            return failure(_OTHER_SESSION, f"Cannot run getMore on cursor {number}, which another session created")
+        return None
+
+    # --- what the shard answers ---
+
+    async def _forward(self, message: Message, command: Mapping[str, Any]) -> bytes:
+        try:
+            if "autocommit" in command and "lsid" in command:
+                return await self._in_transaction(message, command)
+            body = await self._ask(message, message.body)
+        except ShardLost as lost:
+            reply = failure(_UNREACHABLE, str(lost), labels_for(command, _UNREACHABLE))
+            return bson.encode({**reply, **self._router.shard.times})
+        self._note_cursors(command, body)
+        return _append(body, {MARK: True}) if "buildInfo" in command or "buildinfo" in command else body
+
+    async def _ask(self, message: Message, body: bytes) -> bytes:
+        flags = message.flags & MORE_TO_COME
+        reply = await self._backend.exchange(body, message.sequences, flags)
+        fields = decode_raw(reply)
+        return _without(fields, *_OF_SHARDS) if any(field in fields for field in _OF_SHARDS) else reply
+
+    async def _in_transaction(self, message: Message, command: Mapping[str, Any]) -> bytes:
+        transactions = self._router.transactions
+        passage = transactions.admit(command)
+        if isinstance(passage, Mapping):
+            return bson.encode({**passage, **self._router.shard.times})
+        if passage is Passage.RECOVER:
+            body = await self._recover(message, command)
+        elif "recoveryToken" in command:
+            body = await self._ask(message, _without(command, "recoveryToken"))
+        else:
+            body = await self._ask(message, message.body)
+        token = transactions.token(command, decode_raw(body))
+        self._note_cursors(command, body)
+        return body if token is None else _append(body, {"recoveryToken": token})
+
+    async def _recover(self, message: Message, command: Mapping[str, Any]) -> bytes:
+        """Find a transaction's outcome on the shard. One that is still open is aborted by that."""
+        abort = {key: command[key] for key in ("lsid", "txnNumber", "autocommit", "$db")}
+        body = await self._ask(message, bson.encode({"abortTransaction": 1, **abort}))
+        reply = decode_raw(body)
+        if reply.get("ok") or reply.get("code") == 251:
+            text = "Recovering the transaction's outcome found the transaction aborted"
+            refusal = failure(251, text, ["TransientTransactionError"])
+            return bson.encode({**refusal, **self._router.shard.times})
+        if reply.get("code") != 256:
+            return body
+        return await self._ask(message, _without(command, "recoveryToken"))
+
+    def _note_cursors(self, command: Mapping[str, Any], body: bytes) -> None:
+        cursors = self._router.cursors
+        if "killAllSessions" in command:
+            cursors.clear()
+        elif "killSessions" in command:
+            killed = {bytes(one["id"]) for one in command["killSessions"]}
+            for number in [number for number, session in cursors.items() if session in killed]:
+                del cursors[number]
+        elif "killCursors" in command:
+            for number in command["cursors"]:
+                cursors.pop(int(number), None)
+        elif "getMore" in command:
+            reply = decode_raw(body)
+            if not reply.get("ok") or not reply["cursor"]["id"]:
+                cursors.pop(int(command["getMore"]), None)
+        else:
+            cursor = decode_raw(body).get("cursor")
+            if isinstance(cursor, Mapping) and cursor.get("id"):
+                cursors[int(cursor["id"])] = _session(command)
+
+
+def _session(command: Mapping[str, Any]) -> bytes | None:
+    with contextlib.suppress(KeyError, TypeError):
+        return bytes(command["lsid"]["id"])
+    return None
+
+
+def _append(body: bytes, extra: Mapping[str, Any]) -> bytes:
+    """An encoded document with more fields at its end; the others keep their bytes."""
+    elements = body[4:-1] + bson.encode(extra)[4:-1]
+    return (len(elements) + 5).to_bytes(4, "little") + elements + b"\x00"
+
+
+def _without(document: Mapping[str, Any], *fields: str) -> bytes:
+    return bson.encode({key: value for key, value in document.items() if key not in fields})

@@ -1,0 +1,91 @@
+"""The errors that a router double tells by itself, with the labels that a mongos gives them. Pure.
+
+A mongos labels what fails in itself: statements of a transaction as transient, and as retryable writes only those
+that fail because it shuts down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_NAMES = {
+    1: "InternalError",
+    2: "BadValue",
+    6: "HostUnreachable",
+    7: "HostNotFound",
+    8: "UnknownError",
+    9: "FailedToParse",
+    10: "CannotMutateObject",
+    11: "UserNotFound",
+    24: "LockTimeout",
+    43: "CursorNotFound",
+    48: "NamespaceExists",
+    50: "MaxTimeMSExpired",
+    51: "ManualInterventionRequired",
+    59: "CommandNotFound",
+    64: "WriteConcernFailed",
+    72: "InvalidOptions",
+    79: "UnknownReplWriteConcern",
+    89: "NetworkTimeout",
+    91: "ShutdownInProgress",
+    100: "UnsatisfiableWriteConcern",
+    112: "WriteConflict",
+    115: "CommandNotSupported",
+    117: "ConflictingOperationInProgress",
+    133: "FailedToSatisfyReadPreference",
+    134: "ReadConcernMajorityNotAvailableYet",
+    136: "CappedPositionLost",
+    189: "PrimarySteppedDown",
+    225: "TransactionTooOld",
+    237: "CursorKilled",
+    246: "SnapshotUnavailable",
+    251: "NoSuchTransaction",
+    256: "TransactionCommitted",
+    262: "ExceededTimeLimit",
+    354: "LoadBalancerSupportMismatch",
+    391: "ReauthenticationRequired",
+    462: "IngressRequestRateLimitExceeded",
+    9001: "SocketException",
+    10107: "NotWritablePrimary",
+    11600: "InterruptedAtShutdown",
+    11601: "Interrupted",
+    11602: "InterruptedDueToReplStateChange",
+    13435: "NotPrimaryNoSecondaryOk",
+    13436: "NotPrimaryOrSecondary",
+}
+
+_SHUTDOWN = frozenset({91, 11600})
+_RETRYABLE = frozenset({6, 7, 89, 91, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436})
+_TRANSIENT_IN_STATEMENTS = _RETRYABLE | {24, 112, 246, 251}
+_ENDINGS = frozenset({"committransaction", "aborttransaction"})
+
+TRANSIENT = "TransientTransactionError"
+RETRYABLE_WRITE = "RetryableWriteError"
+
+
+def failure(code: int, message: str, labels: Sequence[str] = ()) -> dict[str, Any]:
+    """The reply to a failed command."""
+    reply: dict[str, Any] = {
+        "ok": 0.0,
+        "errmsg": message,
+        "code": code,
+        "codeName": _NAMES.get(code, f"Location{code}"),
+    }
+    if labels:
+        reply["errorLabels"] = list(labels)
+    return reply
+
+
+def labels_for(command: Mapping[str, Any], code: int) -> list[str]:
+    """The labels that a mongos gives an error of its own."""
+    name = next(iter(command)).lower()
+    ending = name in _ENDINGS
+    in_transaction = "autocommit" in command
+    labels = []
+    if in_transaction and (code == 251 if ending else code in _TRANSIENT_IN_STATEMENTS):
+        labels.append(TRANSIENT)
+    retryable_write = "txnNumber" in command and not in_transaction
+    if code in _SHUTDOWN and (retryable_write or ending):
+        labels.append(RETRYABLE_WRITE)
+    return labels
