@@ -1,99 +1,25 @@
 """The pool's shell: waiting in line, cancellation at each place, clearing and closing under those who wait.
 
-``FakeConnection`` and ``Maker`` stand for connections and for what establishes them: there are no sockets here.
+There are no sockets here: the pool holds what ``tests.pool.fakes`` makes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from time import monotonic
-from typing import Any, cast
+from typing import cast
 
 import anyio
 import anyio.lowlevel
 import pytest
 
+from tests.pool.fakes import ADDRESS, FakeConnection, Maker, Recorder, make_pool
 from tests.support.waiting import until
 from wiredrv.connection.connection import Connection
 from wiredrv.errors import AutoReconnect, InvalidOperation, PoolClearedError, WaitQueueTimeoutError
-from wiredrv.events import ListenerHub
 from wiredrv.pool.pool import Pool
-from wiredrv.pool.settings import PoolSettings
-from wiredrv.types import Address
 
 pytestmark = pytest.mark.anyio
-
-ADDRESS = Address("pool.example", 27017)
-
-
-class FakeConnection:
-    """Stands for a connection; there is no socket behind it."""
-
-    def __init__(self, number: int, generation: int) -> None:
-        self.id = number
-        self.generation = generation
-        self.last_used = 0.0
-        self.closed = False
-        self.reply_owed = False
-        self.service_id = None
-        self.failure: BaseException | None = None
-        self.stale = False
-
-    def close(self, *, wake: bool = True) -> None:
-        self.closed = True
-
-    def is_stale(self) -> bool:
-        return self.stale or self.closed
-
-
-class Maker:
-    """Establishes fake connections: at once, or (``held``) when the test lets it go on, or with a failure."""
-
-    def __init__(self) -> None:
-        self.held = False
-        self.failure: Exception | None = None
-        self.made: list[FakeConnection] = []
-        self.begun = 0
-        self._gate: list[anyio.Event] = []
-
-    async def __call__(self, number: int, generation: int) -> Connection:
-        self.begun += 1
-        if self.held:
-            gate = anyio.Event()
-            self._gate.append(gate)
-            await gate.wait()
-        else:
-            await anyio.lowlevel.checkpoint()
-        if self.failure is not None:
-            raise self.failure
-        made = FakeConnection(number, generation)
-        self.made.append(made)
-        return cast(Connection, made)
-
-    def let_go(self) -> None:
-        self.held = False
-        for gate in self._gate:
-            gate.set()
-
-
-class Recorder:
-    """A listener that keeps what it hears."""
-
-    def __init__(self) -> None:
-        self.seen: list[Any] = []
-
-    def __call__(self, event: Any) -> None:
-        self.seen.append(event)
-
-    def names(self) -> list[str]:
-        return [type(event).__name__.removesuffix("Event") for event in self.seen]
-
-
-def make_pool(maker: Maker, *listeners: Any, ready: bool = True, **options: Any) -> Pool:
-    pool = Pool(ADDRESS, PoolSettings(**options), maker, ListenerHub(listeners))
-    if ready:
-        pool.ready()
-    return pool
 
 
 async def in_line(pool: Pool, count: int) -> None:

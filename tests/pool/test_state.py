@@ -122,6 +122,37 @@ def test_a_connection_that_idled_too_long_is_thrown_away() -> None:
     assert state.perished(held, 110.1) == "idle"
 
 
+def test_a_pool_is_filled_up_to_its_least_size_and_counts_all_that_there_is() -> None:
+    state = ready_state(min_pool_size=3, max_connecting=2)
+    connect(state)
+    assert state.populate() == MayConnect(0)
+    assert state.populate() == MayConnect(0)
+    assert state.populate() is None, "one in use and two being made are three"
+    state.connect_failed()
+    assert state.populate() == MayConnect(0)
+
+
+def test_filling_keeps_to_the_connections_made_at_a_time_and_to_a_pool_that_is_ready() -> None:
+    state = ready_state(min_pool_size=3, max_connecting=1)
+    assert state.populate() == MayConnect(0)
+    assert state.populate() is None
+    state.connect_failed()
+    state.clear(None, cleared)
+    assert state.populate() is None
+    state.ready()
+    assert state.populate() == MayConnect(1)
+
+
+def test_the_next_look_at_idle_connections_is_when_the_oldest_is_due() -> None:
+    state = ready_state(max_idle_time=10.0)
+    assert state.idle_seconds_left(100.0) == 10.0
+    for now in (101.0, 104.0):
+        state.returned(Fake(0), now)
+    assert state.idle_seconds_left(105.0) == 6.0
+    assert state.idle_seconds_left(200.0) == 0.0
+    assert ready_state().idle_seconds_left(0.0) is None
+
+
 @pytest.mark.parametrize(
     "happened, reason",
     [
