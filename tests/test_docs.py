@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import logging
 import os
 import re
 import subprocess
@@ -94,7 +95,18 @@ def _empty(uri: str) -> None:
     anyio.run(drop)
 
 
+@pytest.fixture
+def log_levels() -> Iterator[None]:
+    """Put the levels back that an example sets."""
+    loggers = [logging.getLogger(), logging.getLogger("wiredrv.command")]
+    before = [logger.level for logger in loggers]
+    yield
+    for logger, level in zip(loggers, before, strict=True):
+        logger.setLevel(level)
+
+
 @pytest.mark.anyio
+@pytest.mark.usefixtures("log_levels")
 @pytest.mark.parametrize("name", ["sessions.md", "transactions.md", "monitoring.md"])
 async def test_the_fragments_of_a_page_run_one_after_the_other(name: str, replica_set: ReplicaSet) -> None:
     async with wiredrv.Client(replica_set.uri) as client:
