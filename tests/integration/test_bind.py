@@ -338,7 +338,11 @@ async def test_a_child_task_that_inherits_the_binding_is_refused(
 async def test_trio_runs_what_a_thread_asks_for_in_the_task_that_waits_for_the_thread(replica_set: ReplicaSet) -> None:
     """So there the binding holds: nobody else can use the session meanwhile."""
     async with _scene(replica_set) as (client, collection, log), client.start_session() as session, session.bind():
-        await anyio.to_thread.run_sync(anyio.from_thread.run, collection.find_one, {})
+
+        async def find() -> None:
+            await collection.find_one({})
+
+        await anyio.to_thread.run_sync(lambda: anyio.from_thread.run(find))
         assert log.lsids() == [_id(session)]
 
 
