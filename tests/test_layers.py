@@ -61,6 +61,8 @@ PURE: Sequence[str] = (
     "topology.reactions",
     "topology.srv",
     "topology.rtt",
+    "topology.heartbeat",
+    "topology.selection_log",
     "pool.state",
     "client.uri",
     "client.*options",
