@@ -12,7 +12,7 @@ import pytest
 import wiredrv
 import wiredrv._version
 
-#: Seconds. The aim is 0.2 on an idle machine; shared ones are slow now and then.
+#: Seconds of processor time. The aim is 0.2 in all on an idle machine; shared ones are slow now and then.
 TOLERATED_SECONDS = 0.5
 
 
@@ -83,9 +83,11 @@ def test_there_is_one_version() -> None:
 
 @pytest.mark.parametrize("program", ["import wiredrv", "import wiredrv; wiredrv.Client"])
 def test_importing_is_quick(program: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """The best of five: others on the machine can only make it slower."""
-    timed = f"import time\nbegin = time.perf_counter()\n{program}\nprint(time.perf_counter() - begin)"
-    seconds = min(float(_run(timed)) for _ in range(5))
+    """The best of five, in processor time: others on the machine can only make it slower."""
+    clocks = "time.process_time(), time.perf_counter()"
+    timed = f"import time\nbegin = {clocks}\n{program}\nend = {clocks}\nprint(end[0] - begin[0], end[1] - begin[1])"
+    runs = [tuple(map(float, _run(timed).split())) for _ in range(5)]
+    cpu, wall = min(runs)
     with capsys.disabled():
-        print(f"\n{program}: {seconds * 1000:.0f} ms")
-    assert seconds < TOLERATED_SECONDS
+        print(f"\n{program}: {cpu * 1000:.0f} ms of processor time, {wall * 1000:.0f} ms in all")
+    assert cpu < TOLERATED_SECONDS
