@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import anyio
 import pytest
 
 from wiredrv.cli import demo
 from wiredrv.cli.demo import own_writes, play, verdicts
-from wiredrv.cli.demo.bank import Bank
+from wiredrv.cli.demo.bank import Bank, Crew
 from wiredrv.cli.demo.excerpts import Excerpt
 from wiredrv.cli.demo.ledger import Fate, Tally, Transfer
 from wiredrv.cli.demo.scale import Scale
 from wiredrv.cli.demo.show import Show
-from wiredrv.cli.demo.stage import Part, Stage, until
+from wiredrv.cli.demo.stage import Part, Stage, ask_member, until
 from wiredrv.cli.demo.timeline import CONFLICT
 from wiredrv.cli.demo.verdicts import Check, Verdict
 from wiredrv.cli.main import main
 from wiredrv.client.client import Client
 from wiredrv.client.client_session import ClientSession
 from wiredrv.concerns import WriteConcern
-from wiredrv.errors import AutoReconnect, ConfigurationError, ConnectionFailure
+from wiredrv.errors import AutoReconnect, ConfigurationError, ConnectionFailure, DriverError
 from wiredrv.local import ReplicaSet, Standalone
 
 SMALL = Scale(
@@ -139,6 +140,50 @@ async def test_an_unknown_outcome_is_resolved_once_the_transaction_has_ended(
             await (session.commit_transaction() if took_place else session.abort_transaction())
         assert tally.resolved == {5: took_place}
         assert (5 in (await bank.book()).times()) is took_place
+
+
+@pytest.mark.anyio
+async def test_a_transfer_whose_commit_leaves_its_outcome_open_is_looked_up_and_not_made_again(
+    replica_set: ReplicaSet,
+) -> None:
+    async with play.open_stage(replica_set.uri, replica_set, SMALL, Quiet()) as stage:
+        await stage.bank.open()
+        # The commit takes place; what is said of it is no reason to send it again.
+        concern = {"code": 100, "codeName": "UnsatisfiableWriteConcern", "errmsg": "not enough members"}
+        data = {"failCommands": ["commitTransaction"], "writeConcernError": concern}
+        fail_point = {"configureFailPoint": "failCommand", "mode": {"times": 1}, "data": data}
+        await ask_member(stage, str(stage.client.primary), fail_point, 10.0)
+        tally = Tally()
+        await stage.bank.transfer(Transfer(5, 0, 1, 3), tally)
+        assert (tally.doubts.total(), tally.resolved, tally.acknowledged) == (1, {5: True}, {5})
+        assert (await stage.bank.book()).entries == (Transfer(5, 0, 1, 3),)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("errors, made", [(1, True), (2, True), (3, False)])
+async def test_a_transfer_that_is_not_there_after_an_error_is_made_again_but_not_for_ever(
+    replica_set: ReplicaSet, monkeypatch: pytest.MonkeyPatch, errors: int, made: bool
+) -> None:
+    call = Bank._call
+    raised: list[DriverError] = []
+
+    async def failing(bank: Bank, *arguments: Any) -> None:
+        if len(raised) < errors:
+            raised.append(AutoReconnect("gone"))
+            raise raised[-1]
+        await call(bank, *arguments)
+
+    monkeypatch.setattr(Bank, "_call", failing)
+    async with play.open_stage(replica_set.uri, replica_set, SMALL, Quiet()) as stage:
+        await stage.bank.open()
+        tally = Tally()
+        crew = Crew(stage.bank, iter([Transfer(5, 0, 1, 3)]), tally)
+        await crew.work(None, None)
+        assert tally.doubts == {"AutoReconnect": errors}
+        assert tally.resolved == {5: False}
+        assert tally.acknowledged == ({5} if made else set())
+        assert tally.failures == ({} if made else {5: "AutoReconnect: gone"})
+        assert len((await stage.bank.book()).entries) == made
 
 
 async def _conflict(stage: Stage) -> None:

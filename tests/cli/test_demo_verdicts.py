@@ -53,12 +53,14 @@ def test_a_tally_knows_what_must_be_there_and_what_is_unsettled() -> None:
 
 
 def test_two_tallies_become_one() -> None:
-    first = Tally({1: FIRST}, {1}, {1: Fate.COMMITTED}, {}, 2, Counter(gone=1), {}, set())
-    second = Tally({2: SECOND}, set(), {2: Fate.UNKNOWN}, {2: True}, 3, Counter(gone=1, lost=1), {3: "no"}, {2})
+    first = Tally({1: FIRST}, {1}, {1: Fate.COMMITTED}, {}, 2, Counter(gone=1), Counter(), {}, set())
+    second = Tally(
+        {2: SECOND}, set(), {2: Fate.UNKNOWN}, {2: True}, 3, Counter(gone=1, lost=1), Counter(no=1), {3: "no"}, {2}
+    )
     both = merged(first, second)
     assert both.ordered == {1: FIRST, 2: SECOND}
     assert (both.acknowledged, both.cancelled, both.failures, both.resolved) == ({1}, {2}, {3: "no"}, {2: True})
-    assert (both.conflicts, both.retries) == (5, 8)
+    assert (both.conflicts, both.retries, both.doubts) == (5, 8, {"no": 1})
     assert both.must_be_there() == {1, 2}
 
 

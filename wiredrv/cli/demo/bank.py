@@ -13,9 +13,11 @@ from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
+from bson import ObjectId
 
 from wiredrv.cli.demo.ledger import Book, Fate, Tally, Transfer
 from wiredrv.cli.demo.timeline import CONFLICT
+from wiredrv.client.client import Client
 from wiredrv.client.client_session import ClientSession
 from wiredrv.client.database import Database
 from wiredrv.client.with_transaction import RetryPolicy
@@ -25,6 +27,7 @@ from wiredrv.errors import DriverError, OperationFailure
 _MAJORITY = WriteConcern("majority")
 _SNAPSHOT = ReadConcern("snapshot")
 _RETRIES_FOR = 60.0  # seconds
+_CALLS = 3
 _TOTALS = [{"$group": {"_id": None, "sum": {"$sum": "$balance"}}}]
 _MOVED = [{"$group": {"_id": None, "sum": {"$sum": "$amount"}}}]
 
@@ -33,7 +36,7 @@ class Bank:
     """The two collections. ``opening`` is what each account holds in the beginning."""
 
     def __init__(self, database: Database, accounts: int, opening_balance: int) -> None:
-        self._client = database.client
+        self._client: Client = database.client
         self._accounts = database.get_collection("accounts", write_concern=_MAJORITY)
         self._ledger = database.get_collection("ledger", write_concern=_MAJORITY)
         self.opening: Mapping[int, int] = dict.fromkeys(range(accounts), opening_balance)
@@ -46,12 +49,30 @@ class Bank:
         )
 
     async def transfer(self, transfer: Transfer, tally: Tally, halfway: Callable[[], object] | None = None) -> None:
-        """Make a transfer, trying again after conflicts, and keep what became of it.
+        """Make a transfer once, trying again after conflicts, and keep what became of it.
+
+        An error may leave open whether the transfer took place (a commit got no answer, or none that a majority
+        stands behind). Then it is looked up by its id, and made again only where it is not there.
 
         :param halfway: called in every attempt between the change of the first balance and that of the second.
+        :raises DriverError: it failed again and again.
         """
         tally.ordered[transfer.id] = transfer
+        for calls_left in reversed(range(_CALLS)):
+            try:
+                await self._call(transfer, tally, halfway)
+                break
+            except DriverError as error:
+                tally.doubts[_reason(error)] += 1
+                tally.fates[transfer.id] = Fate.UNKNOWN
+                tally.resolved.pop(transfer.id, None)
+                if await self.resolve(transfer, tally):
+                    break
+                if not calls_left:
+                    raise
+        tally.acknowledged.add(transfer.id)
 
+    async def _call(self, transfer: Transfer, tally: Tally, halfway: Callable[[], object] | None) -> None:
         async def attempt(session: ClientSession) -> None:
             for hook, fate in (
                 (session.on_commit, Fate.COMMITTED),
@@ -68,28 +89,38 @@ class Bank:
         policy = RetryPolicy(timeout=_RETRIES_FOR, on_retry=lambda _, error: _count(tally, error))
         async with self._client.start_session() as session:
             await session.with_transaction(attempt, _SNAPSHOT, _MAJORITY, retry=policy)
-        tally.acknowledged.add(transfer.id)
 
     async def _change(self, account: int, amount: int, session: ClientSession) -> None:
         await self._accounts.update_one({"_id": account}, {"$inc": {"balance": amount}}, session=session)
 
-    async def resolve(self, transfer: Transfer, tally: Tally) -> None:
-        """Find out what became of a transfer whose commit may or may not have taken place.
+    async def resolve(self, transfer: Transfer, tally: Tally) -> bool:
+        """Find out whether a transfer took place whose commit may or may not have done so.
 
         Both of its accounts are written in a transaction of our own. While the other one is still open it holds
-        them, and ours is tried again; once ours is committed the other one's fate is sealed, and what we read holds.
+        them, and ours is tried again; once ours is committed by a majority the other one's fate is sealed, and what
+        we read holds.
         """
 
         async def look(session: ClientSession) -> bool:
             for account in (transfer.source, transfer.target):
-                change = {"$set": {"resolved": transfer.id}}
+                # A value of its own: a write that changes nothing would not be one.
+                change = {"$set": {"looked_up": ObjectId()}}
                 await self._accounts.update_one({"_id": account}, change, session=session)
             return await self._ledger.find_one({"transfer": transfer.id}, session=session) is not None
 
-        async with self._client.start_session() as session:
-            policy = RetryPolicy(timeout=_RETRIES_FOR)
-            present = await session.with_transaction(look, _SNAPSHOT, _MAJORITY, retry=policy)
-        tally.resolved[transfer.id] = present
+        deadline = anyio.current_time() + _RETRIES_FOR
+        while True:
+            try:
+                async with self._client.start_session() as session:
+                    policy = RetryPolicy(timeout=_RETRIES_FOR)
+                    present = await session.with_transaction(look, _SNAPSHOT, _MAJORITY, retry=policy)
+            except DriverError:
+                # Looking changes nothing that counts: it may be done again.
+                if anyio.current_time() >= deadline:
+                    raise
+                continue
+            tally.resolved[transfer.id] = present
+            return present
 
     async def resolve_all(self, tally: Tally) -> None:
         """Resolve every transfer whose fate is unknown."""
@@ -136,8 +167,11 @@ def _count(tally: Tally, error: BaseException) -> None:
     if isinstance(error, OperationFailure) and error.code == CONFLICT:
         tally.conflicts += 1
     else:
-        name = error.code_name if isinstance(error, OperationFailure) else None
-        tally.other_retries[name or type(error).__name__] += 1
+        tally.other_retries[_reason(error)] += 1
+
+
+def _reason(error: BaseException) -> str:
+    return (error.code_name if isinstance(error, OperationFailure) else None) or type(error).__name__
 
 
 class Crew:

@@ -58,9 +58,10 @@ class Tally:
     :param ordered: every transfer that somebody began.
     :param acknowledged: the ids whose caller was told that they are done.
     :param fates: what the driver last said of an id, told or not.
-    :param resolved: of the ids whose fate was unknown, whether they turned out to have taken place.
+    :param resolved: of the ids whose fate was unknown, whether they turned out to have taken place by then.
     :param conflicts: attempts that met another transaction's write.
     :param other_retries: attempts that failed otherwise and were made again, by the reason.
+    :param doubts: calls that ended in an error which leaves open what became of the transfer, by the reason.
     :param failures: the ids that somebody gave up with an error, and the error.
     :param cancelled: the ids whose worker was cancelled.
     """
@@ -71,6 +72,7 @@ class Tally:
     resolved: dict[int, bool] = field(default_factory=dict)
     conflicts: int = 0
     other_retries: Counter[str] = field(default_factory=Counter)
+    doubts: Counter[str] = field(default_factory=Counter)
     failures: dict[int, str] = field(default_factory=dict)
     cancelled: set[int] = field(default_factory=set)
 
@@ -114,6 +116,7 @@ def merged(first: Tally, second: Tally) -> Tally:
         first.resolved | second.resolved,
         first.conflicts + second.conflicts,
         first.other_retries + second.other_retries,
+        first.doubts + second.doubts,
         first.failures | second.failures,
         first.cancelled | second.cancelled,
     )

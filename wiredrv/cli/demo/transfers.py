@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from random import Random
 
 import anyio
@@ -33,10 +34,9 @@ async def play(stage: Stage, tally: Tally) -> verdicts.Verdict:
                 await anyio.sleep(_LOOKS_EVERY)
         progress.update(scale.transfers)
     took = anyio.current_time() - began
-    unknown = len(tally.unknown())
     await stage.bank.resolve_all(tally)
     show.line(f"{len(tally.acknowledged):,} transfers by {scale.workers} workers in {took:.1f} s")
-    tell_tally(stage, tally, unknown)
+    tell_tally(stage, tally)
     fates = [tally.fates[number].value if number in tally.fates else "not sent" for number in tally.cancelled]
     show.line(f"the transfer of the worker that was cancelled: {', '.join(fates) or 'none'}")
     left_open = await _left_open(stage)
@@ -47,11 +47,19 @@ async def play(stage: Stage, tally: Tally) -> verdicts.Verdict:
     )
 
 
-def tell_tally(stage: Stage, tally: Tally, unknown: int) -> None:
-    """Print what was counted. ``unknown``: outcomes that were unknown before they were resolved."""
-    others = ", ".join(f"{count} {name}" for name, count in tally.other_retries.most_common())
-    stage.show.line(f"{tally.conflicts:,} write conflicts, {tally.retries:,} retries{f' ({others})' if others else ''}")
-    stage.show.line(f"{unknown} outcomes unknown to the driver, {len(tally.resolved)} of them resolved by looking")
+def tell_tally(stage: Stage, tally: Tally) -> None:
+    """Print what was counted."""
+    stage.show.line(f"{tally.conflicts:,} write conflicts, {tally.retries:,} retries{_told(tally.other_retries)}")
+    present = sum(tally.resolved.values())
+    stage.show.line(
+        f"{tally.doubts.total()} calls left the outcome unknown{_told(tally.doubts)}; {len(tally.resolved)} transfers "
+        f"looked up: {present} had taken place, {len(tally.resolved) - present} had not"
+    )
+
+
+def _told(counted: Counter[str]) -> str:
+    told = ", ".join(f"{count} {name}" for name, count in counted.most_common())
+    return f" ({told})" if told else ""
 
 
 async def _cancelled_midway(stage: Stage, crew: Crew, tally: Tally) -> None:
