@@ -124,7 +124,9 @@ def test_a_server_without_a_load_balancer_is_told_apart_from_one_behind_it() -> 
     assert read_handshake(ADDRESS, {**MEMBER, "serviceId": service}, settings).service_id == service
 
 
-values = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats() | st.text() | st.just({})
+values: st.SearchStrategy[Any] = (
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats() | st.text() | st.just({})
+)
 
 
 @given(st.dictionaries(st.sampled_from(sorted(MEMBER)), values))
