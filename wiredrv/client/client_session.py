@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Generator, Mapping
 from inspect import iscoroutinefunction
 from time import monotonic
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 
 import anyio
 from bson.timestamp import Timestamp
@@ -340,6 +340,12 @@ class ClientSession:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.end_session()
+
+    def __enter__(self) -> NoReturn:
+        raise TypeError("a session is entered with `async with`: ending it may have to wait for the server")
+
+    def __exit__(self, *_: object) -> None:
+        """There is nothing to leave; Python looks for this before it calls ``__enter__``."""
 
     def __await__(self) -> Generator[Any, Any, Self]:
         yield from ()
