@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from spec_tests.data import DATA_SUITES
+from spec_tests.data.case import DataCase
 
 _VARIABLE = "WIREDRV_SPECS"
 _DEFAULT = Path(__file__).resolve().parents[2] / "shared" / "specifications"
@@ -26,19 +29,6 @@ _HELP = (
 
 class SpecsMissing(Exception):
     """There is no specifications repository; the message says how to get it."""
-
-
-@dataclass(frozen=True, slots=True)
-class DataCase:
-    """One case of a data-driven suite. ``run`` raises SpecFailure or Unsupported unless it passes."""
-
-    file: str
-    description: str
-    run: Callable[[], Awaitable[None]]
-
-
-#: Readers of data-driven cases, by folder: each gets the folder of a specification's ``tests``.
-DATA_SUITES: Mapping[str, Callable[[Path], Iterable[DataCase]]] = {}
 
 
 @dataclass(frozen=True, slots=True)

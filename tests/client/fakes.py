@@ -86,7 +86,7 @@ class FakeContext:
             raise session
         return self.bound if session is None else session
 
-    def orphan_cursor(self, address: Address, cursor_id: int, namespace: str, lease: Any) -> None:
+    def orphan_cursor(self, address: Address, cursor_id: int, namespace: str, lease: Any, pin: Any = None) -> None:
         self.orphans.append((address, cursor_id, namespace, lease))
 
     @property

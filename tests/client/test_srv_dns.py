@@ -1,22 +1,18 @@
-"""mongodb+srv through a DNS server on loopback: the specification's cases, and the polling of SRV records.
+"""mongodb+srv through a DNS server on loopback: opening clients, and the polling of SRV records.
 
-Specifications: initial-dns-seedlist-discovery; polling-srv-records-for-mongos-discovery with its prose tests.
+Specifications: initial-dns-seedlist-discovery (its own cases are a suite of ``spec_tests``);
+polling-srv-records-for-mongos-discovery with its prose tests.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import pytest
 
-from tests.client.test_srv_spec import CASES
-from tests.client.test_srv_spec import _options as options_of
-from tests.support.dns_records import DOMAIN, SRV_RECORDS, TXT_RECORDS
+from tests.support.dns_records import DOMAIN
 from tests.support.dns_server import FakeDNSServer
-from tests.support.specs import SpecFile
 from wiredrv import Client
-from wiredrv.client.settings import ClientSettings
 from wiredrv.description import ServerDescription, TopologyDescription, TopologyType
 from wiredrv.errors import ConfigurationError
 from wiredrv.net.resolver import Resolver, SRVAnswer
@@ -27,45 +23,12 @@ from wiredrv.types import Address
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture(scope="module")
-def dns() -> Iterator[FakeDNSServer]:
-    srv = {f"{name}.{DOMAIN}": targets for name, targets in SRV_RECORDS.items()}
-    txt = {f"{name}.{DOMAIN}": records for name, records in TXT_RECORDS.items()}
-    with FakeDNSServer(srv, txt) as server:
-        yield server
-
-
-async def opened(dns: FakeDNSServer, uri: str, **options: Any) -> ClientSettings:
-    """The settings that a client works with once it was opened."""
-    # The TLS files of nobody are needed: no server of the records exists.
-    client = Client(uri, **options)
-    client._core._resolver = Resolver(dns.address)
-    async with client:
-        return client._core._resolved
-
-
-@pytest.mark.parametrize("file", CASES, ids=[file.name.partition("/tests/")[2] for file in CASES])
-async def test_specification(file: SpecFile, dns: FakeDNSServer) -> None:
-    case = file.data
-    if case.get("error"):
-        with pytest.raises(ConfigurationError):
-            await opened(dns, case["uri"])
-        return
-    expected = case.get("options") or {}
-    credentials = {"username": "u", "password": "p"} if "authSource" in expected else {}
-    settings = await opened(dns, case["uri"], **credentials)
-    seeds = {str(seed) for seed in settings.topology.seeds}
-    if "seeds" in case:
-        assert seeds == set(case["seeds"])
-    if "numSeeds" in case:
-        assert len(seeds) == case["numSeeds"]
-    found = options_of(settings)
-    assert {name: found[name] for name in expected} == expected
-
-
-async def test_a_host_that_dns_does_not_know_is_named(dns: FakeDNSServer) -> None:
-    with pytest.raises(ConfigurationError, match=rf"no SRV records for '_mongodb\._tcp\.test9\.{DOMAIN}'"):
-        await opened(dns, f"mongodb+srv://test9.{DOMAIN}/")
+async def test_a_host_that_dns_does_not_know_is_named() -> None:
+    with FakeDNSServer({}) as dns:
+        client = Client(f"mongodb+srv://test9.{DOMAIN}/")
+        client._core._resolver = Resolver(dns.address)
+        with pytest.raises(ConfigurationError, match=rf"no SRV records for '_mongodb\._tcp\.test9\.{DOMAIN}'"):
+            await client.open()
 
 
 async def test_a_client_that_could_not_be_opened_can_be_opened_later() -> None:

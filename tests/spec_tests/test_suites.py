@@ -11,8 +11,9 @@ import pytest
 
 from spec_tests import suites
 from spec_tests.__main__ import main
+from spec_tests.data.case import DataCase
 from spec_tests.errors import SpecFailure, Unsupported
-from spec_tests.suites import DataCase, SpecsMissing, discover, find_specs
+from spec_tests.suites import SpecsMissing, discover, find_specs
 
 TEST = {"description": "one", "operations": []}
 FILE = {"description": "d", "schemaVersion": "1.0", "tests": [TEST]}

@@ -1,4 +1,4 @@
-"""The specification's own cases for server discovery and monitoring, run through the pure functions.
+"""Server discovery and monitoring: each phase of a case through the pure functions.
 
 The interpreter below does what the asynchronous shell does, without its I/O: it keeps the description, counts each
 pool's generation, and collects the events in their order.
@@ -7,21 +7,22 @@ pool's generation, and collects the events in their order.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-import pytest
 from bson import json_util
 
-from tests.support.specs import SpecFile, check_count, load
+from spec_tests.data.case import Case, DataCase, equal, whole
+from spec_tests.errors import SpecFailure
 from wiredrv.client.uri import parse_client_settings
-from wiredrv.description import ServerDescription, ServerType, TopologyDescription
+from wiredrv.description import ServerDescription, TopologyDescription
 from wiredrv.errors import (
     RETRYABLE,
     SYSTEM_OVERLOADED,
     AutoReconnect,
     DriverError,
     NetworkTimeout,
-    OperationFailure,
     command_error,
     write_concern_error,
     write_error,
@@ -32,9 +33,30 @@ from wiredrv.topology.reactions import Failure, Reaction, on_error, on_failed_ch
 from wiredrv.topology.update import apply, initial_description, load_balancer_description
 from wiredrv.types import Address
 
-FOLDERS = {"rs": 77, "errors": 72, "single": 19, "sharded": 9, "load-balanced": 1, "monitoring": 8}
-FILES = {folder: load(f"server-discovery-and-monitoring/tests/{folder}/*.json") for folder in FOLDERS}
-ALL = [file for files in FILES.values() for file in files]
+_FOLDERS = ("rs", "errors", "single", "sharded", "load-balanced", "monitoring")
+
+
+def phases(tests: Path) -> Iterator[DataCase]:
+    """The cases of all kinds of topologies, of errors, and of monitoring events."""
+    return whole(tests, tuple(f"{folder}/*.json" for folder in _FOLDERS), _check)
+
+
+def _check(case: Case) -> None:
+    case = json_util.loads(json.dumps(case))
+    interpreter = Interpreter(case["uri"])
+    for number, phase in enumerate(case["phases"]):
+        path = f"phases[{number}]"
+        for address, reply in phase.get("responses", ()):
+            interpreter.respond(Address.parse(address), reply)
+        for given in phase.get("applicationErrors", ()):
+            interpreter.fail(_failure(given, interpreter))
+        expected = phase["outcome"]
+        if "events" in expected:
+            found = [{name: _plain_event(name, content)} for name, content in interpreter.events]
+            equal(f"{path}.outcome.events", found, _normalize(expected["events"]))
+            interpreter.events.clear()
+        else:
+            _check_outcome(f"{path}.outcome", interpreter, expected)
 
 
 class Interpreter:
@@ -75,11 +97,6 @@ class Interpreter:
             self._become(apply(self.topology, reaction.server, self.settings))
         if reaction.clear_pool:
             self.generations[address] += 1
-
-
-def _decode(file: SpecFile) -> dict[str, Any]:
-    decoded: dict[str, Any] = json_util.loads(json.dumps(file.data))
-    return decoded
 
 
 def _mock_error(given: dict[str, Any]) -> DriverError:
@@ -134,29 +151,31 @@ _TOPOLOGY_FIELDS = {
 }
 
 
-def _check_server(server: ServerDescription, expected: dict[str, Any]) -> None:
+def _check_server(path: str, server: ServerDescription, expected: dict[str, Any]) -> None:
     expected = dict(expected)
     expected.pop("pool", None)
-    assert server.server_type.value == _type_name(expected.pop("type"))
-    if "error" in expected:
-        assert expected.pop("error") in str(server.error)
+    equal(f"{path}.type", server.server_type.value, _type_name(expected.pop("type")))
+    error = expected.pop("error", "")
+    if error not in str(server.error):
+        raise SpecFailure("the error says something else", f"{path}.error", error, str(server.error))
     for name, value in expected.items():
-        found = getattr(server, _SERVER_FIELDS[name])
         # The data writes null for a wire version that was never set; ours then is 0.
-        assert found == (value or 0 if name.endswith("WireVersion") else value), name
+        wanted = value or 0 if name.endswith("WireVersion") else value
+        equal(f"{path}.{name}", getattr(server, _SERVER_FIELDS[name]), wanted)
 
 
-def _check_outcome(interpreter: Interpreter, expected: dict[str, Any]) -> None:
+def _check_outcome(path: str, interpreter: Interpreter, expected: dict[str, Any]) -> None:
     topology, expected = interpreter.topology, dict(expected)
-    assert topology.topology_type.value == expected.pop("topologyType")
+    equal(f"{path}.topologyType", topology.topology_type.value, expected.pop("topologyType"))
     servers = {Address.parse(address): server for address, server in expected.pop("servers").items()}
-    assert topology.servers.keys() == servers.keys()
+    equal(f"{path}.servers", set(topology.servers), set(servers))
     for address, server in servers.items():
-        _check_server(topology.servers[address], server)
+        _check_server(f"{path}.servers[{address}]", topology.servers[address], server)
         if "pool" in server:
-            assert interpreter.generations[address] == server["pool"]["generation"]
+            generation = server["pool"]["generation"]
+            equal(f"{path}.servers[{address}].pool.generation", interpreter.generations[address], generation)
     for name, value in expected.items():
-        assert getattr(topology, _TOPOLOGY_FIELDS[name]) == value, name
+        equal(f"{path}.{name}", getattr(topology, _TOPOLOGY_FIELDS[name]), value)
 
 
 def _plain_server(server: ServerDescription) -> dict[str, Any]:
@@ -204,36 +223,3 @@ def _normalize(expected: Any) -> Any:
     if isinstance(expected, list):
         return [_normalize(item) for item in expected]
     return expected
-
-
-@pytest.mark.parametrize("folder, count", FOLDERS.items())
-def test_all_cases_were_found(folder: str, count: int) -> None:
-    check_count(FILES[folder], count)
-
-
-@pytest.mark.parametrize("file", ALL, ids=[f"{f.name.split('/')[2]}/{f.name.split('/')[3]}" for f in ALL])
-def test_specification(file: SpecFile) -> None:
-    case = _decode(file)
-    interpreter = Interpreter(case["uri"])
-    assert case["phases"]
-    for phase in case["phases"]:
-        for address, reply in phase.get("responses", ()):
-            interpreter.respond(Address.parse(address), reply)
-        for given in phase.get("applicationErrors", ()):
-            interpreter.fail(_failure(given, interpreter))
-        expected = phase["outcome"]
-        if "events" in expected:
-            found = [{name: _plain_event(name, content)} for name, content in interpreter.events]
-            assert found == _normalize(expected["events"])
-            interpreter.events.clear()
-        else:
-            _check_outcome(interpreter, expected)
-
-
-def test_write_errors_tell_nothing_of_the_server() -> None:
-    interpreter = Interpreter("mongodb://a")
-    address = Address("a")
-    before = interpreter.topology
-    interpreter.fail(Failure(address, OperationFailure("no", 11600), generation=-1))
-    assert interpreter.topology is before
-    assert before.servers[address].server_type is ServerType.UNKNOWN

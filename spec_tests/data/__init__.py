@@ -1,0 +1,25 @@
+"""The data-driven cases of specifications: tables that are run through the driver's pure functions, without a server.
+
+Each module reads the data of one family and interprets it. They are the one part of the runner that looks inside the
+driver: what a table of transitions or of option values judges is a function, not a behaviour of the whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from spec_tests.data import sdam, selection, srv, strings
+from spec_tests.data.case import DataCase
+
+#: Readers of data-driven cases, by folder: each gets the folder of a specification's ``tests``.
+DATA_SUITES: Mapping[str, Callable[[Path], Iterable[DataCase]]] = {
+    "auth": strings.auth,
+    "connection-string": strings.connection_string,
+    "initial-dns-seedlist-discovery": srv.seedlists,
+    "max-staleness": selection.max_staleness,
+    "read-write-concern": strings.concerns,
+    "server-discovery-and-monitoring": sdam.phases,
+    "server-selection": selection.server_selection,
+    "uri-options": strings.uri_options,
+}
