@@ -29,8 +29,8 @@ def specs(tmp_path: Path) -> Path:
     ):
         (tmp_path / "source" / folder).mkdir(parents=True)
         (tmp_path / "source" / folder / "file.json").write_text(json.dumps(FILE))
-    (tmp_path / "source/uri-options/tests").mkdir(parents=True)
-    (tmp_path / "source/uri-options/tests/data.json").write_text('{"tests": []}')
+    (tmp_path / "source/benchmarking/tests").mkdir(parents=True)
+    (tmp_path / "source/benchmarking/tests/data.json").write_text('{"tests": []}')
     return tmp_path
 
 
@@ -53,7 +53,7 @@ def test_suites_bear_the_names_of_their_folders(specs: Path) -> None:
     assert found == {"crud": ["unified"], "unified-test-format": ["valid-pass"]}
 
 
-@pytest.mark.parametrize("name", ["nothing", "uri-options", "crud:data", "crud:other"])
+@pytest.mark.parametrize("name", ["nothing", "benchmarking", "crud:data", "crud:other"])
 def test_a_suite_that_does_not_exist_is_refused(specs: Path, name: str) -> None:
     with pytest.raises(SpecsMissing, match=name):
         discover(specs / "source", [name])
@@ -92,16 +92,16 @@ def _read(tests: Path) -> Iterator[DataCase]:
 @pytest.fixture
 def data(specs: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The repository, with a reader for its data."""
-    monkeypatch.setattr(suites, "DATA_SUITES", {"uri-options": _read})
+    monkeypatch.setattr(suites, "DATA_SUITES", {"benchmarking": _read})
     return specs
 
 
 def test_data_suites_run_without_a_server(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.json"
-    assert main(["--specs", str(data), "--suite", "uri-options", "--json", str(out), "--backend", "trio"]) == 1
+    assert main(["--specs", str(data), "--suite", "benchmarking", "--json", str(out), "--backend", "trio"]) == 1
     document: Any = json.loads(out.read_text())
     assert document["server_version"] is None
-    assert document["suites"] == {"uri-options:data": {"passed": 1, "failed": 2, "skipped": 0, "unsupported": 1}}
+    assert document["suites"] == {"benchmarking:data": {"passed": 1, "failed": 2, "skipped": 0, "unsupported": 1}}
     assert [test["reason"] for test in document["tests"]] == [
         "",
         "a.b: wrong",
@@ -111,10 +111,10 @@ def test_data_suites_run_without_a_server(data: Path, tmp_path: Path) -> None:
 
 
 def test_a_run_without_failures_exits_with_zero(data: Path) -> None:
-    assert main(["--specs", str(data), "--suite", "uri-options:data", "-k", "passes"]) == 0
+    assert main(["--specs", str(data), "--suite", "benchmarking:data", "-k", "passes"]) == 0
 
 
 def test_a_run_can_stop_at_its_first_failure(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.json"
-    assert main(["--specs", str(data), "--suite", "uri-options", "-x", "--json", str(out)]) == 1
+    assert main(["--specs", str(data), "--suite", "benchmarking", "-x", "--json", str(out)]) == 1
     assert [test["outcome"] for test in json.loads(out.read_text())["tests"]] == ["passed", "failed"]
