@@ -51,7 +51,7 @@ def _run(document: Mapping[str, Any]) -> str:
     )
     heads = [outcome.value for outcome in Outcome]
     lines = [
-        f"## {title}, {document['backend']}",
+        f"### {title}, {document['backend']}",
         "",
         f"| suite | {' | '.join(heads)} |",
         f"|---|{'---:|' * len(heads)}",
@@ -75,7 +75,7 @@ def _reasons(documents: Sequence[Mapping[str, Any]]) -> list[str]:
                     name = (test["suite"], test["file"], test["description"])
                     groups.setdefault(_one_line(test["reason"]), set()).add(name)
         if groups:
-            lines += [f"## {heading}", "", "| reason | tests | suites |", "|---|---:|---|"]
+            lines += [f"### {heading}", "", "| reason | tests | suites |", "|---|---:|---|"]
             for reason, tests in sorted(groups.items(), key=lambda item: (-len(item[1]), item[0])):
                 suites = ", ".join(sorted({suite for suite, _, _ in tests}))
                 lines.append(f"| {reason} | {len(tests)} | {suites} |")

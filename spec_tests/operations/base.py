@@ -130,8 +130,9 @@ def bind(
         keyword = next((s for s in spellings if seam.accepts(function, s)), None)
         as_option = seam.accepts(function, name) is None and (snake_options or name not in _DRIVER_ARGUMENTS)
         if keyword is None and not as_option:
-            owner = getattr(function, "__qualname__", repr(function)).replace("Async", "")
-            raise Unsupported(f"argument {name}", f"{owner} has no such parameter")
+            owner = getattr(function, "__self__", None)
+            prefix = f"{type(owner).__name__}." if owner is not None else ""
+            raise Unsupported(f"argument {name}", f"{prefix}{function.__name__} has no such parameter")
         bound[keyword or (spellings[0] if snake_options else name)] = value
     return bound
 

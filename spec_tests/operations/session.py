@@ -39,8 +39,8 @@ async def _with_transaction(call: Call) -> Any:
     timeout = {"timeoutMS": arguments.pop("timeoutMS")} if "timeoutMS" in arguments else {}
 
     async def run(session: Any) -> None:
-        for operation in callback:
-            await call.run.execute(operation, propagate=True)
+        for index, operation in enumerate(callback):
+            await call.run.execute(operation, f"callback[{index}]", propagate=True)
 
     function = seam.method(call.target.session, "with_transaction")
     return await function(run, **transaction_options(arguments), **bind(function, timeout, {}))

@@ -147,8 +147,8 @@ def test_the_conformance_page_is_made_of_the_json_files_of_several_runs(tmp_path
     write_json(Report("asyncio"), tmp_path / "two.json")
     page = tmp_path / "docs" / "conformance.md"
     assert conformance_main([str(page), str(tmp_path / "one.json"), str(tmp_path / "two.json")]) == 0
-    assert "## replicaset, server 6.0.5, trio" in page.read_text()
-    assert "## no server, asyncio" in page.read_text()
+    assert "### replicaset, server 6.0.5, trio" in page.read_text()
+    assert "### no server, asyncio" in page.read_text()
 
 
 def test_a_page_without_the_markers_is_left_alone(tmp_path: Path) -> None:

@@ -71,7 +71,10 @@ def test_one_of_several_requirements_is_enough() -> None:
     assert "single" in reason
 
 
-@pytest.mark.parametrize("deployment, label", [(SET, "replicaset"), (SHARDED, "sharded (double)")])
+DOUBLE = Deployment(Version(6, 0, 5), "sharded", mongoses=2, double=True)
+
+
+@pytest.mark.parametrize("deployment, label", [(SET, "replicaset"), (SHARDED, "sharded"), (DOUBLE, "sharded (double)")])
 def test_reports_name_the_topology(deployment: Deployment, label: str) -> None:
     assert deployment.label == label
 
