@@ -67,12 +67,16 @@ async def exchange(connection: Connection, command: dict[str, Any], run: Run[Any
     if hub.command:
         return await _observed(connection, command, sequences, message, request_id, run, hub)
     if not run.acknowledged:
-        await connection.send(message)
-        # Nothing is waited for, so that a loop of such writes would never let another task run.
-        await checkpoint()
+        await _send_only(connection, message)
         return {}
     reply = await connection.round_trip(message, request_id)
     return decode(reply) if target.plain else decode_raw(reply)
+
+
+async def _send_only(connection: Connection, message: bytes) -> None:
+    await connection.send(message)
+    # Nothing is waited for, so that a loop of such writes would never let another task run.
+    await checkpoint()
 
 
 async def _observed(
@@ -104,7 +108,7 @@ async def _observed(
             body = await connection.round_trip(message, request_id)
             reply: Reply = decode(body) if operation.target.plain else decode_raw(body)
         else:
-            await connection.send(message)
+            await _send_only(connection, message)
             reply = {}
     except BaseException as error:
         event = events.CommandFailedEvent(**common, failure=error, duration=monotonic() - started)
