@@ -103,4 +103,4 @@ def _tell(stage: Stage, kill: _Kill, mark: int) -> None:
         stage.show.line(f"{min(elsewhere) - kill.at:.1f} s later {stage.client.primary} committed the next transfer")
     hanging = unanswered_commits(entries)
     answered = sum(any(not commit.unanswered for commit in commits) for commits in hanging)
-    stage.show.line(f"{len(hanging)} commits got no answer at first; sent again, {answered} of them got one")
+    stage.show.line(f"{len(hanging)} commits got no answer: outcome unknown; sent again, {answered} of them got one")
