@@ -302,12 +302,16 @@ class ClientSession:
         state = self._state
         if state.ended:
             return
+        was_closed = not self._core.was_opened
         try:
             if state.transaction.active:
                 await self._abort_quietly()
         finally:
             if not state.ended:
                 await self._finish()
+            if was_closed and self._core.was_opened:
+                # The client was closed before its session, and open again only for the abort.
+                await self._core.close()
 
     async def _finish(self) -> None:
         state = self._state
