@@ -74,10 +74,14 @@ class Limits:
 class Pin(Protocol):
     """What a session may be pinned to: a mongos' address or, behind a load balancer, a connection.
 
-    The session layer only keeps and hands back a pin; the executor knows what it is.
+    The session layer only keeps and releases a pin; the executor knows what it is.
     """
 
     @property
     def address(self) -> Address:
         """The server that the pin leads to."""
+        ...
+
+    def release(self) -> None:
+        """Give back what the pin keeps from others."""
         ...

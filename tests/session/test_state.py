@@ -20,6 +20,12 @@ class FakePin:
 
     address = Address("mongos.example", 1)
 
+    def __init__(self) -> None:
+        self.released = 0
+
+    def release(self) -> None:
+        self.released += 1
+
 
 def make_state(**options: Any) -> SessionState:
     return SessionState(SessionOptions(**options), ServerSession(0.0), owner=object())
@@ -101,14 +107,12 @@ def test_what_each_event_does_to_the_pin(event: PinEvent, pinned: bool) -> None:
     before = FakePin() if pinned else None
     state.pin = before
     new = FakePin()
-    released = state.on_pin_event(event, new)
-    match PINNING[event]:
-        case PinEffect.PIN:
-            assert (state.pin, released) == (new, None)
-        case PinEffect.KEEP:
-            assert (state.pin, released) == (before, None)
-        case PinEffect.UNPIN:
-            assert (state.pin, released) == (None, before)
+    state.on_pin_event(event, new)
+    wanted = {PinEffect.PIN: new, PinEffect.KEEP: before, PinEffect.UNPIN: None}[PINNING[event]]
+    assert state.pin is wanted
+    assert new.released == 0
+    if before is not None:
+        assert before.released == (PINNING[event] is PinEffect.UNPIN)
 
 
 def test_the_record_names_the_pinned_server() -> None:

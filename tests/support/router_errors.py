@@ -42,6 +42,7 @@ _NAMES = {
     246: "SnapshotUnavailable",
     251: "NoSuchTransaction",
     256: "TransactionCommitted",
+    267: "PreparedTransactionInProgress",
     262: "ExceededTimeLimit",
     354: "LoadBalancerSupportMismatch",
     391: "ReauthenticationRequired",
@@ -57,7 +58,7 @@ _NAMES = {
 
 _SHUTDOWN = frozenset({91, 11600})
 _RETRYABLE = frozenset({6, 7, 89, 91, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436})
-_TRANSIENT_IN_STATEMENTS = _RETRYABLE | {24, 112, 246, 251}
+_TRANSIENT = frozenset({24, 112, 246, 251, 267})
 _ENDINGS = frozenset({"committransaction", "aborttransaction"})
 
 TRANSIENT = "TransientTransactionError"
@@ -83,7 +84,7 @@ def labels_for(command: Mapping[str, Any], code: int) -> list[str]:
     ending = name in _ENDINGS
     in_transaction = "autocommit" in command
     labels = []
-    if in_transaction and (code == 251 if ending else code in _TRANSIENT_IN_STATEMENTS):
+    if in_transaction and (code in _TRANSIENT or (not ending and code in _RETRYABLE)):
         labels.append(TRANSIENT)
     retryable_write = "txnNumber" in command and not in_transaction
     if code in _SHUTDOWN and (retryable_write or ending):

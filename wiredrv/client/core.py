@@ -33,7 +33,7 @@ from wiredrv.session.state import SessionState
 from wiredrv.topology.monitor import MonitorSettings
 from wiredrv.topology.srv_poller import SRVPoller
 from wiredrv.topology.topology import Topology
-from wiredrv.types import Address, Spawn
+from wiredrv.types import Address, Pin, Spawn
 from wiredrv.wire.compression import usable
 
 if TYPE_CHECKING:
@@ -193,17 +193,25 @@ class ClientCore:
             raise InvalidOperation("a session can only be used with the client that started it")
         return state
 
-    def orphan_cursor(self, address: Address, cursor_id: int, namespace: str, lease: Any) -> None:
-        """Kill, in the background, a server cursor that nobody can close any longer."""
+    def orphan_cursor(
+        self, address: Address, cursor_id: int, namespace: str, lease: Any, pin: Pin | None = None
+    ) -> None:
+        """Kill, in the background, a server cursor that nobody can close any longer; release its pin."""
         if self._background is not None and self.is_open():
-            self._background.spawn(self._kill_orphan, address, cursor_id, namespace, lease)
+            self._background.spawn(self._kill_orphan, address, cursor_id, namespace, lease, pin)
+        elif pin is not None:
+            pin.release()
 
-    async def _kill_orphan(self, address: Address, cursor_id: int, namespace: str, lease: Any) -> None:
+    async def _kill_orphan(self, address: Address, cursor_id: int, namespace: str, lease: Any, pin: Pin | None) -> None:
         database, _, collection = namespace.partition(".")
         try:
-            await self._executor.execute(KillCursors(Target(database), collection, (cursor_id,), address, lease))
+            kill = KillCursors(Target(database), collection, (cursor_id,), address, lease, pin)
+            await self._executor.execute(kill)
         except DriverError:
             return
+        finally:
+            if pin is not None:
+                pin.release()
         if lease is not None:
             self._executor.release(lease)
 

@@ -24,7 +24,7 @@ from wiredrv.errors import AutoReconnect, ConfigurationError, ConnectionFailure,
 from wiredrv.operations.base import Operation, Target
 from wiredrv.operations.cursors import CursorReply, GetMore, KillCursors
 from wiredrv.session.state import SessionState
-from wiredrv.types import Address
+from wiredrv.types import Address, Pin
 
 if TYPE_CHECKING:
     from wiredrv.client.client_session import ClientSession
@@ -57,6 +57,7 @@ class CursorBase(Generic[T]):
         "_lease",
         "_max_await_time_ms",
         "_namespace",
+        "_pin",
         "_position",
         "_retrieved",
         "_session",
@@ -83,6 +84,7 @@ class CursorBase(Generic[T]):
         self._namespace = ""
         self._address: Address | None = None
         self._lease: Any = None
+        self._pin: Pin | None = None
         self._started = False
         self._ended = False
         self._fetching = False
@@ -149,6 +151,7 @@ class CursorBase(Generic[T]):
             self._next_batch_size(),
             self._next_max_time_ms(),
             self._comment,
+            self._pin,
         )
 
     def _take(self, reply: CursorReply) -> None:
@@ -156,6 +159,7 @@ class CursorBase(Generic[T]):
             self._started = True
             self._address = reply.address
             self._lease = reply.lease
+            self._pin = reply.pin
         self._id = reply.id
         self._namespace = reply.namespace or self._namespace
         self._batch = reply.batch
@@ -165,6 +169,7 @@ class CursorBase(Generic[T]):
             # The executor gave the lease back when it saw the 0.
             self._lease = None
             self._ended = True
+            self._unpin()
 
     def _is_excused(self, error: BaseException) -> bool:
         return isinstance(error, OperationFailure) and self._excuses(error)
@@ -208,16 +213,18 @@ class CursorBase(Generic[T]):
         state = self._state
         if state is not None and state.ended:
             state = None
-        kill = KillCursors(self._target, self._namespace.partition(".")[2], (cursor_id,), address, lease)
+        collection = self._namespace.partition(".")[2]
+        kill = KillCursors(self._target, collection, (cursor_id,), address, lease, self._pin)
         try:
             with anyio.move_on_after(KILL_DEADLINE, shield=True):
                 await self._context.executor.execute(kill, state)
         except InvalidOperation:
             # The session is busy with another operation: the cursor is killed without it.
-            self._context.orphan_cursor(address, cursor_id, self._namespace, None)
+            self._orphan(address, cursor_id, None)
         except Exception:
             pass  # The server closes a cursor that nobody uses.
         finally:
+            self._unpin()
             if lease is not None:
                 self._context.executor.release(lease)
 
@@ -226,8 +233,19 @@ class CursorBase(Generic[T]):
         lease, self._lease = self._lease, None
         self._ended = True
         self._id = 0
+        self._unpin()
         if lease is not None:
             self._context.executor.release(lease)
+
+    def _unpin(self) -> None:
+        """Give back the connection that the cursor kept behind a load balancer."""
+        pin, self._pin = self._pin, None
+        if pin is not None:
+            pin.release()
+
+    def _orphan(self, address: Address, cursor_id: int, lease: Any) -> None:
+        pin, self._pin = self._pin, None
+        self._context.orphan_cursor(address, cursor_id, self._namespace, lease, pin)
 
     def _abandon(self) -> None:
         """Have the server's cursor killed in the background."""
@@ -236,7 +254,7 @@ class CursorBase(Generic[T]):
         self._id = 0
         self._lease = None
         if cursor_id and address is not None:
-            self._context.orphan_cursor(address, cursor_id, self._namespace, lease)
+            self._orphan(address, cursor_id, lease)
 
     def __del__(self) -> None:
         if getattr(self, "_id", 0):

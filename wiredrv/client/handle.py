@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from wiredrv.operations.base import Operation
 from wiredrv.session.state import SessionState
-from wiredrv.types import Address
+from wiredrv.types import Address, Pin
 
 if TYPE_CHECKING:
     from wiredrv.client.client_session import ClientSession
@@ -41,6 +41,8 @@ class HandleContext(Protocol):
         """
         ...
 
-    def orphan_cursor(self, address: Address, cursor_id: int, namespace: str, lease: Any) -> None:
-        """Kill, in the background, a server cursor that nobody can close any longer."""
+    def orphan_cursor(
+        self, address: Address, cursor_id: int, namespace: str, lease: Any, pin: Pin | None = None
+    ) -> None:
+        """Kill, in the background, a server cursor that nobody can close any longer; release its pin."""
         ...

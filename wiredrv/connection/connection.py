@@ -48,7 +48,7 @@ class Connection:
         "inflates",
         "last_used",
         "more_to_come",
-        "pinned",
+        "pinned_by",
         "socket_timeout",
     )
 
@@ -73,7 +73,8 @@ class Connection:
         self.hello_duration = 0.0
         self.last_used = 0.0
         self.more_to_come = False
-        self.pinned = False
+        #: Behind a load balancer, what keeps it checked out: a cursor or a transaction.
+        self.pinned_by: str | None = None
         self.socket_timeout: float | None = None
 
     def accept(self, handshake: Handshake) -> None:

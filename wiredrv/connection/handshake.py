@@ -89,8 +89,9 @@ def read_handshake(address: Address, reply: Mapping[str, Any], settings: Connect
     service_id = reply.get("serviceId")
     if settings.load_balanced and service_id is None:
         raise ConfigurationError(
-            f"{address}: loadBalanced=true was given, but the server says that it is not behind a load balancer; "
-            "remove the option, or connect through the load balancer"
+            "Driver attempted to initialize in load balancing mode, but the server does not support this mode: "
+            f"{address} says that it is not behind a load balancer; remove loadBalanced=true, or connect through the "
+            "load balancer"
         )
     is_mongos = reply.get("msg") == "isdbgrid"
     return Handshake(

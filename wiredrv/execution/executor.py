@@ -46,6 +46,7 @@ from wiredrv.events import ListenerHub
 from wiredrv.execution.decorate import Surroundings, decorate
 from wiredrv.execution.exchange import exchange
 from wiredrv.execution.labels import Circumstances, add_labels, explain, is_network_error
+from wiredrv.execution.pins import ConnectionPin, RouterPin
 from wiredrv.execution.retry import Retry, Traits, decide
 from wiredrv.execution.run import Orphan, Run
 from wiredrv.execution.settings import ExecutionSettings
@@ -57,9 +58,9 @@ from wiredrv.session.cluster_time import ClusterClock
 from wiredrv.session.pinning import PinEvent
 from wiredrv.session.server_session import ServerSession, ServerSessionPool
 from wiredrv.session.state import SessionState
-from wiredrv.session.transaction import Outcome, SentCommand
+from wiredrv.session.transaction import Outcome, SentCommand, TransactionState
 from wiredrv.topology.topology import Server, Topology
-from wiredrv.types import Address, Reply
+from wiredrv.types import Address, Pin, Reply
 from wiredrv.wire.codec import decode
 
 T = TypeVar("T")
@@ -72,6 +73,8 @@ SETTLE_SECONDS = 0.5
 CLEAN_UP_SECONDS = 3.0
 
 _STATE_CHANGE_CODES = NOT_PRIMARY_CODES | RECOVERING_CODES
+#: What reading a reply of a strange form may raise.
+_UNREADABLE = (LookupError, TypeError, ValueError, AttributeError, BSONError)
 _TO_WRITABLE = frozenset({Kind.WRITE, Kind.COMMIT, Kind.ABORT})
 
 
@@ -147,6 +150,7 @@ class Executor:
                 return await self._attempt(run)
             except _AttemptFailed as failed:
                 retry, error = failed.retry, failed.error
+            run.held = None
             if retry is None:
                 raise error
             if retry.backoff:
@@ -160,10 +164,15 @@ class Executor:
             server = self._pick(run) or await self._select(run)
             pool = server.pool
             generation = pool.generation
-            connection = pool.try_check_out() or await pool.check_out(run.deadline)
+            if run.held is not None:
+                connection = run.held.connection
+            else:
+                connection = pool.try_check_out() or await pool.check_out(run.deadline)
             server.operations += 1
             reply = await self._send(run, server, connection)
             result = self._read(run, server, connection, reply)
+            if run.operation.opens_cursor and connection.service_id is not None:
+                self._pin_cursor(run, server, connection, cast(CursorReply, result))
         except DriverError as error:
             if isinstance(error, ProtocolError) and connection is not None:
                 connection.close()
@@ -172,7 +181,8 @@ class Executor:
         finally:
             if connection is not None and server is not None:
                 server.operations -= 1
-                server.pool.check_in(connection)
+                if run.held is None:
+                    server.pool.check_in(connection)
         if run.operation.opens_cursor:
             self._keep_or_end_lease(run, cast(CursorReply, result))
         if run.in_transaction:
@@ -187,16 +197,28 @@ class Executor:
         session = run.session
         if session is not None and session.pin is not None:
             if run.in_transaction:
-                return self.topology.server(session.pin.address)
+                self._wanted(run)  # refuses another read preference than primary
+                return self._only_server(run, session.pin.address, session.pin)
             session.on_pin_event(PinEvent.OPERATION_OUTSIDE)
         if operation.server is not None:
-            server = self.topology.server(operation.server)
-            if server is None:
-                raise AutoReconnect(f"{operation.server}: the server is no longer part of the deployment")
-            return server
+            return self._only_server(run, operation.server, operation.pin)
         if run.history is not None and run.history.deprioritized:
             return None
         return self.topology.pick(self._wanted(run))
+
+    def _only_server(self, run: Run[Any], address: Address, pin: Pin | None) -> Server:
+        """The server where a transaction or a cursor is, and behind a load balancer its connection.
+
+        :raises AutoReconnect: it left the deployment, or the connection is broken.
+        """
+        server = self.topology.server(address)
+        if server is None:
+            raise AutoReconnect(f"{address}: the server is no longer part of the deployment")
+        if isinstance(pin, ConnectionPin):
+            if pin.connection.closed:
+                raise AutoReconnect(f"{address}: the connection that a transaction or a cursor was pinned to is closed")
+            run.held = pin
+        return server
 
     async def _select(self, run: Run[Any]) -> Server:
         avoided = run.history.deprioritized if run.history is not None else ()
@@ -236,14 +258,32 @@ class Executor:
         command = operation.command(handshake.limits)
         direct = self.topology.is_direct
         decorate(command, run, Surroundings(handshake, direct, self._api, self.clock.latest))
-        if run.in_transaction and handshake.is_mongos and session is not None and session.pin is None:
-            session.on_pin_event(PinEvent.FIRST_COMMAND_SELECTED, server)
+        if run.in_transaction and handshake.is_mongos and session is not None:
+            self._pin_session(run, session, server, connection)
         try:
             return await exchange(connection, command, run, self._hub)
         except BaseException as error:
             if not isinstance(error, Exception):
-                await self._settle(run, connection, error)
+                await self._settle(run, server, connection, error)
             raise
+
+    # --- pins ---
+
+    @staticmethod
+    def _pin_session(run: Run[Any], session: SessionState, server: Server, connection: Connection) -> None:
+        """Pin a session to the router, or the connection, that gets the first command of its transaction."""
+        if session.pin is not None or session.transaction.state is not TransactionState.STARTING:
+            return
+        pin: Pin = RouterPin(server.address)
+        if connection.service_id is not None:
+            pin = run.held = ConnectionPin(connection, server.pool.check_in, "transaction")
+        session.on_pin_event(PinEvent.FIRST_COMMAND_SELECTED, pin)
+
+    @staticmethod
+    def _pin_cursor(run: Run[Any], server: Server, connection: Connection, result: CursorReply) -> None:
+        """Behind a load balancer, keep the connection on which a cursor was opened for it."""
+        if result.id and run.operation.server is None:
+            result.pin = _held(run, server, connection)
 
     def _number_write(self, run: Run[Any], connection: Connection) -> None:
         """Give a retryable write its transaction number; a retry keeps it."""
@@ -267,7 +307,7 @@ class Executor:
                 if "writeConcernError" in reply:
                     self._look_at_concern_error(run, server, connection, reply)
             return run.operation.parse(reply, connection.address)
-        except (LookupError, TypeError, ValueError, AttributeError, BSONError) as error:
+        except _UNREADABLE as error:
             name = run.operation.name
             raise ProtocolError(f"{connection.address}: the reply to {name!r} cannot be read: {error!r}") from error
 
@@ -399,7 +439,7 @@ class Executor:
 
     # --- cancellation ---
 
-    async def _settle(self, run: Run[Any], connection: Connection, error: BaseException) -> None:
+    async def _settle(self, run: Run[Any], server: Server, connection: Connection, error: BaseException) -> None:
         """A command was given up while its reply was under way: wait for that a little, and look at what it says."""
         if isinstance(error, (GeneratorExit, KeyboardInterrupt, SystemExit)):
             return  # The interpreter is being stopped; the connection is closed when it is checked in.
@@ -409,21 +449,25 @@ class Executor:
             body = await connection.settle(SETTLE_SECONDS)
         if body is None:
             return
-        run.unsettled = None
         try:
-            reply = decode(body)
-        except DriverError:
-            return
+            self._settled(run, server, connection, decode(body))
+        except (DriverError, *_UNREADABLE):
+            # Nonsense tells nothing of what the server did, and must not take the cancellation's place.
+            connection.close()
+
+    def _settled(self, run: Run[Any], server: Server, connection: Connection, reply: Reply) -> None:
+        """The reply to a command that was given up came in time: what is to be undone, and what became known."""
         self._learn(run, reply)
         cursor = reply.get("cursor")
         if isinstance(cursor, dict) and cursor.get("id"):
-            run.orphan = Orphan(int(cursor["id"]), str(cursor.get("ns", "")), connection.address)
+            pin = _held(run, server, connection) if connection.service_id is not None else None
+            run.orphan = Orphan(int(cursor["id"]), str(cursor.get("ns", "")), connection.address, pin)
         if run.operation.kind is Kind.COMMIT and run.session is not None:
             run.session.transaction.commit_attempted = True
-            if reply.get("ok") and "writeConcernError" not in reply:
-                run.session.transaction.outcome = Outcome.COMMITTED
-            else:
-                run.unsettled = connection.address
+            if not reply.get("ok") or "writeConcernError" in reply:
+                return
+            run.session.transaction.outcome = Outcome.COMMITTED
+        run.unsettled = None
 
     async def _clean_up(self, run: Run[Any]) -> None:
         """Undo on the server what a cancelled operation may have left there."""
@@ -456,8 +500,14 @@ class Executor:
 
     async def _kill_cursor(self, run: Run[Any], orphan: Orphan) -> None:
         database, _, collection = orphan.namespace.partition(".")
-        kill = KillCursors(Target(database), collection, (orphan.cursor_id,), orphan.address, run.server_session)
-        await self.execute(kill)
+        kill = KillCursors(
+            Target(database), collection, (orphan.cursor_id,), orphan.address, run.server_session, orphan.pin
+        )
+        try:
+            await self.execute(kill)
+        finally:
+            if orphan.pin is not None:
+                orphan.pin.release()
 
     async def _kill_session(self, run: Run[Any]) -> None:
         server_session = run.server_session
@@ -478,6 +528,14 @@ class _AttemptFailed(Exception):
         super().__init__()
         self.retry = retry
         self.error = error
+
+
+def _held(run: Run[Any], server: Server, connection: Connection) -> ConnectionPin[Connection]:
+    """A pin for a cursor: the transaction's, if the cursor is in one, or its own."""
+    if run.held is not None:
+        return run.held.hold()
+    run.held = ConnectionPin(connection, server.pool.check_in, "cursor")
+    return run.held
 
 
 def _note(run: Run[Any], session: SessionState, address: Address, outcome: str) -> None:

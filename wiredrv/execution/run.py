@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from wiredrv.errors import DriverError
+from wiredrv.execution.pins import ConnectionPin
 from wiredrv.execution.retry import History
 from wiredrv.operations.base import Kind, Operation
 from wiredrv.session.server_session import ServerSession
@@ -19,11 +20,12 @@ _ENDINGS = frozenset({Kind.COMMIT, Kind.ABORT})
 
 
 class Orphan(NamedTuple):
-    """A cursor that a cancelled command left open on the server."""
+    """A cursor that a cancelled command left open on the server, with the connection that it needs, if it does."""
 
     cursor_id: int
     namespace: str
     address: Address
+    pin: ConnectionPin[Any] | None = None
 
 
 class Run(Generic[T]):
@@ -32,6 +34,9 @@ class Run(Generic[T]):
     ``server_session`` is the explicit session's, the cursor's lease, or the implicit one that was acquired after the
     first checkout (``implicit``), which is kept for the retries, and beyond the operation where a cursor needs it
     (``kept``).
+
+    ``held`` is the connection behind a load balancer that this attempt uses, or got, and does not give back: a session
+    or a cursor is pinned to it.
 
     After a cancellation, ``unsettled`` is the server that may still be at work on a command whose reply was given up,
     and ``orphan`` a cursor whose reply nobody will see.
@@ -46,6 +51,7 @@ class Run(Generic[T]):
     implicit = False
     kept = False
     first_of_transaction = False
+    held: ConnectionPin[Any] | None = None
     unsettled: Address | None = None
     orphan: Orphan | None = None
 

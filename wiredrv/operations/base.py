@@ -12,7 +12,7 @@ from bson.codec_options import DEFAULT_CODEC_OPTIONS, CodecOptions
 from bson.raw_bson import RawBSONDocument
 
 from wiredrv.concerns import DEFAULT_READ_CONCERN, DEFAULT_WRITE_CONCERN, ReadConcern, ReadPreference, WriteConcern
-from wiredrv.types import Address, Reply
+from wiredrv.types import Address, Pin, Reply
 from wiredrv.types import Limits as Limits
 from wiredrv.wire.codec import is_default
 from wiredrv.wire.op_msg import DocumentSequence
@@ -118,6 +118,11 @@ class Operation(Generic[T]):
     @property
     def server(self) -> Address | None:
         """The one server that can answer, where there is only one (getMore, killCursors)."""
+        return None
+
+    @property
+    def pin(self) -> Pin | None:
+        """The one connection that can be used, where a cursor behind a load balancer keeps one."""
         return None
 
     @property

@@ -11,15 +11,16 @@ from bson.codec_options import CodecOptions
 
 from wiredrv.errors import ProtocolError
 from wiredrv.operations.base import Kind, Limits, Operation, Target
-from wiredrv.types import Address, Reply
+from wiredrv.types import Address, Pin, Reply
 
 
 @dataclass(slots=True)
 class CursorReply:
     """A batch of a cursor. ``id`` is 0 when the server has no more.
 
-    ``lease`` is the implicit server session that goes with an open cursor; the executor sets it. ``reply`` is the
-    whole answer, for those who read more of it (post batch resume tokens).
+    ``lease`` is the implicit server session that goes with an open cursor, and ``pin`` the connection that it needs
+    behind a load balancer; the executor sets both. ``reply`` is the whole answer, for those who read more of it (post
+    batch resume tokens).
     """
 
     id: int
@@ -28,6 +29,7 @@ class CursorReply:
     address: Address
     reply: Reply = field(repr=False)
     lease: Any = None
+    pin: Pin | None = None
 
 
 def parse_cursor(reply: Reply, address: Address, target: Target, batch_field: str = "firstBatch") -> CursorReply:
@@ -66,6 +68,7 @@ class GetMore(Operation[CursorReply]):
     batch_size: int | None = None
     max_time_ms: int | None = None
     comment: Any = None
+    pin: Pin | None = None
 
     def command(self, limits: Limits) -> dict[str, Any]:
         command: dict[str, Any] = {"getMore": bson.int64.Int64(self.cursor_id), "collection": self.collection}
@@ -93,6 +96,7 @@ class KillCursors(Operation[None]):
     cursor_ids: tuple[int, ...]
     server: Address
     lease: Any = None
+    pin: Pin | None = None
 
     def command(self, limits: Limits) -> dict[str, Any]:
         return {"killCursors": self.collection, "cursors": [bson.int64.Int64(number) for number in self.cursor_ids]}

@@ -93,15 +93,14 @@ class SessionState:
 
     # --- the pin ---
 
-    def on_pin_event(self, event: PinEvent, pin: Pin | None = None) -> Pin | None:
-        """Apply the pinning table. Returns a pin that was let go, for the executor to release."""
+    def on_pin_event(self, event: PinEvent, pin: Pin | None = None) -> None:
+        """Apply the pinning table. A pin that goes is released."""
         effect = EFFECTS[event]
         if effect is PinEffect.PIN:
             self.pin = pin
         elif effect is PinEffect.UNPIN and self.pin is not None:
             released, self.pin = self.pin, None
-            return released
-        return None
+            released.release()
 
     def record(self) -> TransactionRecord:
         """The record of the current transaction."""
