@@ -1,4 +1,4 @@
-"""The deployment that the tests run against: the embedded one, or what a URI leads to."""
+"""The deployment that the tests run against: an embedded one, or what a URI leads to."""
 
 from __future__ import annotations
 
@@ -9,20 +9,41 @@ from contextlib import contextmanager
 from spec_tests.uris import SpecUri
 from wiredrv.local import ReplicaSet, Standalone
 
-KINDS = ("replicaset", "standalone")
+KINDS = ("replicaset", "standalone", "sharded", "load-balanced")
 
 
 @contextmanager
 def deployment(kind: str = "replicaset", uri: str | None = None) -> Iterator[SpecUri]:
     """Yield the connection string to test against; the embedded servers live as long as the block.
 
-    :param kind: ``replicaset`` (three members) or ``standalone``; without meaning beside ``uri``.
+    :param kind: ``replicaset`` (three members), ``standalone``, ``sharded`` or ``load-balanced`` (two routers, without
+        or with load balancers before them); without meaning beside ``uri``.
     :param uri: a deployment that runs already, started with test commands. For load balancers, the environment's
         ``SINGLE_MONGOS_LB_URI`` and ``MULTI_MONGOS_LB_URI`` name the two.
     """
     if uri is not None:
         yield SpecUri(uri, os.environ.get("SINGLE_MONGOS_LB_URI"), os.environ.get("MULTI_MONGOS_LB_URI"))
-        return
-    servers = Standalone(test_commands=True) if kind == "standalone" else ReplicaSet(members=3, test_commands=True)
-    with servers:
-        yield SpecUri(servers.uri)
+    elif kind == "standalone":
+        with Standalone(test_commands=True) as server:
+            yield SpecUri(server.uri)
+    elif kind == "replicaset":
+        with ReplicaSet(members=3, test_commands=True) as servers:
+            yield SpecUri(servers.uri)
+    else:
+        with _doubles(load_balanced=kind == "load-balanced") as found:
+            yield found
+
+
+@contextmanager
+def _doubles(load_balanced: bool) -> Iterator[SpecUri]:
+    # The doubles belong to the project's tests, which an installed copy does not have.
+    from tests.support.sharded_double import ShardedDouble
+
+    with (
+        ReplicaSet(members=3, test_commands=True) as servers,
+        ShardedDouble.before(servers, load_balancers=load_balanced) as routers,
+    ):
+        if load_balanced:
+            yield SpecUri(routers.multiple_uri, routers.single_uri, routers.multiple_uri)
+        else:
+            yield SpecUri(routers.uri)

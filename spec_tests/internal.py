@@ -66,6 +66,7 @@ class Internal:
             parameters,
             auth="@" in self._uri.text,
             mongoses=len(self._uri.hosts) if topology == "sharded" else 0,
+            double=bool(build.get("routerDouble")),
             data_bearing=len(hello.get("hosts") or "x"),
         )
 

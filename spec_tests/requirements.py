@@ -18,7 +18,7 @@ class Deployment:
     """What the requirements ask about.
 
     ``topology`` is ``single``, ``replicaset``, ``sharded`` or ``load-balanced``; ``mongoses`` counts the routers that
-    the runner's URI names.
+    the runner's URI names. ``double``: the routers are test doubles, which is said wherever the topology is told.
     """
 
     version: Version
@@ -26,12 +26,13 @@ class Deployment:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     auth: bool = False
     mongoses: int = 0
+    double: bool = False
     data_bearing: int = 1
 
     @property
     def label(self) -> str:
         """The topology as reports name it."""
-        return "sharded (double)" if self.topology == "sharded" and self.mongoses > 1 else self.topology
+        return f"{self.topology} (double)" if self.double else self.topology
 
 
 def unmet(requirements: Sequence[Requirement], deployment: Deployment) -> str | None:
