@@ -8,8 +8,12 @@ so that no reply comes in time.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from time import monotonic
 from typing import Any
 
 import anyio
@@ -18,7 +22,7 @@ import pytest
 import wiredrv
 from tests.support.failpoints import fail_command
 from tests.support.leaks import LeakWatch
-from tests.support.steps import cancelled_at
+from tests.support.steps import Steps, cancelled_at
 from tests.support.waiting import until
 from wiredrv import _introspect
 from wiredrv.description import ServerType
@@ -313,6 +317,89 @@ async def _pool_taken(scene: Scene) -> AsyncIterator[None]:
     async with anyio.create_task_group() as group:
         group.start_soon(give_back_later)
         yield
+
+
+# --- asyncio's own cancellation, which no shield of anyio's holds back ------------------------------------------------
+
+
+async def _cancelled_natively(steps: frozenset[int], run: Callable[[], Any]) -> int:
+    """Run in a task that is cancelled (``Task.cancel``) at each of these awaits; returns how many it had."""
+    counted: Steps[object]
+
+    async def body() -> object:
+        nonlocal counted
+        counted = Steps(run(), lambda number: task.cancel() if number in steps else None)
+        return await counted
+
+    task = asyncio.ensure_future(body())
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    return counted.count
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("twice", [False, True], ids=["once", "twice"])
+@pytest.mark.parametrize(
+    "operation",
+    [find_in_batches, transaction_that_commits, transaction_that_reads_in_batches, with_transaction, snapshot_reads],
+    ids=lambda run: run.__name__,
+)
+async def test_a_task_that_is_cancelled_by_asyncio_itself_leaves_nothing_behind(
+    replica_set: ReplicaSet, operation: Run, twice: bool, anyio_backend: str
+) -> None:
+    async with scene_on(replica_set) as (scene, watch):
+        for step in range(1, _MOST_AWAITS):
+            # The second one arrives while the first is being cleaned up after.
+            steps = frozenset({step, step + 1} if twice else {step})
+            awaits = await _cancelled_natively(steps, lambda: operation(scene, None))
+            await _end_what_a_broken_shield_left(scene, watch, f"{operation.__name__}, at await {step}", twice)
+            if awaits < step:
+                return
+        raise AssertionError("it never came to its end")
+
+
+async def _end_what_a_broken_shield_left(scene: Scene, watch: LeakWatch, when: str, twice: bool) -> None:
+    """Cancelled twice, a clean-up is cut short: the client must work and hold nothing; the server may take longer."""
+    if not twice:
+        await watch.check(when)
+        return
+    await until(lambda: _introspect.checked_out(scene.client) == 0, f"{when}: nothing is checked out")
+    assert (await scene.client.admin.command("ping"))["ok"] == 1
+
+
+# --- a storm ----------------------------------------------------------------------------------------------------------
+
+_STORM_SECONDS = 4.0
+_STORM_TASKS = 20
+
+
+@pytest.mark.slow
+async def test_a_storm_of_cancellations_leaves_nothing_behind(replica_set: ReplicaSet) -> None:
+    """Many tasks at once, each cancelled after a random time: what no list of awaits can order."""
+    chance = random.Random(4711)
+    runs = (find_in_batches, snapshot_reads, transaction_that_commits, transaction_that_reads_in_batches, insert_one)
+    cancelled = finished = 0
+    async with scene_on(replica_set, maxPoolSize=8) as (scene, watch):
+        stop = monotonic() + _STORM_SECONDS
+
+        async def worker() -> None:
+            nonlocal cancelled, finished
+            while monotonic() < stop:
+                with anyio.move_on_after(chance.random() * 0.03) as scope:
+                    # Transactions that meet conflict, as they do for anybody.
+                    with contextlib.suppress(wiredrv.errors.OperationFailure):
+                        await chance.choice(runs)(scene, None)
+                    finished += 1
+                cancelled += scope.cancelled_caught
+
+        async with anyio.create_task_group() as group:
+            for _ in range(_STORM_TASKS):
+                group.start_soon(worker)
+        assert cancelled > 50
+        assert finished > 50
+        await watch.check(f"a storm with {cancelled} cancellations")
+        idle = [bytes(server_session.lsid["id"]) for server_session in scene.client._core.executor.sessions._idle]
+        assert len(idle) == len(set(idle)), "a server session was given back twice"
 
 
 # --- while the server holds the statement -----------------------------------------------------------------------------
