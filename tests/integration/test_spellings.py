@@ -114,7 +114,11 @@ Open = Callable[[wiredrv.Client, wiredrv.Collection, dict[str, Any]], Any]
 
 CURSORS: list[tuple[str, str, Open]] = [
     ("collection.aggregate", "aggregate", lambda cl, co, o: co.aggregate([{"$sort": {"_id": 1}}], **o)),
-    ("database.aggregate", "aggregate", lambda cl, co, o: cl.admin.aggregate([{"$listLocalSessions": {}}], **o)),
+    (
+        "database.aggregate",
+        "aggregate",
+        lambda cl, co, o: cl.admin.aggregate([{"$listLocalSessions": {}}, {"$limit": 3}], **o),
+    ),
     ("list_collections", "listCollections", lambda cl, co, o: cl[DATABASE].list_collections(**o)),
     ("list_indexes", "listIndexes", lambda cl, co, o: co.list_indexes(**o)),
     ("list_databases", "listDatabases", lambda cl, co, o: cl.list_databases(**o)),

@@ -191,6 +191,7 @@ CALLS: tuple[Call, ...] = (
     Call("cursor_command", "find", _O, _cursor_command),
     Call("list_databases", "listDatabases", _O, _list_databases),
     Call("list_database_names", "listDatabases", _O, lambda p, o: p.client.list_database_names(**o)),
+    Call("list_database_objects", "listDatabases", _O, lambda p, o: p.client.list_database_objects(**o)),
     Call("drop_database", "dropDatabase", _O, _drop_database),
     Call("server_info", "buildInfo", _O, lambda p, o: p.client.server_info(**o)),
 )
