@@ -164,6 +164,16 @@ def test_an_open_cursor_keeps_its_implicit_session_until_the_server_has_no_more(
     assert len({bytes(command["lsid"]["id"]) for command in bench.transport.commands()}) == 1
 
 
+def test_a_cursor_whose_first_batch_is_all_gives_its_session_back_once() -> None:
+    all_of_it = {"ok": 1, "cursor": {"id": 0, "ns": "db.c", "firstBatch": [{"_id": 1}]}}
+    bench = Bench([reply(all_of_it), reply(all_of_it)])
+    for _ in range(2):
+        assert finish(bench.executor.execute(Find(TARGET, {}, {}))).lease is None
+        assert len(bench.executor.sessions) == 1
+    one, two = bench.transport.commands()
+    assert one["lsid"] == two["lsid"]
+
+
 def test_a_killed_cursors_session_is_for_the_cursor_to_give_back() -> None:
     bench = Bench([OK])
     lease = bench.executor.acquire()
