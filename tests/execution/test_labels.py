@@ -8,6 +8,7 @@ import pytest
 
 from wiredrv.errors import (
     RETRYABLE_WRITE,
+    SYSTEM_OVERLOADED,
     TRANSIENT_TRANSACTION,
     UNKNOWN_COMMIT_RESULT,
     AutoReconnect,
@@ -21,8 +22,9 @@ from wiredrv.errors import (
     WTimeoutError,
     command_error,
 )
-from wiredrv.execution.labels import Circumstances, add_labels, is_network_error
+from wiredrv.execution.labels import Circumstances, add_labels, is_network_error, outcome_of_failed_commit
 from wiredrv.operations.base import Kind
+from wiredrv.session.transaction import Outcome
 
 R, T, U = RETRYABLE_WRITE, TRANSIENT_TRANSACTION, UNKNOWN_COMMIT_RESULT
 #: The wire version of 4.2, whose servers label nothing, and of 4.4, whose servers do.
@@ -110,3 +112,22 @@ def test_commit_and_abort_are_retryable_whatever_the_client_says_about_writes(ki
 )
 def test_an_answer_of_a_server_is_no_network_error(error: DriverError, network: bool) -> None:
     assert is_network_error(error) is network
+
+
+class TestOutcomeOfAFailedCommit:
+    """A transaction counts as aborted only where that is certain."""
+
+    @pytest.mark.parametrize(
+        "error, attempted_before, outcome",
+        [
+            (OperationFailure("no", 251, error_labels=[TRANSIENT_TRANSACTION]), False, Outcome.ABORTED),
+            (OperationFailure("no", 251, error_labels=[TRANSIENT_TRANSACTION]), True, Outcome.ABORTED),
+            (OperationFailure("no", 251), False, Outcome.ABORTED),
+            (OperationFailure("no", 251), True, Outcome.UNKNOWN),
+            (AutoReconnect("gone", error_labels=[UNKNOWN_COMMIT_RESULT]), False, Outcome.UNKNOWN),
+            (OperationFailure("busy", 462, error_labels=[SYSTEM_OVERLOADED]), False, Outcome.UNKNOWN),
+            (WriteConcernError("unmet", 100), False, Outcome.UNKNOWN),
+        ],
+    )
+    def test_table(self, error: DriverError, attempted_before: bool, outcome: Outcome) -> None:
+        assert outcome_of_failed_commit(error, attempted_before) is outcome

@@ -45,7 +45,7 @@ from wiredrv.errors import (
 from wiredrv.events import ListenerHub
 from wiredrv.execution.decorate import Surroundings, decorate
 from wiredrv.execution.exchange import exchange
-from wiredrv.execution.labels import Circumstances, add_labels, explain, is_network_error
+from wiredrv.execution.labels import Circumstances, add_labels, explain, is_network_error, outcome_of_failed_commit
 from wiredrv.execution.pins import ConnectionPin, RouterPin
 from wiredrv.execution.retry import Retry, Traits, decide
 from wiredrv.execution.run import Orphan, Run
@@ -421,13 +421,9 @@ class Executor:
             transaction.first_command_shed()
             run.first_of_transaction = False  # until it is sent again
         if run.operation.kind is Kind.COMMIT:
+            transaction.outcome = outcome_of_failed_commit(error, transaction.commit_attempted)
             transaction.commit_attempted = transaction.commit_attempted or not overloaded
-            unknown = error.has_error_label(UNKNOWN_COMMIT_RESULT)
-            if unknown or isinstance(error, WriteConcernError):
-                transaction.outcome = Outcome.UNKNOWN
-            else:
-                transaction.outcome = Outcome.ABORTED
-            if unknown:
+            if error.has_error_label(UNKNOWN_COMMIT_RESULT):
                 session.on_pin_event(PinEvent.COMMIT_UNKNOWN)
         elif run.operation.kind is Kind.ABORT:
             session.on_pin_event(PinEvent.ABORTED)

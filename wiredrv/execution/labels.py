@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from wiredrv.errors import (
     RETRYABLE_WRITE,
+    SYSTEM_OVERLOADED,
     TRANSIENT_TRANSACTION,
     UNKNOWN_COMMIT_RESULT,
     ConnectionFailure,
@@ -19,6 +20,7 @@ from wiredrv.errors import (
     WriteConcernError,
 )
 from wiredrv.operations.base import Kind
+from wiredrv.session.transaction import Outcome
 
 #: Servers from 4.4 on label retryable writes themselves.
 _FIRST_LABELLING_WIRE_VERSION = 9
@@ -71,6 +73,23 @@ def explain(error: DriverError) -> None:
 def is_network_error(error: DriverError) -> bool:
     """Whether no server answered: a broken or unmade connection, no server, a cleared pool."""
     return isinstance(error, ConnectionFailure) and not isinstance(error, NotPrimaryError)
+
+
+def outcome_of_failed_commit(error: DriverError, attempted_before: bool) -> Outcome:
+    """What became of a transaction whose commit failed.
+
+    Aborted is said only where no attempt can have taken place: the server says so by its label, or refused the only
+    attempt that there was.
+    """
+    if error.has_error_label(TRANSIENT_TRANSACTION):
+        return Outcome.ABORTED
+    in_doubt = (
+        attempted_before
+        or error.has_error_label(UNKNOWN_COMMIT_RESULT)
+        or error.has_error_label(SYSTEM_OVERLOADED)
+        or isinstance(error, WriteConcernError)
+    )
+    return Outcome.UNKNOWN if in_doubt else Outcome.ABORTED
 
 
 def _is_retryable_write_error(error: DriverError, no_reply: bool, where: Circumstances) -> bool:

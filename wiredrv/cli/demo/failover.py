@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from random import Random
 
 import anyio
@@ -12,9 +11,8 @@ from wiredrv.cli.demo import verdicts
 from wiredrv.cli.demo.bank import Crew
 from wiredrv.cli.demo.excerpts import across_failover, unanswered_commits
 from wiredrv.cli.demo.ledger import Tally, merged, plan
-from wiredrv.cli.demo.stage import Stage, ask_member, until
+from wiredrv.cli.demo.stage import Stage, until
 from wiredrv.cli.demo.transfers import tell_tally
-from wiredrv.errors import DriverError
 
 _SEED = 3
 _LOOKS_EVERY = 0.1  # seconds
@@ -77,22 +75,6 @@ async def _kill_primary(stage: Stage, crew: Crew, tally: Tally, kill: _Kill) -> 
     kill.at = stage.recorder.now
     await anyio.to_thread.run_sync(primary.kill)
     stage.show.line(f"killed the primary {primary.address} with {kill.in_flight} transfers under way")
-    await _follow_new_primary(stage, kill.primary)
-
-
-async def _follow_new_primary(stage: Stage, killed: str) -> None:
-    """Have the remaining members replicate from the new primary.
-
-    They would by themselves; but one that has just found another too young to replicate from, as all are in a new
-    set, avoids it for a minute, and without a majority nothing can be committed meanwhile.
-    """
-    assert stage.deployment is not None
-    client = stage.client
-    await until(lambda: str(client.primary or killed) != killed, "a new primary", 60)
-    for server in stage.deployment.members:
-        if server.running and server.address != client.primary:
-            with suppress(DriverError):
-                await ask_member(stage, str(server.address), {"replSetSyncFrom": str(client.primary)}, 5.0)
 
 
 def _tell(stage: Stage, kill: _Kill, mark: int) -> None:

@@ -6,7 +6,7 @@ wait is stale for certain, and one that waits can be seen to wait. Elsewhere it 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from time import monotonic
 from typing import Any
@@ -18,8 +18,7 @@ from wiredrv.cli.demo.excerpts import causal_read
 from wiredrv.cli.demo.stage import Stage, ask_member, until
 from wiredrv.client.collection import Collection as Documents
 from wiredrv.concerns import ReadPreference, WriteConcern
-from wiredrv.errors import ConnectionFailure, OperationFailure
-from wiredrv.types import Address
+from wiredrv.errors import OperationFailure
 
 #: Stops a secondary from applying what it has fetched. It is of the servers' own test commands.
 _FAIL_POINT = "rsSyncApplyStop"
@@ -138,7 +137,7 @@ async def _tagged_secondary(stage: Stage) -> AsyncIterator[str]:
     client = stage.client
     await client.admin.command("ping")
     await until(lambda: len(client.secondaries) >= 2, "the discovery of the secondaries")
-    address = await _last_of_chain(stage, client.secondaries)
+    address = min(client.secondaries, key=str)
     await _tag(stage, str(address), _TAG)
     try:
         description = f"the news that {address} has a tag"
@@ -147,19 +146,6 @@ async def _tagged_secondary(stage: Stage) -> AsyncIterator[str]:
     finally:
         with anyio.CancelScope(shield=True):
             await _tag(stage, str(address), {})
-
-
-async def _last_of_chain(stage: Stage, secondaries: Collection[Address]) -> Address:
-    """A secondary from which no other one replicates: those would be held back with it, and with them a majority."""
-    deadline = monotonic() + _AGREED_WITHIN
-    while True:
-        status = [await ask_member(stage, str(address), {"replSetGetStatus": 1}, 10.0) for address in secondaries]
-        sources = {str(found.get("syncSourceHost", "")) for found in status}
-        if "" not in sources:
-            return min((address for address in secondaries if str(address) not in sources), key=str)
-        if monotonic() > deadline:
-            raise ConnectionFailure(f"a secondary replicates from nobody after {_AGREED_WITHIN:g} s")
-        await anyio.sleep(_LOOKS_EVERY)
 
 
 async def _tag(stage: Stage, address: str, tags: dict[str, str]) -> None:
