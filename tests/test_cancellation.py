@@ -426,7 +426,7 @@ HELD_COMPOSED: tuple[tuple[Run, str], ...] = (
     (snapshot_reads, "getMore"),
 )
 #: Longer than a cancelled operation waits for its reply.
-_HELD_MS = 1500
+_HELD_MS = 900
 
 
 @pytest.mark.parametrize("explicit", [False, True], ids=["implicit", "explicit"])
