@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from wiredrv import events as events
     from wiredrv.client.client import Client as Client
     from wiredrv.client.client_session import ClientSession as ClientSession
-    from wiredrv.client.client_session import unbound as unbound
     from wiredrv.client.collection import Collection as Collection
     from wiredrv.client.command_cursor import CommandCursor as CommandCursor
     from wiredrv.client.constants import ASCENDING as ASCENDING
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from wiredrv.client.requests import ReplaceOne as ReplaceOne
     from wiredrv.client.requests import UpdateMany as UpdateMany
     from wiredrv.client.requests import UpdateOne as UpdateOne
+    from wiredrv.client.session_blocks import unbound as unbound
     from wiredrv.client.with_transaction import RetryPolicy as RetryPolicy
     from wiredrv.concerns import ReadConcern as ReadConcern
     from wiredrv.concerns import ReadPreference as ReadPreference
@@ -91,7 +91,7 @@ _HOMES = {
     "UpdateResult": "wiredrv.operations.results",
     "WriteConcern": "wiredrv.concerns",
     "connect": "wiredrv.connection.connect",
-    "unbound": "wiredrv.client.client_session",
+    "unbound": "wiredrv.client.session_blocks",
 }
 _MODULES = frozenset({"errors", "events"})
 

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 import anyio
 from bson.timestamp import Timestamp
 
-from wiredrv.client import binding
 from wiredrv.client.origin import caller
+from wiredrv.client.session_blocks import SessionBinding, TransactionContext
 from wiredrv.client.with_transaction import DEFAULT_POLICY, RetryPolicy, run_in_transaction
 from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
 from wiredrv.errors import ConfigurationError, DriverError, InvalidOperation
@@ -405,58 +405,3 @@ class ClientSession:
                 function()
             except Exception:
                 _LOG.exception("a hook for a transaction that is %s failed", outcome.value)
-
-
-class TransactionContext:
-    """What :meth:`ClientSession.start_transaction` returns: commits at the end of its block, or aborts."""
-
-    def __init__(self, session: ClientSession) -> None:
-        self._session = session
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if not self._session.in_transaction:
-            return
-        if error is None:
-            await self._session.commit_transaction()
-        else:
-            await self._session._abort_quietly()
-
-    def __await__(self) -> Generator[Any, Any, Self]:
-        yield from ()
-        return self
-
-
-class SessionBinding:
-    """What :meth:`ClientSession.bind` returns."""
-
-    def __init__(self, session: ClientSession, end_session: bool) -> None:
-        self._session = session
-        self._end_session = end_session
-        self._outer: list[binding.Binding | None] = []
-
-    async def __aenter__(self) -> ClientSession:
-        self._session._refuse_if_ended()
-        self._outer.append(binding.bind(self._session, self._session._state))
-        return self._session
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        binding.restore(self._outer.pop())
-        if self._end_session:
-            await self._session.end_session()
-
-
-@contextlib.contextmanager
-def unbound() -> Generator[None, None, None]:
-    """Run the calls of the block outside of any binding: with implicit sessions, unless they name one."""
-    outer = binding.unbind()
-    try:
-        yield
-    finally:
-        binding.restore(outer)

@@ -11,7 +11,8 @@ from wiredrv.session.options import TransactionOptions
 
 if TYPE_CHECKING:
     from wiredrv.client.client import Client
-    from wiredrv.client.client_session import ClientSession, SessionBinding, TransactionContext
+    from wiredrv.client.client_session import ClientSession
+    from wiredrv.client.session_blocks import SessionBinding, TransactionContext
 
 
 class ClientTransaction:

@@ -178,6 +178,14 @@ class CursorBase(Generic[T]):
         """A fetch failed or was cancelled: leave nothing open that this cursor opened."""
         if isinstance(error, InvalidOperation):
             return
+        # A failed getMore leaves the connection pinned until the cursor is closed (load-balancers, "Cursors").
+        pin = self._pin if isinstance(error, Exception) else None
+        if pin is not None:
+            pin.hold()
+        await self._drop_after(error)
+        self._pin = pin
+
+    async def _drop_after(self, error: BaseException) -> None:
         if not self._started:
             self._started = self._ended = True
         elif isinstance(error, OperationFailure) and error.code in _CURSOR_GONE:
@@ -200,7 +208,10 @@ class CursorBase(Generic[T]):
         self._batch = []
         self._position = 0
         self._started = True
-        await self._end()
+        try:
+            await self._end()
+        finally:
+            self._unpin()
 
     async def _end(self) -> None:
         """Kill the server's cursor, if there is one, and give the lease back. Buffered documents stay."""
@@ -259,6 +270,8 @@ class CursorBase(Generic[T]):
     def __del__(self) -> None:
         if getattr(self, "_id", 0):
             self._abandon()
+        elif getattr(self, "_pin", None) is not None:
+            self._unpin()
 
     async def __aenter__(self) -> Self:
         return self
