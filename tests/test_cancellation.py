@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -20,7 +21,7 @@ import anyio
 import pytest
 
 import wiredrv
-from tests.support.failpoints import fail_command
+from tests.support.failpoints import FailPoint, fail_command
 from tests.support.leaks import LeakWatch
 from tests.support.steps import Steps, cancelled_at
 from tests.support.waiting import until
@@ -299,6 +300,21 @@ async def test_a_cancelled_wait_for_a_connection_of_an_abort_leaves_no_open_tran
         await watch.check("abort, cancelled while it waited for a connection")
 
 
+async def test_a_session_that_nobody_ended_leaves_no_open_transaction(replica_set: ReplicaSet) -> None:
+    async with scene_on(replica_set) as (scene, watch):
+        held = [scene.client.start_session()]
+        held[0].start_transaction()
+        await scene.scratch.insert_one({"x": 1}, session=held[0])
+        with pytest.warns(ResourceWarning, match="never ended"):
+            _drop(held)
+        await watch.check("a session that was never ended")
+
+
+def _drop(held: list[wiredrv.ClientSession]) -> None:
+    held.clear()
+    gc.collect()
+
+
 @asynccontextmanager
 async def _pool_taken(scene: Scene) -> AsyncIterator[None]:
     """Hold the only connection to the primary, and give it back soon after the block was left or the shield waits."""
@@ -498,6 +514,47 @@ async def test_a_commit_cancelled_while_the_server_holds_it_is_committed_and_nev
         await watch.check("commit, cancelled while it was held")
         assert outcomes == ["committed"]
         assert await scene.scratch.find_one({"_id": "kept"}) is not None
+
+
+async def test_what_was_left_on_several_servers_is_killed_with_its_session(replica_set: ReplicaSet) -> None:
+    async with scene_on(replica_set, appName="held") as (scene, watch), scene.client.start_session() as session:
+        for mode in ("primary", "secondary"):
+            reads = scene.collection.with_options(read_preference=wiredrv.ReadPreference(mode))
+
+            async def read(reads: Any = reads) -> object:
+                return await reads.find({}, batch_size=2, session=session).next()
+
+            await _cancel_held_anywhere(scene, read)
+        assert len(session._state.unsettled) == 2
+        await session.end_session()
+        await watch.check("finds of one session, cancelled on two servers")
+
+
+async def _cancel_held_anywhere(scene: Scene, run: Callable[[], Any]) -> None:
+    """Cancel a find while whichever server got it holds it back."""
+    async with contextlib.AsyncExitStack() as stack:
+        failpoints = [
+            await stack.enter_async_context(fail_command(address, "find", block_ms=_HELD_MS, app_name="held"))
+            for address in scene.client.topology_description.servers
+        ]
+        async with anyio.create_task_group() as group:
+            finished = anyio.Event()
+
+            async def cancelled() -> None:
+                with anyio.CancelScope() as scope:
+                    for failpoint in failpoints:
+                        group.start_soon(cancel_when_held, failpoint, scope)
+                    await run()
+                assert scope.cancelled_caught, "the find was never held"
+                finished.set()
+
+            async def cancel_when_held(failpoint: FailPoint, scope: anyio.CancelScope) -> None:
+                await failpoint.wait_until_entered()
+                scope.cancel()
+
+            group.start_soon(cancelled)
+            await finished.wait()
+            group.cancel_scope.cancel()
 
 
 async def test_a_connection_whose_reply_came_after_the_cancellation_is_used_again(replica_set: ReplicaSet) -> None:

@@ -321,10 +321,12 @@ class ClientSession:
             state.server_session.dirty = True
         state.on_pin_event(PinEvent.SESSION_ENDED)
         executor = self._core.executor
-        if state.unsettled is not None and self._core.is_open():
+        if state.unsettled and self._core.is_open():
             # A cancelled operation may have left a cursor in this session; nobody else uses it from now on.
-            with anyio.move_on_after(_ABORT_SECONDS, shield=True), contextlib.suppress(DriverError):
-                await executor.execute(KillSessions((state.lsid,), state.unsettled))
+            with anyio.move_on_after(_ABORT_SECONDS, shield=True):
+                for address in state.unsettled:
+                    with contextlib.suppress(DriverError):
+                        await executor.execute(KillSessions((state.lsid,), address))
         executor.release(state.server_session)
 
     async def _abort_quietly(self) -> None:
@@ -367,6 +369,7 @@ class ClientSession:
                 source=self,
                 stacklevel=2,
             )
+            self._core.orphan_session(state)
 
     def __repr__(self) -> str:
         state = self._state

@@ -29,6 +29,7 @@ from wiredrv.net.resolver import Resolver
 from wiredrv.operations.base import Target
 from wiredrv.operations.cursors import KillCursors
 from wiredrv.operations.sessions import ADMIN, END_SESSIONS_BATCH, EndSessions
+from wiredrv.operations.transactions import AbortTransaction
 from wiredrv.session.state import SessionState
 from wiredrv.topology.monitor import MonitorSettings
 from wiredrv.topology.srv_poller import SRVPoller
@@ -214,6 +215,22 @@ class ClientCore:
                 pin.release()
         if lease is not None:
             self._executor.release(lease)
+
+    def orphan_session(self, state: SessionState) -> None:
+        """Abort, in the background, the transaction of a session that nobody can end any longer."""
+        if self._background is not None and self.is_open() and not state.busy:
+            self._background.spawn(self._end_orphan, state)
+
+    async def _end_orphan(self, state: SessionState) -> None:
+        transaction = state.transaction
+        if transaction.active and transaction.abort():
+            concern = transaction.options.write_concern or self.settings.write_concern
+            try:
+                await self._executor.execute(AbortTransaction(Target("admin", write_concern=concern)), state)
+            except DriverError:
+                return
+        state.ended = True
+        self._executor.release(state.server_session)
 
     def append_metadata(self, info: DriverInfo) -> None:
         """Name a library that is built on the driver in the handshakes of new connections."""

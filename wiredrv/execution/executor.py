@@ -38,7 +38,6 @@ from wiredrv.errors import (
     InvalidOperation,
     NotPrimaryError,
     ProtocolError,
-    WriteConcernError,
     command_error,
     write_concern_error,
 )
@@ -512,7 +511,7 @@ class Executor:
         server_session.dirty = True
         if run.session is not None and not run.in_transaction:
             # Other cursors of the session may be in use: it is killed when it ends.
-            run.session.unsettled = run.unsettled
+            run.session.unsettled.add(run.unsettled)
             return
         await self.execute(KillSessions((server_session.lsid,), run.unsettled))
 

@@ -47,8 +47,8 @@ class SessionState:
         self.operation_time: Timestamp | None = None
         self.snapshot_time: Timestamp | None = options.snapshot_time
         self.pin: Pin | None = None
-        #: The server that may still hold a cursor of a cancelled operation of this session.
-        self.unsettled: Address | None = None
+        #: The servers that may still hold a cursor of a cancelled operation of this session.
+        self.unsettled: set[Address] = set()
         self.ended = False
         self._user: tuple[object, str] | None = None
 
