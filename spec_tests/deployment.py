@@ -44,6 +44,6 @@ def _doubles(load_balanced: bool) -> Iterator[SpecUri]:
         ShardedDouble.before(servers, load_balancers=load_balanced) as routers,
     ):
         if load_balanced:
-            yield SpecUri(routers.multiple_uri, routers.single_uri, routers.multiple_uri)
+            yield SpecUri(routers.single_uri, routers.single_uri, routers.multiple_uri)
         else:
             yield SpecUri(routers.uri)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.sharded_double import ShardedDouble
 from wiredrv.local import ReplicaSet, Standalone
 
 
@@ -32,6 +33,13 @@ def standalone() -> Iterator[Standalone]:
     """One server with test commands, in no replica set."""
     with Standalone(test_commands=True) as deployment:
         yield deployment
+
+
+@pytest.fixture(scope="session")
+def sharded_double(replica_set: ReplicaSet) -> Iterator[ShardedDouble]:
+    """Two doubles of routers before the replica set, and load balancers before them. A test starts what it killed."""
+    with ShardedDouble.before(replica_set, load_balancers=True) as doubles:
+        yield doubles
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping, MutableMapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import Any, NamedTuple, Protocol, Self, TypeAlias, runtime_checkable
 
 #: A command or a document on its way to the server.
 Document: TypeAlias = MutableMapping[str, Any]
@@ -82,6 +82,10 @@ class Pin(Protocol):
         """The server that the pin leads to."""
         ...
 
+    def hold(self) -> Self:
+        """Keep it for one more."""
+        ...
+
     def release(self) -> None:
-        """Give back what the pin keeps from others."""
+        """Give back what the pin keeps from others, once for each that holds it."""
         ...

@@ -26,6 +26,7 @@ class FakeConnection:
         self.closed = False
         self.reply_owed = False
         self.service_id = None
+        self.pinned_by: str | None = None
         self.failure: BaseException | None = None
         self.stale = False
 

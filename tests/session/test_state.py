@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from bson.timestamp import Timestamp
@@ -22,6 +22,9 @@ class FakePin:
 
     def __init__(self) -> None:
         self.released = 0
+
+    def hold(self) -> Self:
+        return self
 
     def release(self) -> None:
         self.released += 1

@@ -110,10 +110,11 @@ class Router:
 
     async def _serve(self, stream: anyio.abc.SocketStream, balanced: bool) -> None:
         backend = Backend(self.shard)
+        client = _Client(self, stream, backend, next(self._connection_ids), balanced)
         try:
-            await _Client(self, stream, backend, next(self._connection_ids), balanced).run()
+            await client.run()
         except (*_GONE, DriverError):
-            pass
+            await client.leave()
         except Exception as error:
             self.defects.append(error)
         finally:
@@ -123,7 +124,7 @@ class Router:
     def hello(self, command: Mapping[str, Any], connection_id: int, balanced: bool) -> dict[str, Any]:
         """The router's answer to ``hello`` and its older names."""
         name = next(iter(command))
-        if balanced and not command.get("loadBalanced"):
+        if balanced and "client" in command and not command.get("loadBalanced"):
             text = "The server is being accessed through a load balancer, but load balancing is not enabled"
             return failure(_NO_BALANCER, text)
         reply: dict[str, Any] = {
@@ -137,7 +138,7 @@ class Router:
         }
         if command.get("helloOk"):
             reply["helloOk"] = True
-        if balanced:
+        if balanced and command.get("loadBalanced"):
             reply["serviceId"] = self.process_id
         return reply
 
@@ -154,6 +155,22 @@ class _Client:
         self._number = number
         self._balanced = balanced
         self._app_name: str | None = None
+        # Behind a load balancer, what ends with the connection.
+        self._cursors: dict[int, tuple[str, str]] = {}
+        self._transactions: dict[bytes, Mapping[str, Any]] = {}
+
+    async def leave(self) -> None:
+        """Behind a load balancer, a connection takes its cursors and transactions with it when it ends."""
+        if not self._balanced:
+            return
+        mine = [number for number in self._cursors if self._router.cursors.pop(number, False) is not False]
+        with contextlib.suppress(ShardLost):
+            for number in mine:
+                database, collection = self._cursors[number]
+                kill = {"killCursors": collection, "cursors": [Int64(number)], "$db": database}
+                await self._backend.exchange(bson.encode(kill), (), 0)
+            for abort in self._transactions.values():
+                await self._backend.exchange(bson.encode({"abortTransaction": 1, **abort}), (), 0)
 
     async def run(self) -> None:
         framer = Framer()
@@ -298,9 +315,19 @@ class _Client:
             body = await self._ask(message, _without(command, "recoveryToken"))
         else:
             body = await self._ask(message, message.body)
+        if self._balanced:
+            self._note_transaction(command)
         token = transactions.token(command, decode_raw(body))
         self._note_cursors(command, body)
         return body if token is None else _append(body, {"recoveryToken": token})
+
+    def _note_transaction(self, command: Mapping[str, Any]) -> None:
+        session = bytes(command["lsid"]["id"])
+        if command.get("startTransaction"):
+            fields = {key: command[key] for key in ("lsid", "txnNumber", "autocommit")}
+            self._transactions[session] = {**fields, "$db": "admin"}
+        elif "commitTransaction" in command or "abortTransaction" in command:
+            self._transactions.pop(session, None)
 
     async def _recover(self, message: Message, command: Mapping[str, Any]) -> bytes:
         """Find a transaction's outcome on the shard. One that is still open is aborted by that."""
@@ -334,6 +361,9 @@ class _Client:
             cursor = decode_raw(body).get("cursor")
             if isinstance(cursor, Mapping) and cursor.get("id"):
                 cursors[int(cursor["id"])] = _session(command)
+                if self._balanced:
+                    database, _, collection = str(cursor["ns"]).partition(".")
+                    self._cursors[int(cursor["id"])] = (database, collection)
 
 
 def _session(command: Mapping[str, Any]) -> bytes | None:

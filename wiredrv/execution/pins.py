@@ -29,6 +29,10 @@ class RouterPin(NamedTuple):
 
     address: Address
 
+    def hold(self) -> Self:
+        """Keep it for one more."""
+        return self
+
     def release(self) -> None:
         """Let the router go."""
 

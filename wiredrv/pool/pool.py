@@ -13,6 +13,7 @@ Rules kept here (connection-monitoring-and-pooling specification):
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import Any
@@ -162,7 +163,7 @@ class Pool:
             raise WaitQueueTimeoutError(
                 f"{self.address}: no connection became free within {(monotonic() - started) * 1000:.0f} ms: "
                 f"{len(self.state.in_use)} are in use and {self.state.connecting} are being made "
-                f"(maxPoolSize={self._settings.max_pool_size}); use fewer at once, or raise maxPoolSize"
+                f"(maxPoolSize={self._settings.max_pool_size}); use fewer at once, or raise maxPoolSize{self._pins()}"
             ) from error
         finally:
             if not served:
@@ -172,6 +173,17 @@ class Pool:
             raise waiter.grant
         assert waiter.grant is not None  # the state sets the grant before it wakes
         return waiter.grant
+
+    def _pins(self) -> str:
+        """Behind a load balancer, what keeps connections checked out (CMAP, "WaitQueueTimeoutError")."""
+        users = Counter(connection.pinned_by for connection in self.state.in_use)
+        if not users["cursor"] and not users["transaction"]:
+            return ""
+        return (
+            f" (maxPoolSize: {self._settings.max_pool_size}, connections in use by cursors: {users['cursor']}, "
+            f"connections in use by transactions: {users['transaction']}, "
+            f"connections in use by other operations: {users[None]})"
+        )
 
     async def _make(self, generation: int) -> Connection:
         """Make a connection with the leave that was given; it is in use then. The caller serves those who wait."""

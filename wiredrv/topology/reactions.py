@@ -160,7 +160,8 @@ def _on_state_change(failure: Failure, known: ServerDescription, load_balanced: 
         return IGNORE
     shutting_down = _code(failure.error) in SHUTDOWN_CODES
     if load_balanced:
-        return Reaction(clear_pool=shutting_down)
+        # Before the handshake it is not known which of the servers behind the load balancer answered.
+        return Reaction(clear_pool=shutting_down and failure.service_id is not None)
     server = unknown_server(failure.address, failure.error, version)
     return Reaction(server, clear_pool=shutting_down, request_check=True)
 
