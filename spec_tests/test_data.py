@@ -17,6 +17,7 @@ from spec_tests.suites import SpecsMissing, discover, find_specs
 #: How many cases there were when this was written: data that moved must not pass unseen.
 COUNTS = {
     "auth": 67,
+    "connection-monitoring-and-pooling": 33,
     "connection-string": 98,
     "initial-dns-seedlist-discovery": 53,
     "max-staleness": 32,
@@ -25,7 +26,7 @@ COUNTS = {
     "server-selection": 103,
     "uri-options": 159,
 }
-NEEDS_EVENT_LOOP = frozenset({"initial-dns-seedlist-discovery"})
+NEEDS_EVENT_LOOP = frozenset({"connection-monitoring-and-pooling", "initial-dns-seedlist-discovery"})
 
 
 def _found() -> tuple[dict[str, tuple[DataCase, ...]], str]:

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from spec_tests.data import sdam, selection, srv, strings
+from spec_tests.data import cmap, sdam, selection, srv, strings
 from spec_tests.data.case import DataCase
 
 #: Readers of data-driven cases, by folder: each gets the folder of a specification's ``tests``.
 DATA_SUITES: Mapping[str, Callable[[Path], Iterable[DataCase]]] = {
     "auth": strings.auth,
+    "connection-monitoring-and-pooling": cmap.pools,
     "connection-string": strings.connection_string,
     "initial-dns-seedlist-discovery": srv.seedlists,
     "max-staleness": selection.max_staleness,
