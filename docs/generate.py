@@ -1,7 +1,7 @@
-"""Writes the parts of the documentation that are drawn from the code: state tables, diagrams, the tree of errors.
+"""Writes the parts of the documentation that are drawn from the code: state tables, drawings, the tree of errors.
 
-``python -m docs.generate`` rewrites what stands between the markers of the pages; with ``--check`` it only tells
-whether that would change anything, and exits with 1 if it would. Everything else in the pages is written by hand.
+``python -m docs.generate`` rewrites what stands between the markers of the pages, and the drawings; with ``--check`` it
+only tells whether that would change anything, and exits with 1 if it would. The rest of the pages is written by hand.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from docs.drawings import Arrow, lifelines
 from wiredrv import errors
 from wiredrv.session.pinning import EFFECTS, PinEffect, PinEvent
 from wiredrv.session.transaction import TRANSITIONS, TransactionEvent, TransactionState
@@ -21,16 +22,15 @@ DOCS = Path(__file__).resolve().parent
 Transitions = Mapping[tuple[TransactionState, TransactionEvent], TransactionState | str]
 
 
-def state_diagram(table: Transitions = TRANSITIONS) -> str:
-    """The transaction's states as a Mermaid diagram; events that lead the same way share an arrow."""
-    arrows: dict[tuple[TransactionState, TransactionState], list[str]] = {}
+def state_drawing(table: Transitions = TRANSITIONS) -> str:
+    """The transaction's states; events that lead the same way share an arrow."""
+    events: dict[tuple[TransactionState, TransactionState], list[str]] = {}
     for (state, event), outcome in table.items():
         if isinstance(outcome, TransactionState):
-            arrows.setdefault((state, outcome), []).append(event.value)
-    lines = ["stateDiagram-v2", f"    [*] --> {TransactionState.NONE.name}"]
-    lines += [f"    {state.name} : {state.value}" for state in TransactionState]
-    lines += [f"    {here.name} --> {there.name} : {', '.join(names)}" for (here, there), names in arrows.items()]
-    return _mermaid(lines)
+            events.setdefault((state, outcome), []).append(event.value)
+    arrows = [Arrow(here.value, there.value, ", ".join(names)) for (here, there), names in events.items()]
+    states = [state.value for state in TransactionState]
+    return lifelines("How the states of a transaction follow one another", states, arrows, wrap=18)
 
 
 def state_table(table: Transitions = TRANSITIONS) -> str:
@@ -51,16 +51,31 @@ def _outcome(outcome: TransactionState | str | None) -> str:
     return f"error: “{outcome}”" if outcome else "cannot happen"
 
 
-def pin_diagram(effects: Mapping[PinEvent, PinEffect] = EFFECTS) -> str:
-    """When a session is pinned and when it is let go, as a Mermaid diagram."""
-    arrows = {
-        PinEffect.PIN: "FREE --> PINNED",
-        PinEffect.KEEP: "PINNED --> PINNED",
-        PinEffect.UNPIN: "PINNED --> FREE",
-    }
-    lines = ["stateDiagram-v2", "    [*] --> FREE", "    FREE : not pinned", "    PINNED : pinned"]
-    lines += [f"    {arrows[effect]} : {event.value}" for event, effect in effects.items()]
-    return _mermaid(lines)
+def pin_drawing(effects: Mapping[PinEvent, PinEffect] = EFFECTS) -> str:
+    """When a session is pinned and when it is let go."""
+    free, pinned = "not pinned", "pinned"
+    ends = {PinEffect.PIN: (free, pinned), PinEffect.KEEP: (pinned, pinned), PinEffect.UNPIN: (pinned, free)}
+    arrows = [Arrow(*ends[effect], event.value) for event, effect in effects.items()]
+    return lifelines("When a session is pinned and when it is let go", [free, pinned], arrows)
+
+
+def command_drawing() -> str:
+    """The way of a command through the rooms."""
+    collection, executor, topology, pool, connection = "Collection", "Executor", "Topology", "Pool", "Connection"
+    arrows = [
+        Arrow(collection, executor, "execute(operation, session)"),
+        Arrow(executor, topology, "pick(read preference)"),
+        Arrow(topology, executor, "server (waits only if none is known)", dashed=True),
+        Arrow(executor, pool, "try_check_out()"),
+        Arrow(pool, executor, "connection (waits only if none is idle)", dashed=True),
+        Arrow(executor, executor, "decorate(command)"),
+        Arrow(executor, connection, "send, receive"),
+        Arrow(connection, executor, "reply", dashed=True),
+        Arrow(executor, executor, "learn from the reply"),
+        Arrow(executor, pool, "check_in(connection)"),
+        Arrow(executor, collection, "operation.parse(reply)", dashed=True),
+    ]
+    return lifelines("The way of a command", [collection, executor, topology, pool, connection], arrows)
 
 
 def pin_table(effects: Mapping[PinEvent, PinEffect] = EFFECTS) -> str:
@@ -84,17 +99,18 @@ def _branch(kind: type[Exception], depth: int) -> list[str]:
     return lines
 
 
-def _mermaid(lines: Sequence[str]) -> str:
-    return "\n".join(["```mermaid", *lines, "```"])
-
-
 #: The generated parts by name; a page takes one in by its two markers.
 PARTS: Mapping[str, Callable[[], str]] = {
-    "state diagram": state_diagram,
     "state table": state_table,
-    "pin diagram": pin_diagram,
     "pin table": pin_table,
     "error tree": error_tree,
+}
+
+#: The drawings by the names of their files; pages show them as images.
+DRAWINGS: Mapping[str, Callable[[], str]] = {
+    "images/transaction-states.svg": state_drawing,
+    "images/pinning.svg": pin_drawing,
+    "images/command.svg": command_drawing,
 }
 
 _PART = re.compile(r"(<!-- generated: (?P<name>[a-z ]+) -->).*?(<!-- end of (?P=name) -->)", re.DOTALL)
@@ -109,9 +125,14 @@ def regenerate(text: str) -> str:
 
 
 def outdated(folder: Path = DOCS) -> dict[Path, str]:
-    """The pages whose generated parts are not what they would be now, with what they would be."""
+    """The pages and drawings that are not what they would be now, with what they would be."""
     pages = {path: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.md"))}
-    return {path: fresh for path, text in pages.items() if (fresh := regenerate(text)) != text}
+    fresh = {path: regenerate(text) for path, text in pages.items()}
+    for name, draw in DRAWINGS.items():
+        path = folder / name
+        pages[path] = path.read_text(encoding="utf-8") if path.exists() else ""
+        fresh[path] = draw()
+    return {path: text for path, text in fresh.items() if text != pages[path]}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -124,6 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if check:
             print(f"{path.name} is out of date: run `python -m docs.generate`", file=sys.stderr)
         else:
+            path.parent.mkdir(exist_ok=True)
             path.write_text(fresh, encoding="utf-8")
             print(f"{path.name} is up to date now")
     return 1 if check and pages else 0

@@ -12,12 +12,15 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
+from xml.etree import ElementTree
 
 import anyio
 import pytest
 
 import wiredrv
 from docs import generate
+from docs.drawings import Arrow, lifelines
+from tests.test_layers import FLOORS
 from wiredrv.local import ReplicaSet
 from wiredrv.session.transaction import TRANSITIONS, TransactionEvent, TransactionState
 
@@ -161,12 +164,39 @@ def test_a_page_that_is_out_of_date_is_noticed_and_renewed(
 
 def test_the_drawings_follow_the_tables() -> None:
     changed = {**TRANSITIONS, (TransactionState.NONE, TransactionEvent.ABORT): TransactionState.COMMITTED}
-    assert "NONE --> COMMITTED : abort_transaction" in generate.state_diagram(changed)
-    assert "NONE --> COMMITTED" not in generate.state_diagram()
+    arrow = "<title>no transaction → transaction committed: abort_transaction</title>"
+    assert arrow in generate.state_drawing(changed)
+    assert arrow not in generate.state_drawing()
     assert generate.state_table(changed) != generate.state_table()
 
 
+@pytest.mark.parametrize("name", generate.DRAWINGS)
+def test_a_drawing_is_on_a_page_and_needs_nothing_from_elsewhere(name: str) -> None:
+    assert any(f"]({name})" in page.read_text(encoding="utf-8") for page in PAGES)
+    drawing = ElementTree.fromstring(generate.DRAWINGS[name]())
+    assert drawing.tag == "{http://www.w3.org/2000/svg}svg"
+    assert not {node.tag.rpartition("}")[2] for node in drawing.iter()} & {"script", "image", "use", "foreignObject"}
+
+
+def test_the_words_of_a_drawing_keep_within_it() -> None:
+    arrows = [Arrow("a", "b", "a long label between two short names"), Arrow("b", "b", "a loop at the right edge")]
+    drawing = ElementTree.fromstring(lifelines("title", ["a", "b"], arrows))
+    width = float(drawing.attrib["width"])
+    for text in drawing.iter("{http://www.w3.org/2000/svg}text"):
+        length = len(text.text or "") * 6
+        share = {"middle": 0.5, "end": 1.0}.get(text.attrib.get("text-anchor", "start"), 0.0)
+        left = float(text.attrib["x"]) - length * share
+        assert 0 <= left <= left + length <= width
+
+
 # --- names and links ---
+
+
+def test_the_floors_are_those_that_the_imports_are_held_to() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d+) \| (.*) \|$", text, re.MULTILINE)
+    floors = {int(number): tuple(re.findall(r"`(\w+)`", rooms)) for number, rooms in rows}
+    assert floors == dict(enumerate(tuple(rooms) for rooms in FLOORS))
 
 
 def test_every_room_is_described() -> None:
