@@ -17,6 +17,13 @@ from bson.json_util import RELAXED_JSON_OPTIONS
 
 from spec_tests.results import EventsReport, Outcome, Report, TestResult, WireLine, unsupported_kinds
 
+_MEANING = {
+    Outcome.PASSED: "the driver did what the test expects",
+    Outcome.FAILED: "it did not; each has a page that shows where",
+    Outcome.SKIPPED: "the test itself says that it does not apply to this deployment",
+    Outcome.UNSUPPORTED: "the driver, or this runner, lacks something that the test needs",
+}
+
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8882; --bad: #c62828; --odd: #b26a00; --good: #2e7d32; }
 @media (prefers-color-scheme: dark) { :root { --bad: #ff8a80; --odd: #ffcc80; --good: #a5d6a7; } }
@@ -25,6 +32,7 @@ h1 { font-size: 1.5rem; margin-bottom: .2rem } h2 { font-size: 1.1rem; margin-to
 table { border-collapse: collapse; width: 100% } th, td { text-align: left; vertical-align: top;
   padding: .3rem .6rem; border-bottom: 1px solid var(--line) } th { font-weight: 600 }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; width: 7rem }
+.events td.n { width: 2rem } .events td { width: 50% }
 pre { margin: 0; white-space: pre-wrap; overflow-wrap: anywhere; font: 13px/1.45 ui-monospace, monospace }
 code { font: 13px ui-monospace, monospace; overflow-wrap: anywhere }
 .box { background: var(--soft); border-radius: 6px; padding: .6rem .8rem; margin: .4rem 0 }
@@ -65,23 +73,37 @@ def _index(report: Report, listed: Sequence[TestResult], names: Mapping[int, str
     deployment = report.deployment
     where = "no server" if deployment is None else f"server {deployment.version}, {deployment.label}"
     body = f"<h1>Specification tests</h1><p class=quiet>{escape(where)}, {escape(report.backend)}</p>"
-    body += _suite_table(report)
-    for outcome, heading in ((Outcome.FAILED, "Failed"), (Outcome.UNSUPPORTED, "Unsupported")):
-        chosen = [result for result in listed if result.outcome is outcome]
-        if not chosen:
-            continue
-        body += f"<h2 class={outcome.value}>{heading} ({len(chosen)})</h2>"
-        if outcome is Outcome.UNSUPPORTED:
-            body += _kinds(chosen)
-        body += "<table><tr><th>suite<th>test<th>reason</tr>"
-        for result in chosen:
-            link = f'<a href="tests/{names[id(result)]}">{escape(result.description)}</a>'
-            body += (
-                f"<tr><td>{escape(result.suite)}<td>{link}<br><span class=quiet>{escape(result.file)}</span>"
-                f"<td>{escape(result.reason[:400])}</tr>"
-            )
-        body += "</table>"
+    body += _legend(report) + _suite_table(report)
+    failed = [result for result in listed if result.outcome is Outcome.FAILED]
+    if failed:
+        body += f"<h2 class=failed id=failed>Failed ({len(failed)})</h2>{_tests(failed, names)}"
+    lacking = [result for result in listed if result.outcome is Outcome.UNSUPPORTED]
+    if lacking:
+        body += f"<h2 class=unsupported id=unsupported>Unsupported ({len(lacking)})</h2>{_kinds(lacking, names)}"
     return _page("Specification tests", body + _skipped(report))
+
+
+def _legend(report: Report) -> str:
+    """The sums with what they mean; each leads to its tests."""
+    counts = report.counts()
+    items = ""
+    for outcome, meaning in _MEANING.items():
+        name, number = outcome.value, counts[outcome.value]
+        linked = number and outcome is not Outcome.PASSED
+        head = f'<a href="#{name}">{number} {name}</a>' if linked else f"{number} {name}"
+        items += f"<li><b class={name}>{head}</b>: {escape(meaning)}"
+    return f"<ul>{items}</ul>"
+
+
+def _tests(results: Iterable[TestResult], names: Mapping[int, str]) -> str:
+    rows = ""
+    for result in results:
+        link = f'<a href="tests/{names[id(result)]}">{escape(result.description)}</a>'
+        rows += (
+            f"<tr><td>{escape(result.suite)}<td>{link}<br><span class=quiet>{escape(result.file)}</span>"
+            f"<td>{escape(result.reason[:400])}</tr>"
+        )
+    return f"<table><tr><th>suite<th>test<th>reason</tr>{rows}</table>"
 
 
 def _suite_table(report: Report) -> str:
@@ -94,12 +116,17 @@ def _suite_table(report: Report) -> str:
     return f"<table><tr><th>suite{heads}</tr>{rows}</table>"
 
 
-def _kinds(results: Iterable[TestResult]) -> str:
-    items = "".join(
-        f"<li><b>{number}</b> {escape(kind)} <span class=quiet>{escape(reason.removeprefix(kind).lstrip(': '))}</span>"
-        for kind, reason, number in unsupported_kinds(results)
-    )
-    return f"<ul>{items}</ul>"
+def _kinds(results: Sequence[TestResult], names: Mapping[int, str]) -> str:
+    """A fold for each kind, the most frequent first."""
+    folds = ""
+    for kind, reason, number in unsupported_kinds(results):
+        detail = escape(reason.removeprefix(kind).lstrip(": "))
+        tests = _tests([result for result in results if result.kind == kind], names)
+        folds += (
+            f"<details><summary><b>{number}</b> {escape(kind)} <span class=quiet>{detail}</span></summary>"
+            f"{tests}</details>"
+        )
+    return folds
 
 
 def _skipped(report: Report) -> str:
@@ -112,7 +139,7 @@ def _skipped(report: Report) -> str:
     items = "".join(
         f"<li><b>{number}</b> {escape(reason)}" for reason, number in sorted(reasons.items(), key=lambda item: -item[1])
     )
-    return f"<h2 class=quiet>Skipped ({sum(reasons.values())})</h2><ul>{items}</ul>"
+    return f"<h2 class=quiet id=skipped>Skipped ({sum(reasons.values())})</h2><ul>{items}</ul>"
 
 
 def _test_page(result: TestResult) -> str:
@@ -121,6 +148,8 @@ def _test_page(result: TestResult) -> str:
         f"<p class=quiet>{escape(result.suite)} / {escape(result.file)}, {result.seconds:.2f} s</p>"
         f"<div class=box><b class={result.outcome.value}>{result.outcome.value}</b> {escape(result.reason)}</div>"
     )
+    if result.outcome is Outcome.UNSUPPORTED:
+        body += f"<p>Nothing was judged here: {_MEANING[Outcome.UNSUPPORTED]}. It counts as a debt, not as passed.</p>"
     if result.path:
         body += f"<p>key path: <code>{escape(result.path)}</code></p>"
     if result.outcome is Outcome.FAILED and (result.expected is not None or result.actual is not None):
@@ -150,21 +179,36 @@ def _guilty(path: str, group: int) -> int | None:
 def _events(events: EventsReport, guilty: int | None) -> str:
     rows = ""
     for index, (want, have) in enumerate(zip_longest(events.expected, events.actual)):
-        differs = index == guilty or want is None or have is None or list(want) != list(have)
-        rows += f'<tr class="{"differs" if differs else ""}"><td>{index}<td>{_event(want)}<td>{_event(have)}</tr>'
+        differs = index == guilty or want is None or have is None or _differ(want, have)
+        rows += (
+            f'<tr class="{"differs" if differs else ""}"><td class=n>{index}'
+            f"<td>{_event(want, differs)}<td>{_event(have, differs)}</tr>"
+        )
     return (
         f"<h2>{escape(events.family)} events of {escape(events.client)}</h2>"
-        f"<table><tr><th><th>expected ({len(events.expected)})<th>actual ({len(events.actual)})</tr>{rows}</table>"
+        f"<table class=events><tr><th><th>expected ({len(events.expected)})<th>actual ({len(events.actual)})</tr>"
+        f"{rows}</table>"
     )
 
 
-def _event(event: Mapping[str, Any] | None) -> str:
+def _differ(want: Mapping[str, Any], have: Mapping[str, Any]) -> bool:
+    """Whether two events are plainly not the same one: of another kind, or of another command."""
+    wanted, had = _command(want), _command(have)
+    return list(want) != list(have) or (wanted != "" and had != "" and wanted != had)
+
+
+def _command(event: Mapping[str, Any]) -> str:
+    (body,) = event.values()
+    return str(body.get("commandName") or next(iter(body.get("command") or {}), ""))
+
+
+def _event(event: Mapping[str, Any] | None, unfolded: bool) -> str:
     if event is None:
         return "<span class=quiet>nothing</span>"
     ((name, body),) = event.items()
-    command = body.get("commandName") or next(iter(body.get("command") or {}), "")
+    command = _command(event)
     return (
-        f"<details open><summary>{escape(name)} <b>{escape(str(command))}</b></summary>"
+        f"<details{' open' if unfolded else ''}><summary>{escape(name)} <b>{escape(command)}</b></summary>"
         f"<pre>{escape(_json(body))}</pre></details>"
     )
 

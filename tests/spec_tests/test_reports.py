@@ -109,6 +109,36 @@ def test_the_html_has_an_index_and_a_page_for_each_failing_or_unsupported_test(t
     assert "<script" not in page
 
 
+def test_the_html_leads_a_reader_from_the_sums_to_the_tests_and_folds_what_is_as_expected(tmp_path: Path) -> None:
+    write_html(_report(), tmp_path)
+    index = (tmp_path / "index.html").read_text()
+    for name in ("failed", "skipped", "unsupported"):
+        assert f'href="#{name}"' in index
+        assert f"id={name}>" in index
+    assert 'href="#passed"' not in index
+    assert index.count("<details>") == 1, "one kind of unsupported tests"
+    as_expected = TestResult(
+        "crud",
+        "find.json",
+        "another command",
+        Outcome.FAILED,
+        events=(
+            EventsReport(
+                "client0",
+                "command",
+                ({"commandStartedEvent": {"commandName": "find"}}, {"commandStartedEvent": {"commandName": "find"}}),
+                ({"commandStartedEvent": {"commandName": "find"}}, {"commandStartedEvent": {"commandName": "drop"}}),
+            ),
+        ),
+    )
+    write_html(Report("trio", None, [as_expected]), tmp_path)
+    (page,) = (path.read_text() for path in (tmp_path / "tests").iterdir())
+    folded, unfolded = page.split('<tr class="differs">')
+    assert folded.count("<details>") == 2
+    assert "<details open>" not in folded
+    assert unfolded.count("<details open>") == 2
+
+
 def test_the_table_lists_failures_kinds_of_unsupported_and_every_suite() -> None:
     out = io.StringIO()
     print_table(_report(), out)
