@@ -34,21 +34,24 @@ def state_drawing(table: Transitions = TRANSITIONS) -> str:
 
 
 def state_table(table: Transitions = TRANSITIONS) -> str:
-    """The same as a table with a row for each state; a refusal is the error's own message."""
+    """The same as a table with a row for each event, and below it the messages of the refusals in it."""
+    refusals = list(dict.fromkeys(outcome for outcome in table.values() if isinstance(outcome, str)))
     lines = [
-        "| state | " + " | ".join(event.value for event in TransactionEvent) + " |",
-        "|---" * (len(TransactionEvent) + 1) + "|",
+        "| | " + " | ".join(state.value for state in TransactionState) + " |",
+        "|---" * (len(TransactionState) + 1) + "|",
     ]
-    for state in TransactionState:
-        cells = [_outcome(table.get((state, event))) for event in TransactionEvent]
-        lines.append(f"| **{state.value}** | " + " | ".join(cells) + " |")
+    for event in TransactionEvent:
+        cells = [_outcome(table.get((state, event)), refusals) for state in TransactionState]
+        lines.append(f"| **{event.value}** | " + " | ".join(cells) + " |")
+    lines += ["", "A dash: it cannot happen. The refusals are errors (`InvalidOperation`):", ""]
+    lines += [f"{number}. “{message}”" for number, message in enumerate(refusals, 1)]
     return "\n".join(lines)
 
 
-def _outcome(outcome: TransactionState | str | None) -> str:
+def _outcome(outcome: TransactionState | str | None, refusals: Sequence[str]) -> str:
     if isinstance(outcome, TransactionState):
         return outcome.value
-    return f"error: “{outcome}”" if outcome else "cannot happen"
+    return f"refused ({refusals.index(outcome) + 1})" if outcome else "-"
 
 
 def pin_drawing(effects: Mapping[PinEvent, PinEffect] = EFFECTS) -> str:
