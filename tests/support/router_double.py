@@ -118,8 +118,9 @@ class Router:
         except Exception as error:
             self.defects.append(error)
         finally:
-            await anyio.aclose_forcefully(stream)
-            await backend.close()
+            with anyio.CancelScope(shield=True):
+                await anyio.aclose_forcefully(stream)
+                await backend.close()
 
     def hello(self, command: Mapping[str, Any], connection_id: int, balanced: bool) -> dict[str, Any]:
         """The router's answer to ``hello`` and its older names."""

@@ -48,20 +48,22 @@ class Shard:
         raise ShardLost(f"Could not find host matching read preference primary for set {self.name}")
 
     async def _try(self, address: Address) -> anyio.abc.SocketStream | None:
-        stream: anyio.abc.SocketStream | None = None
         try:
             stream = await anyio.connect_tcp(address.host, address.port or 0)
-            hello = await _round_trip(stream, bson.encode({"hello": 1, "$db": "admin"}))
-            self.hello = decode_raw(hello)
-            if self.hello.get("isWritablePrimary"):
-                self._primary = address
-                return stream
+        except OSError:
+            self._primary = None
+            return None
+        is_primary = False
+        try:
+            self.hello = decode_raw(await _round_trip(stream, bson.encode({"hello": 1, "$db": "admin"})))
+            is_primary = bool(self.hello.get("isWritablePrimary"))
         except (anyio.EndOfStream, anyio.BrokenResourceError, OSError):
             pass
-        self._primary = None
-        if stream is not None:
-            await anyio.aclose_forcefully(stream)
-        return None
+        finally:
+            self._primary = address if is_primary else None
+            if not is_primary:
+                await _close(stream)
+        return stream if is_primary else None
 
     def learn(self, body: bytes) -> bool:
         """Take in what a reply tells; whether it came from a server that is a good primary."""
@@ -107,7 +109,12 @@ class Backend:
         """Drop the connection."""
         if self._stream is not None:
             stream, self._stream = self._stream, None
-            await anyio.aclose_forcefully(stream)
+            await _close(stream)
+
+
+async def _close(stream: anyio.abc.SocketStream) -> None:
+    with anyio.CancelScope(shield=True):
+        await anyio.aclose_forcefully(stream)
 
 
 async def _round_trip(

@@ -1,0 +1,177 @@
+"""Behind load balancers: cursors and transactions keep their connection, and give it back on every end.
+
+Load-balancers specification, "Connection Pooling". It runs against doubles of load balancers before doubles of
+routers; each connection to the balancer before both goes to the next router, so that what is not pinned fails.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+import pytest
+
+import wiredrv
+from tests.support.commands import CommandLog, fresh_collection, watched
+from tests.support.failpoints import fail_command
+from tests.support.sharded_double import ShardedDouble
+from tests.support.waiting import until
+from wiredrv import _introspect
+from wiredrv.errors import AutoReconnect, ConfigurationError, OperationFailure
+
+pytestmark = pytest.mark.anyio
+
+
+@asynccontextmanager
+async def _scene(uri: str) -> AsyncIterator[tuple[wiredrv.Client, wiredrv.Collection, CommandLog]]:
+    async with watched(uri) as (client, log):
+        collection = await fresh_collection(client, "balanced", 10)
+        log.clear()
+        yield client, collection, log
+        await until(lambda: _introspect.checked_out(client) == 0, "every connection is back in its pool")
+
+
+async def test_a_cursor_keeps_its_connection_until_it_is_exhausted(sharded_double: ShardedDouble) -> None:
+    async with _scene(sharded_double.multiple_uri) as (client, collection, log):
+        cursor = collection.find({}, batch_size=2)
+        await cursor.next()
+        assert _introspect.checked_out(client) == 1
+        # The other connections lead to the other router, too, which does not know the cursor.
+        await collection.count_documents({})
+        assert len(await cursor.to_list()) == 9
+        assert _introspect.checked_out(client) == 0
+        ids = {event.connection_id for event in log.started_events if event.command_name in ("find", "getMore")}
+        assert len(ids) == 1
+
+
+async def test_a_closed_cursor_gives_its_connection_back(sharded_double: ShardedDouble) -> None:
+    async with _scene(sharded_double.multiple_uri) as (client, collection, log):
+        async with collection.find({}, batch_size=2) as cursor:
+            await cursor.next()
+        assert _introspect.checked_out(client) == 0
+        kill = log.succeeded_events[-1]
+        assert (kill.command_name, len(kill.reply["cursorsKilled"])) == ("killCursors", 1)
+
+
+async def test_a_forgotten_cursor_gives_its_connection_back(sharded_double: ShardedDouble) -> None:
+    async with _scene(sharded_double.multiple_uri) as (client, collection, log):
+        cursor = collection.find({}, batch_size=2)
+        await cursor.next()
+        del cursor
+        gc.collect()
+        await until(lambda: _introspect.checked_out(client) == 0, "the connection is back")
+        assert len(log.succeeded_events[-1].reply["cursorsKilled"]) == 1
+
+
+async def test_a_cursor_that_failed_gives_its_connection_back_when_it_is_closed(sharded_double: ShardedDouble) -> None:
+    """Load-balancers, "Cursors": a getMore's error leaves the connection pinned until then."""
+    async with _scene(sharded_double.single_uri) as (client, collection, _):
+        router = sharded_double.routers[0].address
+        for data, expected in (({"errorCode": 7}, OperationFailure), ({"closeConnection": True}, AutoReconnect)):
+            cursor = collection.find({}, batch_size=2)
+            await cursor.next()
+            async with fail_command(router, "getMore", app_name="sessions", data=data):
+                with pytest.raises(expected):
+                    await cursor.to_list()
+            assert _introspect.checked_out(client) == 1
+            await cursor.close()
+            assert _introspect.checked_out(client) == 0
+
+
+async def test_a_cancelled_cursor_gives_its_connection_back(sharded_double: ShardedDouble) -> None:
+    async with _scene(sharded_double.single_uri) as (client, collection, _):
+        router = sharded_double.routers[0].address
+        for command in ("find", "getMore"):
+            cursor = collection.find({}, batch_size=2)
+            if command == "getMore":
+                await cursor.next()
+            async with (
+                fail_command(router, command, app_name="sessions", block_ms=200) as point,
+                anyio.create_task_group() as tasks,
+            ):
+                tasks.start_soon(cursor.to_list)
+                await point.wait_until_entered()
+                tasks.cancel_scope.cancel()
+            await until(lambda: _introspect.checked_out(client) == 0, "the connection is back")
+            await until(lambda: not sharded_double.routers[0].cursors, "the cursor is closed on the router")
+
+
+async def test_a_transaction_keeps_its_connection_until_the_session_goes_on(sharded_double: ShardedDouble) -> None:
+    """Load-balancers, "Transactions": a successful commit keeps the pin, for it may be repeated."""
+    async with _scene(sharded_double.multiple_uri) as (client, collection, log):
+        async with client.start_session() as session:
+            async with session.start_transaction():
+                for number in range(4):
+                    await collection.insert_one({"n": number}, session=session)
+                    assert _introspect.checked_out(client) == 1
+                    await collection.count_documents({})
+            assert _introspect.checked_out(client) == 1
+            await session.commit_transaction()
+            own = [event for event in log.started_events if "autocommit" in event.command]
+            assert len({event.connection_id for event in own}) == 1
+            await collection.find_one({}, session=session)
+            assert _introspect.checked_out(client) == 0
+            session.start_transaction()
+            await collection.insert_one({}, session=session)
+            await session.abort_transaction()
+            assert _introspect.checked_out(client) == 0
+            session.start_transaction()
+            await collection.insert_one({}, session=session)
+        assert _introspect.checked_out(client) == 0, "the end of the session aborts and lets the connection go"
+
+
+async def test_a_cursor_in_a_transaction_shares_its_connection(sharded_double: ShardedDouble) -> None:
+    async with _scene(sharded_double.multiple_uri) as (client, collection, _), client.start_session() as session:
+        session.start_transaction()
+        cursor = collection.find({}, batch_size=2, session=session)
+        await cursor.next()
+        assert _introspect.checked_out(client) == 1
+        await collection.insert_one({}, session=session)
+        assert _introspect.checked_out(client) == 1
+        await session.abort_transaction()
+        assert _introspect.checked_out(client) == 1, "the cursor still holds it"
+        await cursor.close()
+        assert _introspect.checked_out(client) == 0
+
+
+async def test_a_broken_connection_ends_its_transaction(sharded_double: ShardedDouble) -> None:
+    async with _scene(sharded_double.single_uri) as (client, collection, _), client.start_session() as session:
+        router = sharded_double.routers[0].address
+        session.start_transaction()
+        await collection.insert_one({"_id": "broken"}, session=session)
+        async with fail_command(router, "find", app_name="sessions", data={"closeConnection": True}):
+            with pytest.raises(AutoReconnect) as caught:
+                await collection.find_one({}, session=session)
+        assert caught.value.has_error_label("TransientTransactionError")
+        assert _introspect.checked_out(client) == 0
+        await session.abort_transaction()
+        assert await collection.find_one({"_id": "broken"}) is None
+
+
+async def test_a_cancelled_transaction_gives_its_connection_back(sharded_double: ShardedDouble) -> None:
+    async with _scene(sharded_double.single_uri) as (client, collection, _):
+        router = sharded_double.routers[0].address
+
+        async def work() -> None:
+            async with client.transaction():
+                await collection.insert_one({"_id": "cancelled"})
+                await collection.find_one({})
+
+        async with (
+            fail_command(router, "find", app_name="sessions", block_ms=200) as point,
+            anyio.create_task_group() as tasks,
+        ):
+            tasks.start_soon(work)
+            await point.wait_until_entered()
+            tasks.cancel_scope.cancel()
+        assert _introspect.checked_out(client) == 0
+        assert await collection.find_one({"_id": "cancelled"}) is None
+
+
+async def test_a_server_that_is_not_behind_a_load_balancer_is_refused(sharded_double: ShardedDouble) -> None:
+    """Load-balancers, "Connection Establishment"."""
+    with pytest.raises(ConfigurationError, match="Driver attempted to initialize in load balancing mode"):
+        async with wiredrv.Client(f"mongodb://{sharded_double.routers[0].address}/?loadBalanced=true") as client:
+            await client.admin.command("ping")
