@@ -1,1 +1,5 @@
-"""How an operation travels: pure ``decorate``, ``retry`` and ``labels``; the one loop in ``executor``."""
+"""How an operation travels: the one loop in ``executor``, the round trip in ``exchange``, cleaning up in ``cancellation``.
+
+Pure: ``decorate`` (what goes on a command), ``labels``, ``retry``, ``run`` and ``pins``. ``learning`` writes to the session what
+replies and failures teach.
+"""

@@ -5,22 +5,17 @@ What is decided is decided in pure modules (``decorate``, ``labels``, ``retry``)
 with a known server and an idle connection, passes one await: that for the reply.
 
 Cancellation is an ordinary event: it may come at any await, and leaves no connection checked out, no cursor and no
-transaction open on the server, and no session in use. Measured on a real server, closing the socket is not enough:
-cursors whose reply was never read stay open, and an abort that overtakes the statement it should undo is refused. So a
-cancelled operation first waits, under a shield and for a short time, for the reply that is under way; what it opened is
-closed then. Only when the reply does not come, its session is killed on the server.
+transaction open on the server, and no session in use (``cancellation``).
 """
 
 from __future__ import annotations
 
-import logging
 import random
 from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import Any, TypeVar, cast
 
 import anyio
-from bson.errors import BSONError
 
 from wiredrv.concerns import ReadMode, ReadPreference
 from wiredrv.connection.connection import Connection
@@ -29,9 +24,6 @@ from wiredrv.errors import (
     NOT_PRIMARY_CODES,
     RECOVERING_CODES,
     RETRYABLE_WRITE,
-    SYSTEM_OVERLOADED,
-    TRANSIENT_TRANSACTION,
-    UNKNOWN_COMMIT_RESULT,
     AutoReconnect,
     ConfigurationError,
     DriverError,
@@ -42,38 +34,29 @@ from wiredrv.errors import (
     write_concern_error,
 )
 from wiredrv.events import ListenerHub
+from wiredrv.execution.cancellation import UNREADABLE, clean_up, settle
 from wiredrv.execution.decorate import Surroundings, decorate
 from wiredrv.execution.exchange import exchange
-from wiredrv.execution.labels import Circumstances, add_labels, explain, is_network_error, outcome_of_failed_commit
+from wiredrv.execution.labels import Circumstances, add_labels, explain, is_network_error
+from wiredrv.execution.learning import learn, transaction_advanced, transaction_failed
 from wiredrv.execution.pins import ConnectionPin, RouterPin
 from wiredrv.execution.retry import Retry, Traits, decide
-from wiredrv.execution.run import Orphan, Run
+from wiredrv.execution.run import Run
 from wiredrv.execution.settings import ExecutionSettings
 from wiredrv.execution.tasks import current_task
-from wiredrv.operations.base import Kind, Operation, Target
-from wiredrv.operations.cursors import CursorReply, KillCursors
-from wiredrv.operations.sessions import KillSessions
+from wiredrv.operations.base import Kind, Operation
+from wiredrv.operations.cursors import CursorReply
 from wiredrv.session.cluster_time import ClusterClock
 from wiredrv.session.pinning import PinEvent
 from wiredrv.session.server_session import ServerSession, ServerSessionPool
 from wiredrv.session.state import SessionState
-from wiredrv.session.transaction import Outcome, SentCommand, TransactionState
+from wiredrv.session.transaction import TransactionState
 from wiredrv.topology.topology import Server, Topology
 from wiredrv.types import Address, Pin, Reply
-from wiredrv.wire.codec import decode
 
 T = TypeVar("T")
 
-_LOG = logging.getLogger("wiredrv.session")
-
-#: Seconds that a cancelled operation waits for the reply that is under way.
-SETTLE_SECONDS = 0.5
-#: Seconds that cleaning up after a cancelled operation may take besides.
-CLEAN_UP_SECONDS = 3.0
-
 _STATE_CHANGE_CODES = NOT_PRIMARY_CODES | RECOVERING_CODES
-#: What reading a reply of a strange form may raise.
-_UNREADABLE = (LookupError, TypeError, ValueError, AttributeError, BSONError)
 _TO_WRITABLE = frozenset({Kind.WRITE, Kind.COMMIT, Kind.ABORT})
 
 
@@ -123,10 +106,10 @@ class Executor:
             self._claim(session, operation)
         run = Run(operation, session)
         try:
-            return await self._drive(run)
+            return await self.drive(run)
         except BaseException:
             if run.unsettled is not None or run.orphan is not None:
-                await self._clean_up(run)
+                await clean_up(run, self)
             raise
         finally:
             if session is not None:
@@ -143,7 +126,8 @@ class Executor:
             )
         session.begin(operation.name, current_task())
 
-    async def _drive(self, run: Run[T]) -> T:
+    async def drive(self, run: Run[T]) -> T:
+        """Attempt after attempt, until one succeeds or none is left. The session is claimed already."""
         while True:
             try:
                 return await self._attempt(run)
@@ -185,7 +169,7 @@ class Executor:
         if run.operation.opens_cursor:
             self._keep_or_end_lease(run, cast(CursorReply, result))
         if run.in_transaction:
-            self._transaction_advanced(run, connection.address)
+            transaction_advanced(run, connection.address)
         return result
 
     # --- select ---
@@ -263,7 +247,7 @@ class Executor:
             return await exchange(connection, command, run, self._hub)
         except BaseException as error:
             if not isinstance(error, Exception):
-                await self._settle(run, server, connection, error)
+                await settle(run, server, connection, error, self.clock)
             raise
 
     # --- pins ---
@@ -282,7 +266,7 @@ class Executor:
     def _pin_cursor(run: Run[Any], server: Server, connection: Connection, result: CursorReply) -> None:
         """Behind a load balancer, keep the connection on which a cursor was opened for it."""
         if result.id and run.operation.server is None:
-            result.pin = _held(run, server, connection)
+            result.pin = run.hold_for_cursor(connection, server.pool.check_in)
 
     def _number_write(self, run: Run[Any], connection: Connection) -> None:
         """Give a retryable write its transaction number; a retry keeps it."""
@@ -300,33 +284,15 @@ class Executor:
         """
         try:
             if reply:
-                self._learn(run, reply)
+                learn(run, reply, self.clock)
                 if not reply.get("ok"):
                     raise command_error(reply, connection.handshake.limits.max_wire_version)
                 if "writeConcernError" in reply:
                     self._look_at_concern_error(run, server, connection, reply)
             return run.operation.parse(reply, connection.address)
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             name = run.operation.name
             raise ProtocolError(f"{connection.address}: the reply to {name!r} cannot be read: {error!r}") from error
-
-    def _learn(self, run: Run[Any], reply: Reply) -> None:
-        """Take in what every reply may teach, that of a failed command too."""
-        cluster_time = reply.get("$clusterTime")
-        if cluster_time is not None:
-            self.clock.learn(cluster_time)
-        session = run.session
-        if session is None:
-            return
-        if cluster_time is not None:
-            session.advance_cluster_time(cluster_time)
-        operation_time = reply.get("operationTime")
-        if operation_time is not None:
-            session.advance_operation_time(operation_time)
-        if session.options.snapshot and session.snapshot_time is None:
-            session.snapshot_time = reply.get("atClusterTime") or (reply.get("cursor") or {}).get("atClusterTime")
-        if run.in_transaction and reply.get("recoveryToken") is not None:
-            session.transaction.recovery_token = reply["recoveryToken"]
 
     def _look_at_concern_error(self, run: Run[Any], server: Server, connection: Connection, reply: Reply) -> None:
         """A write concern error may tell of a failing server, and may be worth another attempt."""
@@ -349,18 +315,6 @@ class Executor:
         elif run.implicit:
             run.kept = True
             result.lease = run.server_session
-
-    def _transaction_advanced(self, run: Run[Any], address: Address) -> None:
-        session = run.session
-        assert session is not None
-        transaction = session.transaction
-        _note(run, session, address, "ok")
-        if run.operation.kind is Kind.COMMIT:
-            transaction.commit_attempted = True
-            transaction.outcome = Outcome.COMMITTED
-            session.on_pin_event(PinEvent.COMMIT_SUCCEEDED)
-        elif run.operation.kind is Kind.ABORT:
-            session.on_pin_event(PinEvent.ABORTED)
 
     # --- failures ---
 
@@ -407,113 +361,9 @@ class Executor:
         if retry is not None and retry.deprioritize and server is not None:
             history.deprioritized.append(server.address)
         if run.in_transaction and run.session is not None:
-            self._transaction_failed(run, run.session, error, retry, server)
+            transaction_failed(run, run.session, error, retry, server)
         shown = history.error or error
         return _AttemptFailed(retry, shown)
-
-    def _transaction_failed(
-        self, run: Run[Any], session: SessionState, error: DriverError, retry: Retry | None, server: Server | None
-    ) -> None:
-        transaction = session.transaction
-        overloaded = error.has_error_label(SYSTEM_OVERLOADED)
-        if run.first_of_transaction and overloaded and retry is not None:
-            transaction.first_command_shed()
-            run.first_of_transaction = False  # until it is sent again
-        if run.operation.kind is Kind.COMMIT:
-            transaction.outcome = outcome_of_failed_commit(error, transaction.commit_attempted)
-            transaction.commit_attempted = transaction.commit_attempted or not overloaded
-            if error.has_error_label(UNKNOWN_COMMIT_RESULT):
-                session.on_pin_event(PinEvent.COMMIT_UNKNOWN)
-        elif run.operation.kind is Kind.ABORT:
-            session.on_pin_event(PinEvent.ABORTED)
-        if error.has_error_label(TRANSIENT_TRANSACTION):
-            session.on_pin_event(PinEvent.TRANSIENT_ERROR)
-        if server is not None:
-            _note(run, session, server.address, f"{type(error).__name__}{', retried' if retry is not None else ''}")
-        error.transaction = session.record()
-
-    # --- cancellation ---
-
-    async def _settle(self, run: Run[Any], server: Server, connection: Connection, error: BaseException) -> None:
-        """A command was given up while its reply was under way: wait for that a little, and look at what it says."""
-        if isinstance(error, (GeneratorExit, KeyboardInterrupt, SystemExit)):
-            return  # The interpreter is being stopped; the connection is closed when it is checked in.
-        # Until the reply says otherwise; a second cancellation by asyncio itself can break the shield.
-        run.unsettled = connection.address
-        with anyio.CancelScope(shield=True):
-            body = await connection.settle(SETTLE_SECONDS)
-        if body is None:
-            return
-        try:
-            self._settled(run, server, connection, decode(body))
-        except (DriverError, *_UNREADABLE):
-            # Nonsense tells nothing of what the server did, and must not take the cancellation's place.
-            connection.close()
-
-    def _settled(self, run: Run[Any], server: Server, connection: Connection, reply: Reply) -> None:
-        """The reply to a command that was given up came in time: what is to be undone, and what became known."""
-        self._learn(run, reply)
-        cursor = reply.get("cursor")
-        if isinstance(cursor, dict) and cursor.get("id"):
-            pin = _held(run, server, connection) if connection.service_id is not None else None
-            run.orphan = Orphan(int(cursor["id"]), str(cursor.get("ns", "")), connection.address, pin)
-        if run.operation.kind is Kind.COMMIT and run.session is not None:
-            run.session.transaction.commit_attempted = True
-            if not reply.get("ok") or "writeConcernError" in reply:
-                return
-            run.session.transaction.outcome = Outcome.COMMITTED
-        run.unsettled = None
-
-    async def _clean_up(self, run: Run[Any]) -> None:
-        """Undo on the server what a cancelled operation may have left there."""
-        with anyio.move_on_after(CLEAN_UP_SECONDS, shield=True):
-            try:
-                if run.operation.kind is Kind.COMMIT:
-                    await self._commit_again(run)
-                elif run.orphan is not None:
-                    await self._kill_cursor(run, run.orphan)
-                else:
-                    await self._kill_session(run)
-            except DriverError as error:
-                _LOG.warning("cleaning up after a cancelled %s failed: %s", run.operation.name, error)
-
-    async def _commit_again(self, run: Run[Any]) -> None:
-        """Find out whether a cancelled commit took place: once it was sent, a transaction is never aborted."""
-        session = run.session
-        assert session is not None
-        session.transaction.commit_attempted = True
-        session.transaction.outcome = Outcome.UNKNOWN
-        try:
-            await self._drive(Run(run.operation, session))
-        finally:
-            if session.transaction.outcome is Outcome.UNKNOWN:
-                _LOG.warning(
-                    "commitTransaction was cancelled and its outcome is unknown (session %s, txnNumber %d)",
-                    session.lsid["id"].hex(),
-                    session.server_session.txn_number,
-                )
-
-    async def _kill_cursor(self, run: Run[Any], orphan: Orphan) -> None:
-        database, _, collection = orphan.namespace.partition(".")
-        kill = KillCursors(
-            Target(database), collection, (orphan.cursor_id,), orphan.address, run.server_session, orphan.pin
-        )
-        try:
-            await self.execute(kill)
-        finally:
-            if orphan.pin is not None:
-                orphan.pin.release()
-
-    async def _kill_session(self, run: Run[Any]) -> None:
-        server_session = run.server_session
-        if server_session is None or run.unsettled is None:
-            return
-        server_session.dirty = True
-        if run.session is not None and not run.in_transaction:
-            # Other cursors of the session may be in use: it is killed when it ends.
-            run.session.unsettled.add(run.unsettled)
-            return
-        await self.execute(KillSessions((server_session.lsid,), run.unsettled))
 
 
 class _AttemptFailed(Exception):
@@ -523,23 +373,6 @@ class _AttemptFailed(Exception):
         super().__init__()
         self.retry = retry
         self.error = error
-
-
-def _held(run: Run[Any], server: Server, connection: Connection) -> ConnectionPin[Connection]:
-    """A pin for a cursor: the transaction's, if the cursor is in one, or its own."""
-    if run.held is not None:
-        return run.held.hold()
-    run.held = ConnectionPin(connection, server.pool.check_in, "cursor")
-    return run.held
-
-
-def _note(run: Run[Any], session: SessionState, address: Address, outcome: str) -> None:
-    """Keep an attempt for the record that a failed transaction's error carries."""
-    transaction = session.transaction
-    now = monotonic()
-    started = run.started or now
-    sent = SentCommand(run.operation.name, address, started - transaction.started_at, now - started, outcome)
-    transaction.note(sent)
 
 
 def _transaction_preference(run: Run[Any], session: SessionState) -> ReadPreference | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from wiredrv.errors import DriverError
@@ -72,6 +73,13 @@ class Run(Generic[T]):
             or not operation.accepts_write_concern
             or operation.target.write_concern.acknowledged
         )
+
+    def hold_for_cursor(self, connection: Any, give_back: Callable[[Any], None]) -> ConnectionPin[Any]:
+        """Behind a load balancer, a cursor's pin: the transaction's, if the cursor is in one, or its own."""
+        if self.held is not None:
+            return self.held.hold()
+        self.held = ConnectionPin(connection, give_back, "cursor")
+        return self.held
 
     def identify(self) -> int:
         """The operation's id, which joins what listeners and the log hear of it, its retries included."""

@@ -1,0 +1,87 @@
+"""What replies and failures teach a session and its transaction. No I/O: the executor calls this between two awaits.
+
+Specifications: sessions ("Gossipping the cluster time"), causal-consistency, snapshot-sessions, transactions ("When to
+unpin", "recoveryToken field").
+"""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import Any
+
+from wiredrv.errors import SYSTEM_OVERLOADED, TRANSIENT_TRANSACTION, UNKNOWN_COMMIT_RESULT, DriverError
+from wiredrv.execution.labels import outcome_of_failed_commit
+from wiredrv.execution.retry import Retry
+from wiredrv.execution.run import Run
+from wiredrv.operations.base import Kind
+from wiredrv.session.cluster_time import ClusterClock
+from wiredrv.session.pinning import PinEvent
+from wiredrv.session.state import SessionState
+from wiredrv.session.transaction import Outcome, SentCommand
+from wiredrv.topology.topology import Server
+from wiredrv.types import Address, Reply
+
+
+def learn(run: Run[Any], reply: Reply, clock: ClusterClock) -> None:
+    """Take in what every reply may teach, that of a failed command too."""
+    cluster_time = reply.get("$clusterTime")
+    if cluster_time is not None:
+        clock.learn(cluster_time)
+    session = run.session
+    if session is None:
+        return
+    if cluster_time is not None:
+        session.advance_cluster_time(cluster_time)
+    operation_time = reply.get("operationTime")
+    if operation_time is not None:
+        session.advance_operation_time(operation_time)
+    if session.options.snapshot and session.snapshot_time is None:
+        session.snapshot_time = reply.get("atClusterTime") or (reply.get("cursor") or {}).get("atClusterTime")
+    if run.in_transaction and reply.get("recoveryToken") is not None:
+        session.transaction.recovery_token = reply["recoveryToken"]
+
+
+def transaction_advanced(run: Run[Any], address: Address) -> None:
+    """A command of a transaction succeeded."""
+    session = run.session
+    assert session is not None
+    transaction = session.transaction
+    _note(run, session, address, "ok")
+    if run.operation.kind is Kind.COMMIT:
+        transaction.commit_attempted = True
+        transaction.outcome = Outcome.COMMITTED
+        session.on_pin_event(PinEvent.COMMIT_SUCCEEDED)
+    elif run.operation.kind is Kind.ABORT:
+        session.on_pin_event(PinEvent.ABORTED)
+
+
+def transaction_failed(
+    run: Run[Any], session: SessionState, error: DriverError, retry: Retry | None, server: Server | None
+) -> None:
+    """A command of a transaction failed; ``retry`` says whether another attempt follows."""
+    transaction = session.transaction
+    overloaded = error.has_error_label(SYSTEM_OVERLOADED)
+    if run.first_of_transaction and overloaded and retry is not None:
+        transaction.first_command_shed()
+        run.first_of_transaction = False  # until it is sent again
+    if run.operation.kind is Kind.COMMIT:
+        transaction.outcome = outcome_of_failed_commit(error, transaction.commit_attempted)
+        transaction.commit_attempted = transaction.commit_attempted or not overloaded
+        if error.has_error_label(UNKNOWN_COMMIT_RESULT):
+            session.on_pin_event(PinEvent.COMMIT_UNKNOWN)
+    elif run.operation.kind is Kind.ABORT:
+        session.on_pin_event(PinEvent.ABORTED)
+    if error.has_error_label(TRANSIENT_TRANSACTION):
+        session.on_pin_event(PinEvent.TRANSIENT_ERROR)
+    if server is not None:
+        _note(run, session, server.address, f"{type(error).__name__}{', retried' if retry is not None else ''}")
+    error.transaction = session.record()
+
+
+def _note(run: Run[Any], session: SessionState, address: Address, outcome: str) -> None:
+    """Keep an attempt for the record that a failed transaction's error carries."""
+    transaction = session.transaction
+    now = monotonic()
+    started = run.started or now
+    sent = SentCommand(run.operation.name, address, started - transaction.started_at, now - started, outcome)
+    transaction.note(sent)
