@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from spec_tests.uris import SpecUri
-from wiredrv.local import ReplicaSet, Standalone
+from wiredrv.errors import ConfigurationError
+from wiredrv.local import ReplicaSet, ShardedCluster, Standalone, find_mongos
 
 KINDS = ("replicaset", "standalone", "sharded", "load-balanced")
 
@@ -16,8 +17,9 @@ KINDS = ("replicaset", "standalone", "sharded", "load-balanced")
 def deployment(kind: str = "replicaset", uri: str | None = None) -> Iterator[SpecUri]:
     """Yield the connection string to test against; the embedded servers live as long as the block.
 
-    :param kind: ``replicaset`` (three members), ``standalone``, ``sharded`` or ``load-balanced`` (two routers, without
-        or with load balancers before them); without meaning beside ``uri``.
+    :param kind: ``replicaset`` (three members), ``standalone``, ``sharded`` (two shards and two routers where there
+        is a mongos, else two doubles of routers before a replica set) or ``load-balanced`` (doubles of load
+        balancers before such doubles); without meaning beside ``uri``.
     :param uri: a deployment that runs already, started with test commands. For load balancers, the environment's
         ``SINGLE_MONGOS_LB_URI`` and ``MULTI_MONGOS_LB_URI`` name the two.
     """
@@ -29,9 +31,20 @@ def deployment(kind: str = "replicaset", uri: str | None = None) -> Iterator[Spe
     elif kind == "replicaset":
         with ReplicaSet(members=3, test_commands=True) as servers:
             yield SpecUri(servers.uri)
+    elif kind == "sharded" and _has_mongos():
+        with ShardedCluster(test_commands=True) as cluster:
+            yield SpecUri(cluster.uri)
     else:
         with _doubles(load_balanced=kind == "load-balanced") as found:
             yield found
+
+
+def _has_mongos() -> bool:
+    try:
+        find_mongos()
+    except ConfigurationError:
+        return False
+    return True
 
 
 @contextmanager

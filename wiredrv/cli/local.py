@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from wiredrv.local import Deployment, ReplicaSet, Standalone
+from wiredrv.local import Deployment, ReplicaSet, ShardedCluster, Standalone
 
 if TYPE_CHECKING:
     from wiredrv.cli._command import Subparsers
@@ -41,10 +41,14 @@ def _add_deployment(parser: argparse.ArgumentParser) -> None:
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument("--members", type=int, default=3, metavar="N", help="members of the replica set (default: 3)")
     kind.add_argument("--standalone", action="store_true", help="one server, in no replica set")
+    kind.add_argument("--sharded", action="store_true", help="a sharded cluster; needs a mongos")
+    parser.add_argument("--shards", type=int, default=2, metavar="N", help="shards of a sharded cluster (default: 2)")
+    parser.add_argument("--routers", type=int, default=2, metavar="N", help="its routers (default: 2)")
     parser.add_argument("--port", type=int, metavar="P", help="the first server's port (default: free ones)")
     parser.add_argument("--dir", metavar="D", help="keep the data here, to start from again (default: temporary)")
     parser.add_argument("--test-commands", action="store_true", help="allow the servers' test commands")
     parser.add_argument("--mongod", metavar="PATH", help="the server program")
+    parser.add_argument("--mongos", metavar="PATH", help="the router program of a sharded cluster")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -54,6 +58,16 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _deployment(args: argparse.Namespace) -> Deployment:
+    if args.sharded:
+        return ShardedCluster(
+            args.shards,
+            args.routers,
+            mongos=args.mongos,
+            test_commands=args.test_commands,
+            directory=args.dir,
+            port=args.port,
+            mongod=args.mongod,
+        )
     if args.standalone:
         return Standalone(test_commands=args.test_commands, directory=args.dir, port=args.port, mongod=args.mongod)
     return ReplicaSet(

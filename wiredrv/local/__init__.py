@@ -13,7 +13,17 @@ it ends.
 """
 
 from wiredrv.local.deployment import Deployment, ReplicaSet, Standalone
-from wiredrv.local.find import Mongod, find_mongod
+from wiredrv.local.find import Mongod, find_mongod, find_mongos
 from wiredrv.local.server import Server
+from wiredrv.local.sharded import ShardedCluster
 
-__all__ = ["Deployment", "Mongod", "ReplicaSet", "Server", "Standalone", "find_mongod"]
+__all__ = [
+    "Deployment",
+    "Mongod",
+    "ReplicaSet",
+    "Server",
+    "ShardedCluster",
+    "Standalone",
+    "find_mongod",
+    "find_mongos",
+]

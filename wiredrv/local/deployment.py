@@ -290,13 +290,16 @@ class ReplicaSet(Deployment):
 
     def _establish(self) -> None:
         first = self.members[0]
-        members = [{"_id": number, "host": str(server.address)} for number, server in enumerate(self.members)]
         try:
-            first.ask({"replSetInitiate": {"_id": self.name, "members": members, "settings": _FAST_ELECTIONS}}, 30.0)
+            first.ask({"replSetInitiate": self._configuration()}, 30.0)
         except OperationFailure as error:
             if error.code != _ALREADY_INITIALIZED:  # as it is when started again from a kept directory
                 raise
         until(self._elect_first, _ELECTED_WITHIN)
+
+    def _configuration(self) -> dict[str, Any]:
+        members = [{"_id": number, "host": str(server.address)} for number, server in enumerate(self.members)]
+        return {"_id": self.name, "members": members, "settings": dict(_FAST_ELECTIONS)}
 
     def _elect_first(self) -> bool:
         """Have the first member ask for votes at once, not after the two seconds in which nobody else did.

