@@ -11,6 +11,7 @@ Unified test format specification, "Executing a Test", "Executing an Operation".
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -146,7 +147,8 @@ class TestRun:
             self.used_transaction = True
         where = f"{path} {operation.name}".strip()
         try:
-            result = await spec.run(Call(self, target, operation.name, operation.arguments))
+            # A copy: drivers put an _id on documents that lack one, and the models are shared by all runs.
+            result = await spec.run(Call(self, target, operation.name, deepcopy(operation.arguments)))
         except seam.OPERATION_ERRORS as error:
             self._check_error(operation, error, where, propagate)
             return

@@ -97,6 +97,30 @@ async def test_a_fail_point_is_switched_off_also_when_the_test_fails(environment
     assert [line.body["commandName"] for line in result.wire][-2:] == ["ping", "ping"]
 
 
+async def test_a_test_can_be_run_twice(environment: Environment) -> None:
+    """The driver puts an ``_id`` on the document that it inserts; the next run must not see it."""
+    document = {
+        "description": "insert",
+        "schemaVersion": "1.0",
+        "createEntities": [
+            {"client": {"id": "client0"}},
+            {"database": {"id": "database0", "client": "client0", "databaseName": "spec_meta"}},
+            {"collection": {"id": "collection0", "database": "database0", "collectionName": "twice"}},
+        ],
+        "tests": [
+            {
+                "description": "insert",
+                "operations": [{"name": "insertOne", "object": "collection0", "arguments": {"document": {"x": 1}}}],
+            }
+        ],
+    }
+    file = parse_document(document)
+    for _ in range(2):
+        result, _run = await run_case(Case("s", "f.json", file, file.tests[0]), environment)
+        assert result.outcome is Outcome.PASSED, result.reason
+    assert file.tests[0].operations[0].arguments == {"document": {"x": 1}}
+
+
 async def test_a_thread_that_fails_fails_the_test(environment: Environment) -> None:
     document = {
         "description": "threads",
