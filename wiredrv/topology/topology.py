@@ -286,6 +286,12 @@ class Topology:
             server.pool.ready()
         self._become(apply(self.description, description, self._settings))
 
+    def take_over(self, description: TopologyDescription) -> None:
+        """Make a description the present one: the news of DNS come in whole."""
+        if self._spawn is not None:
+            self._hub.refresh()
+            self._become(description)
+
     def on_error(self, server: Server, error: DriverError, connection: Connection | None, generation: int) -> None:
         """Take in an operation's error.
 
