@@ -16,6 +16,7 @@ from bson.raw_bson import RawBSONDocument
 from hypothesis import given
 from hypothesis import strategies as st
 
+import wiredrv
 from wiredrv.client.options import OPTIONS, read_keywords
 from wiredrv.client.settings import ClientSettings
 from wiredrv.client.uri import parse_client_settings, parse_uri, settings_with_srv
@@ -473,3 +474,14 @@ def test_srv_max_hosts_picks_at_random(limit: int, count: int) -> None:
 def test_srv_strings_name_one_host_without_a_port(uri: str) -> None:
     with pytest.raises(InvalidURI):
         parse_uri(uri)
+
+
+@pytest.mark.parametrize("options", [{"timeoutMS": 500}, {"timeoutMS": 0}, {}])
+def test_a_client_says_that_timeout_ms_is_not_applied(options: dict[str, int]) -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        wiredrv.Client("mongodb://localhost", **options)
+    assert [str(warning.message).partition(":")[0] for warning in caught] == (
+        ["timeoutMS is read but not applied by this version"] if options.get("timeoutMS") else []
+    )
+    assert all(warning.filename == __file__ for warning in caught)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -22,7 +23,7 @@ from wiredrv.client.uri import parse_client_settings
 from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
 from wiredrv.connection.settings import DriverInfo
 from wiredrv.description import ServerType, TopologyDescription, TopologyType
-from wiredrv.errors import ConfigurationError
+from wiredrv.errors import ConfigurationError, ConfigurationWarning
 from wiredrv.logs.hub import LoggingHub
 from wiredrv.operations.base import Target, option_fields
 from wiredrv.operations.databases import DropDatabase, ListDatabases
@@ -57,6 +58,13 @@ class Client:
         **options: Any,
     ) -> None:
         settings = parse_client_settings(uri, options)
+        if settings.execution.timeout not in (None, math.inf):
+            warnings.warn(
+                "timeoutMS is read but not applied by this version: set the limit with anyio.fail_after() or "
+                "asyncio.timeout() around the calls",
+                ConfigurationWarning,
+                stacklevel=2,
+            )
         self._origin = caller()
         self._core = ClientCore(settings, LoggingHub(event_listeners))
         self._target = Target(
