@@ -158,11 +158,11 @@ def _comparable_cursor(cursor: Mapping[str, Any]) -> dict[str, Any]:
     return {**kept, "id": bool(cursor["id"]), "dated": "atClusterTime" in cursor}
 
 
-@pytest.fixture(scope="module")
-def replayed(replica_set: ReplicaSet) -> Iterator[dict[str, list[str]]]:
+@pytest.fixture(scope="module", params=["asyncio", "trio"], ids="double on {}".format)
+def replayed(replica_set: ReplicaSet, request: pytest.FixtureRequest) -> Iterator[dict[str, list[str]]]:
     if not _FOLDER.is_dir():
         pytest.skip(f"there are no recordings of a mongos in {_FOLDER}; WIREDRV_TRANSCRIPTS names another folder")
-    with ShardedDouble.before(replica_set) as double:
+    with ShardedDouble.before(replica_set, backend=request.param) as double:
         set_up = Peer(double.routers[0].address)
         set_up.ask({"dropDatabase": 1, "$db": "transcript"})
         documents = [{"_id": x, "x": x, "n": 0} for x in (-1, 1)]

@@ -136,8 +136,9 @@ def test_a_state_change_counts_only_with_a_newer_topology_version(counter: int, 
         assert reaction.server.topology_version == version
 
 
-def test_behind_a_load_balancer_nothing_is_cleared_before_the_service_is_known() -> None:
-    failure = Failure(A, AutoReconnect("broke"), GENERATION, completed_handshake=False)
+@pytest.mark.parametrize("error", [AutoReconnect("broke"), command_error(SHUTDOWN)], ids=["network", "shutdown"])
+def test_behind_a_load_balancer_nothing_is_cleared_before_the_service_is_known(error: DriverError) -> None:
+    failure = Failure(A, error, GENERATION, completed_handshake=False)
     assert on_error(failure, BALANCED, GENERATION) == IGNORE
 
 
