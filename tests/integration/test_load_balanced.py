@@ -19,7 +19,7 @@ from tests.support.failpoints import fail_command
 from tests.support.sharded_double import ShardedDouble
 from tests.support.waiting import until
 from wiredrv import _introspect
-from wiredrv.errors import AutoReconnect, ConfigurationError, OperationFailure
+from wiredrv.errors import AutoReconnect, ConfigurationError, OperationFailure, WaitQueueTimeoutError
 
 pytestmark = pytest.mark.anyio
 
@@ -168,6 +168,20 @@ async def test_a_cancelled_transaction_gives_its_connection_back(sharded_double:
             tasks.cancel_scope.cancel()
         assert _introspect.checked_out(client) == 0
         assert await collection.find_one({"_id": "cancelled"}) is None
+
+
+async def test_waiting_in_vain_tells_what_keeps_the_connections(sharded_double: ShardedDouble) -> None:
+    """CMAP, "WaitQueueTimeoutError" in load balanced mode."""
+    options = "&maxPoolSize=2&waitQueueTimeoutMS=30"
+    async with watched(sharded_double.multiple_uri + options) as (client, _):
+        collection = await fresh_collection(client, "balanced", 10)
+        async with client.start_session() as session, collection.find({}, batch_size=2) as cursor:
+            await cursor.next()
+            session.start_transaction()
+            await collection.find_one({}, session=session)
+            expected = r"maxPoolSize: 2, connections in use by cursors: 1, .*by transactions: 1, .*other operations: 0"
+            with pytest.raises(WaitQueueTimeoutError, match=expected):
+                await collection.find_one({})
 
 
 async def test_a_server_that_is_not_behind_a_load_balancer_is_refused(sharded_double: ShardedDouble) -> None:
