@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
-FILE = ROOT / "docker-compose.yml"
-
-
-def _compose() -> list[str] | None:
-    """Compose, as a plugin or by itself."""
-    for command in (["docker", "compose"], ["docker-compose"]):
-        if shutil.which(command[0]) and not subprocess.run([*command, "version"], capture_output=True).returncode:
-            return command
-    return None
+from tests.support.compose import FILE, LOAD_BALANCED, REPLICA_SET, ROOT, SHARDED, compose_command
 
 
 def test_compose_can_read_it() -> None:
-    command = _compose()
+    command = compose_command()
     if command is None:
         pytest.skip("Docker Compose is not installed")
     finished = subprocess.run(
@@ -46,3 +35,5 @@ def test_what_is_published_is_what_servers_and_documents_name() -> None:
     )
     named = set(re.findall(r"127\.0\.0\.1:(\d+)", (ROOT / "Makefile").read_text(encoding="utf-8")))
     assert {int(port) for port in named} == published
+    tried = set(re.findall(r"127\.0\.0\.1:(\d+)", REPLICA_SET + SHARDED + LOAD_BALANCED))
+    assert {int(port) for port in tried} <= published
