@@ -25,14 +25,16 @@ test: $(VENV)/.test  ## all tests, with the real servers that they start themsel
 
 REPLICA_SET := mongodb://127.0.0.1:27117,127.0.0.1:27118,127.0.0.1:27119/?replicaSet=rs0
 SHARDED := mongodb://127.0.0.1:27217,127.0.0.1:27218/
+BALANCED_1 := mongodb://127.0.0.1:27417/?loadBalanced=true
+BALANCED_2 := mongodb://127.0.0.1:27418/?loadBalanced=true
 
 test-docker: $(VENV)/.test  ## the specification tests against the servers of docker-compose.yml
 	@docker compose up --detach --wait
 	@status=0; \
 	$(BIN)/python -m spec_tests --uri '$(REPLICA_SET)' $(ARGS) || status=1; \
-	SINGLE_MONGOS_LB_URI='mongodb://127.0.0.1:27417/?loadBalanced=true' \
-	MULTI_MONGOS_LB_URI='mongodb://127.0.0.1:27418/?loadBalanced=true' \
 	$(BIN)/python -m spec_tests --uri '$(SHARDED)' $(ARGS) || status=1; \
+	SINGLE_MONGOS_LB_URI='$(BALANCED_1)' MULTI_MONGOS_LB_URI='$(BALANCED_2)' \
+	$(BIN)/python -m spec_tests --uri '$(BALANCED_1)' --suite load-balancers || status=1; \
 	docker compose down --volumes; \
 	exit $$status
 

@@ -47,7 +47,9 @@ class SpecUri:
     def direct(self, host: str) -> str:
         """A direct connection to one member, with the same credentials and TLS options; or one load balancer."""
         if self.single is not None:
-            return self._with_hosts(host, keep_single=True)
+            known = self if host in self.hosts else SpecUri(self.single)
+            if "loadbalanced=true" in known.text.lower():
+                return known._with_hosts(host, keep_single=True)
         text = self._with_hosts(host, keep_single=False)
         return f"{text}{'&' if '?' in text else '/?' if text.count('/') == 2 else '?'}directConnection=true"
 

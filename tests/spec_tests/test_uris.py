@@ -45,6 +45,16 @@ def test_a_direct_connection_keeps_credentials_and_drops_what_contradicts_it(tex
     assert SpecUri(text).direct("z:9") == expected
 
 
+@pytest.mark.parametrize("text", ["mongodb://lb:1/?loadBalanced=true", "mongodb://a:1,b:2/"])
+def test_a_load_balancer_is_reached_as_one(text: str) -> None:
+    balanced = "mongodb://{}/?loadBalanced=true"
+    uri = SpecUri(text, balanced.format("lb:1"), balanced.format("lb:2"))
+    for host in ("lb:1", "lb:2"):
+        assert uri.direct(host) == balanced.format(host)
+    if "a:1" in uri.hosts:
+        assert uri.direct("a:1") == "mongodb://a:1/?directConnection=true"
+
+
 def test_no_secret_is_reported() -> None:
     assert SET.redacted == "mongodb://***@a:1,b:2,c:3/?replicaSet=rs0&tls=true"
 
