@@ -399,6 +399,8 @@ class ListenerHub:
     waiting: tuple[Listener, ...]
 
     def __init__(self, listeners: Iterable[Any] = ()) -> None:
+        if not isinstance(listeners, Iterable):
+            raise ConfigurationError(f"event_listeners takes a list of listeners, not {listeners!r}")
         families: dict[str, list[Listener]] = {family: [] for family in _FAMILIES}
         for listener in listeners:
             classes = [known for known in _METHODS if isinstance(listener, known)]

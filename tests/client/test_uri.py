@@ -6,6 +6,7 @@ import datetime
 import math
 import uuid
 import warnings
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote_plus
 
@@ -485,3 +486,19 @@ def test_a_client_says_that_timeout_ms_is_not_applied(options: dict[str, Any]) -
         ["timeoutMS is read but not applied by this version"] if options.get("timeoutMS") else []
     )
     assert all(warning.filename == __file__ for warning in caught)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: wiredrv.Client(5),  # type: ignore[arg-type]  # on purpose
+        lambda: wiredrv.Client(b"mongodb://localhost"),  # type: ignore[arg-type]  # on purpose
+        lambda: wiredrv.Client("mongodb://localhost", event_listeners=5),  # type: ignore[arg-type]  # on purpose
+        lambda: wiredrv.Client().start_session(causal_consistency="a"),  # type: ignore[arg-type]  # on purpose
+        lambda: wiredrv.Client().start_session(snapshot="no"),  # type: ignore[arg-type]  # on purpose
+    ],
+    ids=["number", "bytes", "listeners", "causal_consistency", "snapshot"],
+)
+def test_arguments_of_the_wrong_kind_are_refused_with_a_sentence(call: Callable[[], object]) -> None:
+    with pytest.raises(ConfigurationError):
+        call()

@@ -37,9 +37,12 @@ def add_parser(subparsers: Subparsers) -> None:
     execute.add_argument("argv", nargs="+", metavar="CMD", help="the command, after --")
 
 
+_MEMBERS = 3
+
+
 def _add_deployment(parser: argparse.ArgumentParser) -> None:
     kind = parser.add_mutually_exclusive_group()
-    kind.add_argument("--members", type=int, default=3, metavar="N", help="members of the replica set (default: 3)")
+    kind.add_argument("--members", type=int, metavar="N", help="members of the replica set (default: 3)")
     kind.add_argument("--standalone", action="store_true", help="one server, in no replica set")
     kind.add_argument("--sharded", action="store_true", help="a sharded cluster; needs a mongos")
     parser.add_argument("--shards", type=int, default=2, metavar="N", help="shards of a sharded cluster (default: 2)")
@@ -70,9 +73,8 @@ def _deployment(args: argparse.Namespace) -> Deployment:
         )
     if args.standalone:
         return Standalone(test_commands=args.test_commands, directory=args.dir, port=args.port, mongod=args.mongod)
-    return ReplicaSet(
-        args.members, test_commands=args.test_commands, directory=args.dir, port=args.port, mongod=args.mongod
-    )
+    members = _MEMBERS if args.members is None else args.members
+    return ReplicaSet(members, test_commands=args.test_commands, directory=args.dir, port=args.port, mongod=args.mongod)
 
 
 @contextmanager

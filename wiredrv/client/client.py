@@ -173,7 +173,7 @@ class Client:
         :param snapshot_time: which one, for instance another session's ``snapshot_time``; needs ``snapshot``.
         :raises ConfigurationError: the options contradict each other.
         """
-        options = SessionOptions(causal_consistency, default_transaction_options, bool(snapshot), snapshot_time)
+        options = SessionOptions(causal_consistency, default_transaction_options, snapshot or False, snapshot_time)
         return ClientSession(self, self._core, options)
 
     def transaction(

@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import unquote
@@ -203,6 +203,8 @@ def _merge(from_string: dict[str, Any], keywords: dict[str, Any]) -> dict[str, A
 def _connection_string(uri_or_hosts: str | Sequence[str] | None, port: int | None) -> ConnectionString:
     if port is not None and (isinstance(port, bool) or not isinstance(port, int) or not 0 < port <= 65535):
         raise ConfigurationError(f"port: it must be a whole number from 1 to 65535, not {port!r}")
+    if uri_or_hosts is not None and not isinstance(uri_or_hosts, Iterable):
+        raise ConfigurationError(f"a connection string, a host or a list of hosts is needed, not {uri_or_hosts!r}")
     texts = [uri_or_hosts] if isinstance(uri_or_hosts, str) else list(uri_or_hosts or ["localhost"])
     if not all(isinstance(text, str) for text in texts):
         raise ConfigurationError("the first argument must be a connection string, a host or a list of hosts")

@@ -121,6 +121,8 @@ async def run_in_transaction(
     policy: RetryPolicy,
 ) -> T:
     """The loop of ``ClientSession.with_transaction``."""
+    if not callable(callback):
+        raise ConfigurationError(f"with_transaction takes an asynchronous function of the session, not {callback!r}")
     started = monotonic()
     attempt = 0
     last: BaseException | None = None

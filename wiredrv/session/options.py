@@ -74,6 +74,9 @@ class SessionOptions:
     snapshot_time: Timestamp | None = None
 
     def __post_init__(self) -> None:
+        for name, flag in (("causal_consistency", self.causal_consistency), ("snapshot", self.snapshot)):
+            if flag is not None and not isinstance(flag, bool):
+                raise ConfigurationError(f"{name} must be True, False or None, not {flag!r}")
         if self.snapshot and self.causal_consistency:
             raise ConfigurationError(
                 "snapshot reads and causal consistency exclude each other: set one of snapshot and causal_consistency"
