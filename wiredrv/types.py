@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, Self, TypeAlias, runtime_checkable
 
@@ -12,8 +12,6 @@ Document: TypeAlias = MutableMapping[str, Any]
 Reply: TypeAlias = Mapping[str, Any]
 #: Starts a background task in the client's task group: ``spawn(function, *arguments)``.
 Spawn: TypeAlias = Callable[..., None]
-#: An argument of an asynchronous callback.
-AsyncCallback: TypeAlias = Callable[..., Coroutine[Any, Any, Any]]
 
 DEFAULT_PORT = 27017
 

@@ -58,7 +58,6 @@ class ClientSession:
         self._state = SessionState(options, core.executor.acquire(), core.executor)
         self._origin = caller()
         self._hooks: dict[Outcome, list[Callable[[], object]]] = {}
-        self._hook_attempt = 0
 
     # --- what it is ---
 

@@ -136,6 +136,8 @@ async def connect(
     :raises ConfigurationError: the address cannot be read, or the server's wire versions do not meet ours.
     :raises AutoReconnect: the server cannot be reached, or (NetworkTimeout) not in time.
     """
+    if not isinstance(address, str):
+        raise ConfigurationError(f"an address is a string, as 'localhost:27017', not {address!r}")
     try:
         where = Address.parse(address)
     except ValueError as error:
