@@ -53,10 +53,10 @@ class RetryPolicy:
     on_retry: Callable[[int, BaseException], object] | None = None
 
     def __post_init__(self) -> None:
-        if not self.timeout >= 0:
+        if not isinstance(self.timeout, (int, float)) or not self.timeout >= 0:
             raise ConfigurationError(f"timeout must be a number of seconds from 0 up, not {self.timeout!r}")
-        if self.max_attempts is not None and self.max_attempts < 1:
-            raise ConfigurationError(f"max_attempts must be at least 1, not {self.max_attempts!r}")
+        if self.max_attempts is not None and (not isinstance(self.max_attempts, int) or self.max_attempts < 1):
+            raise ConfigurationError(f"max_attempts must be a whole number from 1 up, not {self.max_attempts!r}")
 
 
 DEFAULT_POLICY = RetryPolicy()
