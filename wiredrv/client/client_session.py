@@ -182,11 +182,17 @@ class ClientSession:
     async def commit_transaction(self) -> None:
         """Commit the transaction. After an error with the label UnknownTransactionCommitResult it may be called again.
 
-        :raises InvalidOperation: no transaction was started, or it was aborted.
+        :raises InvalidOperation: no transaction was started, or it was aborted; or a statement of it was cancelled,
+            and it is aborted now.
         :raises DriverError: the commit failed; its labels say what may be done.
         """
         self._refuse_if_unusable("commitTransaction")
         state = self._state
+        try:
+            state.transaction.refuse_if_doomed()
+        except InvalidOperation:
+            await self._abort_quietly()
+            raise
         if not state.transaction.commit():
             self._run_hooks()
             return

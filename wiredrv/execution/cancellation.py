@@ -109,6 +109,10 @@ async def _commit_again(run: Run[Any], executor: Executes) -> None:
     session.transaction.outcome = Outcome.UNKNOWN
     try:
         await executor.drive(Run(run.operation, session))
+    except DriverError:
+        # That it is known to be aborted is an answer too.
+        if session.transaction.outcome is Outcome.UNKNOWN:
+            raise
     finally:
         if session.transaction.outcome is Outcome.UNKNOWN:
             _LOG.warning(

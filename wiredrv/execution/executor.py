@@ -57,6 +57,8 @@ from wiredrv.types import Address, Pin, Reply
 T = TypeVar("T")
 
 _STATE_CHANGE_CODES = NOT_PRIMARY_CODES | RECOVERING_CODES
+#: What may follow a statement that was cancelled in a transaction.
+_AFTER_DOOM = frozenset({Kind.ABORT, Kind.HOUSEKEEPING})
 _TO_WRITABLE = frozenset({Kind.WRITE, Kind.COMMIT, Kind.ABORT})
 
 
@@ -107,7 +109,9 @@ class Executor:
         run = Run(operation, session)
         try:
             return await self.drive(run)
-        except BaseException:
+        except BaseException as error:
+            if run.in_transaction and not isinstance(error, Exception):
+                _doom(run)
             if run.unsettled is not None or run.orphan is not None:
                 await clean_up(run, self)
             raise
@@ -124,6 +128,8 @@ class Executor:
             raise InvalidOperation(
                 "this session was started before the process forked, or in an event loop that is gone: start a new one"
             )
+        if session.transaction.doomed_by is not None and operation.kind not in _AFTER_DOOM:
+            session.transaction.refuse_if_doomed()
         session.begin(operation.name, current_task())
 
     async def drive(self, run: Run[T]) -> T:
@@ -373,6 +379,12 @@ class _AttemptFailed(Exception):
         super().__init__()
         self.retry = retry
         self.error = error
+
+
+def _doom(run: Run[Any]) -> None:
+    """A statement of a transaction was cancelled: nothing but an abort may follow."""
+    if run.session is not None and run.session.transaction.active:
+        run.session.transaction.doomed_by = run.operation.name
 
 
 def _transaction_preference(run: Run[Any], session: SessionState) -> ReadPreference | None:

@@ -141,6 +141,7 @@ class Transaction:
         "attempt",
         "cause",
         "commit_attempted",
+        "doomed_by",
         "ending_sent",
         "options",
         "outcome",
@@ -161,6 +162,8 @@ class Transaction:
         # Whether a commit or an abort went out: after that, what became of it is for the server to say.
         self.ending_sent = False
         self.outcome: Outcome | None = None
+        # The statement that was cancelled: whether it took place is for nobody to guess, so nothing may follow it.
+        self.doomed_by: str | None = None
         self._sent: list[SentCommand] = []
 
     @property
@@ -184,6 +187,7 @@ class Transaction:
         self.attempt = attempt
         self.cause = None
         self.outcome = None
+        self.doomed_by = None
         self._sent = []
 
     def command_sent(self) -> None:
@@ -219,6 +223,18 @@ class Transaction:
         self.state = transition(self.state, TransactionEvent.ABORT)
         self.outcome = Outcome.ABORTED
         return started
+
+    def refuse_if_doomed(self) -> None:
+        """Refuse what would go on after a statement that was cancelled.
+
+        :raises InvalidOperation: one was; the transaction can only be aborted.
+        """
+        if self.doomed_by is not None and self.active:
+            raise InvalidOperation(
+                f"{self.doomed_by!r} was cancelled in this transaction, which therefore can only be aborted: whether "
+                "the statement took place depends on the moment. Let the cancellation leave the transaction's block, "
+                "or put the time limit around the whole of it"
+            )
 
     def note(self, sent: SentCommand) -> None:
         """Keep a command for the record that a failure will carry."""
