@@ -18,6 +18,7 @@ from wiredrv.client.collection_base import derived_target
 from wiredrv.client.command_cursor import CommandCursor
 from wiredrv.client.core import ClientCore
 from wiredrv.client.database import Database
+from wiredrv.client.handle import HandleOptions
 from wiredrv.client.origin import caller
 from wiredrv.client.uri import parse_client_settings
 from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
@@ -31,7 +32,7 @@ from wiredrv.session.options import SessionOptions, TransactionOptions
 from wiredrv.types import Address
 
 
-class Client:
+class Client(HandleOptions):
     """A client of one deployment: a replica set, a sharded cluster or a single server.
 
     ::
@@ -291,28 +292,6 @@ class Client:
         if not isinstance(driver_info, DriverInfo):
             raise ConfigurationError(f"append_metadata takes a DriverInfo, not {driver_info!r}")
         self._core.append_metadata(driver_info)
-
-    # --- the defaults of handles ---
-
-    @property
-    def codec_options(self) -> CodecOptions[Any]:
-        """How documents become Python objects and back."""
-        return self._target.codec_options
-
-    @property
-    def read_preference(self) -> ReadPreference:
-        """Which members may answer reads."""
-        return self._target.read_preference
-
-    @property
-    def read_concern(self) -> ReadConcern:
-        """How durable what is read must be."""
-        return self._target.read_concern
-
-    @property
-    def write_concern(self) -> WriteConcern:
-        """What a write waits for."""
-        return self._target.write_concern
 
     def __bool__(self) -> NoReturn:
         raise TypeError("a client is neither true nor false: compare it with None ('client is not None')")

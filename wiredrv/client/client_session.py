@@ -92,7 +92,7 @@ class ClientSession:
 
     @property
     def snapshot_time(self) -> Timestamp | None:
-        """The time of this session's snapshot, once it is known; None without ``snapshot=True``."""
+        """The time of the snapshot that the session reads, once it is known; None without ``snapshot=True``."""
         return self._state.snapshot_time
 
     @property

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from bson.codec_options import CodecOptions
 
+from wiredrv.client.handle import HandleContext, HandleOptions
 from wiredrv.client.validation import collection_name, refuse
 from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
 from wiredrv.operations.base import Target
 
 if TYPE_CHECKING:
     from wiredrv.client.database import Database
-    from wiredrv.client.handle import HandleContext
 
 
-class CollectionBase:
+class CollectionBase(HandleOptions):
     """A collection's name and options. It costs nothing to make, sends nothing, and never changes."""
 
     __slots__ = ("_context", "_database", "_target")
@@ -49,26 +49,6 @@ class CollectionBase:
     def database(self) -> Database:
         """The database that the collection is in."""
         return self._database
-
-    @property
-    def codec_options(self) -> CodecOptions[Any]:
-        """How documents become Python objects and back."""
-        return self._target.codec_options
-
-    @property
-    def read_preference(self) -> ReadPreference:
-        """Which members may answer reads."""
-        return self._target.read_preference
-
-    @property
-    def read_concern(self) -> ReadConcern:
-        """How durable what is read must be."""
-        return self._target.read_concern
-
-    @property
-    def write_concern(self) -> WriteConcern:
-        """What a write waits for."""
-        return self._target.write_concern
 
     def with_options(
         self,

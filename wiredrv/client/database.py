@@ -18,6 +18,7 @@ from wiredrv.client.collection_indexes import drop
 from wiredrv.client.collection_reads import aggregate
 from wiredrv.client.command_cursor import CommandCursor
 from wiredrv.client.constants import CursorType
+from wiredrv.client.handle import HandleContext, HandleOptions
 from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
 from wiredrv.errors import CollectionExists, ConfigurationError, OperationFailure
 from wiredrv.operations.base import Target
@@ -26,7 +27,6 @@ from wiredrv.operations.run_command import RunCommand, RunCursorCommand
 
 if TYPE_CHECKING:
     from wiredrv.client.client_session import ClientSession
-    from wiredrv.client.handle import HandleContext
 
 _LIST: check.Table = {
     "filter": ("filter", check.document),
@@ -39,7 +39,7 @@ _LIST: check.Table = {
 _TAILABLE = (CursorType.TAILABLE, CursorType.TAILABLE_AWAIT)
 
 
-class Database:
+class Database(HandleOptions):
     """One database of a client. It costs nothing to make, sends nothing, and never changes.
 
     Attributes that are no methods, and items, are its collections: ``database.orders``, ``database["orders"]``.
@@ -68,26 +68,6 @@ class Database:
     def client(self) -> Any:
         """The client that the database belongs to."""
         return self._client
-
-    @property
-    def codec_options(self) -> CodecOptions[Any]:
-        """The default of the collections: how documents become Python objects and back."""
-        return self._target.codec_options
-
-    @property
-    def read_preference(self) -> ReadPreference:
-        """The default of the collections: which members may answer reads."""
-        return self._target.read_preference
-
-    @property
-    def read_concern(self) -> ReadConcern:
-        """The default of the collections: how durable what is read must be."""
-        return self._target.read_concern
-
-    @property
-    def write_concern(self) -> WriteConcern:
-        """The default of the collections: what a write waits for."""
-        return self._target.write_concern
 
     def with_options(
         self,

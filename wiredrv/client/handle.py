@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from wiredrv.operations.base import Operation
+from bson.codec_options import CodecOptions
+
+from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
+from wiredrv.operations.base import Operation, Target
 from wiredrv.session.state import SessionState
 from wiredrv.types import Address, Pin
 
@@ -46,3 +49,31 @@ class HandleContext(Protocol):
     ) -> None:
         """Kill, in the background, a server cursor that nobody can close any longer; release its pin."""
         ...
+
+
+class HandleOptions:
+    """How a handle reads and writes: the options that clients, databases and collections all have."""
+
+    __slots__ = ()
+
+    _target: Target
+
+    @property
+    def codec_options(self) -> CodecOptions[Any]:
+        """How documents become Python objects and back."""
+        return self._target.codec_options
+
+    @property
+    def read_preference(self) -> ReadPreference:
+        """Which members may answer reads."""
+        return self._target.read_preference
+
+    @property
+    def read_concern(self) -> ReadConcern:
+        """How durable what is read must be."""
+        return self._target.read_concern
+
+    @property
+    def write_concern(self) -> WriteConcern:
+        """What a write waits for."""
+        return self._target.write_concern
