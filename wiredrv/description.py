@@ -151,10 +151,6 @@ class TopologyDescription:
         """Whether any server can be read from."""
         return any(server.is_data_bearing for server in self.servers.values())
 
-    def has_writable_server(self) -> bool:
-        """Whether any server can be written to."""
-        return any(server.is_writable for server in self.servers.values())
-
     @property
     def primary(self) -> ServerDescription | None:
         """The replica set's primary, if one is known."""

@@ -49,7 +49,6 @@ RETRYABLE_WRITE = "RetryableWriteError"
 NO_WRITES_PERFORMED = "NoWritesPerformed"
 SYSTEM_OVERLOADED = "SystemOverloadedError"
 RETRYABLE = "RetryableError"
-RESUMABLE_CHANGE_STREAM = "ResumableChangeStreamError"
 
 
 class DriverError(Exception):
@@ -79,10 +78,6 @@ class DriverError(Exception):
     def add_error_label(self, label: str) -> None:
         """Put a label on the error. For the driver's own use and for wrappers that re-raise."""
         self._labels.add(label)
-
-    def remove_error_label(self, label: str) -> None:
-        """Take a label off the error, if it is there."""
-        self._labels.discard(label)
 
     @property
     def timeout(self) -> bool:

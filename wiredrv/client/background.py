@@ -74,11 +74,6 @@ class Background:
             raise self._failure
 
     @property
-    def failed(self) -> bool:
-        """Whether ``set_up`` raised."""
-        return self._failure is not None
-
-    @property
     def is_home(self) -> bool:
         """Whether the caller runs in the event loop that the background belongs to."""
         return running_loop() is self._loop

@@ -1,4 +1,4 @@
-"""What databases, collections and cursors are given to work with: the narrow side of the client that they see."""
+"""What clients, databases and collections have in common, and the narrow side of the client that handles see."""
 
 from __future__ import annotations
 
