@@ -19,7 +19,7 @@ Rule: TypeAlias = Callable[[Tree], Iterator[str]]
 
 #: The rooms, from the ground up. Those of one floor do not know one another.
 FLOORS: Sequence[Sequence[str]] = (
-    ("_version", "errors", "types"),
+    ("_version", "errors", "types", "waits"),
     ("concerns", "description"),
     ("events", "wire", "net"),
     ("connection", "logs", "operations", "session"),
@@ -61,7 +61,6 @@ PURE: Sequence[str] = (
     "topology.reactions",
     "topology.srv",
     "topology.rtt",
-    "topology.heartbeat",
     "topology.selection_log",
     "pool.state",
     "client.uri",
@@ -74,7 +73,14 @@ IMPURE = frozenset({"anyio", "asyncio", "trio", "sniffio", "socket", "ssl", "sel
 
 #: The only rooms that touch the network. ``local`` asks its servers without an event loop.
 NETWORK = frozenset({"socket", "ssl", "dns", "select", "selectors"})
-NETWORK_ROOMS = frozenset({"net", "local"})
+NETWORK_ROOMS = frozenset({"net", "waits", "local"})
+
+#: What waits, tells the time or draws random numbers: the rest of the driver has all of it from ``waits``.
+SCHEDULING = frozenset({"anyio", "asyncio", "trio", "sniffio", "time", "random"})
+#: ``local`` and ``cli`` are programs that use the driver.
+SCHEDULING_ROOMS = frozenset({"waits", "local", "cli"})
+#: Pure modules whose choices are random unless the caller decides otherwise.
+RANDOM_BY_DEFAULT = frozenset({"wiredrv.topology.selection", "wiredrv.topology.srv"})
 
 TREE = read_tree(Path(__file__).resolve().parents[1] / "wiredrv")
 
@@ -131,6 +137,17 @@ def touching_the_network(tree: Tree) -> Iterator[str]:
             yield f"{entry}: only {', '.join(sorted(NETWORK_ROOMS))} may"
 
 
+def scheduling(tree: Tree) -> Iterator[str]:
+    """Imports of event loops, the clock and random numbers outside ``waits``; those for the type checker count too."""
+    for entry in tree.outside():
+        package = entry.imported.partition(".")[0]
+        if package not in SCHEDULING or room(tree, entry.importer) in SCHEDULING_ROOMS:
+            continue
+        if package == "random" and entry.importer in RANDOM_BY_DEFAULT:
+            continue
+        yield f"{entry}: use wiredrv.waits"
+
+
 def tied(tree: Tree) -> Iterator[str]:
     """Modules that import one another when the program runs, in functions too."""
     for group in cycles(entry for entry in tree.inside() if not entry.typing_only):
@@ -144,7 +161,7 @@ def tied_by_types(tree: Tree) -> Iterator[str]:
             yield "these name one another's types: " + ", ".join(sorted(group))
 
 
-RULES = (climbing, impure, touching_the_network, tied, tied_by_types)
+RULES = (climbing, impure, touching_the_network, scheduling, tied, tied_by_types)
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -255,6 +272,22 @@ def test_a_pure_module_that_schedules_by_way_of_another_is_found(tmp_path: Path)
     )
     (broken,) = impure(tree)
     assert "wiredrv.execution.retry -> wiredrv.execution.waiting -> wiredrv.net.clock" in broken
+
+
+@pytest.mark.parametrize(
+    "statement", ["import anyio.lowlevel", "from asyncio import sleep", "from time import monotonic", "import random"]
+)
+@pytest.mark.parametrize("where", ["{}\n", _LAZY, _TYPING])
+def test_a_shell_that_goes_past_the_waits_is_found(tmp_path: Path, statement: str, where: str) -> None:
+    (broken,) = scheduling(_house(tmp_path, pool__pool=where.format(statement), waits__anyio="import anyio\n"))
+    assert "wiredrv.pool.pool" in broken
+    assert "use wiredrv.waits" in broken
+
+
+def test_pure_modules_may_draw_by_default(tmp_path: Path) -> None:
+    tree = _house(tmp_path, topology__srv="import random\n", session__state="import random\n")
+    (broken,) = scheduling(tree)
+    assert "wiredrv.session.state" in broken
 
 
 @pytest.mark.parametrize("statement", ["import socket", "from ssl import SSLContext", "import dns.asyncresolver"])

@@ -269,6 +269,8 @@ class ServerSelectionEvent:
 # --- listeners ------------------------------------------------------------------------------------------------------
 
 Listener: TypeAlias = Callable[[Any], object]
+#: Calls a listener with an event.
+Caller: TypeAlias = Callable[[Listener, Any], object]
 
 
 class CommandListener:
@@ -386,10 +388,11 @@ class ListenerHub:
     A listener is an object of one or more of the listener classes above, or any callable, which hears every event.
     Two more families are for the log alone: ``selection``, and ``waiting`` for its step of that name.
 
+    :param call: calls a listener with an event; the client gives ``waits.user``.
     :raises ConfigurationError: something given is neither.
     """
 
-    __slots__ = (*_FAMILIES, *_UNHEARD)
+    __slots__ = (*_FAMILIES, *_UNHEARD, "_call")
 
     command: tuple[Listener, ...]
     pool: tuple[Listener, ...]
@@ -398,7 +401,8 @@ class ListenerHub:
     selection: tuple[Listener, ...]
     waiting: tuple[Listener, ...]
 
-    def __init__(self, listeners: Iterable[Any] = ()) -> None:
+    def __init__(self, listeners: Iterable[Any] = (), call: Caller | None = None) -> None:
+        self._call = call or _directly
         if not isinstance(listeners, Iterable):
             raise ConfigurationError(f"event_listeners takes a list of listeners, not {listeners!r}")
         families: dict[str, list[Listener]] = {family: [] for family in _FAMILIES}
@@ -423,14 +427,17 @@ class ListenerHub:
     def refresh(self) -> None:
         """Find out anew who listens. Called when a client opens and after every check of a server; here, nothing."""
 
-    @staticmethod
-    def publish(hearers: tuple[Listener, ...], event: object) -> None:
+    def publish(self, listeners: tuple[Listener, ...], event: object) -> None:
         """Call each of a family's listeners. Use it behind ``if hub.<family>:`` only."""
-        for hear in hearers:
+        for listener in listeners:
             try:
-                hear(event)
+                self._call(listener, event)
             except Exception:
                 _LOG.exception("an event listener failed on %s", type(event).__name__)
+
+
+def _directly(listener: Listener, event: Any) -> object:
+    return listener(event)
 
 
 def _dispatch(methods: Mapping[type, Listener]) -> Listener:

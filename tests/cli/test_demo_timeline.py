@@ -52,7 +52,7 @@ def tell(recorder: Recorder, *events: object) -> None:
     """Send events the way a client does."""
     hub = ListenerHub([recorder])
     for event in events:
-        ListenerHub.publish(hub.command if "Command" in type(event).__name__ else hub.topology, event)
+        hub.publish(hub.command if "Command" in type(event).__name__ else hub.topology, event)
 
 
 def started(command: dict[str, Any], number: int = 1) -> CommandStartedEvent:

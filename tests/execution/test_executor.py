@@ -54,13 +54,8 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
 
-    monkeypatch.setattr("wiredrv.execution.executor.anyio.sleep", sleep)
-    monkeypatch.setattr("wiredrv.execution.executor.random.random", lambda: 0.5)
-
-    class Task:
-        name = "test task"
-
-    monkeypatch.setattr("wiredrv.execution.executor.anyio.get_current_task", lambda: Task)
+    monkeypatch.setattr("wiredrv.execution.executor.waits.sleep", sleep)
+    monkeypatch.setattr("wiredrv.execution.executor.waits.random", lambda: 0.5)
     return slept
 
 

@@ -8,26 +8,27 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any
 
-import anyio
 import pytest
 
+from wiredrv import waits
 
-class _AnyioWithRecordedSleep:
-    """Stands in for ``anyio`` in one module."""
+
+class _WaitsWithRecordedSleep:
+    """Stands in for ``waits`` in one module."""
 
     def __init__(self, pauses: list[float]) -> None:
         self._pauses = pauses
 
     async def sleep(self, seconds: float) -> None:
         self._pauses.append(seconds)
-        await anyio.sleep(seconds)
+        await waits.sleep(seconds)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(anyio, name)
+        return getattr(waits, name)
 
 
 def recorded_pauses(monkeypatch: pytest.MonkeyPatch, module: ModuleType) -> list[float]:
-    """The list of the pauses, in seconds, that ``module`` makes with ``anyio.sleep`` from now on."""
+    """The list of the pauses, in seconds, that ``module`` makes with ``waits.sleep`` from now on."""
     pauses: list[float] = []
-    monkeypatch.setattr(module, "anyio", _AnyioWithRecordedSleep(pauses))
+    monkeypatch.setattr(module, "waits", _WaitsWithRecordedSleep(pauses))
     return pauses

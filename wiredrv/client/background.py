@@ -14,58 +14,35 @@ Rules kept here:
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
 import logging
-import sys
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol, cast
+from typing import Any
 
-import anyio
-from anyio.abc import TaskGroup
-
+from wiredrv import waits
 from wiredrv.errors import DriverError
 from wiredrv.types import Spawn
 
 _LOG = logging.getLogger("wiredrv.client")
 
 
-class _TrioToken(Protocol):
-    """What is used of trio's token, without importing trio (perhaps while the interpreter ends)."""
-
-    def run_sync_soon(self, function: Callable[[], None]) -> None: ...
-
-
 class Background:
     """The background of one opened client. It is used once: a client that is opened again makes a new one."""
 
     def __init__(self) -> None:
-        self._ready = anyio.Event()
-        self._ended = anyio.Event()
-        self._group: TaskGroup | None = None
-        self._scope: anyio.CancelScope | None = None
+        self._ready = waits.Event()
+        self._ended = waits.Event()
+        self._group: waits.TaskGroup | None = None
+        self._scope: waits.CancelScope | None = None
         self._failure: BaseException | None = None
         self._started = False
         self._stopped = False
-        self._task: asyncio.Task[None] | None = None
-        self._loop = running_loop()
+        self._task: object = None
+        self._loop = waits.running_loop()
 
     def start(self, set_up: Callable[[Spawn], Awaitable[None]]) -> None:
         """Start the task, which first awaits ``set_up`` with the function that spawns further tasks."""
         self._started = True
-        if isinstance(self._loop, asyncio.AbstractEventLoop):
-            # The task group must not inherit what is bound where the client happens to be opened.
-            self._task = self._loop.create_task(
-                self._main(set_up), name="wiredrv background", context=contextvars.Context()
-            )
-            # A task that is cancelled before its first step runs none of its code.
-            self._task.add_done_callback(lambda _task: self._over())
-        else:
-            import trio
-
-            trio.lowlevel.spawn_system_task(
-                self._main, set_up, name="wiredrv background", context=contextvars.Context()
-            )
+        self._task = waits.spawn(self._main, set_up, name="wiredrv background", done=self._over)
 
     async def wait_ready(self) -> None:
         """Wait until ``set_up`` is done; raise what it raised."""
@@ -76,28 +53,20 @@ class Background:
     @property
     def is_home(self) -> bool:
         """Whether the caller runs in the event loop that the background belongs to."""
-        return running_loop() is self._loop
+        return waits.running_loop() is self._loop
 
     @property
     def home_is_closed(self) -> bool:
         """Whether the event loop that the background belongs to is gone."""
-        if isinstance(self._loop, asyncio.AbstractEventLoop):
-            return self._loop.is_closed()
-        return self._ended.is_set()
+        closed = waits.loop_is_closed(self._loop)
+        return self._ended.is_set() if closed is None else closed
 
     def call_home(self, function: Callable[[], None]) -> bool:
         """Call ``function`` in the loop that the background belongs to: at once, or soon. False where it is gone."""
         if self.is_home:
             function()
             return True
-        try:
-            if isinstance(self._loop, asyncio.AbstractEventLoop):
-                self._loop.call_soon_threadsafe(function)
-            else:
-                cast(_TrioToken, self._loop).run_sync_soon(function)
-        except RuntimeError:  # trio's RunFinishedError is one too
-            return False
-        return True
+        return waits.call_soon(self._loop, function)
 
     def spawn(self, function: Callable[..., Awaitable[Any]], *arguments: Any) -> None:
         """Start a background task, if the group still lives."""
@@ -120,7 +89,7 @@ class Background:
         try:
             if self._stopped:
                 return
-            async with anyio.create_task_group() as group:
+            async with waits.create_task_group() as group:
                 self._group = group
                 self._scope = group.cancel_scope
                 try:
@@ -129,12 +98,10 @@ class Background:
                     self._failure = error
                     group.cancel_scope.cancel()
                 self._ready.set()
-                await anyio.sleep_forever()
+                await waits.sleep_forever()
         except Exception as error:
             self._failure = self._failure or error
             _LOG.exception("the background tasks of a client failed")
-        finally:
-            self._over()
 
     def _over(self) -> None:
         self._group = None
@@ -147,17 +114,3 @@ async def _guarded(function: Callable[..., Awaitable[Any]], arguments: tuple[Any
         await function(*arguments)
     except Exception:
         _LOG.exception("a background task of a client failed: %s", getattr(function, "__qualname__", function))
-
-
-def running_loop() -> object:
-    """What identifies the event loop that the caller runs in: asyncio's loop or trio's token; None outside of both."""
-    loop = asyncio._get_running_loop()
-    if loop is not None:
-        return loop
-    trio = sys.modules.get("trio")
-    if trio is None:
-        return None
-    try:
-        return trio.lowlevel.current_trio_token()
-    except RuntimeError:
-        return None

@@ -11,8 +11,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import anyio
-
+from wiredrv import waits
 from wiredrv.errors import InvalidOperation
 from wiredrv.session.state import SessionState
 
@@ -36,8 +35,8 @@ _binding: ContextVar[Binding | None] = ContextVar("wiredrv_binding", default=Non
 def bind(session: ClientSession, state: SessionState) -> Binding | None:
     """Bind a session in this task; returns what was bound before, for :func:`restore`."""
     previous = _binding.get()
-    task = anyio.get_current_task()
-    _binding.set(Binding(session, state, task.id, task.name or "unnamed"))
+    task = waits.current_task()
+    _binding.set(Binding(session, state, id(task), waits.task_name(task)))
     return previous
 
 
@@ -79,13 +78,14 @@ def opened_at(session: ClientSession) -> str:
 
 
 def _checked(binding: Binding, owner: object) -> Binding:
-    task = anyio.get_current_task()
-    if task.id != binding.task_id:
+    task = waits.current_task()
+    if id(task) != binding.task_id:
+        name = waits.task_name(task)
         raise InvalidOperation(
-            f"task {task.name!r} inherited a session that is bound in task {binding.task_name!r}; a session serves one "
+            f"task {name!r} inherited a session that is bound in task {binding.task_name!r}; a session serves one "
             "task at a time. To hand it over, write `async with session.bind(end_session=False):` in this task and let "
             "the other wait; to run calls without it, `with wiredrv.unbound():`. If asyncio.wait_for() made this task, "
-            "asyncio.timeout() or anyio.fail_after() set the same limit without one."
+            "asyncio.timeout() or waits.fail_after() set the same limit without one."
         )
     if binding.state.owner is not owner:
         raise InvalidOperation(

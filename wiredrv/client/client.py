@@ -12,6 +12,7 @@ from typing import Any, NoReturn, Self
 from bson.codec_options import CodecOptions
 from bson.timestamp import Timestamp
 
+from wiredrv import waits
 from wiredrv.client.client_session import ClientSession
 from wiredrv.client.client_transaction import ClientTransaction
 from wiredrv.client.collection_base import derived_target
@@ -67,7 +68,7 @@ class Client(HandleOptions):
                 stacklevel=2,
             )
         self._origin = caller()
-        self._core = ClientCore(settings, LoggingHub(event_listeners))
+        self._core = ClientCore(settings, LoggingHub(event_listeners, waits.user))
         self._target = Target(
             "admin",
             read_preference=settings.read_preference,

@@ -12,19 +12,17 @@ import logging
 import warnings
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from inspect import iscoroutinefunction
-from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 
-import anyio
 from bson.timestamp import Timestamp
 
+from wiredrv import waits
 from wiredrv.client.origin import caller
 from wiredrv.client.session_blocks import SessionBinding, TransactionContext
 from wiredrv.client.with_transaction import DEFAULT_POLICY, RetryPolicy, run_in_transaction
 from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
 from wiredrv.errors import ConfigurationError, DriverError, InvalidOperation
-from wiredrv.execution.tasks import current_task
 from wiredrv.operations.base import Target
 from wiredrv.operations.sessions import KillSessions
 from wiredrv.operations.transactions import AbortTransaction, CommitTransaction
@@ -33,6 +31,7 @@ from wiredrv.session.options import SessionOptions, TransactionOptions
 from wiredrv.session.pinning import PinEvent
 from wiredrv.session.state import SessionState
 from wiredrv.session.transaction import Outcome
+from wiredrv.waits import monotonic
 
 if TYPE_CHECKING:
     from wiredrv.client.client import Client
@@ -233,7 +232,7 @@ class ClientSession:
         except BaseException as error:
             if not isinstance(error, (Exception, GeneratorExit)) and not state.transaction.ending_sent:
                 # Cancelled while it waited for a server or a connection: the transaction is still open there.
-                with anyio.move_on_after(_ABORT_SECONDS, shield=True):
+                with waits.move_on_after(_ABORT_SECONDS, shield=True):
                     await self._core.executor.execute(operation, state)
             raise
 
@@ -328,7 +327,7 @@ class ClientSession:
         executor = self._core.executor
         if state.unsettled and self._core.is_open():
             # A cancelled operation may have left a cursor in this session; nobody else uses it from now on.
-            with anyio.move_on_after(_ABORT_SECONDS, shield=True):
+            with waits.move_on_after(_ABORT_SECONDS, shield=True):
                 for address in state.unsettled:
                     with contextlib.suppress(DriverError):
                         await executor.execute(KillSessions((state.lsid,), address))
@@ -338,7 +337,7 @@ class ClientSession:
         """Undo a transaction whose block failed; nothing may hide the failure, and a cancellation may not stop it."""
         if not self._state.transaction.active:
             return
-        with anyio.move_on_after(_ABORT_SECONDS, shield=True):
+        with waits.move_on_after(_ABORT_SECONDS, shield=True):
             try:
                 await self.abort_transaction()
             except DriverError as error:
@@ -391,7 +390,7 @@ class ClientSession:
         """Refuse before the transaction's state moves what could not be sent: an ended or a busy session."""
         self._refuse_if_ended()
         if self._state.busy:
-            self._state.begin(command, current_task())
+            self._state.begin(command, waits.current_task())
 
     def _hook(self, outcome: Outcome, function: Callable[[], object]) -> None:
         if not callable(function) or iscoroutinefunction(function):
@@ -410,6 +409,6 @@ class ClientSession:
             self._hooks = {}
         for function in functions:
             try:
-                function()
+                waits.user(function)
             except Exception:
                 _LOG.exception("a hook for a transaction that is %s failed", outcome.value)

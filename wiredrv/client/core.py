@@ -11,9 +11,8 @@ import weakref
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import anyio
-
-from wiredrv.client.background import Background, running_loop
+from wiredrv import waits
+from wiredrv.client.background import Background
 from wiredrv.client.binding import bound_state
 from wiredrv.client.settings import ClientSettings
 from wiredrv.client.uri import settings_with_srv
@@ -87,7 +86,7 @@ class ClientCore:
     def is_open(self) -> bool:
         """Whether the client is open, in the event loop of the caller."""
         home = self._home
-        return home is not None and running_loop() is home
+        return home is not None and waits.running_loop() is home
 
     @property
     def was_opened(self) -> bool:
@@ -118,7 +117,7 @@ class ClientCore:
                 self._background = None
             raise
         if self._background is background:
-            self._home = running_loop()
+            self._home = waits.running_loop()
 
     async def _begin(self, spawn: Spawn) -> None:
         """What the background does first: look up the seeds, where DNS names them, and watch the deployment."""
@@ -143,7 +142,7 @@ class ClientCore:
         if not background.is_home:
             self.abandon()
             return
-        with anyio.CancelScope(shield=True):
+        with waits.CancelScope(shield=True):
             if self._home is not None:
                 await self._end_sessions()
             self._home = None
@@ -169,7 +168,7 @@ class ClientCore:
     async def _end_sessions(self) -> None:
         """Sessions specification: endSessions once, when the client is closed; errors do not matter."""
         ids = self._executor.sessions.drain()
-        with anyio.move_on_after(_FAREWELL_SECONDS):
+        with waits.move_on_after(_FAREWELL_SECONDS):
             for start in range(0, len(ids), END_SESSIONS_BATCH):
                 if self.topology.pick(ADMIN.read_preference) is None and not self.topology.has_readable_server:
                     return

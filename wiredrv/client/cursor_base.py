@@ -17,9 +17,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
-import anyio
-from anyio.lowlevel import checkpoint
-
+from wiredrv import waits
 from wiredrv.errors import AutoReconnect, ConfigurationError, ConnectionFailure, InvalidOperation, OperationFailure
 from wiredrv.operations.base import Operation, Target
 from wiredrv.operations.cursors import CursorReply, GetMore, KillCursors
@@ -227,7 +225,7 @@ class CursorBase(Generic[T]):
         collection = self._namespace.partition(".")[2]
         kill = KillCursors(self._target, collection, (cursor_id,), address, lease, self._pin)
         try:
-            with anyio.move_on_after(KILL_DEADLINE, shield=True):
+            with waits.move_on_after(KILL_DEADLINE, shield=True):
                 await self._context.executor.execute(kill, state)
         except InvalidOperation:
             # The session is busy with another operation: the cursor is killed without it.
@@ -288,7 +286,7 @@ class CursorBase(Generic[T]):
 
     async def __anext__(self) -> T:
         if self._position and not self._position % DOCUMENTS_PER_CHECKPOINT:
-            await checkpoint()
+            await waits.checkpoint()
         while True:
             position = self._position
             if position < len(self._batch):

@@ -6,15 +6,12 @@ retried) are pure; the loop at the end performs them.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from inspect import isawaitable
-from time import monotonic
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
-import anyio
-
+from wiredrv import waits
 from wiredrv.errors import (
     TRANSIENT_TRANSACTION,
     UNKNOWN_COMMIT_RESULT,
@@ -24,6 +21,7 @@ from wiredrv.errors import (
     TransactionTimeoutError,
 )
 from wiredrv.session.options import TransactionOptions
+from wiredrv.waits import monotonic
 
 if TYPE_CHECKING:
     from wiredrv.client.client_session import ClientSession
@@ -49,7 +47,7 @@ class RetryPolicy:
 
     timeout: float = 120.0
     max_attempts: int | None = None
-    jitter: Callable[[], float] = random.random
+    jitter: Callable[[], float] = waits.random
     on_retry: Callable[[int, BaseException], object] | None = None
 
     def __post_init__(self) -> None:
@@ -150,7 +148,7 @@ async def run_in_transaction(
 
 
 async def _called(callback: Callable[[ClientSession], Awaitable[T]], session: ClientSession) -> T:
-    result = callback(session)
+    result = waits.user(callback, session)
     if not isawaitable(result):
         raise ConfigurationError(
             f"with_transaction takes an asynchronous function (async def), and {callback!r} returned "
@@ -160,18 +158,18 @@ async def _called(callback: Callable[[ClientSession], Awaitable[T]], session: Cl
 
 
 async def _pause(policy: RetryPolicy, attempt: int, last: BaseException, started: float) -> None:
-    seconds = backoff(attempt, policy.jitter())
+    seconds = backoff(attempt, waits.user(policy.jitter))
     if monotonic() - started + seconds >= policy.timeout:
         give_up(last, policy.timeout)
     if policy.on_retry is not None:
-        policy.on_retry(attempt + 1, last)
-    await anyio.sleep(seconds)
+        waits.user(policy.on_retry, attempt + 1, last)
+    await waits.sleep(seconds)
 
 
 def _whole_retry(error: BaseException, policy: RetryPolicy, attempt: int) -> bool:
     if policy.max_attempts is not None and attempt >= policy.max_attempts:
         return False
-    return bears_label(error, TRANSIENT_TRANSACTION, anyio.get_cancelled_exc_class())
+    return bears_label(error, TRANSIENT_TRANSACTION, waits.cancelled())
 
 
 async def _commit(session: ClientSession, policy: RetryPolicy, started: float, attempt: int) -> DriverError | None:

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import anyio.to_thread
-
+from wiredrv import waits
 from wiredrv.connection.auth.conversation import advance, denied
 from wiredrv.connection.auth.keys import Derivation, KeyMemory, ScramKeys
 from wiredrv.connection.auth.negotiation import Speculation, take_up
@@ -47,6 +46,6 @@ async def _derive(wish: Derivation) -> ScramKeys:
     keys = _memory.recall(wish)
     if keys is None:
         # Thousands of hashes would hold the event loop up; a thread that nobody waits for any more does no harm.
-        keys = await anyio.to_thread.run_sync(wish.derive, abandon_on_cancel=True)
+        keys = await waits.to_thread(wish.derive)
         _memory.keep(wish, keys)
     return keys

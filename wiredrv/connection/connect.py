@@ -8,11 +8,9 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from time import monotonic
 from typing import Any
 
-import anyio
-
+from wiredrv import waits
 from wiredrv.connection.auth.negotiation import Speculation, speculate
 from wiredrv.connection.authenticate import authenticate
 from wiredrv.connection.connection import Connection
@@ -31,6 +29,7 @@ from wiredrv.net.dial import Dialer, HostNotResolved
 from wiredrv.net.settings import NetSettings
 from wiredrv.net.tls import TLSRefused
 from wiredrv.types import Address
+from wiredrv.waits import monotonic
 from wiredrv.wire.codec import decode, encode
 from wiredrv.wire.compression import negotiate
 from wiredrv.wire.op_msg import encode_message, next_request_id
@@ -66,7 +65,7 @@ async def establish(
     connection: Connection | None = None
     shaken = ready = False
     try:
-        with anyio.fail_after(timeout):
+        with waits.fail_after(timeout):
             connection = Connection(await dialer.open(address), address, connection_id, generation)
             speculation = speculate(settings.credentials) if settings.credentials is not None else None
             hello = await _shake_hands(connection, settings, metadata, speculation)

@@ -13,8 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import anyio
-
+from wiredrv import waits
 from wiredrv.connection.handshake import Handshake, declare_api
 from wiredrv.connection.settings import ServerApi
 from wiredrv.errors import AutoReconnect, InvalidOperation, NetworkTimeout, ProtocolError, command_error
@@ -125,7 +124,7 @@ class Connection:
 
     async def _bounded_round_trip(self, message: bytes, request_id: int, seconds: float) -> bytes:
         try:
-            with anyio.fail_after(seconds):
+            with waits.fail_after(seconds):
                 await self.send(message)
                 self._owed = request_id
                 return (await self.receive()).body
@@ -185,7 +184,7 @@ class Connection:
             return None
         body = None
         try:
-            with anyio.move_on_after(seconds):
+            with waits.move_on_after(seconds):
                 body = (await self.receive()).body
         except (AutoReconnect, ProtocolError):
             pass
@@ -228,7 +227,7 @@ class Connection:
     async def _within(self, seconds: float | None, message: bytes, request_id: int) -> bytes:
         finished = False
         try:
-            with anyio.fail_after(seconds):
+            with waits.fail_after(seconds):
                 body = await self.round_trip(message, request_id)
             finished = True
             return body
@@ -251,7 +250,7 @@ class Connection:
     async def next_reply(self, *, timeout: float | None = None) -> Reply:
         """The next reply of an exhaust command, while ``more_to_come`` holds."""
         try:
-            with anyio.fail_after(timeout):
+            with waits.fail_after(timeout):
                 return self._decoded((await self.receive()).body)
         except TimeoutError as error:
             self.close()

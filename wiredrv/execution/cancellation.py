@@ -11,9 +11,9 @@ from __future__ import annotations
 import logging
 from typing import Any, Protocol, TypeVar
 
-import anyio
 from bson.errors import BSONError
 
+from wiredrv import waits
 from wiredrv.connection.connection import Connection
 from wiredrv.errors import DriverError
 from wiredrv.execution.learning import learn
@@ -61,7 +61,7 @@ async def settle(
         return  # The interpreter is being stopped; the connection is closed when it is checked in.
     # Until the reply says otherwise; a second cancellation by asyncio itself can break the shield.
     run.unsettled = connection.address
-    with anyio.CancelScope(shield=True):
+    with waits.CancelScope(shield=True):
         body = await connection.settle(SETTLE_SECONDS)
     if body is None:
         return
@@ -89,7 +89,7 @@ def _settled(run: Run[Any], server: Server, connection: Connection, reply: Reply
 
 async def clean_up(run: Run[Any], executor: Executes) -> None:
     """Undo on the server what a cancelled operation may have left there."""
-    with anyio.move_on_after(CLEAN_UP_SECONDS, shield=True):
+    with waits.move_on_after(CLEAN_UP_SECONDS, shield=True):
         try:
             if run.operation.kind is Kind.COMMIT:
                 await _commit_again(run, executor)

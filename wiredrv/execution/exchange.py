@@ -9,17 +9,15 @@ Specification: command-logging-and-monitoring.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from time import monotonic
 from typing import Any
 
-from anyio.lowlevel import checkpoint
-
-from wiredrv import events
+from wiredrv import events, waits
 from wiredrv.connection.connection import Connection
 from wiredrv.errors import DocumentTooLarge, command_error
 from wiredrv.events import ListenerHub
 from wiredrv.execution.run import Run
 from wiredrv.types import Reply
+from wiredrv.waits import monotonic
 from wiredrv.wire.codec import decode, decode_raw, encode
 from wiredrv.wire.op_msg import MORE_TO_COME, DocumentSequence, encode_message, next_request_id
 
@@ -76,7 +74,7 @@ async def exchange(connection: Connection, command: dict[str, Any], run: Run[Any
 async def _send_only(connection: Connection, message: bytes) -> None:
     await connection.send(message)
     # Nothing is waited for, so that a loop of such writes would never let another task run.
-    await checkpoint()
+    await waits.checkpoint()
 
 
 async def _observed(

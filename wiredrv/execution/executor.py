@@ -10,13 +10,10 @@ transaction open on the server, and no session in use (``cancellation``).
 
 from __future__ import annotations
 
-import random
 from collections.abc import Awaitable, Callable
-from time import monotonic
 from typing import Any, TypeVar, cast
 
-import anyio
-
+from wiredrv import waits
 from wiredrv.concerns import ReadMode, ReadPreference
 from wiredrv.connection.connection import Connection
 from wiredrv.connection.settings import ServerApi
@@ -43,7 +40,6 @@ from wiredrv.execution.pins import ConnectionPin, RouterPin
 from wiredrv.execution.retry import Retry, Traits, decide
 from wiredrv.execution.run import Run
 from wiredrv.execution.settings import ExecutionSettings
-from wiredrv.execution.tasks import current_task
 from wiredrv.operations.base import Kind, Operation
 from wiredrv.operations.cursors import CursorReply
 from wiredrv.session.cluster_time import ClusterClock
@@ -53,6 +49,7 @@ from wiredrv.session.state import SessionState
 from wiredrv.session.transaction import TransactionState
 from wiredrv.topology.topology import Server, Topology
 from wiredrv.types import Address, Pin, Reply
+from wiredrv.waits import monotonic
 
 T = TypeVar("T")
 
@@ -130,7 +127,7 @@ class Executor:
             )
         if session.transaction.doomed_by is not None and operation.kind not in _AFTER_DOOM:
             session.transaction.refuse_if_doomed()
-        session.begin(operation.name, current_task())
+        session.begin(operation.name, waits.current_task())
 
     async def drive(self, run: Run[T]) -> T:
         """Attempt after attempt, until one succeeds or none is left. The session is claimed already."""
@@ -143,7 +140,7 @@ class Executor:
             if retry is None:
                 raise error
             if retry.backoff:
-                await anyio.sleep(random.random() * retry.backoff)
+                await waits.sleep(waits.random() * retry.backoff)
 
     async def _attempt(self, run: Run[T]) -> T:
         server: Server | None = None

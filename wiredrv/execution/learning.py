@@ -6,7 +6,6 @@ unpin", "recoveryToken field").
 
 from __future__ import annotations
 
-from time import monotonic
 from typing import Any
 
 from wiredrv.errors import SYSTEM_OVERLOADED, TRANSIENT_TRANSACTION, UNKNOWN_COMMIT_RESULT, DriverError
@@ -20,6 +19,7 @@ from wiredrv.session.state import SessionState
 from wiredrv.session.transaction import Outcome, SentCommand
 from wiredrv.topology.topology import Server
 from wiredrv.types import Address, Reply
+from wiredrv.waits import monotonic
 
 
 def learn(run: Run[Any], reply: Reply, clock: ClusterClock) -> None:

@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
-from wiredrv.events import Listener, ListenerHub
+from wiredrv.events import Caller, Listener, ListenerHub
 
 #: Takes one message: its component, its level as Python's ``logging`` numbers them, and the message.
 Sink: TypeAlias = Callable[[str, int, Any], None]
@@ -35,8 +35,8 @@ class LoggingHub(ListenerHub):
 
     __slots__ = ("_attached",)
 
-    def __init__(self, listeners: Iterable[Any] = ()) -> None:
-        super().__init__(listeners)
+    def __init__(self, listeners: Iterable[Any] = (), call: Caller | None = None) -> None:
+        super().__init__(listeners, call)
         self._attached: dict[str, Listener] = {}
 
     def refresh(self) -> None:

@@ -1,6 +1,6 @@
 """The socket transport where asyncio runs: the socket stays registered with the loop while the connection lives.
 
-anyio's ``wait_readable`` registers the socket before each wait and takes it off after it: two system calls, and as
+Waiting for each reply anew registers the socket before each wait and takes it off after it: two system calls, and as
 many turns through the selector, for every reply. Here the loop's own callback takes the bytes as they come; a round
 trip is then one send, one wait of the loop and one receive. On trio, whose own wait costs no more than this, the plain
 transport serves.
@@ -14,12 +14,12 @@ Rules kept here:
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import socket
 
 from wiredrv.net.transport import SocketTransport
 from wiredrv.types import Address
+from wiredrv.waits import ReaderLoop, Waiter, reader_loop
 
 #: How many bytes may wait here for a task that does not get to run.
 _MOST_KEPT = 1 << 20
@@ -30,11 +30,11 @@ class AsyncioSocketTransport(SocketTransport):
 
     __slots__ = ("_arrived", "_failure", "_loop", "_registered", "_waiter", "_wanted")
 
-    def __init__(self, sock: socket.socket, address: Address, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, sock: socket.socket, address: Address, loop: ReaderLoop) -> None:
         super().__init__(sock, address)
         self._loop = loop
         self._registered = False
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter: Waiter | None = None
         self._wanted = 0
         self._arrived: bytes | None = None
         self._failure: OSError | None = None
@@ -113,9 +113,5 @@ class AsyncioSocketTransport(SocketTransport):
 
 def socket_transport(sock: socket.socket, address: Address) -> SocketTransport:
     """The transport for the event loop that runs."""
-    # asyncio.get_running_loop would raise in a task of trio, which is no error here.
-    loop = asyncio._get_running_loop()
-    proactor = getattr(asyncio, "ProactorEventLoop", None)
-    if loop is None or (proactor is not None and isinstance(loop, proactor)):
-        return SocketTransport(sock, address)  # Windows' own loop takes no sockets.
-    return AsyncioSocketTransport(sock, address, loop)
+    loop = reader_loop()
+    return SocketTransport(sock, address) if loop is None else AsyncioSocketTransport(sock, address, loop)

@@ -16,8 +16,7 @@ import os
 import socket
 from dataclasses import replace
 
-import anyio
-
+from wiredrv import waits
 from wiredrv.errors import AutoReconnect, NetworkTimeout
 from wiredrv.net.asyncio_transport import socket_transport
 from wiredrv.net.settings import NetSettings
@@ -82,12 +81,11 @@ async def _resolve(host: str, port: int) -> list[tuple[socket.AddressFamily, tup
             socket.inet_pton(family, host)
             return [(family, (host, port))]
     try:
-        found = await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        return await waits.addresses_of(host, port)
     except OSError as error:
         raise HostNotResolved(f"{host}:{port}: the host name cannot be resolved: {reason(error)}") from error
     except UnicodeError as error:
         raise HostNotResolved(f"{host}:{port}: the host name is not valid: {reason(error)}") from error
-    return [(family, (str(sockaddr[0]), port)) for family, _type, _protocol, _name, sockaddr in found]
 
 
 async def _connect(family: socket.AddressFamily, target: str | tuple[str, int], address: Address) -> socket.socket:
@@ -100,7 +98,7 @@ async def _connect(family: socket.AddressFamily, target: str | tuple[str, int], 
             _keep_alive(sock)
         with contextlib.suppress(BlockingIOError):
             sock.connect(target)
-        await anyio.wait_writable(sock)
+        await waits.writable(sock)
         code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
             raise OSError(code, os.strerror(code))

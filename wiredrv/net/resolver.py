@@ -7,10 +7,10 @@ Specifications: initial-dns-seedlist-discovery ("Querying DNS"), polling-srv-rec
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from typing import Any
 
+from wiredrv import waits
 from wiredrv.errors import ConfigurationError
 from wiredrv.types import Address
 
@@ -70,7 +70,7 @@ class Resolver:
                 resolver.nameservers = [self._nameserver.host]
                 resolver.port = self._nameserver.port or 53
             # dnspython remembers the first event loop's kind for the whole process.
-            backend = dns.asyncbackend.get_backend("asyncio" if asyncio._get_running_loop() is not None else "trio")
+            backend = dns.asyncbackend.get_backend(waits.library())
             return await resolver.resolve(name, kind, lifetime=self._lifetime, backend=backend)
         except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
             return None

@@ -6,8 +6,8 @@ half of what a stream object with its own buffers costs.
 
 Rules kept here:
 
-* Errors of the operating system and of anyio become :class:`~wiredrv.errors.AutoReconnect`, with the server's address
-  in the message.
+* Errors of the operating system and of waiting for a socket become :class:`~wiredrv.errors.AutoReconnect`, with the
+  server's address in the message.
 * ``close`` is synchronous, may be called twice, in any task, and also when the event loop is gone. It wakes whoever
   waits on the socket first: a task that waits on a closed descriptor would wait for ever.
 * A message that was sent in part leaves the stream unusable: :meth:`SocketTransport.send` closes it then.
@@ -19,8 +19,7 @@ import contextlib
 import socket
 from typing import Protocol
 
-import anyio
-
+from wiredrv import waits
 from wiredrv.errors import AutoReconnect
 from wiredrv.types import Address
 
@@ -79,11 +78,11 @@ class SocketTransport:
         complete = False
         try:
             while rest:
-                await anyio.wait_writable(self._socket)
+                await waits.writable(self._socket)
                 with contextlib.suppress(BlockingIOError):
                     rest = rest[self._socket.send(rest) :]
             complete = True
-        except (OSError, ValueError, anyio.ClosedResourceError, anyio.BusyResourceError) as error:
+        except (OSError, ValueError, *waits.SOCKET_ERRORS) as error:
             raise self.broken(error) from error
         finally:
             if not complete:
@@ -92,11 +91,11 @@ class SocketTransport:
     async def receive(self, max_bytes: int) -> bytes:
         while True:
             try:
-                await anyio.wait_readable(self._socket)
+                await waits.readable(self._socket)
                 return self._socket.recv(max_bytes)
             except BlockingIOError:
                 continue
-            except (OSError, ValueError, anyio.ClosedResourceError, anyio.BusyResourceError) as error:
+            except (OSError, ValueError, *waits.SOCKET_ERRORS) as error:
                 raise self.broken(error) from error
 
     def receive_nowait(self, max_bytes: int) -> bytes | None:
@@ -118,9 +117,9 @@ class SocketTransport:
             return
         self._closed = True
         if wake:
-            # Outside a running loop nobody can be waiting, and anyio has no backend to ask.
+            # Outside a running loop no task can be waiting, and waking one is an error.
             with contextlib.suppress(Exception):
-                anyio.notify_closing(self._socket)
+                waits.notify_closing(self._socket)
         self._socket.close()
 
     def is_readable(self) -> bool:
@@ -133,7 +132,7 @@ class SocketTransport:
         return True
 
     def broken(self, error: BaseException) -> AutoReconnect:
-        """The error to raise for one of the operating system or of anyio."""
+        """The error to raise for one of the operating system, or of waiting for a socket."""
         if self._closed:
             return AutoReconnect(f"{self._address}: the connection was closed by this client while it was in use")
         return AutoReconnect(f"{self._address}: the connection broke: {reason(error)}")

@@ -15,18 +15,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from time import monotonic
 from typing import Any
 
-import anyio
-
-from wiredrv import events
+from wiredrv import events, waits
 from wiredrv.connection.connection import Connection
 from wiredrv.errors import AutoReconnect, DriverError, InvalidOperation, PoolClearedError, WaitQueueTimeoutError
 from wiredrv.events import ListenerHub
 from wiredrv.pool.settings import PoolSettings
 from wiredrv.pool.state import MayConnect, Phase, PoolState, Waiter
 from wiredrv.types import Address
+from wiredrv.waits import monotonic
 
 #: Makes a connection: ``connect(connection_id, generation)``.
 Connect = Callable[[int, int], Awaitable[Connection]]
@@ -65,9 +63,9 @@ class Pool:
         self._ids = 0
         self._failure: BaseException | None = None
         # What establishes connections now, so that it can be broken off.
-        self._pending: set[anyio.CancelScope] = set()
+        self._pending: set[waits.CancelScope] = set()
         # There while the upkeep sleeps.
-        self._due: anyio.Event | None = None
+        self._due: waits.Event | None = None
         self.state: PoolState[Connection] = PoolState(settings)
         if hub.pool:
             hub.publish(hub.pool, events.PoolCreatedEvent(address, _options(settings)))
@@ -147,7 +145,7 @@ class Pool:
             raise self._cleared_error()
 
     async def _wait(self, started: float, deadline: float | None) -> Connection | MayConnect:
-        event = anyio.Event()
+        event = waits.Event()
         waiter: Waiter[Connection] = Waiter(event.set)
         self.state.waiters.append(waiter)
         limit = self._settings.wait_queue_timeout
@@ -156,7 +154,7 @@ class Pool:
             until = deadline
         served = False
         try:
-            with anyio.fail_after(None if until is None else max(until - monotonic(), 0)):
+            with waits.fail_after(None if until is None else max(until - monotonic(), 0)):
                 await event.wait()
             served = True
         except TimeoutError as error:
@@ -213,7 +211,7 @@ class Pool:
 
     async def _establish(self, number: int, generation: int) -> Connection:
         connection = None
-        with anyio.CancelScope() as scope:
+        with waits.CancelScope() as scope:
             self._pending.add(scope)
             try:
                 connection = await self._connect(number, generation)
@@ -257,7 +255,7 @@ class Pool:
             if grant is None:
                 await self._rest()
             elif not await self._populate(grant) and state.phase is Phase.READY:
-                await anyio.sleep(_POPULATE_AGAIN)
+                await waits.sleep(_POPULATE_AGAIN)
 
     async def _populate(self, grant: MayConnect) -> bool:
         try:
@@ -273,8 +271,8 @@ class Pool:
     async def _rest(self) -> None:
         """Sleep until something changes, or the next connection has idled too long."""
         seconds = self.state.idle_seconds_left(monotonic())
-        self._due = anyio.Event()
-        with anyio.move_on_after(None if seconds is None else max(seconds, _TICK)):
+        self._due = waits.Event()
+        with waits.move_on_after(None if seconds is None else max(seconds, _TICK)):
             await self._due.wait()
         self._due = None
 

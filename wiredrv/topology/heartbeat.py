@@ -7,12 +7,12 @@ closed ends its check here, before the topology tells that it is closed itself.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from time import monotonic
 from typing import Any
 
 from wiredrv import events
 from wiredrv.events import ListenerHub
 from wiredrv.types import Address
+from wiredrv.waits import monotonic
 
 
 class Heartbeat:

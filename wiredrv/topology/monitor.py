@@ -14,11 +14,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from time import monotonic
 from typing import Any
 
-import anyio
-
+from wiredrv import waits
 from wiredrv.connection.connect import establish
 from wiredrv.connection.connection import Connection
 from wiredrv.connection.handshake import LEGACY_HELLO
@@ -31,6 +29,7 @@ from wiredrv.topology.hello import topology_version_of
 from wiredrv.topology.rtt import RoundTripTimes
 from wiredrv.topology.settings import TopologySettings
 from wiredrv.types import Address, Spawn
+from wiredrv.waits import monotonic
 
 #: Takes the outcome of each check: the server's reply, or the error that ended it. Returns whether the next check
 #: follows at once.
@@ -77,8 +76,8 @@ class Monitor:
         self._version: Mapping[str, Any] | None = None
         self._measuring = False
         self._heartbeat: Heartbeat | None = None
-        self._scope: anyio.CancelScope | None = None
-        self._wanted: anyio.Event | None = None
+        self._scope: waits.CancelScope | None = None
+        self._wanted: waits.Event | None = None
         self._requested = False
         self._closed = False
 
@@ -155,7 +154,7 @@ class Monitor:
         )
         reply: Mapping[str, Any] | None = None
         failure: DriverError | None = None
-        scope = self._scope = anyio.CancelScope()
+        scope = self._scope = waits.CancelScope()
         try:
             with scope:
                 reply = await self._ask()
@@ -221,12 +220,12 @@ class Monitor:
         """Wait until the next check is due: the whole interval, or the least one when somebody asks."""
         ended = monotonic()
         if not self._requested:
-            self._wanted = anyio.Event()
-            with anyio.move_on_after(self._topology.heartbeat_frequency):
+            self._wanted = waits.Event()
+            with waits.move_on_after(self._topology.heartbeat_frequency):
                 await self._wanted.wait()
             self._wanted = None
         if self._requested and not self.is_closed():
-            await anyio.sleep(max(ended + self._topology.min_heartbeat_frequency - monotonic(), 0))
+            await waits.sleep(max(ended + self._topology.min_heartbeat_frequency - monotonic(), 0))
         self._requested = False
 
     # --- round-trip times beside a stream ---
@@ -239,7 +238,7 @@ class Monitor:
     async def _measure_round_trips(self) -> None:
         try:
             while not self.is_closed():
-                await anyio.sleep(self._topology.heartbeat_frequency)
+                await waits.sleep(self._topology.heartbeat_frequency)
                 try:
                     await self._measure_once()
                 except DriverError:

@@ -8,8 +8,7 @@ from __future__ import annotations
 import logging
 from typing import Protocol
 
-import anyio
-
+from wiredrv import waits
 from wiredrv.description import TopologyDescription, TopologyType
 from wiredrv.errors import ConfigurationError
 from wiredrv.net.resolver import SRVAnswer
@@ -57,7 +56,7 @@ class SRVPoller:
     async def run(self, topology: Watched) -> None:
         """Poll until the topology turns out to be no sharded cluster, or is closed."""
         while True:
-            await anyio.sleep(self.interval)
+            await waits.sleep(self.interval)
             if not topology.is_open or topology.description.topology_type not in _POLLED:
                 return
             await self.poll(topology)

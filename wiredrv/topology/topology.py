@@ -8,13 +8,11 @@ and wakes those who wait. Selection is answered from a cache until the descripti
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from time import monotonic
 from typing import Any
 
-import anyio
 from bson import ObjectId
 
-from wiredrv import events
+from wiredrv import events, waits
 from wiredrv.concerns import ReadMode, ReadPreference
 from wiredrv.connection.connection import Connection
 from wiredrv.description import MAX_WIRE_VERSION, ServerDescription, TopologyDescription, TopologyType
@@ -35,6 +33,7 @@ from wiredrv.topology.rtt import RoundTripTimes
 from wiredrv.topology.selection_log import SelectionLog
 from wiredrv.topology.update import apply, initial_description, load_balancer_description
 from wiredrv.types import Address, Spawn
+from wiredrv.waits import monotonic
 
 #: Makes a connection for a pool: ``connect(address, connection_id, generation)``.
 Connect = Callable[[Address, int, int], Awaitable[Connection]]
@@ -65,7 +64,7 @@ class Topology:
         self._spawn: Spawn | None = None
         self._servers: dict[Address, Server] = {}
         # Made when the topology is opened: an event belongs to its loop.
-        self._changed: anyio.Event | None = None
+        self._changed: waits.Event | None = None
         self._writable: tuple[Server, ...] = ()
         self._selected: dict[ReadPreference, tuple[Server, ...]] = {}
         self.id = ObjectId()
@@ -76,7 +75,7 @@ class Topology:
     def open(self, spawn: Spawn) -> None:
         """Begin to watch the deployment; ``spawn`` starts the monitors."""
         self._spawn = spawn
-        self._changed = anyio.Event()
+        self._changed = waits.Event()
         hub = self._hub
         hub.refresh()
         if hub.topology:
@@ -210,7 +209,7 @@ class Topology:
                     known.monitor.request_check()
             changed = self._changed
             assert changed is not None  # an open topology has one
-            with anyio.move_on_after(left):
+            with waits.move_on_after(left):
                 await changed.wait()
 
     def server(self, address: Address) -> Server | None:
@@ -337,7 +336,7 @@ class Topology:
         for address, description in new.servers.items():
             self._servers[address].description = description
         self._forget_selections()
-        changed, self._changed = self._changed, anyio.Event()
+        changed, self._changed = self._changed, waits.Event()
         if changed is not None:
             changed.set()
 

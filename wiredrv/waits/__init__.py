@@ -1,0 +1,91 @@
+"""What the shells wait for: events, sleep, deadlines, shields, sockets, tasks; the clock and random numbers.
+
+The rest of the driver uses these names instead of anyio, asyncio, trio, ``time`` and ``random``, so that deadlines and
+clean-up are written once for every scheduler. Today there is one implementation: ``wiredrv.waits.anyio``.
+
+================================  ====================================================================================
+``Event``                         wakes the tasks that wait for it
+``sleep``, ``sleep_forever``      seconds
+``CancelScope``                   a block that can be cancelled
+``fail_after``, ``move_on_after`` a block with a deadline, in seconds from now
+``shield``                        a block that outer cancellations do not reach, with a deadline
+``checkpoint``                    lets other tasks run, and a cancellation arrive
+``readable``, ``writable``        wait for a socket; ``notify_closing`` wakes those who do
+``reader_loop``                   the loop that can keep a socket registered, where there is one; its ``Waiter``
+``addresses_of``, ``to_thread``   name look-up, and work that would block
+``create_task_group``             tasks that end with a block
+``spawn``, ``call_soon``          a task of its own; a function in another loop's thread
+``current_task``, ``task_name``   who runs; ``running_loop``, ``library`` and ``loop_is_closed`` say where
+``cancelled``, ``is_cancelling``  the class of a cancellation; whether one is under way
+``monotonic``, ``random``         seconds of the clock; a number from 0 up to but not 1
+``user``                          calls a function that a user gave
+================================  ====================================================================================
+"""
+
+from wiredrv.waits.anyio import (
+    SOCKET_ERRORS,
+    CancelScope,
+    Event,
+    ReaderLoop,
+    TaskGroup,
+    Waiter,
+    addresses_of,
+    call_soon,
+    cancelled,
+    checkpoint,
+    create_task_group,
+    current_task,
+    fail_after,
+    is_cancelling,
+    library,
+    loop_is_closed,
+    monotonic,
+    move_on_after,
+    notify_closing,
+    random,
+    readable,
+    reader_loop,
+    running_loop,
+    shield,
+    sleep,
+    sleep_forever,
+    spawn,
+    task_name,
+    to_thread,
+    user,
+    writable,
+)
+
+__all__ = [
+    "SOCKET_ERRORS",
+    "CancelScope",
+    "Event",
+    "ReaderLoop",
+    "TaskGroup",
+    "Waiter",
+    "addresses_of",
+    "call_soon",
+    "cancelled",
+    "checkpoint",
+    "create_task_group",
+    "current_task",
+    "fail_after",
+    "is_cancelling",
+    "library",
+    "loop_is_closed",
+    "monotonic",
+    "move_on_after",
+    "notify_closing",
+    "random",
+    "readable",
+    "reader_loop",
+    "running_loop",
+    "shield",
+    "sleep",
+    "sleep_forever",
+    "spawn",
+    "task_name",
+    "to_thread",
+    "user",
+    "writable",
+]
