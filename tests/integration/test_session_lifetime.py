@@ -136,24 +136,6 @@ async def test_a_session_can_be_ended_after_its_client_was_closed(replica_set: R
 
 
 @pytest.mark.anyio
-async def test_a_transaction_that_outlived_its_client_is_aborted_and_the_client_stays_closed(
-    replica_set: ReplicaSet,
-) -> None:
-    log = CommandLog()
-    client = wiredrv.Client(replica_set.uri, event_listeners=[log])
-    async with client:
-        collection = await fresh_collection(client, "outlived")
-        session = client.start_session()
-        session.start_transaction()
-        await collection.insert_one({"_id": 1}, session=session)
-    log.clear()
-    await session.end_session()
-    assert session.has_ended
-    assert log.names[0] == "abortTransaction"
-    assert not client._core.was_opened
-
-
-@pytest.mark.anyio
 async def test_a_client_that_is_closed_tells_the_server_of_its_sessions(replica_set: ReplicaSet) -> None:
     log = CommandLog()
     async with wiredrv.Client(replica_set.uri, event_listeners=[log]) as client, client.start_session() as session:
@@ -196,8 +178,8 @@ def test_a_client_works_in_one_event_loop_after_another(
         return session
 
     async def use_and_close() -> None:
-        await use()
-        await client.close()
+        async with client:
+            await use()
 
     anyio.run(use_and_close if closed else use, backend=first)
     connections = {event.server_connection_id for event in log.started_events}

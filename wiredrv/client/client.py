@@ -41,9 +41,9 @@ class Client(HandleOptions):
         async with wiredrv.Client("mongodb://localhost:27017/?replicaSet=rs0") as client:
             await client.shop.orders.insert_one({"sku": "abc"})
 
-    ``async with`` opens and closes the client; the first operation opens one that was not. Making a client sends
-    nothing and starts nothing. A closed client can be opened again, also in another event loop; it can be open in one
-    loop at a time.
+    ``async with`` opens and closes the client; the first operation opens a new one, and one whose event loop is gone.
+    Making a client sends nothing and starts nothing. It can be open in one event loop at a time. Operations of a closed
+    client raise InvalidOperation; ``async with`` or :meth:`open` opens it again, also in another event loop.
 
     :param uri: a connection string; or a host, ``host:port``, or several hosts; None for this machine.
     :param event_listeners: objects of the listener classes in :mod:`wiredrv.events`, or callables that take any event.
@@ -80,12 +80,19 @@ class Client(HandleOptions):
     # --- life ---
 
     async def open(self) -> Self:
-        """Start to watch the deployment. Does not wait for a server; the first operation does."""
+        """Start to watch the deployment. Does not wait for a server; the first operation does. Also after a close.
+
+        :raises InvalidOperation: the client is open in another event loop.
+        """
         await self._core.open()
         return self
 
     async def close(self) -> None:
-        """End the pooled sessions on the server, close all connections, stop all tasks. May be called twice."""
+        """End the pooled sessions on the server, close all connections, stop all tasks. May be called twice.
+
+        What is called afterwards, on the client or on anything that came from it, raises InvalidOperation until
+        :meth:`open` or ``async with`` opens the client again.
+        """
         await self._core.close()
 
     async def __aenter__(self) -> Self:
@@ -209,7 +216,7 @@ class Client(HandleOptions):
 
         :raises ServerSelectionTimeoutError: no server could be reached.
         """
-        await self._core.open()
+        await self._core.ensure_open()
         server = await self._core.topology.select(ReadPreference.NEAREST, "supports_transactions")
         return server.description.server_type is not ServerType.STANDALONE and server.description.supports_sessions
 

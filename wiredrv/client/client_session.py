@@ -182,10 +182,11 @@ class ClientSession:
         """Commit the transaction. After an error with the label UnknownTransactionCommitResult it may be called again.
 
         :raises InvalidOperation: no transaction was started, or it was aborted; or a statement of it was cancelled,
-            and it is aborted now.
+            and it is aborted now; or the client is closed.
         :raises DriverError: the commit failed; its labels say what may be done.
         """
         self._refuse_if_unusable("commitTransaction")
+        self._core.refuse_if_closed()
         state = self._state
         try:
             state.transaction.refuse_if_doomed()
@@ -302,20 +303,19 @@ class ClientSession:
     # --- the end ---
 
     async def end_session(self) -> None:
-        """End the session, aborting a transaction in progress. May be called twice; raises nothing of the server's."""
+        """End the session, aborting a transaction in progress. May be called twice; raises nothing of the server's.
+
+        If the client was closed before, nothing is sent: the server ends the transaction when its time is up.
+        """
         state = self._state
         if state.ended:
             return
-        was_closed = not self._core.was_opened
         try:
             if state.transaction.active:
                 await self._abort_quietly()
         finally:
             if not state.ended:
                 await self._finish()
-            if was_closed and self._core.was_opened:
-                # The client was closed before its session, and open again only for the abort.
-                await self._core.close()
 
     async def _finish(self) -> None:
         state = self._state

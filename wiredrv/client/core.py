@@ -61,13 +61,15 @@ class ClientCore:
         self._dialer = Dialer(settings.net)
         self._background: Background | None = None
         self._home: object = None
+        #: Whether the user closed it: only :meth:`open` opens it again.
+        self._closed = False
         self._executor = Executor(
             self._new_topology(),
             settings.execution,
             hub,
             settings.connection.server_api,
             self.is_open,
-            self.open,
+            self.ensure_open,
         )
         _cores.add(self)
 
@@ -94,10 +96,19 @@ class ClientCore:
         return self._background is not None
 
     async def open(self) -> None:
-        """Open the client in this event loop, unless it is open here.
+        """Open the client in this event loop, unless it is open here; also one that was closed.
 
-        :raises InvalidOperation: it is open in another event loop that still lives.
+        :raises InvalidOperation: it is open in another event loop that still lives, or was closed meanwhile.
         """
+        self._closed = False
+        await self.ensure_open()
+
+    async def ensure_open(self) -> None:
+        """Open the client for an operation: a new one, or one whose event loop is gone, but none that was closed.
+
+        :raises InvalidOperation: it was closed, or is open in another event loop that still lives.
+        """
+        self.refuse_if_closed()
         background = self._background
         if background is not None and not background.is_home:
             if not background.home_is_closed:
@@ -118,6 +129,17 @@ class ClientCore:
             raise
         if self._background is background:
             self._home = waits.running_loop()
+        self.refuse_if_closed()
+
+    def refuse_if_closed(self) -> None:
+        """Refuse what needs an open client, or one that an operation may open.
+
+        :raises InvalidOperation: the client was closed, and not opened again since.
+        """
+        if self._closed:
+            raise InvalidOperation(
+                "Cannot use Client after close: open it again with `await client.open()` or `async with client:`"
+            )
 
     async def _begin(self, spawn: Spawn) -> None:
         """What the background does first: look up the seeds, where DNS names them, and watch the deployment."""
@@ -137,14 +159,15 @@ class ClientCore:
     async def close(self) -> None:
         """Tell the server about the sessions, close every connection, stop every task. May be called twice."""
         background = self._background
-        if background is None:
-            return
-        if not background.is_home:
-            self.abandon()
+        if background is None or not background.is_home:
+            self._closed = True
+            if background is not None:
+                self.abandon()
             return
         with waits.CancelScope(shield=True):
             if self._home is not None:
                 await self._end_sessions()
+            self._closed = True
             self._home = None
             self._background = None
             self.topology.close()

@@ -1,0 +1,57 @@
+"""PyMongo Async on the same server, for tests that hold a difference to it call by call.
+
+It knows asyncio alone, so it runs in a thread of its own, whatever event loop the test runs on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import anyio.to_thread
+from pymongo import AsyncMongoClient
+from pymongo.monitoring import CommandListener, CommandStartedEvent
+
+#: What a test does with PyMongo's client.
+Use = Callable[[Any], Awaitable[Any]]
+
+
+class Sent(CommandListener):
+    """The commands that PyMongo sent, without what every command bears."""
+
+    def __init__(self) -> None:
+        self.commands: list[dict[str, Any]] = []
+
+    def started(self, event: CommandStartedEvent) -> None:
+        self.commands.append(plain(event.command))
+
+    def succeeded(self, event: Any) -> None:
+        """Nothing to keep."""
+
+    def failed(self, event: Any) -> None:
+        """Nothing to keep."""
+
+
+#: Fields that sessions, clocks and the handshake put on commands.
+_COMMON = frozenset({"lsid", "$clusterTime", "$db", "$readPreference", "txnNumber", "apiVersion"})
+
+
+def plain(command: Any) -> dict[str, Any]:
+    """A command without the fields that every command may bear."""
+    return {name: value for name, value in command.items() if name not in _COMMON}
+
+
+async def with_pymongo(uri: str, use: Use, **options: Any) -> tuple[Any, list[dict[str, Any]]]:
+    """Call ``use`` with a client of PyMongo's: its result (or the exception it raised), and the commands sent."""
+    sent = Sent()
+
+    async def run() -> Any:
+        async with AsyncMongoClient(uri, event_listeners=[sent], **options) as client:
+            try:
+                return await use(client)
+            except Exception as error:
+                return error
+
+    result = await anyio.to_thread.run_sync(lambda: asyncio.run(run()))
+    return result, sent.commands
