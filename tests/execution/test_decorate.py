@@ -158,7 +158,7 @@ def test_the_whole_order_at_once() -> None:
         "apiStrict",
     ]
     session.transaction.command_sent()
-    session.transaction.recovery_token = {"shard": "a"}
+    session.transaction.learn_recovery_token({"shard": "a"})
     session.transaction.commit()
     commit = make_operation(Kind.COMMIT, Target("admin", write_concern=MAJORITY))
     last = put_on(Run(commit, session), around(cluster_time=CLIENT_TIME, api=ServerApi("1", None, True)))
@@ -294,7 +294,7 @@ def test_the_recovery_token_goes_out_with_commit_and_abort_only(kind: Kind) -> N
     session = make_session()
     begin_transaction(session)
     session.transaction.command_sent()
-    session.transaction.recovery_token = {"shard": "a"}
+    session.transaction.learn_recovery_token({"shard": "a"})
     assert "recoveryToken" not in put_on(Run(make_operation(Kind.WRITE), session))
     if kind is Kind.COMMIT:
         session.transaction.commit()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import settings as hypothesis_settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.strategies import booleans, sampled_from
 
 from wiredrv.errors import AutoReconnect, InvalidOperation
 from wiredrv.session.options import TransactionOptions
@@ -59,6 +60,11 @@ EXPECTED: dict[E, dict[S, S | str]] = {
     # These two are the executor's and the session's own; they happen in one state each.
     E.OVERLOADED: {S.IN_PROGRESS: S.STARTING},
     E.WITHDRAW: {S.COMMITTED: S.IN_PROGRESS},
+    # What is learned of a transaction where it stands. It moves nothing.
+    E.DOOM: {S.STARTING: S.STARTING, S.IN_PROGRESS: S.IN_PROGRESS},
+    E.ENDING_SENT: {S.COMMITTED: S.COMMITTED, S.ABORTED: S.ABORTED},
+    E.COMMIT_SUCCEEDED: {S.COMMITTED: S.COMMITTED},
+    E.COMMIT_FAILED: {S.COMMITTED: S.COMMITTED},
 }
 
 
@@ -133,7 +139,7 @@ def test_a_commit_can_be_withdrawn_only_before_it_is_sent() -> None:
     assert transaction.withdraw_commit() is True
     assert _state(transaction) is S.IN_PROGRESS
     transaction.commit()
-    transaction.ending_sent = True
+    transaction.ending_went_out()
     assert transaction.withdraw_commit() is False
     assert _state(transaction) is S.COMMITTED
 
@@ -150,7 +156,7 @@ def test_the_recovery_token_lives_as_long_as_its_transaction() -> None:
     transaction = Transaction()
     transaction.start(TransactionOptions(), 0.0, 1)
     transaction.command_sent()
-    transaction.recovery_token = {"shard": "a"}
+    transaction.learn_recovery_token({"shard": "a"})
     transaction.commit()
     assert transaction.recovery_token is not None, "a commit may be repeated on another mongos"
     transaction.command_sent()
@@ -162,11 +168,13 @@ def test_a_new_transaction_knows_nothing_of_the_last_one() -> None:
     transaction = Transaction()
     transaction.start(TransactionOptions(), 1.0, 3)
     transaction.command_sent()
-    transaction.recovery_token = {"a": 1}
-    transaction.commit_attempted = transaction.ending_sent = True
-    transaction.cause = AutoReconnect("gone")
+    transaction.learn_recovery_token({"a": 1})
+    transaction.note_failure(AutoReconnect("gone"))
     transaction.note(SentCommand("insert", Address("a"), 0.0, 0.1, "ok"))
     transaction.commit()
+    transaction.ending_went_out()
+    transaction.commit_failed(Outcome.UNKNOWN)
+    assert (transaction.commit_attempted, transaction.ending_sent) == (True, True)
     transaction.start(TransactionOptions(max_commit_time_ms=5), 9.0, 1)
     forgotten: list[object] = [transaction.recovery_token, transaction.cause, transaction.outcome]
     assert forgotten == [None, None, None]
@@ -175,12 +183,36 @@ def test_a_new_transaction_knows_nothing_of_the_last_one() -> None:
     assert transaction.options.max_commit_time_ms == 5
 
 
+def test_an_ending_that_was_not_called_cannot_go_out() -> None:
+    transaction = Transaction()
+    transaction.start(TransactionOptions(), 0.0, 1)
+    transaction.command_sent()
+    with pytest.raises(InvalidOperation):
+        transaction.ending_went_out()
+
+
+def test_a_transaction_that_was_doomed_by_a_failure_keeps_its_labels_and_cause() -> None:
+    transaction = Transaction()
+    transaction.start(TransactionOptions(), 0.0, 1)
+    failure = AutoReconnect("it broke")
+    failure.add_error_label("TransientTransactionError")
+    transaction.doom("insert", failure)
+    transaction.doom("update")
+    with pytest.raises(InvalidOperation, match="'insert'") as caught:
+        transaction.refuse_if_doomed()
+    assert caught.value.__cause__ is failure
+    assert caught.value.has_error_label("TransientTransactionError")
+    transaction.abort()
+    transaction.refuse_if_doomed()
+
+
 def test_the_record_tells_what_was_sent_when_and_what_went_wrong_first() -> None:
     transaction = Transaction()
     transaction.start(TransactionOptions(), 10.0, 2)
     transaction.note(SentCommand("insert", Address("a", 1), 0.001, 0.002, "ok"))
     transaction.note(SentCommand("commitTransaction", Address("a", 1), 0.5, 0.25, "NetworkTimeout, retried"))
-    transaction.cause = AutoReconnect("it broke")
+    transaction.note_failure(AutoReconnect("it broke"))
+    transaction.note_failure(AutoReconnect("and again"))
     record = transaction.record(4, Address("a", 1))
     assert (record.attempt, record.txn_number, record.server) == (2, 4, Address("a", 1))
     text = str(record)
@@ -200,6 +232,8 @@ class TransactionMachine(RuleBasedStateMachine):
         self.situation = "none"  # or open, committed, aborted
         self.sent = 0
         self.commit_out = False
+        self.doomed = False
+        self.outcome: Outcome | None = None
 
     def _refused(self, call: object) -> None:
         assert callable(call)
@@ -215,6 +249,7 @@ class TransactionMachine(RuleBasedStateMachine):
             return
         self.transaction.start(TransactionOptions(), 0.0, 1)
         self.situation, self.sent, self.commit_out = "open", 0, False
+        self.doomed, self.outcome = False, None
 
     @rule()
     def send(self) -> None:
@@ -237,11 +272,43 @@ class TransactionMachine(RuleBasedStateMachine):
             return
         assert self.transaction.commit() == (self.sent > 0)
         self.situation = "committed"
+        if not self.sent:
+            self.outcome = Outcome.COMMITTED
 
     @rule()
     def commit_goes_out(self) -> None:
         if self.situation == "committed" and self.sent:
-            self.transaction.ending_sent = self.commit_out = True
+            self.transaction.ending_went_out()
+            self.commit_out = True
+
+    @rule(outcome=sampled_from(Outcome), attempted=booleans())
+    def commit_is_answered(self, outcome: Outcome, attempted: bool) -> None:
+        if self.situation != "committed" or not self.commit_out:
+            return
+        before = self.transaction.commit_attempted
+        if outcome is Outcome.COMMITTED:
+            self.transaction.commit_succeeded()
+            assert self.transaction.commit_attempted
+        else:
+            self.transaction.commit_failed(outcome, attempted=attempted)
+            assert self.transaction.commit_attempted == (before or attempted)
+        assert self.transaction.outcome is outcome
+        self.outcome = outcome
+
+    @rule()
+    def answer_without_a_commit(self) -> None:
+        if self.situation != "committed":
+            self._refused(self.transaction.commit_succeeded)
+            self._refused(lambda: self.transaction.commit_failed(Outcome.ABORTED))
+
+    @rule()
+    def doom(self) -> None:
+        self.transaction.doom("insert")
+        if self.situation == "open":
+            self.doomed = True
+            self._refused(self.transaction.refuse_if_doomed)
+        else:
+            self.transaction.refuse_if_doomed()
 
     @rule()
     def withdraw(self) -> None:
@@ -257,11 +324,14 @@ class TransactionMachine(RuleBasedStateMachine):
             return
         assert self.transaction.abort() == (self.sent > 0)
         self.situation = "aborted"
+        self.outcome = Outcome.ABORTED
 
     @invariant()
     def the_two_agree(self) -> None:
         assert self.transaction.active == (self.situation == "open")
         assert self.transaction.committed == (self.situation == "committed")
+        assert self.transaction.doomed == (self.doomed and self.situation == "open")
+        assert self.transaction.outcome is self.outcome
         first_is_still_to_come = self.situation == "open" and self.sent == 0
         assert (self.transaction.state is S.STARTING) == first_is_still_to_come
 

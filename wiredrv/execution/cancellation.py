@@ -80,10 +80,10 @@ def _settled(run: Run[Any], server: Server, connection: Connection, reply: Reply
         pin = run.hold_for_cursor(connection, server.pool.check_in) if connection.service_id is not None else None
         run.orphan = Orphan(int(cursor["id"]), str(cursor.get("ns", "")), connection.address, pin)
     if run.operation.kind is Kind.COMMIT and run.session is not None:
-        run.session.transaction.commit_attempted = True
         if not reply.get("ok") or "writeConcernError" in reply:
+            run.session.transaction.commit_failed(Outcome.UNKNOWN)
             return
-        run.session.transaction.outcome = Outcome.COMMITTED
+        run.session.transaction.commit_succeeded()
     run.unsettled = None
 
 
@@ -105,8 +105,7 @@ async def _commit_again(run: Run[Any], executor: Executes) -> None:
     """Find out whether a cancelled commit took place: once it was sent, a transaction is never aborted."""
     session = run.session
     assert session is not None
-    session.transaction.commit_attempted = True
-    session.transaction.outcome = Outcome.UNKNOWN
+    session.transaction.commit_failed(Outcome.UNKNOWN)
     try:
         await executor.drive(Run(run.operation, session))
     except DriverError:

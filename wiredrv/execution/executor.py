@@ -125,7 +125,7 @@ class Executor:
             raise InvalidOperation(
                 "this session was started before the process forked, or in an event loop that is gone: start a new one"
             )
-        if session.transaction.doomed_by is not None and operation.kind not in _AFTER_DOOM:
+        if session.transaction.doomed and operation.kind not in _AFTER_DOOM:
             session.transaction.refuse_if_doomed()
         session.begin(operation.name, waits.current_task())
 
@@ -380,8 +380,8 @@ class _AttemptFailed(Exception):
 
 def _doom(run: Run[Any]) -> None:
     """A statement of a transaction was cancelled: nothing but an abort may follow."""
-    if run.session is not None and run.session.transaction.active:
-        run.session.transaction.doomed_by = run.operation.name
+    if run.session is not None:
+        run.session.transaction.doom(run.operation.name)
 
 
 def _transaction_preference(run: Run[Any], session: SessionState) -> ReadPreference | None:

@@ -16,7 +16,7 @@ from wiredrv.operations.base import Kind
 from wiredrv.session.cluster_time import ClusterClock
 from wiredrv.session.pinning import PinEvent
 from wiredrv.session.state import SessionState
-from wiredrv.session.transaction import Outcome, SentCommand
+from wiredrv.session.transaction import SentCommand
 from wiredrv.topology.topology import Server
 from wiredrv.types import Address, Reply
 from wiredrv.waits import monotonic
@@ -38,7 +38,7 @@ def learn(run: Run[Any], reply: Reply, clock: ClusterClock) -> None:
     if session.options.snapshot and session.snapshot_time is None:
         session.snapshot_time = reply.get("atClusterTime") or (reply.get("cursor") or {}).get("atClusterTime")
     if run.in_transaction and reply.get("recoveryToken") is not None:
-        session.transaction.recovery_token = reply["recoveryToken"]
+        session.transaction.learn_recovery_token(reply["recoveryToken"])
 
 
 def transaction_advanced(run: Run[Any], address: Address) -> None:
@@ -48,8 +48,7 @@ def transaction_advanced(run: Run[Any], address: Address) -> None:
     transaction = session.transaction
     _note(run, session, address, "ok")
     if run.operation.kind is Kind.COMMIT:
-        transaction.commit_attempted = True
-        transaction.outcome = Outcome.COMMITTED
+        transaction.commit_succeeded()
         session.on_pin_event(PinEvent.COMMIT_SUCCEEDED)
     elif run.operation.kind is Kind.ABORT:
         session.on_pin_event(PinEvent.ABORTED)
@@ -65,8 +64,8 @@ def transaction_failed(
         transaction.first_command_shed()
         run.first_of_transaction = False  # until it is sent again
     if run.operation.kind is Kind.COMMIT:
-        transaction.outcome = outcome_of_failed_commit(error, transaction.commit_attempted)
-        transaction.commit_attempted = transaction.commit_attempted or not overloaded
+        outcome = outcome_of_failed_commit(error, transaction.commit_attempted)
+        transaction.commit_failed(outcome, attempted=not overloaded)
         if error.has_error_label(UNKNOWN_COMMIT_RESULT):
             session.on_pin_event(PinEvent.COMMIT_UNKNOWN)
     elif run.operation.kind is Kind.ABORT:

@@ -96,7 +96,7 @@ class Run(Generic[T]):
         if session is None:
             return
         if self.operation.kind in _ENDINGS:
-            session.transaction.ending_sent = True
+            session.transaction.ending_went_out()
         else:
             self.first_of_transaction = session.transaction.state is TransactionState.STARTING
             session.transaction.command_sent()
@@ -106,6 +106,6 @@ class Run(Generic[T]):
         if self.history is None:
             self.history = History()
         self.history.add(error, had_connection)
-        if self.in_transaction and self.session is not None and self.session.transaction.cause is None:
-            self.session.transaction.cause = error
+        if self.in_transaction and self.session is not None:
+            self.session.transaction.note_failure(error)
         return self.history

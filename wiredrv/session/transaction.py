@@ -1,6 +1,8 @@
 """The states of a transaction and the one table that says how they follow one another.
 
-Only this module writes a transaction's state. The diagram in ``docs/transactions.md`` is generated from the table.
+Only this module writes what is known of a transaction: its state, its outcome, whether its ending was sent, why it can
+only be aborted, its first failure, its recovery token. Others report events. The diagram in ``docs/transactions.md`` is
+generated from the table.
 
 Transactions specification, "ClientSession changes". The specification's five states are six here: a commit of a
 transaction in which nothing was done sends nothing, and neither does its repetition, which has to be remembered.
@@ -13,7 +15,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NamedTuple
 
-from wiredrv.errors import InvalidOperation
+from wiredrv.errors import DriverError, InvalidOperation
 from wiredrv.session.options import TransactionOptions
 from wiredrv.types import Address
 
@@ -38,6 +40,10 @@ class TransactionEvent(Enum):
     COMMIT = "commit_transaction"
     WITHDRAW = "the commit was cancelled before it was sent"
     ABORT = "abort_transaction"
+    DOOM = "a statement was cancelled"
+    ENDING_SENT = "the commit or the abort is sent"
+    COMMIT_SUCCEEDED = "the commit succeeded"
+    COMMIT_FAILED = "the commit failed, or its reply was given up"
 
 
 class Outcome(Enum):
@@ -83,6 +89,12 @@ TRANSITIONS: dict[tuple[TransactionState, TransactionEvent], TransactionState | 
     (_S.COMMITTED, _E.ABORT): "Cannot call abortTransaction after calling commitTransaction",
     (_S.COMMITTED_EMPTY, _E.ABORT): "Cannot call abortTransaction after calling commitTransaction",
     (_S.ABORTED, _E.ABORT): "Cannot call abortTransaction twice",
+    (_S.STARTING, _E.DOOM): _S.STARTING,
+    (_S.IN_PROGRESS, _E.DOOM): _S.IN_PROGRESS,
+    (_S.COMMITTED, _E.ENDING_SENT): _S.COMMITTED,
+    (_S.ABORTED, _E.ENDING_SENT): _S.ABORTED,
+    (_S.COMMITTED, _E.COMMIT_SUCCEEDED): _S.COMMITTED,
+    (_S.COMMITTED, _E.COMMIT_FAILED): _S.COMMITTED,
 }
 
 
@@ -137,12 +149,14 @@ class Transaction:
     """A session's current, or last, transaction. ``recovery_token`` is a mongos' for finding the outcome elsewhere."""
 
     __slots__ = (
+        "_doom",
+        "_doomed_by",
         "_sent",
         "attempt",
         "cause",
         "commit_attempted",
-        "doomed_by",
         "ending_sent",
+        "number",
         "options",
         "outcome",
         "recovery_token",
@@ -162,8 +176,11 @@ class Transaction:
         # Whether a commit or an abort went out: after that, what became of it is for the server to say.
         self.ending_sent = False
         self.outcome: Outcome | None = None
-        # The statement that was cancelled: whether it took place is for nobody to guess, so nothing may follow it.
-        self.doomed_by: str | None = None
+        # How many transactions the session has started: tells this one from the next.
+        self.number = 0
+        # The statement after which the transaction can only be aborted, and the error that it failed with.
+        self._doomed_by: str | None = None
+        self._doom: BaseException | None = None
         self._sent: list[SentCommand] = []
 
     @property
@@ -187,7 +204,9 @@ class Transaction:
         self.attempt = attempt
         self.cause = None
         self.outcome = None
-        self.doomed_by = None
+        self.number += 1
+        self._doomed_by = None
+        self._doom = None
         self._sent = []
 
     def command_sent(self) -> None:
@@ -210,6 +229,27 @@ class Transaction:
             self.outcome = Outcome.COMMITTED
         return self.state is TransactionState.COMMITTED
 
+    def ending_went_out(self) -> None:
+        """The commit or the abort is on its way: from now on only the server can say what became of it."""
+        self.state = transition(self.state, TransactionEvent.ENDING_SENT)
+        self.ending_sent = True
+
+    def commit_succeeded(self) -> None:
+        """The server confirmed the commit."""
+        self.state = transition(self.state, TransactionEvent.COMMIT_SUCCEEDED)
+        self.commit_attempted = True
+        self.outcome = Outcome.COMMITTED
+
+    def commit_failed(self, outcome: Outcome, *, attempted: bool = True) -> None:
+        """A commit failed, or its reply was given up.
+
+        :param outcome: what that says about the transaction.
+        :param attempted: whether the server may have acted on it; the next commit asks for a majority then.
+        """
+        self.state = transition(self.state, TransactionEvent.COMMIT_FAILED)
+        self.commit_attempted = self.commit_attempted or attempted
+        self.outcome = outcome
+
     def withdraw_commit(self) -> bool:
         """Go back to the transaction in progress if its commit was given up before it was sent; return whether so."""
         if self.ending_sent or self.state is not TransactionState.COMMITTED:
@@ -224,17 +264,50 @@ class Transaction:
         self.outcome = Outcome.ABORTED
         return started
 
-    def refuse_if_doomed(self) -> None:
-        """Refuse what would go on after a statement that was cancelled.
+    def doom(self, statement: str, error: BaseException | None = None) -> None:
+        """Mark the transaction abort-only: whether a statement of it took place is unknown. Ignored once it ended.
 
-        :raises InvalidOperation: one was; the transaction can only be aborted.
+        :param statement: the name of the command.
+        :param error: what it failed with while a commit was waiting for it; None if it was cancelled.
         """
-        if self.doomed_by is not None and self.active:
+        if self.active and self._doomed_by is None:
+            self.state = transition(self.state, TransactionEvent.DOOM)
+            self._doomed_by = statement
+            self._doom = error
+
+    @property
+    def doomed(self) -> bool:
+        """Whether the transaction can only be aborted."""
+        return self._doomed_by is not None and self.active
+
+    def refuse_if_doomed(self) -> None:
+        """Refuse to continue a transaction that can only be aborted.
+
+        :raises InvalidOperation: with the labels of the failure that caused it, if it was one.
+        """
+        if not self.doomed:
+            return
+        if self._doom is None:
             raise InvalidOperation(
-                f"{self.doomed_by!r} was cancelled in this transaction, which therefore can only be aborted: whether "
+                f"{self._doomed_by!r} was cancelled in this transaction, which therefore can only be aborted: whether "
                 "the statement took place depends on the moment. Let the cancellation leave the transaction's block, "
                 "or put the time limit around the whole of it"
             )
+        labels = self._doom.error_labels if isinstance(self._doom, DriverError) else ()
+        raise InvalidOperation(
+            f"{self._doomed_by!r}, which was called before the commit and not awaited, failed; the transaction can "
+            "therefore only be aborted: await each statement before the commit",
+            labels,
+        ) from self._doom
+
+    def note_failure(self, error: BaseException) -> None:
+        """Keep the first error that the transaction met."""
+        if self.cause is None:
+            self.cause = error
+
+    def learn_recovery_token(self, token: Mapping[str, Any]) -> None:
+        """Keep what a router sent for finding the outcome by way of another one."""
+        self.recovery_token = token
 
     def note(self, sent: SentCommand) -> None:
         """Keep a command for the record that a failure will carry."""
