@@ -6,6 +6,8 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from tests.support.sharded_double import ShardedDouble
 from wiredrv.local import ReplicaSet, Standalone
@@ -14,6 +16,12 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell that starts the tests in its background has them ignore Ctrl-C, and the programs that they start inherit
     # that; some tests send those programs just this signal.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# How long an example takes, and how fast data is generated, tell of the machine's load and not of the driver.
+hypothesis_settings.register_profile(
+    "any load", hypothesis_settings(), deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
+hypothesis_settings.load_profile("any load")
 
 
 @pytest.fixture(scope="module", params=["asyncio", "trio"])

@@ -130,7 +130,7 @@ def test_the_unmutated_reply_is_understood(name: str, target: str) -> None:
 # --- mutated bytes ----------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(st.data(), st.sampled_from(NAMES), st.sampled_from(sorted(TARGETS)))
 def test_mutated_bytes(data: st.DataObject, name: str, target: str) -> None:
     message = bytearray(reply(OPERATIONS[name][1]))
@@ -180,7 +180,7 @@ def _parent(document: Any, path: tuple[Any, ...]) -> Any:
     return document
 
 
-@settings(max_examples=800, deadline=None)
+@settings(max_examples=800)
 @given(st.data(), st.sampled_from(NAMES), st.sampled_from(sorted(TARGETS)))
 def test_mutated_values(data: st.DataObject, name: str, target: str) -> None:
     document = copy.deepcopy(OPERATIONS[name][1])
@@ -196,13 +196,13 @@ def test_mutated_values(data: st.DataObject, name: str, target: str) -> None:
     outcome(name, TARGETS[target], [reply(document)])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.sampled_from(NAMES), st.sampled_from(sorted(TARGETS)), st.sampled_from(NAMES))
 def test_the_reply_to_another_command(name: str, target: str, other: str) -> None:
     outcome(name, TARGETS[target], [reply(OPERATIONS[other][1])])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.sampled_from(NAMES), st.binary(max_size=80))
 def test_random_bytes(name: str, data: bytes) -> None:
     outcome(name, PLAIN, [data])

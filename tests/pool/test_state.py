@@ -400,4 +400,4 @@ class PoolMachine(RuleBasedStateMachine):
 
 
 TestPoolMachine = PoolMachine.TestCase
-TestPoolMachine.settings = hypothesis_settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestPoolMachine.settings = hypothesis_settings(max_examples=150, stateful_step_count=40)

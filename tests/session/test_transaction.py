@@ -337,4 +337,4 @@ class TransactionMachine(RuleBasedStateMachine):
 
 
 TestTransactionMachine = TransactionMachine.TestCase
-TestTransactionMachine.settings = hypothesis_settings(max_examples=150, stateful_step_count=30, deadline=None)
+TestTransactionMachine.settings = hypothesis_settings(max_examples=150, stateful_step_count=30)
