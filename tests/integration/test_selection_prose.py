@@ -25,6 +25,8 @@ from wiredrv.local import ReplicaSet
 pytestmark = pytest.mark.anyio
 
 _NAME = "loadBalancingTest"
+#: What both servers wait in the end. Against it a busy machine's hiccups on one of them weigh little.
+_EQUAL_MS = 20
 
 
 @asynccontextmanager
@@ -56,17 +58,25 @@ def _shares(log: EventLog) -> Counter[Address]:
 
 
 async def test_a_slow_server_is_chosen_less_often_and_equal_ones_alike(replica_set: ReplicaSet) -> None:
-    """Server selection tests, "Prose Test" of operationCount-based selection within the latency window."""
+    """Server selection tests, "Prose Test" of operationCount-based selection within the latency window.
+
+    The second half of it expects equal servers to get equal shares. Real ones on a busy machine are not equal, and the
+    driver is right to prefer the faster, so here both wait as long.
+    """
     async with saturated(replica_set, 10) as (client, log):
-        slow, _ = client.secondaries
+        slow, other = client.secondaries
         async with fail_command(slow, "find", times=10_000, block_ms=500, app_name=_NAME):
             log.clear()
             await _find(client, tasks=10, each=10)
         shares = _shares(log)
         assert shares.total() == 100
         assert shares[slow] < 25
-        log.clear()
-        await _find(client, tasks=10, each=100)
+        async with (
+            fail_command(slow, "find", times=10_000, block_ms=_EQUAL_MS, app_name=_NAME),
+            fail_command(other, "find", times=10_000, block_ms=_EQUAL_MS, app_name=_NAME),
+        ):
+            log.clear()
+            await _find(client, tasks=10, each=100)
         shares = _shares(log)
         assert shares.total() == 1000
         assert 400 <= shares[slow] <= 600
