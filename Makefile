@@ -8,7 +8,7 @@ ARGS ?=
 
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
-SOURCES := wiredrv spec_tests tests benchmarks docs
+SOURCES := wiredrv spec_tests tests benchmarks docs conftest.py
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-docker lint format bench docs clean

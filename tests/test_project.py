@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
 import pytest
+from hypothesis import settings as hypothesis_settings
+
+from tests.support.skips import explained
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -93,3 +98,44 @@ def test_the_workflow_pins_the_specifications_and_runs_what_is_run_here() -> Non
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     versions = [line.rpartition(" ")[2] for line in project["classifiers"] if ":: Python :: 3." in line]
     assert all(f'"{version}"' in workflow for version in versions)
+
+
+def test_generated_examples_have_no_deadline() -> None:
+    assert hypothesis_settings().deadline is None
+
+
+def test_skips_are_explained_in_groups_with_their_numbers() -> None:
+    reasons = [
+        *["skipped: needs topology sharded (this is replicaset)"] * 1200,
+        *["skipped: needs server 8.0 or later (this is 6.0.5)"] * 2,
+        "skipped: needs server 4.2.99 or earlier (this is 6.0.5), or topology sharded (this is replicaset)",
+        "skipped: needs server parameter featureFlag=True",
+        "unsupported: GridFS: this driver has none yet",
+        "Docker Compose is not installed",
+    ]
+    assert explained(reasons) == [
+        "    3 need another version of the server:",
+        "           2 needs server 8.0 or later (this is 6.0.5)",
+        "           1 needs server 4.2.99 or earlier (this is 6.0.5), or topology sharded (this is replicaset)",
+        "1,200 need another topology:",
+        "       1,200 needs topology sharded (this is replicaset)",
+        "    1 need a server parameter:",
+        "           1 needs server parameter featureFlag=True",
+        "    1 need what this driver lacks:",
+        "           1 GridFS: this driver has none yet",
+        "    1 have reasons of their own:",
+        "           1 Docker Compose is not installed",
+    ]
+    assert explained([]) == []
+
+
+def test_the_explanation_of_skips_stands_before_pytests_closing_line(tmp_path: Path) -> None:
+    (tmp_path / "test_one.py").write_text("import pytest\ndef test_one():\n    pytest.skip('there is no moon')\n")
+    options = ("-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), "-p", "conftest", "-p", "no:cacheprovider")
+    printed = _run(sys.executable, "-m", "pytest", *options, str(tmp_path)).stdout
+    lines = [line for line in printed.splitlines() if line]
+    found = lines.index("           1 there is no moon")
+    assert lines[found - 2].strip("= ") == "1 skipped test"
+    assert lines[found - 1] == "    1 have reasons of their own:"
+    assert re.fullmatch(r"=+ 1 skipped in [0-9.]+s =+", lines[found + 1])
+    assert found + 2 == len(lines)
