@@ -28,6 +28,7 @@ The names are PyMongo's, so that handlers move over unchanged; the root is ours:
          ├─ WriteError
          │   └─ DuplicateKeyError
          └─ BulkWriteError
+             └─ BulkDocumentTooLarge (also a DocumentTooLarge)
 
 Rules kept here:
 
@@ -283,6 +284,10 @@ class BulkWriteError(OperationFailure):
     def timeout(self) -> bool:
         errors = (self.details or {}).get("writeConcernErrors") or ()
         return any(error.get("code") == 64 for error in errors)
+
+
+class BulkDocumentTooLarge(BulkWriteError, DocumentTooLarge):
+    """Statements of a bulk were too large to be sent; ``details`` lists them among the failures (code 10334)."""
 
 
 def _bulk_message(results: Mapping[str, Any]) -> str:

@@ -115,7 +115,7 @@ def test_hints() -> None:
         ({"a": 0}, {"a": 0}),
         (["a", "b"], {"a": 1, "b": 1}),
         (("a",), {"a": 1}),
-        ([], {"_id": 1}),
+        ([], {}),
     ],
 )
 def test_projections(value: Any, expected: dict[str, Any]) -> None:

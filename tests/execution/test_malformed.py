@@ -73,7 +73,7 @@ OPERATIONS: dict[str, tuple[Callable[[Target], Operation[Any]], dict[str, Any]]]
     ),
     "delete": (lambda target: Delete(target, {"q": {}, "limit": 1}, {}), {"n": 1, **GOSSIP}),
     "find_and_modify": (
-        lambda target: FindAndModify(target, {}, {"remove": True}),
+        lambda target: FindAndModify(target, {}, {"remove": True}, {}),
         {"lastErrorObject": {"n": 1, "updatedExisting": False}, "value": {"_id": 1}, **GOSSIP},
     ),
     "list_collections": (

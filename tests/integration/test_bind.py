@@ -51,7 +51,7 @@ async def test_every_operation_in_the_block_uses_the_session(replica_set: Replic
                 assert set(log.lsids()) == {bound}, call.name
             log.clear()
             await place.collection.estimated_document_count()
-            assert log.lsids("count") == [bound]
+            assert bound not in log.lsids("count"), "the one read that takes no session"
 
 
 @pytest.mark.parametrize("ordered", [True, False])

@@ -156,6 +156,9 @@ async def test_documents_that_cannot_be_sent(replica_set: ReplicaSet) -> None:
             await orders.insert_many([{"a": "x" * 16_800_000}])
         with pytest.raises(DocumentTooLarge):
             await orders.insert_one({"a": "x" * 16_800_000})
+        careless = orders.with_options(write_concern=wiredrv.WriteConcern(w=0))
+        with pytest.raises(DocumentTooLarge):
+            await careless.insert_one({"a": "x" * 16_777_216})
         assert log.names == []
         # And nothing is broken.
         await orders.insert_one({"_id": 1})

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
+import inspect
+import pkgutil
+import re
 from typing import Any
 
 import pytest
@@ -9,10 +14,13 @@ from bson.code import Code
 from bson.int64 import Int64
 
 from tests.operations.values import ADDRESS, ORDERS, SERVER_4_2, SERVER_6_0, SERVER_8_2, SHOP, UNACKNOWLEDGED
+from wiredrv import operations as package
 from wiredrv.concerns import ReadPreference
+from wiredrv.connection.handshake import declare_api
 from wiredrv.errors import ConfigurationError
+from wiredrv.execution import decorate as decorate_module
 from wiredrv.operations.aggregate import Aggregate, CountDocuments
-from wiredrv.operations.base import Kind, Operation, Target
+from wiredrv.operations.base import DRIVER_FIELDS, Kind, Operation, Target
 from wiredrv.operations.collections import Create, Drop, ListCollections, Rename
 from wiredrv.operations.count import Count
 from wiredrv.operations.cursors import GetMore, KillCursors
@@ -51,7 +59,7 @@ COMMANDS: list[tuple[Operation[Any], dict[str, Any]]] = [
         {"delete": "orders", "ordered": True, "deletes": [{"q": {}, "limit": 0}]},
     ),
     (
-        FindAndModify(ORDERS, {"a": 1}, {"remove": True}),
+        FindAndModify(ORDERS, {"a": 1}, {"remove": True}, {}),
         {"findAndModify": "orders", "query": {"a": 1}, "remove": True},
     ),
     (Find(ORDERS, {"a": 1}, {"limit": 3}), {"find": "orders", "filter": {"a": 1}, "limit": 3}),
@@ -136,6 +144,61 @@ def test_command_is_built_anew_for_every_attempt(operation: Operation[Any], expe
     assert operation.command(SERVER_6_0) == expected
 
 
+# --- options ---
+
+#: Every operation that takes options.
+OPTIONED: list[Any] = [
+    *(operation for operation, _ in COMMANDS if hasattr(operation, "options")),
+    *(WriteBatch(ORDERS, Run(name, [{"limit": 1}], [0]), 0, True, {}) for name in ("insert", "update", "delete")),
+]
+
+
+def _label(operation: Any) -> str:
+    return type(operation).__name__
+
+
+def test_every_operation_that_takes_options_is_held_to_what_follows() -> None:
+    names = [found.name for found in pkgutil.iter_modules(package.__path__, "wiredrv.operations.")]
+    values = [value for name in names for value in vars(importlib.import_module(name)).values()]
+    operations = [value for value in values if isinstance(value, type) and issubclass(value, Operation)]
+    classes = {each for each in operations if "options" in getattr(each, "__dataclass_fields__", ())}
+    assert classes == {type(operation) for operation in OPTIONED}
+
+
+def _with_option(operation: Any, name: str) -> Operation[Any]:
+    replaced: Operation[Any] = dataclasses.replace(operation, options={name: "other"})
+    return replaced
+
+
+@pytest.mark.parametrize("operation", OPTIONED, ids=_label)
+def test_no_option_replaces_a_field_of_the_command(operation: Any) -> None:
+    plain = dataclasses.replace(operation, options={})
+    fields = plain.command(SERVER_8_2)
+    assert fields
+    for name in fields:
+        with pytest.raises(ConfigurationError, match=f"^'{name}' cannot be an option of a call that sends"):
+            _with_option(operation, name).command(SERVER_8_2)
+
+
+@pytest.mark.parametrize("operation", OPTIONED, ids=_label)
+@pytest.mark.parametrize("name", sorted(DRIVER_FIELDS))
+def test_no_option_is_what_the_driver_puts_on_commands(operation: Any, name: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"^'{re.escape(name)}' cannot be an option"):
+        _with_option(operation, name).command(SERVER_8_2)
+
+
+@pytest.mark.parametrize("operation", OPTIONED, ids=_label)
+def test_every_other_option_is_sent(operation: Any) -> None:
+    command = _with_option(operation, "commentary").command(SERVER_8_2)
+    assert command["commentary"] == "other"
+
+
+def test_the_fields_of_the_driver_are_those_that_decorate_puts_on() -> None:
+    """The list is read against the source, so that a field which decorate learns to put on is refused here too."""
+    source = inspect.getsource(decorate_module) + inspect.getsource(declare_api)
+    assert set(re.findall(r'command\["([^"]+)"\] =', source)) == DRIVER_FIELDS
+
+
 R, W, C = Kind.READ, Kind.WRITE, Kind.COMMAND
 BATCH_OF_ONE = WriteBatch(ORDERS, Run("update", [ONE], [0]), 0, True, {})
 BATCH_WITH_MULTI = WriteBatch(ORDERS, Run("update", [ONE, MANY], [0, 1]), 0, True, {})
@@ -151,8 +214,8 @@ TRAITS: list[tuple[Operation[Any], Kind, bool, bool, bool, bool, bool]] = [
     (Update(UNACKNOWLEDGED, ONE, {}), W, False, False, True, True, False),
     (Delete(ORDERS, {"q": {}, "limit": 1}, {}), W, True, False, True, True, False),
     (Delete(ORDERS, {"q": {}, "limit": 0}, {}), W, False, False, True, True, False),
-    (FindAndModify(ORDERS, {}, {}), W, True, False, True, True, False),
-    (FindAndModify(UNACKNOWLEDGED, {}, {}), W, False, False, True, True, False),
+    (FindAndModify(ORDERS, {}, {}, {}), W, True, False, True, True, False),
+    (FindAndModify(UNACKNOWLEDGED, {}, {}, {}), W, False, False, True, True, False),
     (BATCH_OF_ONE, W, True, False, True, True, False),
     (BATCH_WITH_MULTI, W, False, False, True, True, False),
     (Find(ORDERS, {}, {}), R, True, True, True, False, True),
@@ -238,7 +301,7 @@ def test_pipeline_that_writes_carries_no_batch_size() -> None:
         Find(ORDERS, {}, {"rawData": True}),
         Aggregate(ORDERS, [], {"rawData": True}),
         Update(ORDERS, ONE, {"rawData": True}),
-        FindAndModify(ORDERS, {}, {"rawData": True}),
+        FindAndModify(ORDERS, {}, {}, {"rawData": True}),
         Count(ORDERS, {"rawData": True}),
     ],
     ids=lambda operation: operation.name,
@@ -256,7 +319,7 @@ HINTED = {**ONE, "hint": "a_1"}
     [
         Update(UNACKNOWLEDGED, HINTED, {}),
         Delete(UNACKNOWLEDGED, {"q": {}, "limit": 1, "hint": "a_1"}, {}),
-        FindAndModify(UNACKNOWLEDGED, {}, {"hint": "a_1"}),
+        FindAndModify(UNACKNOWLEDGED, {}, {}, {"hint": "a_1"}),
         WriteBatch(UNACKNOWLEDGED, Run("update", [ONE, HINTED], [0, 1]), 0, True, {}),
     ],
     ids=lambda operation: type(operation).__name__,

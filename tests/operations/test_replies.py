@@ -82,7 +82,7 @@ def test_delete_counts() -> None:
     [({"ok": 1, "value": {"_id": 1}}, {"_id": 1}), ({"ok": 1, "value": None}, None), ({"ok": 1}, None)],
 )
 def test_find_and_modify_gives_the_document_or_none(reply: Reply, expected: Any) -> None:
-    assert FindAndModify(ORDERS, {}, {}).parse(reply, ADDRESS) == expected
+    assert FindAndModify(ORDERS, {}, {}, {}).parse(reply, ADDRESS) == expected
 
 
 def test_count_documents_of_nothing_is_0() -> None:
@@ -138,7 +138,7 @@ def test_duplicate_key(operation: Operation[Any]) -> None:
 
 CONCERNED: list[Operation[Any]] = [
     *STATEMENTS,
-    FindAndModify(ORDERS, {}, {}),
+    FindAndModify(ORDERS, {}, {}, {}),
     Aggregate(ORDERS, [{"$out": "x"}], {}),
     Create(ORDERS, {}),
     Drop(ORDERS, {}),
@@ -198,7 +198,7 @@ def raw(document: Any) -> Any:
 def test_users_codec_options_reach_every_value_of_the_users() -> None:
     number = uuid.uuid4()
     binary = bson.binary.Binary.from_uuid(number, UuidRepresentation.STANDARD)
-    found = FindAndModify(STANDARD, {}, {}).parse(raw({"ok": 1, "value": {"_id": binary}}), ADDRESS)
+    found = FindAndModify(STANDARD, {}, {}, {}).parse(raw({"ok": 1, "value": {"_id": binary}}), ADDRESS)
     assert found == {"_id": number}
     assert Distinct(STANDARD, "a", {}).parse(raw({"ok": 1, "values": [binary]}), ADDRESS) == [number]
     updated = Update(STANDARD, {}, {}).parse(

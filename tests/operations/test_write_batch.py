@@ -10,12 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.operations.values import ADDRESS, ORDERS, SERVER_6_0, UNACKNOWLEDGED, limits
-from wiredrv.errors import BulkWriteError, DocumentTooLarge, InvalidDocument
+from wiredrv.errors import BulkWriteError, InvalidDocument
 from wiredrv.operations.write_batch import (
     COMMAND_RESERVE,
     BulkTotals,
     Run,
     Statement,
+    StatementTooLarge,
     WriteBatch,
     runs,
 )
@@ -128,9 +129,41 @@ def test_options_take_room_from_the_statements() -> None:
     assert (plain.taken, commented.taken) == (4, 2)
 
 
-def test_document_over_the_limit_is_refused_by_its_place() -> None:
-    with pytest.raises(DocumentTooLarge, match=r"statement 2 has \d+ bytes; this server accepts 1000"):
-        batches(inserts([10, 10, 2_000]), limits(document=1_000))
+def test_document_over_the_limit_ends_the_batch_before_it_and_is_refused_by_its_place() -> None:
+    run = inserts([10, 10, 18_000, 10])
+    server = limits(document=1_000)
+    first = WriteBatch(ORDERS, run, 0, True, {})
+    first.command(server)
+    assert first.taken == 2
+    with pytest.raises(StatementTooLarge, match=r"statement 2 has \d+ bytes; this server accepts 1000"):
+        WriteBatch(ORDERS, run, 2, True, {}).command(server)
+    last = WriteBatch(ORDERS, run, 3, True, {})
+    last.command(server)
+    assert last.taken == 1
+
+
+def test_document_a_little_over_the_limit_is_the_servers_to_judge_where_somebody_hears_of_it() -> None:
+    run = inserts([10, 2_000])
+    server = limits(document=1_000)
+    answered = WriteBatch(ORDERS, run, 0, True, {})
+    answered.command(server)
+    assert answered.taken == 2
+    unanswered = WriteBatch(UNACKNOWLEDGED, run, 0, True, {})
+    unanswered.command(server)
+    assert unanswered.taken == 1
+    with pytest.raises(StatementTooLarge):
+        WriteBatch(UNACKNOWLEDGED, run, 1, True, {}).command(server)
+
+
+def test_batch_that_is_to_be_answered_is_cut_as_the_one_that_is_not() -> None:
+    batch = WriteBatch(UNACKNOWLEDGED, inserts([10, 16_777_300, 10]), 0, True, {"comment": "c"}, 7)
+    assert batch.taken == 1
+    answered = batch.answered()
+    assert answered.command(SERVER_6_0) == batch.command(SERVER_6_0)
+    assert (answered.taken, answered.operation_id) == (1, 7)
+    assert answered.target.write_concern.is_server_default
+    assert answered.retryable
+    assert not batch.retryable
 
 
 def test_statement_may_be_larger_than_the_document_that_it_holds() -> None:

@@ -43,15 +43,14 @@ def plain(command: Any) -> dict[str, Any]:
 
 
 async def with_pymongo(uri: str, use: Use, **options: Any) -> tuple[Any, list[dict[str, Any]]]:
-    """Call ``use`` with a client of PyMongo's: its result (or the exception it raised), and the commands sent."""
+    """Call ``use`` with a client of PyMongo's: its result (or what it raised), and the commands that were sent."""
     sent = Sent()
 
-    async def run() -> Any:
+    async def run() -> tuple[Any, list[dict[str, Any]]]:
         async with AsyncMongoClient(uri, event_listeners=[sent], **options) as client:
             try:
-                return await use(client)
+                return await use(client), list(sent.commands)
             except Exception as error:
-                return error
+                return error, list(sent.commands)
 
-    result = await anyio.to_thread.run_sync(lambda: asyncio.run(run()))
-    return result, sent.commands
+    return await anyio.to_thread.run_sync(lambda: asyncio.run(run()))

@@ -2,18 +2,24 @@
 
 CRUD specification, "Bulk Write". What fits into a batch and how replies add up is decided in
 :mod:`wiredrv.operations.write_batch`.
+
+Rules kept here:
+
+* An ordered bulk sends no more after a failure, also where its failures are not to be heard of (``w=0``): then all of
+  its batches but the last are answered all the same, and only their answers decide whether there is a next one.
+* Nothing is lost without a word: a statement that is too large to be sent is a failure, whatever the write concern.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from wiredrv.errors import BulkWriteError, DriverError
+from wiredrv.errors import BulkDocumentTooLarge, BulkWriteError, ConfigurationError, DriverError, OperationFailure
 from wiredrv.operations.base import Target
 from wiredrv.operations.results import BulkWriteResult
-from wiredrv.operations.write_batch import BulkTotals, Run, Statement, WriteBatch, runs
+from wiredrv.operations.write_batch import BulkTotals, Run, Statement, StatementTooLarge, WriteBatch, runs
 from wiredrv.wire.op_msg import next_request_id
 
 if TYPE_CHECKING:
@@ -40,32 +46,90 @@ class Bulk:
 
     async def send_runs(self, parts: Sequence[Run], session: SessionState | None) -> BulkWriteResult:
         """As :meth:`send`, of statements grouped already."""
-        totals = BulkTotals(self.target.write_concern.acknowledged)
-        first_failure: BulkWriteError | None = None
-        operation_id = next_request_id()
+        in_transaction = session is not None and session.transaction.active
+        unheard = not in_transaction and not self.target.write_concern.acknowledged
+        if unheard and session is not None:
+            raise ConfigurationError("an explicit session cannot be used with an unacknowledged write concern (w=0)")
+        sending = _Sending(self, session, unheard)
         for run in parts:
-            start = 0
-            while start < len(run.bodies) and not (self.ordered and totals.has_write_errors):
-                batch = WriteBatch(self.target, run, start, self.ordered, self.options, operation_id)
-                try:
-                    reply: Mapping[str, Any] = await self.context.executor.execute(batch, session)
-                except BulkWriteError as failure:
-                    first_failure = first_failure or failure
-                    reply = failure.details or {}
-                except DriverError as error:
-                    error.partial_result = totals.result()
-                    raise
-                totals.add(run, start, reply)
+            if not await sending.send(run, run is parts[-1]):
+                break
+        return sending.outcome()
+
+
+@dataclass(slots=True)
+class _Sending:
+    """One bulk on its way. ``unheard``: what becomes of its statements is not to be heard of."""
+
+    bulk: Bulk
+    session: SessionState | None
+    unheard: bool
+    totals: BulkTotals = field(init=False)
+    operation_id: int = field(default_factory=next_request_id)
+    first_failure: BulkWriteError | None = None
+    refused: StatementTooLarge | None = None
+
+    def __post_init__(self) -> None:
+        self.totals = BulkTotals(self.bulk.target.write_concern.acknowledged)
+
+    async def send(self, run: Run, last: bool) -> bool:
+        """Send the batches of a run; return whether another run may follow."""
+        start = 0
+        while start < len(run.bodies):
+            try:
+                batch = self._batch(run, start, last)
+                reply = await self._reply(batch)
+            except StatementTooLarge as error:
+                self.totals.refuse(run, start, str(error))
+                self.refused = self.refused or error
+                start += 1
+            except DriverError as error:
+                error.partial_result = self.totals.result()
+                raise
+            else:
+                if reply is None:
+                    return False
+                self.totals.add(run, start, reply)
                 start += batch.taken
-        if first_failure is not None:
-            raise _summary(totals, first_failure)
-        return totals.result()
+            if self.bulk.ordered and self.totals.has_write_errors:
+                return False
+        return True
 
+    def _batch(self, run: Run, start: int, last: bool) -> WriteBatch:
+        bulk = self.bulk
+        batch = WriteBatch(bulk.target, run, start, bulk.ordered, bulk.options, self.operation_id)
+        if self.unheard and bulk.ordered and not (start + batch.taken == len(run.bodies) and last):
+            return batch.answered()
+        return batch
 
-def _summary(totals: BulkTotals, first: BulkWriteError) -> BulkWriteError:
-    """The error of the whole bulk, with the labels of the first batch that failed."""
-    error = BulkWriteError(totals.finish(), first.error_labels)
-    error.transaction = first.transaction
-    error.max_wire_version = first.max_wire_version
-    error.partial_result = totals.result()
-    return error
+    async def _reply(self, batch: WriteBatch) -> Mapping[str, Any] | None:
+        """The reply to a batch, empty if nobody is to hear of it; None if a bulk that nobody hears of ends with it."""
+        execute = self.bulk.context.executor.execute
+        if self.unheard:
+            try:
+                await execute(batch, self.session)
+            except OperationFailure:
+                return None
+            return {}
+        try:
+            return await execute(batch, self.session)
+        except BulkWriteError as failure:
+            self.first_failure = self.first_failure or failure
+            return failure.details or {}
+
+    def outcome(self) -> BulkWriteResult:
+        """The result of the whole.
+
+        :raises BulkWriteError: something failed; it has the labels of the first batch that did.
+        """
+        first, totals = self.first_failure, self.totals
+        if first is None and self.refused is None:
+            return totals.result()
+        kind = BulkWriteError if self.refused is None else BulkDocumentTooLarge
+        error = kind(totals.finish(), first.error_labels if first is not None else ())
+        if first is not None:
+            error.transaction = first.transaction
+            error.max_wire_version = first.max_wire_version
+        error.partial_result = totals.result()
+        error.__cause__ = self.refused
+        raise error

@@ -13,6 +13,7 @@ from bson.codec_options import CodecOptions
 from bson.timestamp import Timestamp
 
 from wiredrv import waits
+from wiredrv.client import validation as check
 from wiredrv.client.client_session import ClientSession
 from wiredrv.client.client_transaction import ClientTransaction
 from wiredrv.client.collection_base import derived_target
@@ -27,10 +28,16 @@ from wiredrv.connection.settings import DriverInfo
 from wiredrv.description import ServerType, TopologyDescription, TopologyType
 from wiredrv.errors import ConfigurationError, ConfigurationWarning
 from wiredrv.logs.hub import LoggingHub
-from wiredrv.operations.base import Target, option_fields
+from wiredrv.operations.base import Target
 from wiredrv.operations.databases import DropDatabase, ListDatabases
 from wiredrv.session.options import SessionOptions, TransactionOptions
 from wiredrv.types import Address
+
+_LIST: check.Table = {
+    "filter": ("filter", check.document),
+    "name_only": ("nameOnly", check.boolean),
+    "authorized_databases": ("authorizedDatabases", check.boolean),
+}
 
 
 class Client(HandleOptions):
@@ -232,19 +239,43 @@ class Client(HandleOptions):
 
         :param session: the session to use.
         :param comment: shown in the server's logs (4.4 and later).
-        :param options: ``filter``, ``nameOnly``, ``authorizedDatabases``, as the command has them.
+        :param options: ``filter`` (a query on those documents), ``nameOnly``, ``authorizedDatabases``.
         """
-        fields = option_fields({**options, "comment": comment})
+        fields = check.wire_options({**options, "comment": comment}, _LIST, strict=False)
         return CommandCursor(self._core, ListDatabases(self._target, fields), session)
 
-    async def list_database_names(self, session: ClientSession | None = None, comment: Any = None) -> list[str]:
-        """The names of the deployment's databases."""
-        cursor = self.list_databases(session, comment, nameOnly=True)
+    async def list_database_names(
+        self,
+        session: ClientSession | None = None,
+        comment: Any = None,
+        *,
+        filter: Mapping[str, Any] | None = None,
+        authorizedDatabases: bool | None = None,
+    ) -> list[str]:
+        """The names of the deployment's databases. The server is asked for more than names only if the filter needs it.
+
+        :param session: the session to use.
+        :param comment: shown in the server's logs (4.4 and later).
+        :param filter: a query on the documents that :meth:`list_databases` gives.
+        :param authorizedDatabases: whether only those are named that the user may access; None leaves it to the server.
+        """
+        names_do = filter is None or all(key == "name" for key in filter)
+        cursor = self.list_databases(
+            session, comment, nameOnly=names_do or None, filter=filter, authorizedDatabases=authorizedDatabases
+        )
         return [str(document["name"]) for document in await cursor.to_list()]
 
-    async def list_database_objects(self, session: ClientSession | None = None, comment: Any = None) -> list[Database]:
-        """The deployment's databases as handles."""
-        return [self[name] for name in await self.list_database_names(session, comment)]
+    async def list_database_objects(
+        self,
+        session: ClientSession | None = None,
+        comment: Any = None,
+        *,
+        filter: Mapping[str, Any] | None = None,
+        authorizedDatabases: bool | None = None,
+    ) -> list[Database]:
+        """The deployment's databases as handles. As :meth:`list_database_names`."""
+        names = await self.list_database_names(session, comment, filter=filter, authorizedDatabases=authorizedDatabases)
+        return [self[name] for name in names]
 
     async def drop_database(
         self, name_or_database: str | Database, session: ClientSession | None = None, comment: Any = None
@@ -256,7 +287,7 @@ class Client(HandleOptions):
         :param comment: shown in the server's logs (4.4 and later).
         """
         database = name_or_database if isinstance(name_or_database, Database) else self[name_or_database]
-        drop = DropDatabase(database._target, option_fields({"comment": comment}))
+        drop = DropDatabase(database._target, {} if comment is None else {"comment": comment})
         await self._core.executor.execute(drop, self._core.session_state(session))
 
     async def server_info(self, session: ClientSession | None = None) -> Mapping[str, Any]:

@@ -13,11 +13,13 @@ from wiredrv.client import validation as check
 from wiredrv.client.arguments import CommonOptions, expanded
 from wiredrv.client.collection_base import CollectionBase
 from wiredrv.client.command_cursor import CommandCursor
+from wiredrv.client.constants import TEXT
 from wiredrv.client.requests import IndexModel, index_name
 from wiredrv.client.validation import Keys
 from wiredrv.errors import ConfigurationError, OperationFailure
 from wiredrv.operations.base import Target
 from wiredrv.operations.collections import NAMESPACE_NOT_FOUND, Drop, Rename
+from wiredrv.operations.failures import raise_concern_failure
 from wiredrv.operations.indexes import CreateIndexes, DropIndexes, ListIndexes
 
 if TYPE_CHECKING:
@@ -84,26 +86,32 @@ class CollectionIndexes(CollectionBase):
     async def drop_index(
         self, index_or_name: Keys, session: ClientSession | None = None, **options: Unpack[CommonOptions]
     ) -> None:
-        """Drop one index, by its name or its keys.
+        """Drop one index, by its name or its keys (a list of pairs or a mapping), whatever name it has then.
+
+        A text index is found by the name that it gets by default, since servers do not find it by its keys.
 
         :raises ConfigurationError: the name is ``"*"``; :meth:`drop_indexes` drops all.
         :raises OperationFailure: there is no such index.
         """
         if index_or_name == "*":
             raise ConfigurationError("drop_index drops one index: drop_indexes() drops them all")
-        name = (
-            index_or_name
-            if isinstance(index_or_name, str)
-            else index_name(check.sort_document("index_or_name", index_or_name))
-        )
-        await self._drop_indexes(name, session, options)
+        index: str | Mapping[str, Any]
+        if isinstance(index_or_name, str):
+            index = index_or_name
+        else:
+            index = check.sort_document("index_or_name", index_or_name)
+            if TEXT in index.values():
+                index = index_name(index)
+        await self._drop_indexes(index, session, options)
 
     @expanded(CommonOptions)
     async def drop_indexes(self, session: ClientSession | None = None, **options: Unpack[CommonOptions]) -> None:
         """Drop all indexes but that of ``_id``. It is no error if the collection does not exist."""
         await self._drop_indexes("*", session, options)
 
-    async def _drop_indexes(self, index: str, session: ClientSession | None, options: Mapping[str, Any]) -> None:
+    async def _drop_indexes(
+        self, index: str | Mapping[str, Any], session: ClientSession | None, options: Mapping[str, Any]
+    ) -> None:
         fields = check.wire_options(options, arguments.COMMON, strict=False)
         operation = DropIndexes(self._target, index, fields)
         try:
@@ -111,6 +119,7 @@ class CollectionIndexes(CollectionBase):
         except OperationFailure as error:
             if error.code != NAMESPACE_NOT_FOUND:
                 raise
+            raise_concern_failure(error.details or {})
 
     def list_indexes(
         self,
@@ -183,4 +192,6 @@ async def drop(
     except OperationFailure as error:
         if error.code != NAMESPACE_NOT_FOUND:
             raise
+        # That there was nothing to drop is no failure; that nobody knows whether it stays so is one.
+        raise_concern_failure(error.details or {})
         return dict(error.details or {})

@@ -20,6 +20,7 @@ from wiredrv.client.arguments import (
 from wiredrv.client.collection_base import CollectionBase
 from wiredrv.client.command_cursor import CommandCursor
 from wiredrv.client.cursor import Cursor
+from wiredrv.errors import ConfigurationError
 from wiredrv.operations.aggregate import Aggregate, CountDocuments, writes
 from wiredrv.operations.base import Target
 from wiredrv.operations.count import Count
@@ -143,7 +144,9 @@ class CollectionReads(CollectionBase):
 
     @expanded(CommonOptions)
     async def estimated_document_count(self, **options: Unpack[CommonOptions]) -> int:
-        """How many documents the collection's metadata says there are. It takes no session (CRUD specification).
+        """How many documents the collection's metadata says there are.
+
+        It takes no session (CRUD specification), not even a bound one: inside a bound transaction it counts outside.
 
         It is the ``count`` command, which the Stable API lacks in servers 5.0.0 to 5.0.8 and 5.1.0 to 5.3.1.
 
@@ -151,7 +154,7 @@ class CollectionReads(CollectionBase):
         """
         fields = check.wire_options(options, arguments.COMMON)
         context = self._context
-        return await context.executor.execute(Count(self._target, fields), context.session_state(None))
+        return await context.executor.execute(Count(self._target, fields))
 
     @expanded(CountOptions)
     async def count(
@@ -164,6 +167,7 @@ class CollectionReads(CollectionBase):
 
         Use :meth:`count_documents` or :meth:`estimated_document_count`.
         """
+        _refuse_query(options)
         given = {**options, "query": filter}
         fields = check.wire_options(given, arguments.COUNT, strict=False)
         return await self._context.executor.execute(Count(self._target, fields), self._context.session_state(session))
@@ -185,6 +189,8 @@ class CollectionReads(CollectionBase):
         """
         if not isinstance(key, str):
             check.refuse("key", "a field's name", key)
+        if filter is not None:
+            _refuse_query(options)
         fields = check.wire_options(options, arguments.DISTINCT, strict=False)
         if filter is not None:
             fields["query"] = check.document("filter", filter)
@@ -208,6 +214,11 @@ class CollectionReads(CollectionBase):
             check.refuse("out", "{'inline': 1}: an aggregate with $merge writes to a collection", out)
         operation = MapReduce(self._target, map, reduce, check.wire_options(options, arguments.COMMON, strict=False))
         return await self._context.executor.execute(operation, self._context.session_state(session))
+
+
+def _refuse_query(options: Mapping[str, Any]) -> None:
+    if options.get("query") is not None:
+        raise ConfigurationError("query= and filter are two names of one argument: give filter alone")
 
 
 def aggregate(

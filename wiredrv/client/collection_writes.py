@@ -259,9 +259,9 @@ class CollectionWrites(CollectionBase):
         session: ClientSession | None,
         options: Mapping[str, Any],
     ) -> Any:
-        fields = {**change, **check.wire_options(options, arguments.FIND_AND_MODIFY)} if options else change
+        fields = check.wire_options(options, arguments.FIND_AND_MODIFY) if options else NO_OPTIONS
         context = self._context
-        operation = FindAndModify(self._target, check.document("filter", filter), fields)
+        operation = FindAndModify(self._target, check.document("filter", filter), change, fields)
         return await context.executor.execute(operation, context.session_state(session))
 
     # --- many of all kinds ---

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 #: Options of ``find`` that are more than a field of the command.
 _OWN_OPTIONS = frozenset({"limit", "batch_size", "max_await_time_ms", "cursor_type"})
+#: What the distinct command has in common with find.
+_OF_DISTINCT = ("collation", "hint", "maxTimeMS", "comment", "rawData")
 
 
 class Cursor(CursorBase[dict[str, Any]]):
@@ -228,8 +230,13 @@ class Cursor(CursorBase[dict[str, Any]]):
         return await self._context.executor.execute(operation, self._context.session_state(self._session))
 
     async def distinct(self, key: str) -> list[Any]:
-        """The distinct values of a field among the documents that match."""
-        return await self._collection.distinct(key, self._filter, session=self._session)
+        """The distinct values of a field among the documents that match.
+
+        The cursor's collation, hint (server 7.1), time limit and comment are those of the distinct command too; the
+        command knows no order, limit, skip or projection.
+        """
+        options = {name: self._options[name] for name in _OF_DISTINCT if name in self._options}
+        return await self._collection.distinct(key, self._filter, session=self._session, **options)
 
     def __repr__(self) -> str:
         state = "not sent yet" if not self._started else "open" if self._id else "ended"

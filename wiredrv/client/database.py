@@ -235,6 +235,7 @@ class Database(HandleOptions):
     ) -> list[str]:
         """The names of the collections. The server is asked for more than names only if the filter needs it."""
         if filter is None or all(key == "name" for key in filter):
+            options.pop("name_only", None)
             options["nameOnly"] = True
         cursor = self.list_collections(session, filter, comment, **options)
         return [found["name"] for found in await cursor.to_list()]
@@ -325,9 +326,12 @@ def _body(command: Any, value: Any, comment: Any, fields: Mapping[str, Any]) -> 
         body = dict(check.document("command", command))
         if not body:
             raise ConfigurationError("command must not be empty: its first key is the command's name")
-    body.update(fields)
     if comment is not None:
-        body["comment"] = comment
+        fields = {**fields, "comment": comment}
+    twice = next((name for name in fields if name in body), None)
+    if twice is not None:
+        raise ConfigurationError(f"{twice!r} is in the command already: give it there or as a keyword, not both")
+    body.update(fields)
     return body
 
 

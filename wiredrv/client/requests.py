@@ -11,6 +11,7 @@ from bson.raw_bson import RawBSONDocument
 from wiredrv.client import validation as check
 from wiredrv.client.arguments import DELETE_STATEMENT, UPDATE_STATEMENT
 from wiredrv.client.validation import Keys
+from wiredrv.errors import ConfigurationError
 from wiredrv.operations.write_batch import Statement
 
 
@@ -189,7 +190,7 @@ class IndexModel:
     :param keys: a field's name, a list of (field, direction) pairs, or a mapping.
     :param options: the index's own, under the names of the createIndexes command (``unique``, ``expireAfterSeconds``,
         ``partialFilterExpression``...); without ``name``, one is made of the keys.
-    :raises ConfigurationError: ``keys`` is none of these.
+    :raises ConfigurationError: ``keys`` is none of these, or an option is called ``key``.
     """
 
     __slots__ = ("_document",)
@@ -199,6 +200,8 @@ class IndexModel:
         given = {name: value for name, value in options.items() if value is not None}
         if "collation" in given:
             given["collation"] = check.collation_document("collation", given["collation"])
+        if "key" in given:
+            raise ConfigurationError("'key' cannot be an option of an index: its keys are the first argument")
         if "bucket_size" in given:
             given["bucketSize"] = given.pop("bucket_size")
         self._document: dict[str, Any] = {"name": given.pop("name", None) or index_name(key), "key": key, **given}

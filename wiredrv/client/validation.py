@@ -127,13 +127,13 @@ def hint_value(name: str, value: Any) -> str | dict[str, Any]:
 
 
 def projection_document(name: str, value: Any) -> Mapping[str, Any]:
-    """Which fields to return: a mapping, or the names of those wanted. No name at all asks for ``_id`` alone."""
+    """Which fields to return: a mapping, or the names of those wanted. No name at all means whole documents."""
     if isinstance(value, Mapping):
         return value
     if isinstance(value, (Sequence, AbstractSet)) and not isinstance(value, (str, bytes)):
         if not all(isinstance(field, str) for field in value):
             refuse(name, "a mapping or a list of field names", value)
-        return dict.fromkeys(value, 1) or {"_id": 1}
+        return dict.fromkeys(value, 1)
     refuse(name, "a mapping or a list of field names", value)
 
 
@@ -228,7 +228,7 @@ def wire_options(given: Mapping[str, Any], table: Table, *, strict: bool = True)
     A name may be Python's or the wire's own, as PyMongo's methods take some in the one and some in the other form.
 
     :param strict: whether a name that the table lacks is refused; else the server judges it.
-    :raises ConfigurationError: a name is unknown, or a value is of the wrong kind.
+    :raises ConfigurationError: a name is unknown, a value is of the wrong kind, or an option is given twice.
     """
     fields: dict[str, Any] = {}
     for name, value in given.items():
@@ -242,6 +242,8 @@ def wire_options(given: Mapping[str, Any], table: Table, *, strict: bool = True)
             continue
         wire, check = row
         checked = value if check is None else check(name, value)
+        if wire in fields:
+            raise ConfigurationError(f"{name!r}: this option is given under two names; give it once")
         if checked is not None:
             fields[wire] = checked
     return fields

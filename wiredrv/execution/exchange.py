@@ -16,7 +16,7 @@ from wiredrv.connection.connection import Connection
 from wiredrv.errors import DocumentTooLarge, command_error
 from wiredrv.events import ListenerHub
 from wiredrv.execution.run import Run
-from wiredrv.types import Reply
+from wiredrv.types import Limits, Reply
 from wiredrv.waits import monotonic
 from wiredrv.wire.codec import decode, decode_raw, encode
 from wiredrv.wire.op_msg import MORE_TO_COME, DocumentSequence, encode_message, next_request_id
@@ -51,11 +51,8 @@ async def exchange(connection: Connection, command: dict[str, Any], run: Run[Any
     target = operation.target
     limits = connection.handshake.limits
     body = encode(command, target.codec_options)
-    if len(body) > limits.max_bson_object_size + _COMMAND_OVERHEAD:
-        raise DocumentTooLarge(
-            f"the command {operation.name!r} is {len(body)} bytes long; the server accepts documents of up to "
-            f"{limits.max_bson_object_size} bytes"
-        )
+    if len(body) > limits.max_bson_object_size:
+        _check_size(command, len(body), run, limits)
     sequences = operation.sequences(limits)
     request_id = next_request_id()
     message = encode_message(body, request_id, sequences, 0 if run.acknowledged else MORE_TO_COME)
@@ -69,6 +66,22 @@ async def exchange(connection: Connection, command: dict[str, Any], run: Run[Any
         return {}
     reply = await connection.round_trip(message, request_id)
     return decode(reply) if target.plain else decode_raw(reply)
+
+
+def _check_size(command: dict[str, Any], size: int, run: Run[Any], limits: Limits) -> None:
+    """Judge a command that is larger than a document may be."""
+    largest = limits.max_bson_object_size
+    if size > largest + _COMMAND_OVERHEAD:
+        raise DocumentTooLarge(
+            f"the command {run.operation.name!r} is {size} bytes long; the server accepts documents of up to "
+            f"{largest} bytes"
+        )
+    if not run.acknowledged:
+        # The server refuses a document that is a little too large, but nobody would hear of it.
+        for document in command.get("documents", ()):
+            size = len(encode(document, run.operation.target.codec_options))
+            if size > largest:
+                raise DocumentTooLarge(f"a document has {size} bytes; the server accepts up to {largest}")
 
 
 async def _send_only(connection: Connection, message: bytes) -> None:

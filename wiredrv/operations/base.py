@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, NoReturn, TypeVar
 
 import bson
 from bson.codec_options import DEFAULT_CODEC_OPTIONS, CodecOptions
 from bson.raw_bson import RawBSONDocument
 
 from wiredrv.concerns import DEFAULT_READ_CONCERN, DEFAULT_WRITE_CONCERN, ReadConcern, ReadPreference, WriteConcern
+from wiredrv.errors import ConfigurationError
 from wiredrv.types import Address, Pin, Reply
 from wiredrv.types import Limits as Limits
 from wiredrv.wire.codec import is_default
@@ -144,21 +145,56 @@ class Operation(Generic[T]):
         return 0
 
 
-def option_fields(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that were given: those that are not None."""
-    return {name: value for name, value in options.items() if value is not None}
-
-
 #: The first wire version whose servers know ``rawData`` (CRUD specification: never sent to older ones).
 RAW_DATA_WIRE_VERSION = 27
 
 
+#: What the driver puts on commands itself: of its sessions and transactions, and of the options of handles and clients.
+DRIVER_FIELDS = frozenset(
+    {
+        "lsid",
+        "txnNumber",
+        "startTransaction",
+        "autocommit",
+        "recoveryToken",
+        "readConcern",
+        "writeConcern",
+        "$clusterTime",
+        "$readPreference",
+        "apiVersion",
+        "apiStrict",
+        "apiDeprecationErrors",
+        "$db",
+    }
+)
+
+
 def add_options(command: dict[str, Any], options: Mapping[str, Any], limits: Limits) -> dict[str, Any]:
-    """Put the options that were given on a command, but for those that the server is too old to ignore."""
+    """Put the options that were given on a command, but for those that the server is too old to ignore.
+
+    This is the one place where options of users' meet the fields of a command: none may replace another.
+
+    :raises ConfigurationError: an option bears the name of a field that the command, or the driver on it, has already.
+    """
+    if not command.keys().isdisjoint(options) or not DRIVER_FIELDS.isdisjoint(options):
+        _refuse_replacement(command, options)
     command.update(options)
     if limits.max_wire_version < RAW_DATA_WIRE_VERSION:
         command.pop("rawData", None)
     return command
+
+
+def _refuse_replacement(command: Mapping[str, Any], options: Mapping[str, Any]) -> NoReturn:
+    name = next(name for name in options if name in command or name in DRIVER_FIELDS)
+    own = next(iter(command))
+    if name in ("readConcern", "writeConcern"):
+        kind = "read_concern" if name == "readConcern" else "write_concern"
+        advice = f"set it on the handle, with with_options({kind}=...)"
+    elif name in DRIVER_FIELDS:
+        advice = "the driver puts it on commands by itself"
+    else:
+        advice = f"it is made of the call's other arguments; only database.command() sends a {own!r} of your own making"
+    raise ConfigurationError(f"{name!r} cannot be an option of a call that sends {own!r}: {advice}")
 
 
 def decoded(reply: Reply, target: Target) -> Mapping[str, Any]:

@@ -55,7 +55,7 @@ class Create(Operation[None]):
     options: Mapping[str, Any]
 
     def command(self, limits: Limits) -> dict[str, Any]:
-        return {"create": self.target.collection, **self.options}
+        return add_options({"create": self.target.collection}, self.options, limits)
 
     def parse(self, reply: Reply, address: Address) -> None:
         raise_concern_failure(reply)
@@ -74,7 +74,7 @@ class Drop(Operation[Reply]):
     options: Mapping[str, Any]
 
     def command(self, limits: Limits) -> dict[str, Any]:
-        return {"drop": self.target.collection, **self.options}
+        return add_options({"drop": self.target.collection}, self.options, limits)
 
     def parse(self, reply: Reply, address: Address) -> Reply:
         raise_concern_failure(reply)
@@ -96,7 +96,7 @@ class Rename(Operation[Reply]):
     options: Mapping[str, Any]
 
     def command(self, limits: Limits) -> dict[str, Any]:
-        return {"renameCollection": self.old, "to": self.new, **self.options}
+        return add_options({"renameCollection": self.old, "to": self.new}, self.options, limits)
 
     def parse(self, reply: Reply, address: Address) -> Reply:
         raise_concern_failure(reply)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from wiredrv.concerns import ReadPreference
-from wiredrv.operations.base import Kind, Limits, Operation, Target, decoded
+from wiredrv.operations.base import Kind, Limits, Operation, Target, add_options, decoded
 from wiredrv.operations.cursors import CursorReply
 from wiredrv.operations.failures import raise_concern_failure
 from wiredrv.types import Address, Reply
@@ -24,7 +24,7 @@ class ListDatabases(Operation[CursorReply]):
     options: Mapping[str, Any]
 
     def command(self, limits: Limits) -> dict[str, Any]:
-        return {"listDatabases": 1, **self.options}
+        return add_options({"listDatabases": 1}, self.options, limits)
 
     def parse(self, reply: Reply, address: Address) -> CursorReply:
         databases = [dict(entry) for entry in decoded(reply, self.target)["databases"]]
@@ -48,7 +48,7 @@ class DropDatabase(Operation[None]):
     options: Mapping[str, Any]
 
     def command(self, limits: Limits) -> dict[str, Any]:
-        return {"dropDatabase": 1, **self.options}
+        return add_options({"dropDatabase": 1}, self.options, limits)
 
     def parse(self, reply: Reply, address: Address) -> None:
         raise_concern_failure(reply)

@@ -14,7 +14,7 @@ from wiredrv.types import Address, Reply
 
 @dataclass(frozen=True, slots=True)
 class FindAndModify(Operation[Any]):
-    """``options`` hold the change (``update`` or ``remove``) and all else, under the wire's names.
+    """``change`` is ``{"update": ...}`` or ``{"remove": True}``; ``options`` bear the wire's names.
 
     The value is the document, or None where none matched.
     """
@@ -26,11 +26,13 @@ class FindAndModify(Operation[Any]):
 
     target: Target
     filter: Mapping[str, Any]
+    change: Mapping[str, Any]
     options: Mapping[str, Any]
 
     def command(self, limits: Limits) -> dict[str, Any]:
         check_hint(self.options, self.target, limits)
-        return add_options({"findAndModify": self.target.collection, "query": self.filter}, self.options, limits)
+        command = {"findAndModify": self.target.collection, "query": self.filter, **self.change}
+        return add_options(command, self.options, limits)
 
     def parse(self, reply: Reply, address: Address) -> Any:
         raise_concern_failure(reply)

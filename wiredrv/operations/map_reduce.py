@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from bson.code import Code
 
-from wiredrv.operations.base import Limits, Operation, Target, decoded
+from wiredrv.operations.base import Limits, Operation, Target, add_options, decoded
 from wiredrv.types import Address, Reply
 
 
@@ -27,13 +27,13 @@ class MapReduce(Operation[list[Any]]):
     options: Mapping[str, Any]
 
     def command(self, limits: Limits) -> dict[str, Any]:
-        return {
+        command: dict[str, Any] = {
             "mapReduce": self.target.collection,
             "map": Code(self.map),
             "reduce": Code(self.reduce),
             "out": {"inline": 1},
-            **self.options,
         }
+        return add_options(command, self.options, limits)
 
     def parse(self, reply: Reply, address: Address) -> list[Any]:
         results: list[Any] = decoded(reply, self.target)["results"]

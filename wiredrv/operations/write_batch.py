@@ -9,15 +9,18 @@ Rules kept here:
   was cut: a retry sends the same statements under the same transaction number.
 * Documents travel as a sequence, encoded once, with the codec options of the handle.
 * A batch with a ``multi`` statement is not retryable, whatever the batches beside it are.
+* A statement that is too large to be sent is a failure of its own: those before it are sent, and, where the order does
+  not count, those after it.
 * Indexes in results and errors are those of the user's own list.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
+from wiredrv.concerns import DEFAULT_WRITE_CONCERN
 from wiredrv.errors import BulkWriteError, DocumentTooLarge, ProtocolError
 from wiredrv.operations.base import Kind, Limits, Operation, Target, add_options, decoded
 from wiredrv.operations.failures import check_hint
@@ -34,6 +37,9 @@ USUAL_LIMITS = Limits(
 COMMAND_RESERVE = 16_384
 #: How much larger than a document a statement (or a command) may be that holds one.
 STATEMENT_RESERVE = 16_382
+
+#: The server's own code for a document that is too large (BSONObjectTooLarge).
+TOO_LARGE = 10334
 
 #: The field of each command in which its statements travel.
 _FIELDS = {"insert": "documents", "update": "updates", "delete": "deletes"}
@@ -89,6 +95,10 @@ def runs(statements: Sequence[Statement], ordered: bool) -> list[Run]:
     return [Run(*group) for group in groups]
 
 
+class StatementTooLarge(DocumentTooLarge):
+    """The first statement of a batch cannot be sent. The bulk goes on without it, or ends: this never leaves it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Cut:
     """What of a run goes into one message: the encoded statements, and the limits that were kept."""
@@ -101,19 +111,24 @@ def cut(run: Run, start: int, limits: Limits, target: Target, reserve: int = COM
     """Take as many statements of ``run`` from ``start`` on as one message may carry: at least one.
 
     :param reserve: bytes of the message that belong to the rest of the command.
-    :raises DocumentTooLarge: a statement is larger than the server accepts.
+    :raises StatementTooLarge: the first one is larger than a message may carry; what comes before one is a batch.
     :raises InvalidDocument: a statement cannot be encoded.
     """
     documents: list[bytes] = []
     room = limits.max_message_size - reserve
-    largest = limits.max_bson_object_size + (0 if run.command == "insert" else STATEMENT_RESERVE)
+    largest = limits.max_bson_object_size
+    if run.command != "insert" or target.write_concern.acknowledged:
+        # What is a little too large is the server's to judge, as with one document; but not where nobody hears of it.
+        largest += STATEMENT_RESERVE
     options = target.codec_options
     for body in run.bodies[start : start + limits.max_write_batch_size]:
         document = encode(body, options)
         size = len(document)
         if size > largest:
-            raise DocumentTooLarge(
-                f"{run.command}: statement {run.indexes[start + len(documents)]} has {size} bytes; "
+            if documents:
+                break
+            raise StatementTooLarge(
+                f"{run.command}: statement {run.indexes[start]} has {size} bytes; "
                 f"this server accepts {limits.max_bson_object_size}"
             )
         room -= size
@@ -130,6 +145,7 @@ class WriteBatch(Operation[Reply]):
     Not frozen, alone among the operations: it remembers how it was cut.
 
     :raises BulkWriteError: a statement or the write concern failed; ``details`` is the reply.
+    :raises StatementTooLarge: the first statement cannot be sent.
     """
 
     kind: ClassVar[Kind] = Kind.WRITE
@@ -152,6 +168,13 @@ class WriteBatch(Operation[Reply]):
     def taken(self) -> int:
         """How many statements the batch carries."""
         return len(self._fit(None).documents)
+
+    def answered(self) -> WriteBatch:
+        """The same batch with the server's own write concern, so that it is answered."""
+        target = replace(self.target, write_concern=DEFAULT_WRITE_CONCERN)
+        batch = WriteBatch(target, self.run, self.start, self.ordered, self.options, self.operation_id)
+        batch._cut = self._cut
+        return batch
 
     def command(self, limits: Limits) -> dict[str, Any]:
         self._check_hints(limits)
@@ -243,6 +266,11 @@ class BulkTotals:
     def failed(self) -> bool:
         """Whether the bulk ends in an error."""
         return bool(self.details["writeErrors"] or self.details["writeConcernErrors"])
+
+    def refuse(self, run: Run, position: int, reason: str) -> None:
+        """Add a statement that was too large to be sent."""
+        failure = {"index": run.indexes[position], "code": TOO_LARGE, "errmsg": reason, "op": run.bodies[position]}
+        self.details["writeErrors"].append(failure)
 
     def add(self, run: Run, start: int, reply: Mapping[str, Any]) -> None:
         """Add the reply to the batch that began at ``start`` of ``run``; an empty one is no answer.
