@@ -85,7 +85,7 @@ def _checked(binding: Binding, owner: object) -> Binding:
             f"task {name!r} inherited a session that is bound in task {binding.task_name!r}; a session serves one "
             "task at a time. To hand it over, write `async with session.bind(end_session=False):` in this task and let "
             "the other wait; to run calls without it, `with wiredrv.unbound():`. If asyncio.wait_for() made this task, "
-            "asyncio.timeout() or waits.fail_after() set the same limit without one."
+            "asyncio.timeout() or anyio.fail_after() set the same limit without one."
         )
     if binding.state.owner is not owner:
         raise InvalidOperation(
