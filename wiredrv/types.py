@@ -87,3 +87,17 @@ class Pin(Protocol):
     def release(self) -> None:
         """Give back what the pin keeps from others, once for each that holds it."""
         ...
+
+
+class ServerCursor(NamedTuple):
+    """A cursor that is open on a server, with what it takes to kill it.
+
+    ``lease`` is the implicit server session that was kept for it, and ``pin`` the connection that it needs behind a
+    load balancer; both are given back once the cursor is killed.
+    """
+
+    address: Address
+    id: int
+    namespace: str
+    lease: Any = None
+    pin: Pin | None = None

@@ -10,7 +10,7 @@ import anyio
 from wiredrv.client.database import Database
 from wiredrv.operations.base import Limits, Operation, Target
 from wiredrv.operations.cursors import CursorReply, KillCursors
-from wiredrv.types import Address
+from wiredrv.types import Address, ServerCursor
 
 ADDRESS = Address("fake", 1)
 LIMITS = Limits(
@@ -79,15 +79,15 @@ class FakeContext:
     def __init__(self, script: Iterable[Any] = ()) -> None:
         self.executor = FakeExecutor(script)
         self.bound: Any = None
-        self.orphans: list[tuple[Address, int, str, Any]] = []
+        self.orphans: list[ServerCursor] = []
 
     def session_state(self, session: Any) -> Any:
         if isinstance(session, Exception):
             raise session
         return self.bound if session is None else session
 
-    def orphan_cursor(self, address: Address, cursor_id: int, namespace: str, lease: Any, pin: Any = None) -> None:
-        self.orphans.append((address, cursor_id, namespace, lease))
+    def orphan_cursor(self, cursor: ServerCursor) -> None:
+        self.orphans.append(cursor)
 
     @property
     def database(self) -> Database:

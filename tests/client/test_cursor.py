@@ -25,6 +25,7 @@ from wiredrv.errors import (
     WaitQueueTimeoutError,
 )
 from wiredrv.operations.cursors import GetMore, KillCursors
+from wiredrv.types import ServerCursor
 
 pytestmark = pytest.mark.anyio
 
@@ -270,7 +271,7 @@ async def test_clone_and_rewind() -> None:
     await cursor.next()
     copy = cursor.clone()
     cursor.rewind()
-    assert context.orphans == [(ADDRESS, 9, "shop.orders", "L")]
+    assert context.orphans == [ServerCursor(ADDRESS, 9, "shop.orders", "L")]
     assert await collect(cursor) == [1]
     assert await collect(copy) == [1]
     assert [command["find"] for command in context.executor.commands] == ["orders"] * 3
@@ -328,7 +329,7 @@ async def test_close_while_its_session_is_busy_kills_the_cursor_in_the_backgroun
     cursor = find(context)
     await cursor.next()
     await cursor.close()
-    assert context.orphans == [(ADDRESS, 9, "shop.orders", None)]
+    assert context.orphans == [ServerCursor(ADDRESS, 9, "shop.orders")]
 
 
 async def test_close_after_its_session_ended_goes_without_it() -> None:
@@ -348,7 +349,7 @@ async def test_cursor_that_nobody_closed_is_handed_to_the_background() -> None:
     await cursor.next()
     del cursor
     gc.collect()
-    assert context.orphans == [(ADDRESS, 9, "shop.orders", "L")]
+    assert context.orphans == [ServerCursor(ADDRESS, 9, "shop.orders", "L")]
     assert context.executor.released == []
 
 
@@ -398,7 +399,7 @@ async def test_get_more_that_fails_closes_the_cursor_as_far_as_needed(
     assert context.executor.names == names
     # The lease goes one way, once.
     assert context.executor.released == ([] if orphaned else ["L"])
-    assert [orphan[3] for orphan in context.orphans] == (["L"] if orphaned else [])
+    assert [orphan.lease for orphan in context.orphans] == (["L"] if orphaned else [])
 
 
 async def test_what_is_refused_before_it_is_sent_leaves_the_cursor_as_it_was() -> None:

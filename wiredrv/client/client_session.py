@@ -175,6 +175,7 @@ class ClientSession:
             )
         state.transaction.start(chosen.over(inherited), monotonic(), attempt)
         state.on_pin_event(PinEvent.NEW_TRANSACTION)
+        self._core.orphan_cursors_left(state)
         state.server_session.next_txn_number()
         self._hooks = {}
 
@@ -324,6 +325,7 @@ class ClientSession:
             # Another task still runs an operation in it, so nobody else may get it.
             state.server_session.dirty = True
         state.on_pin_event(PinEvent.SESSION_ENDED)
+        self._core.orphan_cursors_left(state)
         executor = self._core.executor
         if state.unsettled and self._core.is_open():
             # A cancelled operation may have left a cursor in this session; nobody else uses it from now on.
@@ -404,6 +406,8 @@ class ClientSession:
         outcome = self._state.transaction.outcome
         if outcome is None:
             return
+        if outcome is not Outcome.UNKNOWN:
+            self._core.orphan_cursors_left(self._state)
         functions = self._hooks.pop(outcome, [])
         if outcome is not Outcome.UNKNOWN:
             self._hooks = {}

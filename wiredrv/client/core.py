@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import weakref
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from wiredrv import waits
 from wiredrv.client.background import Background
@@ -26,14 +26,15 @@ from wiredrv.logs.hub import LoggingHub
 from wiredrv.net.dial import Dialer
 from wiredrv.net.resolver import Resolver
 from wiredrv.operations.base import Target
-from wiredrv.operations.cursors import KillCursors
+from wiredrv.operations.cursors import kill
 from wiredrv.operations.sessions import ADMIN, END_SESSIONS_BATCH, EndSessions
 from wiredrv.operations.transactions import AbortTransaction
+from wiredrv.session.pinning import PinEvent
 from wiredrv.session.state import SessionState
 from wiredrv.topology.monitor import MonitorSettings
 from wiredrv.topology.srv_poller import SRVPoller
 from wiredrv.topology.topology import Topology
-from wiredrv.types import Address, Pin, Spawn
+from wiredrv.types import Address, ServerCursor, Spawn
 from wiredrv.wire.compression import usable
 
 if TYPE_CHECKING:
@@ -216,27 +217,29 @@ class ClientCore:
             raise InvalidOperation("a session can only be used with the client that started it")
         return state
 
-    def orphan_cursor(
-        self, address: Address, cursor_id: int, namespace: str, lease: Any, pin: Pin | None = None
-    ) -> None:
-        """Kill, in the background, a server cursor that nobody can close any longer; release its pin."""
+    def orphan_cursor(self, cursor: ServerCursor) -> None:
+        """Kill, in the background, a server cursor that nobody can close any longer; give back what was kept for it."""
         if self._background is not None and self.is_open():
-            self._background.spawn(self._kill_orphan, address, cursor_id, namespace, lease, pin)
-        elif pin is not None:
-            pin.release()
+            self._background.spawn(self._kill_orphan, cursor)
+        elif cursor.pin is not None:
+            cursor.pin.release()
 
-    async def _kill_orphan(self, address: Address, cursor_id: int, namespace: str, lease: Any, pin: Pin | None) -> None:
-        database, _, collection = namespace.partition(".")
+    async def _kill_orphan(self, cursor: ServerCursor) -> None:
         try:
-            kill = KillCursors(Target(database), collection, (cursor_id,), address, lease, pin)
-            await self._executor.execute(kill)
+            await self._executor.execute(kill(cursor))
         except DriverError:
             return
         finally:
-            if pin is not None:
-                pin.release()
-        if lease is not None:
-            self._executor.release(lease)
+            if cursor.pin is not None:
+                cursor.pin.release()
+        if cursor.lease is not None:
+            self._executor.release(cursor.lease)
+
+    def orphan_cursors_left(self, state: SessionState) -> None:
+        """Kill, in the background, the cursors that could not be killed before their transaction had ended."""
+        left, state.cursors_left = state.cursors_left, []
+        for cursor in left:
+            self.orphan_cursor(cursor)
 
     def orphan_session(self, state: SessionState) -> None:
         """Abort, in the background, the transaction of a session that nobody can end any longer."""
@@ -245,13 +248,18 @@ class ClientCore:
 
     async def _end_orphan(self, state: SessionState) -> None:
         transaction = state.transaction
-        if transaction.active and transaction.abort():
-            concern = transaction.options.write_concern or self.settings.write_concern
-            try:
+        try:
+            if transaction.active and transaction.abort():
+                concern = transaction.options.write_concern or self.settings.write_concern
                 await self._executor.execute(AbortTransaction(Target("admin", write_concern=concern)), state)
-            except DriverError:
-                return
-        state.ended = True
+        except DriverError:
+            # What the server still does in this session is not known, so nobody else gets it.
+            state.server_session.dirty = True
+        finally:
+            # After a commit the session kept its connection behind a load balancer, for the commit may be repeated.
+            state.ended = True
+            state.on_pin_event(PinEvent.SESSION_ENDED)
+        self.orphan_cursors_left(state)
         self._executor.release(state.server_session)
 
     def append_metadata(self, info: DriverInfo) -> None:

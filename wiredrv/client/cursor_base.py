@@ -8,6 +8,8 @@ Rules kept here:
 * The session of the first command is that of all getMores, also when it came from ``bind()``.
 * An implicit server session (the lease) is given back exactly once: by the executor when a getMore says that the
   server has no more, else here.
+* What its session's transaction means for a cursor is decided in ``session.cursors``: it is read within the transaction
+  that it was opened in and nowhere else, and killing it disturbs no transaction.
 * One task at a time may fetch. Whatever interrupts a fetch leaves the cursor closed, here and on the server; what was
   refused before it was sent leaves it as it was.
 """
@@ -21,8 +23,9 @@ from wiredrv import waits
 from wiredrv.errors import AutoReconnect, ConfigurationError, ConnectionFailure, InvalidOperation, OperationFailure
 from wiredrv.operations.base import Operation, Target
 from wiredrv.operations.cursors import CursorReply, GetMore, KillCursors
+from wiredrv.session.cursors import Kill, is_over, way_to_kill
 from wiredrv.session.state import SessionState
-from wiredrv.types import Address, Pin
+from wiredrv.types import Address, Pin, ServerCursor
 
 if TYPE_CHECKING:
     from wiredrv.client.client_session import ClientSession
@@ -55,6 +58,7 @@ class CursorBase(Generic[T]):
         "_lease",
         "_max_await_time_ms",
         "_namespace",
+        "_opened_in",
         "_pin",
         "_position",
         "_retrieved",
@@ -80,6 +84,7 @@ class CursorBase(Generic[T]):
         self._retrieved = 0
         self._id = 0
         self._namespace = ""
+        self._opened_in = 0
         self._address: Address | None = None
         self._lease: Any = None
         self._pin: Pin | None = None
@@ -150,6 +155,7 @@ class CursorBase(Generic[T]):
             self._next_max_time_ms(),
             self._comment,
             self._pin,
+            self._opened_in,
         )
 
     def _take(self, reply: CursorReply) -> None:
@@ -158,6 +164,7 @@ class CursorBase(Generic[T]):
             self._address = reply.address
             self._lease = reply.lease
             self._pin = reply.pin
+            self._opened_in = reply.opened_in
         self._id = reply.id
         self._namespace = reply.namespace or self._namespace
         self._batch = reply.batch
@@ -174,7 +181,7 @@ class CursorBase(Generic[T]):
 
     async def _interrupted(self, error: BaseException) -> None:
         """A fetch failed or was cancelled: leave nothing open that this cursor opened."""
-        if isinstance(error, InvalidOperation):
+        if isinstance(error, InvalidOperation) and not self._is_over:
             return
         # A failed getMore leaves the connection pinned until the cursor is closed (load-balancers, "Cursors").
         pin = self._pin if isinstance(error, Exception) else None
@@ -188,8 +195,10 @@ class CursorBase(Generic[T]):
             self._started = self._ended = True
         elif isinstance(error, OperationFailure) and error.code in _CURSOR_GONE:
             self._forget()
+        elif isinstance(error, AutoReconnect) and self._opened_in and self._pin is None:
+            # Its transaction is aborted next; the server keeps the cursor beyond that.
+            self._abandon()
         elif isinstance(error, AutoReconnect):
-            # The server cannot be asked, and a cursor does not outlive its transaction or session there.
             self._forget()
         elif isinstance(error, ConnectionFailure):
             self._abandon()
@@ -223,15 +232,15 @@ class CursorBase(Generic[T]):
         if state is not None and state.ended:
             state = None
         collection = self._namespace.partition(".")[2]
-        kill = KillCursors(self._target, collection, (cursor_id,), address, lease, self._pin)
+        kill = KillCursors(self._target, collection, (cursor_id,), address, lease, self._pin, self._opened_in)
         try:
             with waits.move_on_after(KILL_DEADLINE, shield=True):
                 await self._context.executor.execute(kill, state)
-        except InvalidOperation:
-            # The session is busy with another operation: the cursor is killed without it.
-            self._orphan(address, cursor_id, None)
-        except Exception:
-            pass  # The server closes a cursor that nobody uses.
+        except Exception as error:
+            # Refused here: the session is busy, or a transaction would be disturbed. Refused by the server: there the
+            # cursor's transaction has ended, and left the cursor open. Otherwise the server closes what nobody uses.
+            if isinstance(error, InvalidOperation) or (self._opened_in and isinstance(error, OperationFailure)):
+                self._orphan(address, cursor_id, None)
         finally:
             self._unpin()
             if lease is not None:
@@ -253,8 +262,19 @@ class CursorBase(Generic[T]):
             pin.release()
 
     def _orphan(self, address: Address, cursor_id: int, lease: Any) -> None:
+        """Have the server's cursor killed in the background, as soon as that disturbs no transaction."""
         pin, self._pin = self._pin, None
-        self._context.orphan_cursor(address, cursor_id, self._namespace, lease, pin)
+        cursor = ServerCursor(address, cursor_id, self._namespace, lease, pin)
+        state = self._state
+        if state is not None and way_to_kill(self._opened_in, state) is not Kill.OUTSIDE:
+            state.cursors_left.append(cursor)
+        else:
+            self._context.orphan_cursor(cursor)
+
+    @property
+    def _is_over(self) -> bool:
+        """Whether the cursor's transaction has ended: nothing more can be read from it."""
+        return self._state is not None and is_over(self._opened_in, self._state)
 
     def _abandon(self) -> None:
         """Have the server's cursor killed in the background."""

@@ -9,7 +9,7 @@ from bson.codec_options import CodecOptions
 from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
 from wiredrv.operations.base import Operation, Target
 from wiredrv.session.state import SessionState
-from wiredrv.types import Address, Pin
+from wiredrv.types import ServerCursor
 
 if TYPE_CHECKING:
     from wiredrv.client.client_session import ClientSession
@@ -44,10 +44,8 @@ class HandleContext(Protocol):
         """
         ...
 
-    def orphan_cursor(
-        self, address: Address, cursor_id: int, namespace: str, lease: Any, pin: Pin | None = None
-    ) -> None:
-        """Kill, in the background, a server cursor that nobody can close any longer; release its pin."""
+    def orphan_cursor(self, cursor: ServerCursor) -> None:
+        """Kill, in the background, a server cursor that nobody can close any longer; give back what was kept for it."""
         ...
 
 

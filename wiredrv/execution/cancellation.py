@@ -17,15 +17,15 @@ from wiredrv import waits
 from wiredrv.connection.connection import Connection
 from wiredrv.errors import DriverError
 from wiredrv.execution.learning import learn
-from wiredrv.execution.run import Orphan, Run
-from wiredrv.operations.base import Kind, Operation, Target
-from wiredrv.operations.cursors import KillCursors
+from wiredrv.execution.run import Run
+from wiredrv.operations.base import Kind, Operation
+from wiredrv.operations.cursors import kill
 from wiredrv.operations.sessions import KillSessions
 from wiredrv.session.cluster_time import ClusterClock
 from wiredrv.session.state import SessionState
 from wiredrv.session.transaction import Outcome
 from wiredrv.topology.topology import Server
-from wiredrv.types import Reply
+from wiredrv.types import Reply, ServerCursor
 from wiredrv.wire.codec import decode
 
 T = TypeVar("T")
@@ -78,7 +78,7 @@ def _settled(run: Run[Any], server: Server, connection: Connection, reply: Reply
     cursor = reply.get("cursor")
     if isinstance(cursor, dict) and cursor.get("id"):
         pin = run.hold_for_cursor(connection, server.pool.check_in) if connection.service_id is not None else None
-        run.orphan = Orphan(int(cursor["id"]), str(cursor.get("ns", "")), connection.address, pin)
+        run.orphan = ServerCursor(connection.address, int(cursor["id"]), str(cursor.get("ns", "")), None, pin)
     if run.operation.kind is Kind.COMMIT and run.session is not None:
         if not reply.get("ok") or "writeConcernError" in reply:
             run.session.transaction.commit_failed(Outcome.UNKNOWN)
@@ -93,6 +93,9 @@ async def clean_up(run: Run[Any], executor: Executes) -> None:
         try:
             if run.operation.kind is Kind.COMMIT:
                 await _commit_again(run, executor)
+            elif run.orphan is not None and run.in_transaction and run.session is not None:
+                # Nothing but an abort follows, and the cursor is killed after that.
+                run.session.cursors_left.append(run.orphan)
             elif run.orphan is not None:
                 await _kill_cursor(run, run.orphan, executor)
             else:
@@ -121,13 +124,9 @@ async def _commit_again(run: Run[Any], executor: Executes) -> None:
             )
 
 
-async def _kill_cursor(run: Run[Any], orphan: Orphan, executor: Executes) -> None:
-    database, _, collection = orphan.namespace.partition(".")
-    kill = KillCursors(
-        Target(database), collection, (orphan.cursor_id,), orphan.address, run.server_session, orphan.pin
-    )
+async def _kill_cursor(run: Run[Any], orphan: ServerCursor, executor: Executes) -> None:
     try:
-        await executor.execute(kill)
+        await executor.execute(kill(orphan, run.server_session))
     finally:
         if orphan.pin is not None:
             orphan.pin.release()
@@ -138,8 +137,8 @@ async def _kill_session(run: Run[Any], executor: Executes) -> None:
     if server_session is None or run.unsettled is None:
         return
     server_session.dirty = True
-    if run.session is not None and not run.in_transaction:
-        # Other cursors of the session may be in use: it is killed when it ends.
+    if run.session is not None and not run.is_statement:
+        # Its other cursors, or its transaction, may be in use: it is killed when it ends.
         run.session.unsettled.add(run.unsettled)
         return
     await executor.execute(KillSessions((server_session.lsid,), run.unsettled))

@@ -43,6 +43,7 @@ from wiredrv.execution.settings import ExecutionSettings
 from wiredrv.operations.base import Kind, Operation
 from wiredrv.operations.cursors import CursorReply
 from wiredrv.session.cluster_time import ClusterClock
+from wiredrv.session.cursors import admit_kill, admit_read
 from wiredrv.session.pinning import PinEvent
 from wiredrv.session.server_session import ServerSession, ServerSessionPool
 from wiredrv.session.state import SessionState
@@ -107,7 +108,7 @@ class Executor:
         try:
             return await self.drive(run)
         except BaseException as error:
-            if run.in_transaction and not isinstance(error, Exception):
+            if run.is_statement and not isinstance(error, Exception):
                 _doom(run)
             if run.unsettled is not None or run.orphan is not None:
                 await clean_up(run, self)
@@ -127,6 +128,9 @@ class Executor:
             )
         if session.transaction.doomed and operation.kind not in _AFTER_DOOM:
             session.transaction.refuse_if_doomed()
+        if operation.opened_in is not None:
+            admit = admit_kill if operation.kind is Kind.HOUSEKEEPING else admit_read
+            admit(operation.opened_in, session)
         session.begin(operation.name, waits.current_task())
 
     async def drive(self, run: Run[T]) -> T:
@@ -181,7 +185,7 @@ class Executor:
         """A server that can be had at once: the usual case."""
         operation = run.operation
         session = run.session
-        if session is not None and session.pin is not None:
+        if session is not None and session.pin is not None and operation.kind is not Kind.HOUSEKEEPING:
             if run.in_transaction:
                 self._wanted(run)  # refuses another read preference than primary
                 return self._only_server(run, session.pin.address, session.pin)
@@ -310,6 +314,8 @@ class Executor:
             raise error
 
     def _keep_or_end_lease(self, run: Run[Any], result: CursorReply) -> None:
+        if run.session is not None and run.in_transaction:
+            result.opened_in = run.session.transaction.number
         if run.session is not None or run.server_session is None:
             return
         if result.id == 0:
@@ -363,7 +369,7 @@ class Executor:
         retry = decide(error, history, traits, self._settings)
         if retry is not None and retry.deprioritize and server is not None:
             history.deprioritized.append(server.address)
-        if run.in_transaction and run.session is not None:
+        if run.is_statement and run.session is not None:
             transaction_failed(run, run.session, error, retry, server)
         shown = history.error or error
         return _AttemptFailed(retry, shown)

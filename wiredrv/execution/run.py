@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 
 from wiredrv.errors import DriverError
 from wiredrv.execution.pins import ConnectionPin
 from wiredrv.execution.retry import History
 from wiredrv.operations.base import Kind, Operation
+from wiredrv.session.cursors import within
 from wiredrv.session.server_session import ServerSession
 from wiredrv.session.state import SessionState
 from wiredrv.session.transaction import TransactionState
-from wiredrv.types import Address
+from wiredrv.types import Address, ServerCursor
 from wiredrv.wire.op_msg import next_request_id
 
 T = TypeVar("T")
 
 _ENDINGS = frozenset({Kind.COMMIT, Kind.ABORT})
-
-
-class Orphan(NamedTuple):
-    """A cursor that a cancelled command left open on the server, with the connection that it needs, if it does."""
-
-    cursor_id: int
-    namespace: str
-    address: Address
-    pin: ConnectionPin[Any] | None = None
 
 
 class Run(Generic[T]):
@@ -54,7 +46,7 @@ class Run(Generic[T]):
     first_of_transaction = False
     held: ConnectionPin[Any] | None = None
     unsettled: Address | None = None
-    orphan: Orphan | None = None
+    orphan: ServerCursor | None = None
 
     def __init__(self, operation: Operation[T], session: SessionState | None) -> None:
         self.operation = operation
@@ -65,14 +57,22 @@ class Run(Generic[T]):
             self.in_transaction = False
         else:
             self.server_session = session.server_session
-            # A commit or abort belongs to its transaction although that is no longer active.
-            self.in_transaction = session.transaction.active or operation.kind in _ENDINGS
+            if operation.opened_in is not None:
+                self.in_transaction = within(operation.opened_in, session)
+            else:
+                # A commit or abort belongs to its transaction although that is no longer active.
+                self.in_transaction = session.transaction.active or operation.kind in _ENDINGS
         self.acknowledged = (
             self.in_transaction
             or operation.kind is not Kind.WRITE
             or not operation.accepts_write_concern
             or operation.target.write_concern.acknowledged
         )
+
+    @property
+    def is_statement(self) -> bool:
+        """Whether what becomes of the operation means something to the transaction that it is part of."""
+        return self.in_transaction and self.operation.kind is not Kind.HOUSEKEEPING
 
     def hold_for_cursor(self, connection: Any, give_back: Callable[[Any], None]) -> ConnectionPin[Any]:
         """Behind a load balancer, a cursor's pin: the transaction's, if the cursor is in one, or its own."""
@@ -88,12 +88,15 @@ class Run(Generic[T]):
         return self.operation_id
 
     def sending(self, now: float) -> None:
-        """The command is encoded and goes out: the session is in use, and its transaction is under way."""
+        """The command is encoded and goes out: the session is in use, and its transaction is under way.
+
+        Housekeeping moves no transaction: a killCursors is no statement, and a commit can be repeated after it.
+        """
         self.started = now
         if self.server_session is not None:
             self.server_session.last_use = now
         session = self.session
-        if session is None:
+        if session is None or self.operation.kind is Kind.HOUSEKEEPING:
             return
         if self.operation.kind in _ENDINGS:
             session.transaction.ending_went_out()
@@ -106,6 +109,6 @@ class Run(Generic[T]):
         if self.history is None:
             self.history = History()
         self.history.add(error, had_connection)
-        if self.in_transaction and self.session is not None:
+        if self.is_statement and self.session is not None:
             self.session.transaction.note_failure(error)
         return self.history

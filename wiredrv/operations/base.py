@@ -81,6 +81,8 @@ class Operation(Generic[T]):
     target: Target
     #: Joins the commands of a bulk for listeners and the log; 0: the operation is one command.
     operation_id: int = 0
+    #: Of a command for a cursor: the number of the transaction that it was opened in, 0 for none (``session.cursors``).
+    opened_in: int | None = None
 
     def command(self, limits: Limits) -> dict[str, Any]:
         """Build the command; its first key is its name. The executor adds the rest to this very dict."""

@@ -11,15 +11,16 @@ from bson.codec_options import CodecOptions
 
 from wiredrv.errors import ProtocolError
 from wiredrv.operations.base import Kind, Limits, Operation, Target
-from wiredrv.types import Address, Pin, Reply
+from wiredrv.types import Address, Pin, Reply, ServerCursor
 
 
 @dataclass(slots=True)
 class CursorReply:
     """A batch of a cursor. ``id`` is 0 when the server has no more.
 
-    ``lease`` is the implicit server session that goes with an open cursor, and ``pin`` the connection that it needs
-    behind a load balancer; the executor sets both. ``reply`` is the whole answer, for those who read more of it (post
+    ``lease`` is the implicit server session that goes with an open cursor, ``pin`` the connection that it needs behind
+    a load balancer, and ``opened_in`` the number of the transaction that it was opened in (0: in none); the executor
+    sets them. ``reply`` is the whole answer, for those who read more of it (post
     batch resume tokens).
     """
 
@@ -30,6 +31,7 @@ class CursorReply:
     reply: Reply = field(repr=False)
     lease: Any = None
     pin: Pin | None = None
+    opened_in: int = 0
 
 
 def parse_cursor(reply: Reply, address: Address, target: Target, batch_field: str = "firstBatch") -> CursorReply:
@@ -69,6 +71,7 @@ class GetMore(Operation[CursorReply]):
     max_time_ms: int | None = None
     comment: Any = None
     pin: Pin | None = None
+    opened_in: int = 0
 
     def command(self, limits: Limits) -> dict[str, Any]:
         command: dict[str, Any] = {"getMore": bson.int64.Int64(self.cursor_id), "collection": self.collection}
@@ -86,7 +89,7 @@ class GetMore(Operation[CursorReply]):
 
 @dataclass(frozen=True, slots=True)
 class KillCursors(Operation[None]):
-    """Tell the server that a cursor is not needed any longer."""
+    """Tell the server that a cursor is not needed any longer. It takes part in the transaction of its cursor alone."""
 
     name: ClassVar[str] = "killCursors"
     kind: ClassVar[Kind] = Kind.HOUSEKEEPING
@@ -97,9 +100,16 @@ class KillCursors(Operation[None]):
     server: Address
     lease: Any = None
     pin: Pin | None = None
+    opened_in: int = 0
 
     def command(self, limits: Limits) -> dict[str, Any]:
         return {"killCursors": self.collection, "cursors": [bson.int64.Int64(number) for number in self.cursor_ids]}
 
     def parse(self, reply: Reply, address: Address) -> None:
         return None
+
+
+def kill(cursor: ServerCursor, lease: Any = None) -> KillCursors:
+    """The command for a cursor that is left; ``lease`` in the place of the cursor's own."""
+    database, _, collection = cursor.namespace.partition(".")
+    return KillCursors(Target(database), collection, (cursor.id,), cursor.address, lease or cursor.lease, cursor.pin)

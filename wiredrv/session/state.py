@@ -15,7 +15,7 @@ from wiredrv.session.options import SessionOptions
 from wiredrv.session.pinning import EFFECTS, PinEffect, PinEvent
 from wiredrv.session.server_session import ServerSession
 from wiredrv.session.transaction import Transaction, TransactionRecord
-from wiredrv.types import Address, Pin
+from wiredrv.types import Address, Pin, ServerCursor
 
 
 class SessionState:
@@ -27,6 +27,7 @@ class SessionState:
     __slots__ = (
         "_user",
         "cluster_time",
+        "cursors_left",
         "ended",
         "operation_time",
         "options",
@@ -49,6 +50,8 @@ class SessionState:
         self.pin: Pin | None = None
         #: The servers that may still hold a cursor of a cancelled operation of this session.
         self.unsettled: set[Address] = set()
+        #: Cursors that nobody reads any longer, but that cannot be killed before their transaction has ended.
+        self.cursors_left: list[ServerCursor] = []
         self.ended = False
         self._user: tuple[object, str] | None = None
 
