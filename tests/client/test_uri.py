@@ -16,6 +16,8 @@ from bson.codec_options import DatetimeConversion
 from bson.raw_bson import RawBSONDocument
 from hypothesis import given
 from hypothesis import strategies as st
+from pymongo import AsyncMongoClient
+from pymongo.errors import ConfigurationError as PyMongoConfigurationError
 
 import wiredrv
 from wiredrv.client.options import OPTIONS, read_keywords
@@ -502,3 +504,74 @@ def test_a_client_says_that_timeout_ms_is_not_applied(options: dict[str, Any]) -
 def test_arguments_of_the_wrong_kind_are_refused_with_a_sentence(call: Callable[[], object]) -> None:
     with pytest.raises(ConfigurationError):
         call()
+
+
+# --- hosts and ports, TLS under two names: as PyMongo ---------------------------------------------------------------
+
+TLS_CASES: list[tuple[str, dict[str, Any]]] = [
+    ("mongodb://h/?ssl=true", {"tls": False}),
+    ("mongodb://h/?SSL=true", {"TLS": False}),
+    ("mongodb://h/?ssl=false", {"tls": True}),
+    ("mongodb://h/?tls=true", {"ssl": False}),
+    ("mongodb://h/?ssl=true&tls=true", {"tls": False}),
+    ("mongodb://h/?ssl=true", {"tls": True}),
+    ("mongodb://h/?ssl=false", {"tls": False}),
+    ("mongodb://h/?tls=true", {"tls": False}),
+    ("mongodb://h/?ssl=true", {"ssl": False}),
+    ("mongodb://h/?ssl=true", {"tls": None}),
+    ("mongodb://h", {"tls": True}),
+]
+
+
+def _tls_of_pymongo(uri: str, keywords: dict[str, Any]) -> bool | None:
+    """Whether PyMongo would use TLS; None for an error."""
+    try:
+        client: Any = AsyncMongoClient(uri, **keywords)
+    except PyMongoConfigurationError:
+        return None
+    return client._topology_settings.pool_options._ssl_context is not None
+
+
+@pytest.mark.parametrize("uri, keywords", TLS_CASES, ids=str)
+def test_tls_and_ssl_that_differ_are_a_conflict_wherever_they_stand(uri: str, keywords: dict[str, Any]) -> None:
+    theirs = _tls_of_pymongo(uri, {name: value for name, value in keywords.items() if value is not None})
+    if theirs is None:
+        with pytest.raises(ConfigurationError, match="tls and ssl are two names of one option"):
+            parse(uri, **keywords)
+    else:
+        assert (parse(uri, **keywords).net.tls is not None) is theirs
+
+
+@pytest.mark.parametrize(
+    "hosts",
+    [
+        "mongodb://localhost",
+        "mongodb://a,b:1,c",
+        "mongodb://user:pw@a:1,b/db",
+        "mongodb://[::1]",
+        "mongodb://[::1]:5,[::2]",
+        "mongodb://%2Ftmp%2Fmongodb-27017.sock,a",
+        "a",
+        "a:1,b",
+        ["a", "b:2"],
+        ["mongodb://a"],
+        None,
+    ],
+    ids=str,
+)
+def test_port_is_that_of_every_host_without_one(hosts: Any) -> None:
+    peer: Any = AsyncMongoClient(hosts, port=27401)
+    assert sorted(parse(hosts, port=27401).topology.seeds) == sorted(peer._topology_settings.seeds)
+
+
+def test_port_has_no_meaning_where_dns_names_the_ports() -> None:
+    with pytest.raises(ConfigurationError, match="SRV records name the ports"):
+        parse("mongodb+srv://cluster.example.com", port=27401)
+
+
+@pytest.mark.parametrize("hosts", [[], (), {}, set(), iter([])], ids=repr)
+def test_no_host_at_all_is_not_this_machine(hosts: Any) -> None:
+    with pytest.raises(ConfigurationError, match="name at least one"):
+        parse(hosts)
+    with pytest.raises(PyMongoConfigurationError):
+        AsyncMongoClient(list(hosts))

@@ -14,6 +14,7 @@ from bson.timestamp import Timestamp
 
 from wiredrv import waits
 from wiredrv.client import validation as check
+from wiredrv.client.absent import refuse_absent
 from wiredrv.client.client_session import ClientSession
 from wiredrv.client.client_transaction import ClientTransaction
 from wiredrv.client.collection_base import derived_target
@@ -134,8 +135,7 @@ class Client(HandleOptions):
         return self.get_database(name)
 
     def __getattr__(self, name: str) -> Database:
-        if name.startswith("_"):
-            raise AttributeError(f"Client has no attribute {name!r}; the database {name!r} is had by client[{name!r}]")
+        refuse_absent("Client", name, "a database of that name is client[{}]")
         return self.get_database(name)
 
     def get_database(
@@ -332,8 +332,15 @@ class Client(HandleOptions):
             raise ConfigurationError(f"append_metadata takes a DriverInfo, not {driver_info!r}")
         self._core.append_metadata(driver_info)
 
-    def __bool__(self) -> NoReturn:
-        raise TypeError("a client is neither true nor false: compare it with None ('client is not None')")
+    def __bool__(self) -> bool:
+        """Always true, as with PyMongo: for code that asks whether it was given a client."""
+        return True
+
+    def __iter__(self) -> NoReturn:
+        raise TypeError("a client cannot be iterated: list_database_names() names its databases")
+
+    def __contains__(self, name: object) -> NoReturn:
+        raise TypeError("'in' does not search a client: list_database_names() names its databases")
 
     def __repr__(self) -> str:
         hosts = ",".join(str(seed) for seed in self._core.settings.topology.seeds)

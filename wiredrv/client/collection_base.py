@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from bson.codec_options import CodecOptions
 
+from wiredrv.client.absent import refuse_absent
 from wiredrv.client.handle import HandleContext, HandleOptions
 from wiredrv.client.validation import collection_name, refuse
 from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
@@ -75,11 +76,7 @@ class CollectionBase(HandleOptions):
         return copy
 
     def __getattr__(self, name: str) -> Self:
-        if name.startswith("_"):
-            raise AttributeError(
-                f"{type(self).__name__} has no attribute {name!r}; "
-                f"the collection {self.name}.{name} is had by collection[{name!r}]"
-            )
+        refuse_absent("Collection", name, "a collection of that name, after this one's and a dot, is collection[{}]")
         return self[name]
 
     def __call__(self, *arguments: Any, **options: Any) -> NoReturn:
@@ -88,13 +85,18 @@ class CollectionBase(HandleOptions):
         raise TypeError(f"{where} has no method {method!r}: {self.full_name!r} is a collection, which cannot be called")
 
     def __bool__(self) -> NoReturn:
-        raise TypeError("a collection is neither true nor false: compare it with None ('collection is not None')")
+        raise NotImplementedError(
+            "a collection is neither true nor false: compare it with None ('collection is not None')"
+        )
 
     def __aiter__(self) -> NoReturn:
         raise TypeError(f"the collection {self.name!r} cannot be iterated: iterate over collection.find()")
 
     def __iter__(self) -> NoReturn:
         raise TypeError(f"the collection {self.name!r} cannot be iterated: use 'async for' over collection.find()")
+
+    def __contains__(self, document: object) -> NoReturn:
+        raise TypeError("'in' does not search a collection: find_one() or count_documents() asks for a document")
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, CollectionBase):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Unpack
 from bson.codec_options import DEFAULT_CODEC_OPTIONS, CodecOptions
 
 from wiredrv.client import validation as check
+from wiredrv.client.absent import refuse_absent
 from wiredrv.client.arguments import AggregateOptions, expanded
 from wiredrv.client.collection import Collection
 from wiredrv.client.collection_base import derived_target
@@ -98,10 +99,7 @@ class Database(HandleOptions):
         return Collection(self, name)
 
     def __getattr__(self, name: str) -> Collection:
-        if name.startswith("_"):
-            raise AttributeError(
-                f"Database has no attribute {name!r}; the collection {name} is had by database[{name!r}]"
-            )
+        refuse_absent("Database", name, "a collection of that name is database[{}]")
         return Collection(self, name)
 
     # --- commands ---
@@ -293,10 +291,13 @@ class Database(HandleOptions):
         raise TypeError(f"a client has no method {self.name!r}: it is a database, which cannot be called")
 
     def __bool__(self) -> NoReturn:
-        raise TypeError("a database is neither true nor false: compare it with None ('database is not None')")
+        raise NotImplementedError("a database is neither true nor false: write 'database is not None'")
 
     def __iter__(self) -> NoReturn:
         raise TypeError("a database cannot be iterated: list_collection_names() names its collections")
+
+    def __contains__(self, name: object) -> NoReturn:
+        raise TypeError("'in' does not search a database: list_collection_names() names its collections")
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Database):

@@ -38,6 +38,7 @@ _ENCODE_USERINFO = (
     "or give them as the keyword arguments username and password"
 )
 _PARTS = {"read_concern": ("readConcernLevel",), "write_concern": ("w", "wTimeoutMS", "journal")}
+_TLS_NAMES = ("tls", "ssl")
 _TXT_OPTIONS = frozenset({"authsource", "replicaset", "loadbalanced"})
 
 
@@ -61,10 +62,12 @@ class ConnectionString:
     options: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
 
-def parse_uri(uri: str) -> ConnectionString:
+def parse_uri(uri: str, port: int | None = None) -> ConnectionString:
     """Take a connection string apart (connection-string specification).
 
+    :param port: of hosts that name none; None means the usual one.
     :raises InvalidURI: it does not follow the grammar.
+    :raises ConfigurationError: a port is given for hosts that DNS names.
     """
     srv = uri.startswith(_SRV_SCHEME)
     if not srv and not uri.startswith(_SCHEME):
@@ -78,9 +81,13 @@ def parse_uri(uri: str) -> ConnectionString:
         raise InvalidURI(_ENCODE_USERINFO)
     userinfo, at, hosts_text = authority.rpartition("@")
     username, password = _parse_userinfo(userinfo) if at else (None, None)
-    hosts = _parse_hosts(hosts_text)
+    hosts = _parse_hosts(hosts_text, port)
     if srv:
         _check_srv(hosts_text)
+        if port is not None:
+            raise ConfigurationError(
+                "port has no meaning for a mongodb+srv:// string, whose SRV records name the ports"
+            )
     return ConnectionString(
         hosts=() if srv else hosts,
         srv_host=hosts[0].host if srv else None,
@@ -100,13 +107,13 @@ def _parse_userinfo(text: str) -> tuple[str, str | None]:
     return unquote(name), unquote(password) if colon else None
 
 
-def _parse_hosts(text: str) -> tuple[Address, ...]:
+def _parse_hosts(text: str, port: int | None) -> tuple[Address, ...]:
     if not text:
         raise InvalidURI(
             "the connection string names no host; the path of a Unix domain socket must be percent-encoded, "
             "as in mongodb://%2Ftmp%2Fmongodb-27017.sock"
         )
-    return tuple(_parse_host(unquote(host), number) for number, host in enumerate(text.split(","), 1))
+    return tuple(_with_port(unquote(host), number, port) for number, host in enumerate(text.split(","), 1))
 
 
 def _parse_host(text: str, number: int) -> Address:
@@ -167,7 +174,7 @@ def parse_client_settings(
     """Make settings out of what a client was given.
 
     :param uri_or_hosts: a connection string; a host, ``host:port`` or several with commas; a list of such hosts; None
-        for this machine.
+        for this machine (an empty list names none, and is refused).
     :param keyword_options: options by the names that they have in a connection string, whatever their case; they win
         over it. None counts as not given. Beside the uri-options specification's: ``username``, ``password``,
         ``port`` (for hosts given without one), ``read_preference``, ``read_concern``, ``write_concern``,
@@ -181,6 +188,7 @@ def parse_client_settings(
     keywords = dict(keyword_options or {})
     port = keywords.pop("port", None)
     string = _connection_string(uri_or_hosts, port)
+    _refuse_tls_conflict(string.options, keywords)
     given = Given(
         seeds=string.hosts,
         srv_host=string.srv_host,
@@ -190,6 +198,22 @@ def parse_client_settings(
         options=_merge(read_pairs(string.options, _warn), read_keywords(keywords)),
     )
     return assemble(given)
+
+
+def _refuse_tls_conflict(pairs: Iterable[tuple[str, str]], keywords: Mapping[str, Any]) -> None:
+    """Refuse ``tls`` and ``ssl`` that differ, wherever each stands: which of the two is meant is not for us to guess.
+
+    A keyword wins over the same name in the string, as everywhere: that is said outright.
+    """
+    given: dict[str, Any] = {}
+    for name, text in pairs:
+        if name.lower() in _TLS_NAMES:
+            given |= {name.lower(): value for value in read_pairs([(name, text)], lambda _: None).values()}
+    for name, value in keywords.items():
+        if name.lower() in _TLS_NAMES:
+            given |= {name.lower(): value for value in read_keywords({name: value}).values()}
+    if len(set(given.values())) > 1:
+        raise ConfigurationError("tls and ssl are two names of one option, and are given with different values")
 
 
 def _merge(from_string: dict[str, Any], keywords: dict[str, Any]) -> dict[str, Any]:
@@ -205,13 +229,17 @@ def _connection_string(uri_or_hosts: str | Sequence[str] | None, port: int | Non
         raise ConfigurationError(f"port: it must be a whole number from 1 to 65535, not {port!r}")
     if uri_or_hosts is not None and not isinstance(uri_or_hosts, Iterable):
         raise ConfigurationError(f"a connection string, a host or a list of hosts is needed, not {uri_or_hosts!r}")
-    texts = [uri_or_hosts] if isinstance(uri_or_hosts, str) else list(uri_or_hosts or ["localhost"])
+    if uri_or_hosts is None:
+        uri_or_hosts = "localhost"
+    texts = [uri_or_hosts] if isinstance(uri_or_hosts, str) else list(uri_or_hosts)
+    if not texts:
+        raise ConfigurationError("the list of hosts is empty: name at least one, or give None for this machine")
     if not all(isinstance(text, str) for text in texts):
         raise ConfigurationError("the first argument must be a connection string, a host or a list of hosts")
     if any("://" in text for text in texts):
         if len(texts) > 1:
             raise ConfigurationError("give one connection string, with its hosts joined by commas, or a list of hosts")
-        return parse_uri(texts[0])
+        return parse_uri(texts[0], port)
     hosts = [host.strip() for text in texts for host in text.split(",")]
     return ConnectionString(tuple(_with_port(host, number, port) for number, host in enumerate(hosts, 1)))
 
