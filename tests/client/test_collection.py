@@ -217,6 +217,7 @@ REFUSED: list[Callable[[Collection], Awaitable[Any]]] = [
     lambda c: c.find_one({}, max_time_ms="5"),  # type: ignore[arg-type]  # bad input is the point
     lambda c: c.map_reduce("f", "g", {"replace": "x"}),
     lambda c: c.database.command({}),
+    lambda c: c.database.cursor_command("find", "orders", max_await_time_ms=1.5).to_list(),  # type: ignore[arg-type]
     lambda c: c.database.command(5),  # type: ignore[arg-type]  # bad input is the point
 ]
 
@@ -226,6 +227,28 @@ async def test_bad_input_is_refused_and_nothing_is_sent(call: Callable[[Collecti
     context = FakeContext()
     with pytest.raises(ConfigurationError):
         await call(context.database.orders)
+    assert context.executor.operations == []
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda collection, document: collection.insert_one(document, sesion=1),
+        lambda collection, document: collection.insert_one(document, let={"v": 1}),
+        lambda collection, document: collection.insert_many([document], sesion=1),
+        lambda collection, document: collection.insert_many([document], ordered=0),
+        lambda collection, document: collection.bulk_write([InsertOne(document)], sesion=1),
+        lambda collection, document: collection.bulk_write([InsertOne(document)], ordered=0),
+    ],
+)
+async def test_a_call_that_is_refused_for_its_options_leaves_the_documents_as_they_are(
+    call: Callable[[Any, dict[str, Any]], Awaitable[Any]],
+) -> None:
+    context = FakeContext()
+    document = {"a": 1}
+    with pytest.raises(ConfigurationError):
+        await call(context.database.orders, document)
+    assert document == {"a": 1}
     assert context.executor.operations == []
 
 
@@ -300,7 +323,9 @@ async def test_bulk_write_of_all_kinds() -> None:
         [InsertOne({}), UpdateOne({}, SET), DeleteMany({})], comment="c", let={"v": 1}
     )
     assert (result.inserted_count, result.modified_count, result.deleted_count) == (1, 1, 4)
-    assert all(command["comment"] == "c" and command["let"] == {"v": 1} for command in context.executor.commands)
+    assert all(command["comment"] == "c" for command in context.executor.commands)
+    variables = {next(iter(command)): command.get("let") for command in context.executor.commands}
+    assert variables == {"insert": None, "update": {"v": 1}, "delete": {"v": 1}}
 
 
 # --- failures that are none ---

@@ -29,7 +29,7 @@ def test_anything_else_is_no_document(value: Any) -> None:
         check.document("filter", value)
 
 
-@pytest.mark.parametrize("value", [{"$set": {"a": 1}}, [{"$set": {"a": 1}}], [], RAW])
+@pytest.mark.parametrize("value", [{"$set": {"a": 1}}, [{"$set": {"a": 1}}], RAW])
 def test_updates(value: Any) -> None:
     assert check.update_document(value) == value
 
@@ -38,6 +38,7 @@ def test_updates(value: Any) -> None:
     "value, message",
     [
         ({}, "must not be empty"),
+        ([], "must not be empty"),
         ({"a": 1}, "must start with an operator"),
         ([1], "each stage of update must be a mapping"),
         ("x", "must be a mapping"),

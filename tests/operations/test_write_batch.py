@@ -62,6 +62,11 @@ def test_unordered_statements_are_grouped_by_command() -> None:
     ]
 
 
+@pytest.mark.parametrize("statements", [[delete(0), update(1), insert(2)], [insert(2), delete(0), update(1)]])
+def test_unordered_commands_come_in_one_order_whatever_that_of_the_statements(statements: list[Statement]) -> None:
+    assert [run.command for run in runs(statements, ordered=False)] == ["insert", "update", "delete"]
+
+
 STATEMENTS = st.lists(st.sampled_from([insert, update, delete]).map(lambda make: make(0)), max_size=40)
 
 
@@ -227,6 +232,16 @@ def test_batches_are_judged_one_by_one() -> None:
     run = Run("update", [update(0).body, update(1, multi=True).body], [0, 1])
     found = batches(run, limits(statements=1))
     assert [batch.retryable for batch in found] == [True, False]
+
+
+def test_variables_go_with_updates_and_deletes_alone() -> None:
+    # The insert command refuses `let`.
+    sent = {}
+    for run in runs([insert(0), update(1), delete(2)], ordered=True):
+        command = WriteBatch(ORDERS, run, 0, True, {"let": {"v": 1}, "comment": "c"}).command(SERVER_6_0)
+        assert command["comment"] == "c"
+        sent[run.command] = command.get("let")
+    assert sent == {"insert": None, "update": {"v": 1}, "delete": {"v": 1}}
 
 
 # --- failing ---

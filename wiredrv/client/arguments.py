@@ -184,7 +184,8 @@ FIND: Table = {
 #: What goes into one statement of an update, and what into the command around it.
 UPDATE_STATEMENT: Table = {**_COLLATION_HINT, **_ARRAY_FILTERS, "sort": ("sort", check.sort_option)}
 DELETE_STATEMENT: Table = _COLLATION_HINT
-WRITE_COMMAND: Table = {**_BYPASS, **_LET, "comment": _COMMON["comment"], "raw_data": _COMMON["raw_data"]}
+INSERT_COMMAND: Table = {**_BYPASS, "comment": _COMMON["comment"], "raw_data": _COMMON["raw_data"]}
+WRITE_COMMAND: Table = {**INSERT_COMMAND, **_LET}
 
 FIND_AND_MODIFY: Table = {
     **_COMMON,

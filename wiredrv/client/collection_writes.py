@@ -70,8 +70,8 @@ class CollectionWrites(CollectionBase):
         :raises WriteError: the server refused the document.
         :raises WriteConcernError: it was inserted, but not acknowledged as asked.
         """
+        fields = check.wire_options(options, arguments.INSERT_COMMAND) if options else NO_OPTIONS
         sent, inserted_id = with_id(document)
-        fields = check.wire_options(options, arguments.WRITE_COMMAND) if options else NO_OPTIONS
         context = self._context
         operation = Insert(self._target, sent, inserted_id, fields)
         return await context.executor.execute(operation, context.session_state(session))
@@ -93,6 +93,9 @@ class CollectionWrites(CollectionBase):
         """
         if isinstance(documents, Mapping) or not isinstance(documents, Iterable):
             check.refuse("documents", "a list of mappings", documents)
+        # A call that is refused leaves the documents as they are.
+        check.boolean("ordered", ordered)
+        fields = check.wire_options(options, arguments.INSERT_COMMAND) if options else NO_OPTIONS
         sent: list[Mapping[str, Any]] = []
         ids: list[Any] = []
         for document in documents:
@@ -101,8 +104,7 @@ class CollectionWrites(CollectionBase):
             ids.append(inserted_id)
         if not sent:
             raise ConfigurationError("documents must not be empty")
-        fields = check.wire_options(options, arguments.WRITE_COMMAND) if options else NO_OPTIONS
-        bulk = Bulk(self._context, self._target, check.boolean("ordered", ordered), fields)
+        bulk = Bulk(self._context, self._target, ordered, fields)
         run = Run("insert", sent, range(len(sent)))
         result = await bulk.send_runs([run], self._context.session_state(session))
         return InsertManyResult(ids, result.acknowledged)
@@ -285,6 +287,9 @@ class CollectionWrites(CollectionBase):
         """
         if isinstance(requests, Mapping) or not isinstance(requests, Iterable):
             check.refuse("requests", "a list of InsertOne, UpdateOne... requests", requests)
+        # A call that is refused leaves the documents of its requests as they are.
+        check.boolean("ordered", ordered)
+        fields = check.wire_options({**options, "let": let}, arguments.WRITE_COMMAND)
         statements = []
         for request in requests:
             if not isinstance(request, WriteRequest):
@@ -292,6 +297,5 @@ class CollectionWrites(CollectionBase):
             statements.append(request.statement())
         if not statements:
             raise ConfigurationError("requests must not be empty")
-        fields = check.wire_options({**options, "let": let}, arguments.WRITE_COMMAND)
-        bulk = Bulk(self._context, self._target, check.boolean("ordered", ordered), fields)
+        bulk = Bulk(self._context, self._target, ordered, fields)
         return await bulk.send(statements, self._context.session_state(session))

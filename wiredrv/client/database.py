@@ -174,7 +174,9 @@ class Database(HandleOptions):
             session,
             batch_size=None if batch_size is None else check.whole_number("batch_size", batch_size),
             comment=comment,
-            max_await_time_ms=max_await_time_ms,
+            max_await_time_ms=None
+            if max_await_time_ms is None
+            else check.whole_number("max_await_time_ms", max_await_time_ms),
             tailable=bool(cursor_type),
         )
 

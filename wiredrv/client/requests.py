@@ -204,7 +204,8 @@ class IndexModel:
             raise ConfigurationError("'key' cannot be an option of an index: its keys are the first argument")
         if "bucket_size" in given:
             given["bucketSize"] = given.pop("bucket_size")
-        self._document: dict[str, Any] = {"name": given.pop("name", None) or index_name(key), "key": key, **given}
+        name = given.pop("name") if "name" in given else index_name(key)
+        self._document: dict[str, Any] = {"name": name, "key": key, **given}
 
     @property
     def document(self) -> dict[str, Any]:

@@ -43,9 +43,9 @@ def document(name: str, value: Any) -> Mapping[str, Any]:
 
 def update_document(value: Any) -> Mapping[str, Any] | list[Any]:
     """An update: a document of update operators, or a pipeline."""
-    if isinstance(value, list):
+    if isinstance(value, list) and value:
         return pipeline(value, "update")
-    found = document("update", value)
+    found = document("update", value) if value != [] else {}
     if isinstance(found, RawBSONDocument):
         return found
     if not found:

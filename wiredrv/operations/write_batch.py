@@ -43,6 +43,8 @@ TOO_LARGE = 10334
 
 #: The field of each command in which its statements travel.
 _FIELDS = {"insert": "documents", "update": "updates", "delete": "deletes"}
+#: The order of the commands of a bulk that has none.
+_UNORDERED_RANK = {name: rank for rank, name in enumerate(_FIELDS)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,10 @@ class Run:
 
 
 def runs(statements: Sequence[Statement], ordered: bool) -> list[Run]:
-    """Group statements by command: neighbours only where the order counts, else all of a kind together."""
+    """Group statements by command: neighbours only where the order counts, else all of a kind together.
+
+    Then inserts come first and deletes last, as with PyMongo: a bulk that deletes what it inserts deletes it there too.
+    """
     groups: list[tuple[str, list[Mapping[str, Any]], list[int]]] = []
     open_groups: dict[str, tuple[str, list[Mapping[str, Any]], list[int]]] = {}
     for index, statement in enumerate(statements):
@@ -92,6 +97,8 @@ def runs(statements: Sequence[Statement], ordered: bool) -> list[Run]:
             groups.append(group)
         group[1].append(statement.body)
         group[2].append(index)
+    if not ordered:
+        groups.sort(key=lambda group: _UNORDERED_RANK[group[0]])
     return [Run(*group) for group in groups]
 
 
@@ -179,7 +186,11 @@ class WriteBatch(Operation[Reply]):
     def command(self, limits: Limits) -> dict[str, Any]:
         self._check_hints(limits)
         self._fit(limits)
-        return add_options({self.name: self.target.collection, "ordered": self.ordered}, self.options, limits)
+        options = self.options
+        if self.name == "insert" and "let" in options:
+            # Variables are for the updates and deletes of the bulk; the insert command knows none.
+            options = {name: value for name, value in options.items() if name != "let"}
+        return add_options({self.name: self.target.collection, "ordered": self.ordered}, options, limits)
 
     def sequences(self, limits: Limits) -> Sequence[DocumentSequence]:
         return (DocumentSequence(_FIELDS[self.name], self._fit(limits).documents),)
