@@ -1,10 +1,12 @@
 # Every target makes its own .venv from a plain python3 and installs what it needs: nothing has to be there beforehand.
 #   make test ARGS="-k wire -x"      hands arguments on
+#   make test-docker BACKEND=trio    runs the specification tests on trio
 #   make test PYTHON=python3.13      takes another Python (3.11 or later); `make clean` first if .venv is there already
 
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
+BACKEND ?= asyncio
 
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
@@ -28,13 +30,15 @@ SHARDED := mongodb://127.0.0.1:27217,127.0.0.1:27218/
 BALANCED_1 := mongodb://127.0.0.1:27417/?loadBalanced=true
 BALANCED_2 := mongodb://127.0.0.1:27418/?loadBalanced=true
 
-test-docker: $(VENV)/.test  ## the specification tests against the servers of docker-compose.yml
-	@docker compose up --detach --wait
+SPEC_TESTS := $(BIN)/python -m spec_tests --backend $(BACKEND)
+
+test-docker: $(VENV)/.test  ## the specification tests against the servers of docker-compose.yml (MONGO_IMAGE=mongo:8.0)
+	@docker compose up --detach --wait || { docker compose logs --tail 40; docker compose down --volumes; exit 1; }
 	@status=0; \
-	$(BIN)/python -m spec_tests --uri '$(REPLICA_SET)' $(ARGS) || status=1; \
-	$(BIN)/python -m spec_tests --uri '$(SHARDED)' $(ARGS) || status=1; \
+	$(SPEC_TESTS) --uri '$(REPLICA_SET)' $(ARGS) || status=1; \
+	$(SPEC_TESTS) --uri '$(SHARDED)' $(ARGS) || status=1; \
 	SINGLE_MONGOS_LB_URI='$(BALANCED_1)' MULTI_MONGOS_LB_URI='$(BALANCED_2)' \
-	$(BIN)/python -m spec_tests --uri '$(BALANCED_1)' --suite load-balancers || status=1; \
+	$(SPEC_TESTS) --uri '$(BALANCED_1)' --suite load-balancers || status=1; \
 	docker compose down --volumes; \
 	exit $$status
 

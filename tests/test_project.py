@@ -9,8 +9,10 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from hypothesis import settings as hypothesis_settings
 
 from tests.support.skips import explained
@@ -67,8 +69,7 @@ def test_ci_runs_style_documentation_and_tests_and_ends_with_what_pytest_said(tm
 def test_make_refuses_a_python_that_is_too_old(tmp_path: Path) -> None:
     old = tmp_path / "python3"
     old.write_text(
-        f'#!/bin/sh\nexec {shutil.which("python3")} -c "import sys; sys.version_info = (3, 10, 4); exec(sys.argv[1])" '
-        '"$2"\n'
+        f'#!/bin/sh\nexec {sys.executable} -c "import sys; sys.version_info = (3, 10, 4); exec(sys.argv[1])" "$2"\n'
     )
     old.chmod(0o755)
     finished = _run("make", "test", f"PYTHON={old}", f"VENV={tmp_path / 'venv'}")
@@ -91,13 +92,30 @@ def test_the_licence_is_there_in_full() -> None:
     assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["license"] == "Apache-2.0"
 
 
-def test_the_workflow_pins_the_specifications_and_runs_what_is_run_here() -> None:
-    workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text()
-    assert "SPECIFICATIONS: 92b3c0b9287bfba1b0ec4084300858d05c654f8c" in workflow
-    assert "run: .ci/run" in workflow
+def test_the_workflow_runs_what_is_run_here_on_every_python_that_is_claimed() -> None:
+    job = _workflow()["jobs"]["test"]
+    assert [step["run"] for step in job["steps"] if "run" in step] == [".ci/specifications", ".ci/run"]
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    versions = [line.rpartition(" ")[2] for line in project["classifiers"] if ":: Python :: 3." in line]
-    assert all(f'"{version}"' in workflow for version in versions)
+    claimed = [line.rpartition(" ")[2] for line in project["classifiers"] if ":: Python :: 3." in line]
+    assert job["strategy"]["matrix"]["python"] == claimed
+
+
+def test_the_workflow_runs_the_specification_tests_on_newer_servers_and_real_routers() -> None:
+    job = _workflow()["jobs"]["servers"]
+    assert job["strategy"]["matrix"] == {"image": ["mongo:7.0", "mongo:8.0"], "backend": ["asyncio", "trio"]}
+    assert job["env"]["MONGO_IMAGE"] == "${{ matrix.image }}"
+    assert job["steps"][-1]["run"] == "make test-docker BACKEND=${{ matrix.backend }}"
+    assert "image: ${MONGO_IMAGE:-mongo:8.0}" in (ROOT / "docker-compose.yml").read_text()
+
+
+@needs_make
+def test_the_backend_of_tests_on_docker_can_be_chosen() -> None:
+    commands = _run("make", "--dry-run", "test-docker", "BACKEND=trio", "ARGS=-x").stdout
+    assert commands.count("-m spec_tests --backend trio --uri 'mongodb://") == 3
+
+
+def _workflow() -> Any:
+    return yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
 
 
 def test_generated_examples_have_no_deadline() -> None:
