@@ -525,7 +525,7 @@ async def test_what_was_left_on_several_servers_is_killed_with_its_session(repli
                 return await reads.find({}, batch_size=2, session=session).next()
 
             await _cancel_held_anywhere(scene, read)
-        assert len(session._state.unsettled) == 2
+        assert len(session._state.servers_to_kill) == 2
         await session.end_session()
         await watch.check("finds of one session, cancelled on two servers")
 

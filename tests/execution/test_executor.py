@@ -30,6 +30,7 @@ from wiredrv.operations.insert import Insert
 from wiredrv.session.options import SessionOptions
 from wiredrv.session.state import SessionState
 from wiredrv.session.transaction import Outcome, TransactionState
+from wiredrv.session.turns import Purpose
 
 TARGET = Target("db", "c")
 OK = reply({"ok": 1})
@@ -185,18 +186,18 @@ def test_an_explicit_session_is_free_again_however_its_operation_ended(tape: lis
         finish(bench.executor.execute(Insert(TARGET, {"_id": 1}, 1, {}), session))
     except (AutoReconnect, OperationFailure):
         pass
-    assert not session.busy
+    assert not session.turns.busy
     assert len(bench.executor.sessions) == 0, "only its owner gives an explicit session back"
     bench.nothing_is_out()
 
 
 def test_a_session_in_use_is_refused_without_harm_to_who_uses_it() -> None:
     bench = Bench([OK])
-    session = explicit(bench)
-    session.begin("find", "another task")
+    session = explicit(bench, overlap="refuse")
+    session.turns.enter("find", Purpose.STATEMENT, "another task")
     with pytest.raises(InvalidOperation, match="another task"):
         finish(bench.executor.execute(Insert(TARGET, {"_id": 1}, 1, {}), session))
-    assert session.busy
+    assert session.turns.busy
     assert bench.transport.sent == []
 
 
@@ -382,7 +383,7 @@ def test_a_command_that_cannot_be_encoded_leaves_its_transaction_as_it_was() -> 
         finish(bench.executor.execute(Insert(TARGET, {"_id": object()}, 1, {}), session))
     assert session.transaction.state is TransactionState.STARTING
     assert bench.transport.sent == []
-    assert not session.busy
+    assert not session.turns.busy
     bench.nothing_is_out()
 
 

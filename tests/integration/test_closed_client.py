@@ -150,56 +150,41 @@ async def test_sessions_and_bindings_of_a_closed_client_are_refused(replica_set:
     assert _silent(client, log)
 
 
-@pytest.mark.parametrize("end", ["end_session", "abort", "a block"])
-async def test_ending_a_session_of_a_closed_client_sends_and_opens_nothing(replica_set: ReplicaSet, end: str) -> None:
-    log = CommandLog()
-    client = wiredrv.Client(replica_set.uri, event_listeners=[log])
-    async with client:
-        collection = await fresh_collection(client, "outlived")
-        session = client.start_session()
-        lsid = session.session_id
-        session.start_transaction()
-        await collection.insert_one({"_id": 1}, session=session)
-        told: list[str] = []
-        session.on_abort(lambda: told.append("abort"))
-        session.on_commit(lambda: told.append("commit"))
-    log.clear()
-    try:
-        if end == "abort":
-            await session.abort_transaction()
-        if end == "a block":
-            async with session:
-                pass
-        await session.end_session()
-        assert session.has_ended
-        assert told == ["abort"]
-        assert _silent(client, log)
-    finally:
-        # The server would keep the transaction until its time is up.
-        async with client:
-            await client.admin.command({"killSessions": [lsid]})
-            assert await collection.count_documents({}) == 0
-
-
-async def test_a_commit_on_a_closed_client_is_refused_and_can_follow_when_it_is_open_again(
-    replica_set: ReplicaSet,
+@pytest.mark.parametrize("end", ["end_session", "abort", "commit", "a block"])
+async def test_closing_aborts_transactions_and_ending_their_sessions_sends_and_opens_nothing(
+    replica_set: ReplicaSet, end: str
 ) -> None:
     log = CommandLog()
     client = wiredrv.Client(replica_set.uri, event_listeners=[log])
+    told: list[str] = []
     async with client:
         collection = await fresh_collection(client, "outlived")
         session = client.start_session()
         session.start_transaction()
         await collection.insert_one({"_id": 1}, session=session)
+        session.on_abort(lambda: told.append("abort"))
+        session.on_commit(lambda: told.append("commit"))
+        log.clear()
+    assert log.names[:1] == ["abortTransaction"], "locks are released first"
+    assert told == ["abort"]
+    assert not session.in_transaction
     log.clear()
-    with pytest.raises(InvalidOperation, match=CLOSED):
-        await session.commit_transaction()
-    assert session.in_transaction
+    if end == "abort":
+        with pytest.raises(InvalidOperation, match="abortTransaction twice"):
+            await session.abort_transaction()
+    if end == "commit":
+        with pytest.raises(InvalidOperation, match=CLOSED):
+            await session.commit_transaction()
+    if end == "a block":
+        async with session:
+            pass
+    await session.end_session()
+    assert session.has_ended
     assert _silent(client, log)
-    async with client:
-        await session.commit_transaction()
+    async with client, client.start_session() as other:
+        with anyio.fail_after(5):
+            await other.with_transaction(lambda s: collection.insert_one({"_id": 1}, session=s))
         assert await collection.count_documents({}) == 1
-        await session.end_session()
 
 
 # --- opening it again -------------------------------------------------------------------------------------------------

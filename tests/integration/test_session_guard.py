@@ -14,9 +14,9 @@ from tests.support.commands import APP_NAME, CommandLog, fresh_collection, prima
 from tests.support.failpoints import fail_command
 from tests.support.session_calls import CALLS, make_place
 from tests.support.waiting import until
-from wiredrv import _introspect
 from wiredrv.errors import InvalidOperation
 from wiredrv.local import ReplicaSet
+from wiredrv.session.turns import Purpose
 
 pytestmark = pytest.mark.anyio
 
@@ -31,7 +31,7 @@ async def _busy_session(
     """A session whose ``find`` is held in the server, in a task called "the reader"."""
     async with watched(replica_set) as (client, log):
         collection = await fresh_collection(client, "guard", 3)
-        async with client.start_session() as session:
+        async with client.start_session(overlap="refuse") as session:
             if transaction:
                 session.start_transaction()
                 await collection.insert_one({"_id": "t"}, session=session)
@@ -56,7 +56,7 @@ async def _busy_session(
 async def _idle_session(replica_set: ReplicaSet) -> AsyncIterator[tuple[wiredrv.ClientSession, wiredrv.Collection]]:
     async with watched(replica_set) as (client, _):
         collection = await fresh_collection(client, "guard", 3)
-        async with client.start_session() as session:
+        async with client.start_session(overlap="refuse") as session:
             yield session, collection
 
 
@@ -87,13 +87,13 @@ async def test_every_method_is_guarded(replica_set: ReplicaSet) -> None:
     """Without a server that holds anything: the session is claimed by hand."""
     async with watched(replica_set) as (client, log):
         place = await make_place(client)
-        async with client.start_session() as session:
+        async with client.start_session(overlap="refuse") as session:
             log.clear()
-            session._state.begin("find", "the reader")
+            turn = session._state.turns.enter("find", Purpose.STATEMENT, "the reader")
             for call in CALLS:
                 with pytest.raises(InvalidOperation, match="task 'the reader' still runs 'find'"):
                     await call.run(place, {"session": session})
-            session._state.finish()
+            session._state.turns.leave(turn)
             assert log.names == []
             await place.collection.find_one({}, session=session)
 
@@ -115,7 +115,7 @@ async def test_a_transaction_cannot_be_ended_while_one_of_its_operations_runs(
             assert part in str(error)
         assert session.in_transaction
         assert log.names == []
-        await until(lambda: not session._state.busy, "the reader is done")
+        await until(lambda: not session._state.turns.busy, "the reader is done")
         await ending(session)
         assert log.names == [command]
 
@@ -127,9 +127,11 @@ async def test_a_session_that_is_ended_while_an_operation_runs_is_used_by_nobody
         used = session.session_id
         await session.end_session()
         assert session.has_ended
-        assert _introspect.session_dirty(session)
         async with session.client.start_session() as another:
             assert another.session_id != used
+            await until(lambda: not session._state.turns.busy, "the reader is done")
+            async with session.client.start_session() as later:
+                assert later.session_id == used
 
 
 async def test_tasks_may_take_turns(replica_set: ReplicaSet) -> None:
@@ -139,7 +141,7 @@ async def test_tasks_may_take_turns(replica_set: ReplicaSet) -> None:
         collection = await fresh_collection(client, "guard")
         turn = [anyio.Event(), anyio.Event(), anyio.Event()]
         turn[0].set()
-        async with client.start_session() as session:
+        async with client.start_session(overlap="refuse") as session:
 
             async def first() -> None:
                 await turn[0].wait()
@@ -166,7 +168,7 @@ async def test_tasks_may_take_turns(replica_set: ReplicaSet) -> None:
 async def test_a_cursor_may_be_handed_to_another_task(replica_set: ReplicaSet) -> None:
     async with watched(replica_set) as (client, _log):
         collection = await fresh_collection(client, "guard", 4)
-        async with client.start_session() as session:
+        async with client.start_session(overlap="refuse") as session:
             cursor = collection.find({}, batch_size=2, session=session)
             found = [await cursor.next()]
 
@@ -182,11 +184,11 @@ async def test_a_get_more_counts_as_an_operation_of_the_session(replica_set: Rep
     async with _idle_session(replica_set) as (session, collection):
         cursor = collection.find({}, batch_size=2, session=session)
         await cursor.next()
-        session._state.begin("insert", "the writer")
+        turn = session._state.turns.enter("insert", Purpose.STATEMENT, "the writer")
         await cursor.next()  # is here already
         with pytest.raises(InvalidOperation, match=r"starts 'getMore' while task 'the writer' still runs 'insert'"):
             await cursor.next()
-        session._state.finish()
+        session._state.turns.leave(turn)
         # What was refused before it was sent leaves the cursor as it was.
         assert (await cursor.next())["_id"] == 2
         await cursor.close()
@@ -212,9 +214,9 @@ async def test_a_session_is_free_again_after_an_operation_that_failed_or_was_can
     async with _idle_session(replica_set) as (session, collection):
         with pytest.raises(wiredrv.DriverError):
             await collection.find_one({"$nonsense": 1}, session=session)
-        assert not session._state.busy
+        assert not session._state.turns.busy
         with anyio.CancelScope() as scope:
             scope.cancel()
             await collection.find_one({}, session=session)
-        assert not session._state.busy
+        assert not session._state.turns.busy
         assert await collection.find_one({"_id": 1}, session=session) == {"_id": 1}

@@ -73,7 +73,7 @@ def commit_and_write(session: SessionState) -> None:
 
 def end(session: SessionState) -> None:
     abort(session)
-    session.ended = True
+    session.end(lambda: None)
 
 
 def nothing(session: SessionState) -> None:

@@ -1,4 +1,4 @@
-"""A session's state: one operation at a time, times that only advance, and the pinning table applied."""
+"""A session's state: its end, times that only advance, and the pinning table applied."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any, Self
 import pytest
 from bson.timestamp import Timestamp
 
-from wiredrv.errors import InvalidOperation
 from wiredrv.session.options import SessionOptions
 from wiredrv.session.pinning import EFFECTS, PinEffect, PinEvent
 from wiredrv.session.server_session import ServerSession
 from wiredrv.session.state import SessionState
+from wiredrv.session.turns import Purpose
 from wiredrv.types import Address
 
 
@@ -34,40 +34,17 @@ def make_state(**options: Any) -> SessionState:
     return SessionState(SessionOptions(**options), ServerSession(0.0), owner=object())
 
 
-def test_two_operations_at_once_are_refused_and_both_are_named() -> None:
+def test_an_ended_session_gives_its_pin_and_server_session_back_once_nothing_is_in_flight() -> None:
     state = make_state()
-    state.begin("find", "reader")
-    with pytest.raises(InvalidOperation) as caught:
-        state.begin("insert", "writer")
-    for part in ("'writer'", "'insert'", "'reader'", "'find'"):
-        assert part in str(caught.value)
-    assert state.busy
-
-
-def test_the_refused_operation_does_not_give_the_session_free() -> None:
-    state = make_state()
-    state.begin("find", "a")
-    with pytest.raises(InvalidOperation):
-        state.begin("find", "b")
-    assert state.busy
-    state.finish()
-    assert not state.busy
-
-
-def test_one_operation_after_the_other_is_fine_in_whatever_task() -> None:
-    state = make_state()
-    for task in ("a", "b", "a"):
-        state.begin("find", task)
-        state.finish()
-    assert not state.busy
-
-
-def test_an_ended_session_is_refused() -> None:
-    state = make_state()
-    state.ended = True
-    with pytest.raises(InvalidOperation, match="ended session"):
-        state.begin("find", "a")
-    assert not state.busy
+    pin = FakePin()
+    state.on_pin_event(PinEvent.FIRST_COMMAND_SELECTED, pin)
+    turn = state.turns.enter("find", Purpose.STATEMENT, "a")
+    released: list[str] = []
+    state.end(lambda: released.append("released"))
+    assert state.ended
+    assert (pin.released, released) == (0, [])
+    state.turns.leave(turn)
+    assert (pin.released, released) == (1, ["released"])
 
 
 def test_times_only_advance() -> None:

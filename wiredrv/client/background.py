@@ -10,11 +10,16 @@ Rules kept here:
 * No exception leaves it: in a trio system task one would end the program.
 * It may die before its client (``asyncio.run`` cancels it before a user's shielded clean-up): then nothing new is
   started, and stopping it is no error.
+
+What cleans up after cancellations runs in a second task group, in a task of its own, which outlives the first: when the
+event loop ends, or the client is closed, it stays for up to :data:`CLEAN_UP_SECONDS`.
 """
 
 from __future__ import annotations
 
 import logging
+import math
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -23,6 +28,11 @@ from wiredrv.errors import DriverError
 from wiredrv.types import Spawn
 
 _LOG = logging.getLogger("wiredrv.client")
+
+#: Seconds that cleaning up may take in the background.
+CLEAN_UP_SECONDS = 2.0
+#: Seconds between two looks whether everything is cleaned up, while the event loop ends.
+_TICK = 0.005
 
 
 class Background:
@@ -36,13 +46,24 @@ class Background:
         self._failure: BaseException | None = None
         self._started = False
         self._stopped = False
-        self._task: object = None
+        self._tasks: tuple[object, ...] = ()
         self._loop = waits.running_loop()
+        self._cleaning: waits.TaskGroup | None = None
+        self._cleaned = waits.Event()
+        self._unfinished: set[waits.Event] = set()
+        self._posted: deque[Callable[[], None]] = deque()
 
-    def start(self, set_up: Callable[[Spawn], Awaitable[None]]) -> None:
-        """Start the task, which first awaits ``set_up`` with the function that spawns further tasks."""
+    def start(self, set_up: Callable[[Spawn], Awaitable[None]], has_open_work: Callable[[], bool] = bool) -> None:
+        """Start the tasks.
+
+        :param set_up: awaited first, with the function that spawns further tasks.
+        :param has_open_work: whether something may still need cleaning up, while the event loop ends.
+        """
         self._started = True
-        self._task = waits.spawn(self._main, set_up, name="wiredrv background", done=self._over)
+        self._tasks = (
+            waits.spawn(self._main, set_up, name="wiredrv background", done=self._over),
+            waits.spawn(self._clean_up, has_open_work, name="wiredrv clean-up", done=self._cleaned.set),
+        )
 
     async def wait_ready(self) -> None:
         """Wait until ``set_up`` is done; raise what it raised."""
@@ -68,6 +89,75 @@ class Background:
             return True
         return waits.call_soon(self._loop, function)
 
+    def post(self, function: Callable[[], None]) -> bool:
+        """Have the owning loop call ``function`` soon. False where it is gone.
+
+        For finalizers, which run in any thread and in the middle of anything.
+        """
+        self._posted.append(function)
+        return waits.call_soon(self._loop, self._run_posted)
+
+    def _run_posted(self) -> None:
+        while self._posted:
+            function = self._posted.popleft()
+            try:
+                function()
+            except Exception:
+                _LOG.exception("a client could not clean up after an object that was not closed")
+
+    # --- cleaning up ---
+
+    def clean_up(self, work: Callable[[float], Awaitable[None]]) -> waits.Event | None:
+        """Start to clean up; returns the event of its end, or None where nothing can be started any longer.
+
+        :param work: called with the seconds that it may take. It shields itself.
+        """
+        if self._cleaning is None:
+            return None
+        done = waits.Event()
+        self._unfinished.add(done)
+        self._cleaning.start_soon(self._finish, work, done)
+        return done
+
+    async def _finish(self, work: Callable[[float], Awaitable[None]], done: waits.Event) -> None:
+        try:
+            await work(CLEAN_UP_SECONDS)
+        except Exception:
+            _LOG.exception("cleaning up in the background failed")
+        finally:
+            self._unfinished.discard(done)
+            done.set()
+
+    async def wait_clean(self) -> None:
+        """Wait until what is being cleaned up now is done."""
+        self._run_posted()
+        for done in list(self._unfinished):
+            await done.wait()
+
+    @property
+    def unfinished(self) -> int:
+        """How much is being cleaned up."""
+        return len(self._unfinished)
+
+    async def _clean_up(self, has_open_work: Callable[[], bool]) -> None:
+        if self._stopped:
+            return
+        # Neither the scopes of anyio nor trio's own end of a program may stop what cleans up.
+        with waits.shield():
+            async with waits.create_task_group() as self._cleaning:
+                await waits.insist(self._ended.wait, math.inf)
+                await waits.insist(lambda: self._until_clean(has_open_work), CLEAN_UP_SECONDS)
+                cleaning, self._cleaning = self._cleaning, None
+                cleaning.cancel_scope.cancel()
+
+    async def _until_clean(self, has_open_work: Callable[[], bool]) -> None:
+        self._run_posted()
+        while self._unfinished or (not self._stopped and has_open_work()):
+            await waits.sleep(_TICK)
+            self._run_posted()
+
+    # --- the other tasks ---
+
     def spawn(self, function: Callable[..., Awaitable[Any]], *arguments: Any) -> None:
         """Start a background task, if the group still lives."""
         if self._group is not None:
@@ -84,6 +174,7 @@ class Background:
         self.cancel()
         if self._started:
             await self._ended.wait()
+            await self._cleaned.wait()
 
     async def _main(self, set_up: Callable[[Spawn], Awaitable[None]]) -> None:
         try:

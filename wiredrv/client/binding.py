@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from wiredrv import waits
 from wiredrv.errors import InvalidOperation
 from wiredrv.session.state import SessionState
+from wiredrv.session.turns import task_name
 
 if TYPE_CHECKING:
     from wiredrv.client.client_session import ClientSession
@@ -36,7 +37,7 @@ def bind(session: ClientSession, state: SessionState) -> Binding | None:
     """Bind a session in this task; returns what was bound before, for :func:`restore`."""
     previous = _binding.get()
     task = waits.current_task()
-    _binding.set(Binding(session, state, id(task), waits.task_name(task)))
+    _binding.set(Binding(session, state, id(task), task_name(task)))
     return previous
 
 
@@ -80,7 +81,7 @@ def opened_at(session: ClientSession) -> str:
 def _checked(binding: Binding, owner: object) -> Binding:
     task = waits.current_task()
     if id(task) != binding.task_id:
-        name = waits.task_name(task)
+        name = task_name(task)
         raise InvalidOperation(
             f"task {name!r} inherited a session that is bound in task {binding.task_name!r}; a session serves one "
             "task at a time. To hand it over, write `async with session.bind(end_session=False):` in this task and let "

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, NoReturn, Self
+from typing import Any, Literal, NoReturn, Self
 
 from bson.codec_options import CodecOptions
 from bson.timestamp import Timestamp
@@ -180,6 +180,8 @@ class Client(HandleOptions):
         default_transaction_options: TransactionOptions | None = None,
         snapshot: bool | None = False,
         snapshot_time: Timestamp | None = None,
+        *,
+        overlap: Literal["wait", "refuse"] = "wait",
     ) -> ClientSession:
         """Start a session. Nothing is sent; ``await client.start_session()`` gives the same.
 
@@ -187,9 +189,13 @@ class Client(HandleOptions):
         :param default_transaction_options: for the session's transactions.
         :param snapshot: all reads of the session see one point in time (server 5.0 and later), also on secondaries.
         :param snapshot_time: which one, for instance another session's ``snapshot_time``; needs ``snapshot``.
+        :param overlap: what an operation does while another one runs with the session: ``"wait"`` for its turn, in the
+            order of the calls, or ``"refuse"`` with InvalidOperation, to find the places where that happens.
         :raises ConfigurationError: the options contradict each other.
         """
-        options = SessionOptions(causal_consistency, default_transaction_options, snapshot or False, snapshot_time)
+        options = SessionOptions(
+            causal_consistency, default_transaction_options, snapshot or False, snapshot_time, overlap
+        )
         return ClientSession(self, self._core, options)
 
     def transaction(

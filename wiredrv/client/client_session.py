@@ -1,6 +1,6 @@
 """ClientSession: the face of a session that applications hold.
 
-Names are PyMongo's. A session serves one operation at a time, in whatever task; after a fork it cannot be used.
+Names are PyMongo's. Operations of one session take turns, in whatever task; after a fork it cannot be used.
 
 Specifications: sessions, causal-consistency, snapshot-sessions, transactions.
 """
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 from bson.timestamp import Timestamp
 
 from wiredrv import waits
+from wiredrv.client.hooks import Hooks
 from wiredrv.client.origin import caller
 from wiredrv.client.session_blocks import SessionBinding, TransactionContext
 from wiredrv.client.with_transaction import DEFAULT_POLICY, RetryPolicy, run_in_transaction
@@ -25,12 +26,13 @@ from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
 from wiredrv.errors import ConfigurationError, DriverError, InvalidOperation
 from wiredrv.operations.base import Target
 from wiredrv.operations.sessions import KillSessions
-from wiredrv.operations.transactions import AbortTransaction, CommitTransaction
+from wiredrv.operations.transactions import CommitTransaction
 from wiredrv.session.cluster_time import check_cluster_time
 from wiredrv.session.options import SessionOptions, TransactionOptions
 from wiredrv.session.pinning import PinEvent
 from wiredrv.session.state import SessionState
 from wiredrv.session.transaction import Outcome
+from wiredrv.session.turns import ENDED, Purpose, Turn
 from wiredrv.waits import monotonic
 
 if TYPE_CHECKING:
@@ -55,8 +57,9 @@ class ClientSession:
         self._client = client
         self._core = core
         self._state = SessionState(options, core.executor.acquire(), core.executor)
+        self._hooks = Hooks(self._state.transaction)
+        core.started(self._state, self._hooks)
         self._origin = caller()
-        self._hooks: dict[Outcome, list[Callable[[], object]]] = {}
 
     # --- what it is ---
 
@@ -156,6 +159,12 @@ class ClientSession:
     def _start(self, options: TransactionOptions, attempt: int) -> None:
         self._refuse_if_ended()
         state = self._state
+        current = state.turns.current
+        if current is not None:
+            raise InvalidOperation(
+                f"start_transaction was called while {current.command!r} is still running with the session: await the "
+                "session's operations before the next transaction"
+            )
         if state.options.snapshot:
             raise InvalidOperation(
                 "Transactions are not supported in snapshot sessions: start a session without snapshot"
@@ -177,7 +186,7 @@ class ClientSession:
         state.on_pin_event(PinEvent.NEW_TRANSACTION)
         self._core.orphan_cursors_left(state)
         state.server_session.next_txn_number()
-        self._hooks = {}
+        self._hooks.clear()
 
     async def commit_transaction(self) -> None:
         """Commit the transaction. After an error with the label UnknownTransactionCommitResult it may be called again.
@@ -186,57 +195,92 @@ class ClientSession:
             and it is aborted now; or the client is closed.
         :raises DriverError: the commit failed; its labels say what may be done.
         """
-        self._refuse_if_unusable("commitTransaction")
         self._core.refuse_if_closed()
         state = self._state
+        turn = self._core.executor.enter(state, "commitTransaction", Purpose.ENDING)
         try:
-            state.transaction.refuse_if_doomed()
-        except InvalidOperation:
-            await self._abort_quietly()
-            raise
-        if not state.transaction.commit():
-            self._run_hooks()
-            return
-        options = state.transaction.options
-        concern = options.write_concern or self._core.settings.write_concern
-        operation = CommitTransaction(Target("admin", write_concern=concern), options.max_commit_time_ms)
-        try:
-            await self._core.executor.execute(operation, state)
-        except BaseException as error:
-            if not isinstance(error, (Exception, GeneratorExit)) and state.transaction.withdraw_commit():
-                await self._abort_quietly()
-            raise
+            await self._core.executor.turn_comes(state, turn)
+            await self._commit_in(turn)
         finally:
-            self._run_hooks()
+            self._leave(turn)
+
+    async def _commit_in(self, turn: Turn) -> None:
+        state = self._state
+        transaction = state.transaction
+        try:
+            transaction.refuse_if_doomed()
+        except InvalidOperation:
+            await self._abort_in(turn)
+            raise
+        if not transaction.commit():
+            return
+        options = transaction.options
+        concern = options.write_concern or self._core.settings.write_concern
+        commit = CommitTransaction(Target("admin", write_concern=concern), options.max_commit_time_ms)
+        try:
+            await self._core.executor.execute_in(turn, commit, state, lambda: self._core.conclude(state))
+        except BaseException as error:
+            if not isinstance(error, (Exception, GeneratorExit)) and transaction.withdraw_commit():
+                await self._clean_up(turn)
+            raise
 
     async def abort_transaction(self) -> None:
         """Abort the transaction. Errors of the server are not raised: it ends the transaction by itself then.
 
         :raises InvalidOperation: no transaction was started, or it was committed or aborted already.
         """
-        self._refuse_if_unusable("abortTransaction")
         state = self._state
+        turn = self._core.executor.enter(state, "abortTransaction", Purpose.ENDING)
         try:
-            if state.transaction.abort():
-                concern = state.transaction.options.write_concern or self._core.settings.write_concern
-                operation = AbortTransaction(Target("admin", write_concern=concern))
-                with contextlib.suppress(DriverError):
-                    await self._send_abort(operation)
-        finally:
+            await self._core.executor.turn_comes(state, turn)
             if not state.transaction.active:
-                state.on_pin_event(PinEvent.ABORTED)
-                self._run_hooks()
+                state.transaction.abort()  # says why it cannot be
+            await self._abort_in(turn)
+        finally:
+            self._leave(turn)
 
-    async def _send_abort(self, operation: AbortTransaction) -> None:
-        state = self._state
+    async def _abort_in(self, turn: Turn) -> None:
+        """Abort in a turn that was taken. If that is cancelled before the command is sent, the background sends it."""
+        transaction = self._state.transaction
         try:
-            await self._core.executor.execute(operation, state)
+            await self._core.abort_in(turn, self._state)
         except BaseException as error:
-            if not isinstance(error, (Exception, GeneratorExit)) and not state.transaction.ending_sent:
-                # Cancelled while it waited for a server or a connection: the transaction is still open there.
-                with waits.move_on_after(_ABORT_SECONDS, shield=True):
-                    await self._core.executor.execute(operation, state)
+            if not isinstance(error, (Exception, GeneratorExit)) and transaction.abort_owed:
+                await self._clean_up(turn)
             raise
+        finally:
+            if not transaction.active and not turn.handed_over:
+                self._state.on_pin_event(PinEvent.ABORTED)
+
+    async def _clean_up(self, turn: Turn) -> None:
+        """Have the background abort the transaction, in a turn that was taken or is waited for."""
+        state = self._state
+        executor = self._core.executor
+        state.turns.hand_over(turn)
+        state.server_session.settling += 1
+
+        async def abort() -> None:
+            await executor.turn_comes(state, turn)
+            await self._core.abort_in(turn, state)
+
+        async def work(seconds: float) -> None:
+            try:
+                if not await waits.insist(abort, seconds):
+                    _LOG.warning("a transaction could not be aborted within %.1f s", seconds)
+            except InvalidOperation as error:
+                _LOG.warning("a transaction could not be aborted: %s", error)
+            finally:
+                state.on_pin_event(PinEvent.ABORTED)
+                executor.session_settled(state.server_session)
+                state.turns.leave(turn)
+                self._core.conclude(state)
+
+        await executor.see_to(work)
+
+    def _leave(self, turn: Turn) -> None:
+        if not turn.handed_over:
+            self._state.turns.leave(turn)
+        self._core.conclude(self._state)
 
     async def with_transaction(
         self,
@@ -320,30 +364,53 @@ class ClientSession:
 
     async def _finish(self) -> None:
         state = self._state
-        state.ended = True
-        if state.busy:
-            # Another task still runs an operation in it, so nobody else may get it.
-            state.server_session.dirty = True
-        state.on_pin_event(PinEvent.SESSION_ENDED)
-        self._core.orphan_cursors_left(state)
         executor = self._core.executor
-        if state.unsettled and self._core.is_open():
-            # A cancelled operation may have left a cursor in this session; nobody else uses it from now on.
-            with waits.move_on_after(_ABORT_SECONDS, shield=True):
-                for address in state.unsettled:
+        kills = [KillSessions((state.lsid,), address) for address in state.servers_to_kill]
+        if not kills or not self._core.is_open():
+            state.end(lambda: self._core.ended(state))
+            return
+        # A cancelled operation may have left a cursor in this session; nobody else gets it until that is killed.
+        state.server_session.settling += 1
+        state.end(lambda: self._core.ended(state))
+
+        async def work(seconds: float) -> None:
+            with waits.shield(seconds):
+                for kill in kills:
                     with contextlib.suppress(DriverError):
-                        await executor.execute(KillSessions((state.lsid,), address))
-        executor.release(state.server_session)
+                        await executor.execute(kill)
+            executor.session_settled(state.server_session)
+
+        await executor.see_to(work)
 
     async def _abort_quietly(self) -> None:
         """Undo a transaction whose block failed; nothing may hide the failure, and a cancellation may not stop it."""
-        if not self._state.transaction.active:
+        state = self._state
+        if not state.transaction.active:
             return
-        with waits.move_on_after(_ABORT_SECONDS, shield=True):
-            try:
-                await self.abort_transaction()
-            except DriverError as error:
-                _LOG.warning("a transaction could not be aborted: %s", error)
+        state.turns.refuse_waiting("waited for its turn in a transaction whose block was left by an error")
+        try:
+            turn = self._core.executor.enter(state, "abortTransaction", Purpose.CLEAN_UP)
+        except InvalidOperation as error:
+            _LOG.warning("a transaction could not be aborted: %s", error)
+            return
+        try:
+            if waits.is_cancelling():
+                await self._clean_up(turn)
+            else:
+                await self._abort_in_time(turn)
+        except BaseException as error:
+            if not isinstance(error, (Exception, GeneratorExit)) and not turn.handed_over:
+                await self._clean_up(turn)
+            raise
+        finally:
+            self._leave(turn)
+
+    async def _abort_in_time(self, turn: Turn) -> None:
+        with waits.move_on_after(_ABORT_SECONDS) as scope:
+            await self._core.executor.turn_comes(self._state, turn)
+            await self._abort_in(turn)
+        if scope.cancelled_caught:
+            _LOG.warning("a transaction could not be aborted within %.1f s", _ABORT_SECONDS)
 
     async def __aenter__(self) -> Self:
         return self
@@ -386,33 +453,11 @@ class ClientSession:
 
     def _refuse_if_ended(self) -> None:
         if self._state.ended:
-            raise InvalidOperation("Cannot use ended session: start a new one with client.start_session()")
-
-    def _refuse_if_unusable(self, command: str) -> None:
-        """Refuse before the transaction's state moves what could not be sent: an ended or a busy session."""
-        self._refuse_if_ended()
-        if self._state.busy:
-            self._state.begin(command, waits.current_task())
+            raise InvalidOperation(ENDED)
 
     def _hook(self, outcome: Outcome, function: Callable[[], object]) -> None:
         if not callable(function) or iscoroutinefunction(function):
             raise ConfigurationError(f"a hook is a plain function (def) without arguments, not {function!r}")
         if not self.in_transaction:
             raise InvalidOperation("a hook belongs to a transaction: call it after start_transaction")
-        self._hooks.setdefault(outcome, []).append(function)
-
-    def _run_hooks(self) -> None:
-        """Call what waits for the outcome. An unknown one may become known later; each is called once."""
-        outcome = self._state.transaction.outcome
-        if outcome is None:
-            return
-        if outcome is not Outcome.UNKNOWN:
-            self._core.orphan_cursors_left(self._state)
-        functions = self._hooks.pop(outcome, [])
-        if outcome is not Outcome.UNKNOWN:
-            self._hooks = {}
-        for function in functions:
-            try:
-                waits.user(function)
-            except Exception:
-                _LOG.exception("a hook for a transaction that is %s failed", outcome.value)
+        self._hooks.add(outcome, function)

@@ -6,14 +6,18 @@ and warn.
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 import weakref
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from wiredrv import waits
 from wiredrv.client.background import Background
 from wiredrv.client.binding import bound_state
+from wiredrv.client.hooks import Hooks
 from wiredrv.client.settings import ClientSettings
 from wiredrv.client.uri import settings_with_srv
 from wiredrv.connection.connect import establish
@@ -21,7 +25,8 @@ from wiredrv.connection.connection import Connection
 from wiredrv.connection.metadata import client_metadata, runs_in_faas
 from wiredrv.connection.settings import DriverInfo
 from wiredrv.errors import DriverError, InvalidOperation
-from wiredrv.execution.executor import Executor
+from wiredrv.execution import budget
+from wiredrv.execution.executor import CleanUp, Executor
 from wiredrv.logs.hub import LoggingHub
 from wiredrv.net.dial import Dialer
 from wiredrv.net.resolver import Resolver
@@ -29,8 +34,9 @@ from wiredrv.operations.base import Target
 from wiredrv.operations.cursors import kill
 from wiredrv.operations.sessions import ADMIN, END_SESSIONS_BATCH, EndSessions
 from wiredrv.operations.transactions import AbortTransaction
-from wiredrv.session.pinning import PinEvent
 from wiredrv.session.state import SessionState
+from wiredrv.session.transaction import Outcome
+from wiredrv.session.turns import Purpose, Turn
 from wiredrv.topology.monitor import MonitorSettings
 from wiredrv.topology.srv_poller import SRVPoller
 from wiredrv.topology.topology import Topology
@@ -40,7 +46,9 @@ from wiredrv.wire.compression import usable
 if TYPE_CHECKING:
     from wiredrv.client.client_session import ClientSession
 
-#: Seconds that closing a client may wait for the server to be told about its sessions.
+_LOG = logging.getLogger("wiredrv.client")
+
+#: Seconds that closing a client may take to clean up on the servers.
 _FAREWELL_SECONDS = 2.0
 
 _cores: weakref.WeakSet[ClientCore] = weakref.WeakSet()
@@ -71,7 +79,10 @@ class ClientCore:
             settings.connection.server_api,
             self.is_open,
             self.ensure_open,
+            self._in_background,
         )
+        #: The sessions that were started and not ended.
+        self._sessions: weakref.WeakKeyDictionary[SessionState, Hooks] = weakref.WeakKeyDictionary()
         _cores.add(self)
 
     @property
@@ -120,7 +131,7 @@ class ClientCore:
             background = None
         if background is None:
             background = self._background = Background()
-            background.start(self._begin)
+            background.start(self._begin, self._has_open_work)
         # Being cancelled here disturbs nobody: the opening goes on in its own task, and others wait for it too.
         try:
             await background.wait_ready()
@@ -158,21 +169,50 @@ class ClientCore:
             spawn(poller.run, topology)
 
     async def close(self) -> None:
-        """Tell the server about the sessions, close every connection, stop every task. May be called twice."""
+        """Clean up on the servers, close every connection, stop every task. May be called twice.
+
+        That takes a few seconds at most; in a task that is cancelled, what is left of the time for cleaning up.
+        """
         background = self._background
         if background is None or not background.is_home:
             self._closed = True
             if background is not None:
                 self.abandon()
             return
-        with waits.CancelScope(shield=True):
-            if self._home is not None:
-                await self._end_sessions()
+        try:
+            if self._home is not None and not await budget.bounded(self._take_leave, _FAREWELL_SECONDS):
+                _LOG.warning("the client was closed before everything was cleaned up: %s", self._given_up(background))
+        finally:
             self._closed = True
             self._home = None
             self._background = None
             self.topology.close()
+            await self._stop(background)
+
+    @staticmethod
+    async def _stop(background: Background) -> None:
+        try:
             await background.stop()
+        except waits.cancelled():
+            with waits.shield(budget.seconds_left()):
+                await background.stop()
+            raise
+
+    async def _take_leave(self) -> None:
+        """Transactions first, since they hold locks; then cursors; then what only saves the server some memory."""
+        for state in list(self._sessions):
+            if state.transaction.active:
+                await self.abort(state)
+        if self._background is not None:
+            await self._background.wait_clean()
+        await self._end_sessions()
+
+    def _given_up(self, background: Background) -> str:
+        transactions = sum(state.transaction.active for state in self._sessions)
+        return (
+            f"{transactions} open transactions, {background.unfinished} cancelled operations or unclosed cursors, "
+            f"{len(self._executor.sessions)} pooled sessions; the server ends them by itself, later"
+        )
 
     def abandon(self, *, forked: bool = False) -> None:
         """Drop everything without a word: after a fork, when the loop is gone, or when nobody closed the client."""
@@ -192,14 +232,63 @@ class ClientCore:
     async def _end_sessions(self) -> None:
         """Sessions specification: endSessions once, when the client is closed; errors do not matter."""
         ids = self._executor.sessions.drain()
-        with waits.move_on_after(_FAREWELL_SECONDS):
-            for start in range(0, len(ids), END_SESSIONS_BATCH):
-                if self.topology.pick(ADMIN.read_preference) is None and not self.topology.has_readable_server:
-                    return
-                try:
-                    await self._executor.execute(EndSessions(tuple(ids[start : start + END_SESSIONS_BATCH])))
-                except DriverError:
-                    return
+        for start in range(0, len(ids), END_SESSIONS_BATCH):
+            if self.topology.pick(ADMIN.read_preference) is None and not self.topology.has_readable_server:
+                return
+            try:
+                await self._executor.execute(EndSessions(tuple(ids[start : start + END_SESSIONS_BATCH])))
+            except DriverError:
+                return
+
+    # --- cleaning up ---
+
+    def _in_background(self, work: CleanUp) -> waits.Event | None:
+        background = self._background
+        return background.clean_up(work) if background is not None and background.is_home else None
+
+    def _has_open_work(self) -> bool:
+        return self.topology.has_connections_in_use or any(state.transaction.active for state in self._sessions)
+
+    async def abort(self, state: SessionState) -> None:
+        """Abort a session's transaction whatever else was called. What the server answers does not matter."""
+        turn = self._executor.enter(state, "abortTransaction", Purpose.CLEAN_UP)
+        try:
+            await self._executor.turn_comes(state, turn)
+            await self.abort_in(turn, state)
+        finally:
+            if not turn.handed_over:
+                state.turns.leave(turn)
+            self.conclude(state)
+
+    async def abort_in(self, turn: Turn, state: SessionState) -> None:
+        """Abort the transaction in a turn that was taken, if it is in progress, or was aborted without the server."""
+        transaction = state.transaction
+        if transaction.active:
+            transaction.abort()
+        if transaction.abort_owed:
+            concern = transaction.options.write_concern or self.settings.write_concern
+            abort = AbortTransaction(Target("admin", write_concern=concern))
+            with contextlib.suppress(DriverError):
+                await self._executor.execute_in(turn, abort, state)
+
+    def started(self, state: SessionState, hooks: Hooks) -> None:
+        """A session was started: it is remembered until it is ended."""
+        self._sessions[state] = hooks
+
+    def ended(self, state: SessionState) -> None:
+        """A session was ended, and no operation of it is in flight any longer."""
+        self._sessions.pop(state, None)
+        self.orphan_cursors_left(state)
+        self._executor.release(state.server_session)
+
+    def conclude(self, state: SessionState) -> None:
+        """The outcome of a transaction may be known now: call the hooks, and kill what had to wait for it."""
+        outcome = state.transaction.outcome
+        if outcome is not None and outcome is not Outcome.UNKNOWN:
+            self.orphan_cursors_left(state)
+        hooks = self._sessions.get(state)
+        if hooks is not None:
+            hooks.run()
 
     # --- for handles ---
 
@@ -218,22 +307,26 @@ class ClientCore:
         return state
 
     def orphan_cursor(self, cursor: ServerCursor) -> None:
-        """Kill, in the background, a server cursor that nobody can close any longer; give back what was kept for it."""
-        if self._background is not None and self.is_open():
-            self._background.spawn(self._kill_orphan, cursor)
-        elif cursor.pin is not None:
-            cursor.pin.release()
+        """Kill, in the background, a server cursor that nobody can close any longer; give back what was kept for it.
 
-    async def _kill_orphan(self, cursor: ServerCursor) -> None:
-        try:
-            await self._executor.execute(kill(cursor))
-        except DriverError:
-            return
-        finally:
-            if cursor.pin is not None:
-                cursor.pin.release()
-        if cursor.lease is not None:
-            self._executor.release(cursor.lease)
+        May be called by a finalizer, in any thread.
+        """
+        self._post(lambda: self._clean_up_cursor(cursor))
+
+    def _clean_up_cursor(self, cursor: ServerCursor) -> None:
+        async def work(seconds: float) -> None:
+            try:
+                if cursor.id and self.is_open():
+                    with waits.shield(seconds), contextlib.suppress(DriverError):
+                        await self._executor.execute(kill(cursor))
+            finally:
+                if cursor.pin is not None:
+                    cursor.pin.release()
+                if cursor.lease is not None:
+                    self._executor.release(cursor.lease)
+
+        if self._in_background(work) is None and cursor.pin is not None:
+            cursor.pin.release()
 
     def orphan_cursors_left(self, state: SessionState) -> None:
         """Kill, in the background, the cursors that could not be killed before their transaction had ended."""
@@ -242,25 +335,26 @@ class ClientCore:
             self.orphan_cursor(cursor)
 
     def orphan_session(self, state: SessionState) -> None:
-        """Abort, in the background, the transaction of a session that nobody can end any longer."""
-        if self._background is not None and self.is_open() and not state.busy:
-            self._background.spawn(self._end_orphan, state)
+        """Abort, in the background, the transaction of a session that nobody can end any longer; free its pin.
 
-    async def _end_orphan(self, state: SessionState) -> None:
-        transaction = state.transaction
-        try:
-            if transaction.active and transaction.abort():
-                concern = transaction.options.write_concern or self.settings.write_concern
-                await self._executor.execute(AbortTransaction(Target("admin", write_concern=concern)), state)
-        except DriverError:
-            # What the server still does in this session is not known, so nobody else gets it.
-            state.server_session.dirty = True
-        finally:
-            # After a commit the session kept its connection behind a load balancer, for the commit may be repeated.
-            state.ended = True
-            state.on_pin_event(PinEvent.SESSION_ENDED)
-        self.orphan_cursors_left(state)
-        self._executor.release(state.server_session)
+        May be called by a finalizer, in any thread.
+        """
+        self._post(lambda: self._clean_up_session(state))
+
+    def _clean_up_session(self, state: SessionState) -> None:
+        async def work(seconds: float) -> None:
+            with waits.shield(seconds):
+                await self.abort(state)
+            state.end(lambda: self.ended(state))
+
+        if self._in_background(work) is None:
+            state.end(lambda: self.ended(state))
+
+    def _post(self, function: Callable[[], None]) -> None:
+        background = self._background
+        if background is None or not background.post(function):
+            # No loop is there to disturb: only what is held in this process is given back.
+            function()
 
     def append_metadata(self, info: DriverInfo) -> None:
         """Name a library that is built on the driver in the handshakes of new connections."""

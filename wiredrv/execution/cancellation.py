@@ -1,9 +1,12 @@
-"""What follows when an operation is cancelled while its command is under way.
+"""What remains of an operation that is cancelled while its command is under way, and how a background task settles it.
 
 Measured on a real server, closing the socket is not enough: cursors whose reply was never read stay open, and an abort
-that overtakes the statement it should undo is refused. So a cancelled operation first waits, under a shield and for a
-short time, for the reply that is under way; what it opened is closed then. Only when the reply does not come, its
-session is killed on the server. A commit that was sent is never followed by an abort: it is sent again.
+that overtakes the statement it should undo is refused. So what was cancelled is settled: the reply is waited for, for a
+short time, and what it opened is closed. If no reply comes, the session is killed on the server. A commit that was sent
+is never followed by an abort: it is sent again.
+
+The settlement owns all that the operation held: its connection, its session's turn and pin, its server session. The
+caller waits for it only as long as :mod:`wiredrv.execution.budget` allows.
 """
 
 from __future__ import annotations
@@ -18,11 +21,10 @@ from wiredrv.connection.connection import Connection
 from wiredrv.errors import DriverError
 from wiredrv.execution.learning import learn
 from wiredrv.execution.run import Run
-from wiredrv.operations.base import Kind, Operation
+from wiredrv.operations.base import Kind
 from wiredrv.operations.cursors import kill
 from wiredrv.operations.sessions import KillSessions
 from wiredrv.session.cluster_time import ClusterClock
-from wiredrv.session.state import SessionState
 from wiredrv.session.transaction import Outcome
 from wiredrv.topology.topology import Server
 from wiredrv.types import Reply, ServerCursor
@@ -32,113 +34,163 @@ T = TypeVar("T")
 
 _LOG = logging.getLogger("wiredrv.session")
 
-#: Seconds that a cancelled operation waits for the reply that is under way.
-SETTLE_SECONDS = 0.5
-#: Seconds that cleaning up after a cancelled operation may take besides.
-CLEAN_UP_SECONDS = 3.0
+#: Seconds that are waited for the reply of a cancelled operation.
+REPLY_SECONDS = 0.5
 
 #: What reading a strange reply may raise.
 UNREADABLE = (LookupError, TypeError, ValueError, AttributeError, BSONError)
 
 
 class Executes(Protocol):
-    """What cleaning up needs of the executor."""
+    """What a settlement needs of the executor."""
 
-    async def execute(self, operation: Operation[T], session: SessionState | None = None) -> T:
-        """Run an operation to its end."""
-        ...
+    clock: ClusterClock
 
     async def drive(self, run: Run[T]) -> T:
-        """Attempt after attempt, with a session that is claimed already."""
+        """Attempt after attempt, in a turn that was taken already."""
+        ...
+
+    def settled(self, run: Run[Any]) -> None:
+        """Give back the turn and the server session of a run that is settled."""
         ...
 
 
-async def settle(
-    run: Run[Any], server: Server, connection: Connection, error: BaseException, clock: ClusterClock
-) -> None:
-    """A command was given up while its reply was under way: wait for that a little, and look at what it says."""
-    if isinstance(error, (GeneratorExit, KeyboardInterrupt, SystemExit)):
-        return  # The interpreter is being stopped; the connection is closed when it is checked in.
-    # Until the reply says otherwise; a second cancellation by asyncio itself can break the shield.
-    run.unsettled = connection.address
-    with waits.CancelScope(shield=True):
-        body = await connection.settle(SETTLE_SECONDS)
-    if body is None:
-        return
-    try:
-        _settled(run, server, connection, decode(body), clock)
-    except (DriverError, *UNREADABLE):
-        # Nonsense tells nothing of what the server did, and must not take the cancellation's place.
-        connection.close()
+class Settlement:
+    """What remains to be done for one run. Called by a background task, with the seconds that it may take.
 
+    ``connection`` is the one on which a reply is owed; None where a commit was cancelled between two attempts.
+    """
 
-def _settled(run: Run[Any], server: Server, connection: Connection, reply: Reply, clock: ClusterClock) -> None:
-    """The reply to a command that was given up came in time: what is to be undone, and what became known."""
-    learn(run, reply, clock)
-    cursor = reply.get("cursor")
-    if isinstance(cursor, dict) and cursor.get("id"):
-        pin = run.hold_for_cursor(connection, server.pool.check_in) if connection.service_id is not None else None
-        run.orphan = ServerCursor(connection.address, int(cursor["id"]), str(cursor.get("ns", "")), None, pin)
-    if run.operation.kind is Kind.COMMIT and run.session is not None:
-        if not reply.get("ok") or "writeConcernError" in reply:
-            run.session.transaction.commit_failed(Outcome.UNKNOWN)
-            return
-        run.session.transaction.commit_succeeded()
-    run.unsettled = None
+    __slots__ = ("_connection", "_executor", "_run", "_server")
 
+    def __init__(
+        self, run: Run[Any], executor: Executes, server: Server | None = None, connection: Connection | None = None
+    ) -> None:
+        self._run = run
+        self._executor = executor
+        self._server = server
+        self._connection = connection
+        if connection is not None:
+            # Until the reply says otherwise.
+            run.unsettled = connection.address
 
-async def clean_up(run: Run[Any], executor: Executes) -> None:
-    """Undo on the server what a cancelled operation may have left there."""
-    with waits.move_on_after(CLEAN_UP_SECONDS, shield=True):
+    async def __call__(self, seconds: float) -> None:
+        run = self._run
+        name = run.operation.name
         try:
-            if run.operation.kind is Kind.COMMIT:
-                await _commit_again(run, executor)
-            elif run.orphan is not None and run.in_transaction and run.session is not None:
-                # Nothing but an abort follows, and the cursor is killed after that.
-                run.session.cursors_left.append(run.orphan)
-            elif run.orphan is not None:
-                await _kill_cursor(run, run.orphan, executor)
-            else:
-                await _kill_session(run, executor)
+            if not await waits.insist(self._settle, seconds):
+                _LOG.warning("a cancelled %s was not settled within %.1f s", name, seconds)
         except DriverError as error:
-            _LOG.warning("cleaning up after a cancelled %s failed: %s", run.operation.name, error)
+            _LOG.warning("cleaning up after a cancelled %s failed: %s", name, error)
+        finally:
+            self.drop()
+            if run.operation.kind is Kind.COMMIT:
+                _tell_of_doubt(run)
+            self._executor.settled(run)
+
+    def drop(self) -> None:
+        """Close the connection, if it is still here, and give it back."""
+        if self._connection is not None:
+            self._connection.close()
+            self._give_back()
+
+    def _give_back(self) -> None:
+        connection, self._connection = self._connection, None
+        assert connection is not None
+        assert self._server is not None
+        self._server.operations -= 1
+        if self._run.held is None:
+            self._server.pool.check_in(connection)
+
+    async def _settle(self) -> None:
+        """The steps, each of which may begin anew."""
+        connection = self._connection
+        if connection is not None:
+            body = await connection.settle(REPLY_SECONDS)
+            if body is not None:
+                self._look_at(connection, body)
+            self._give_back()
+        run = self._run
+        if run.operation.kind is Kind.COMMIT:
+            await self._commit_again()
+        elif run.orphan is not None and run.in_transaction and run.session is not None:
+            # Nothing but an abort follows, and the cursor is killed after that.
+            run.session.cursors_left.append(run.orphan)
+            run.orphan = None
+        elif run.orphan is not None:
+            await self._kill_cursor(run.orphan)
+        else:
+            await self._kill_session()
+
+    def _look_at(self, connection: Connection, body: bytes) -> None:
+        try:
+            self._learn(connection, decode(body))
+        except (DriverError, *UNREADABLE):
+            # An unreadable reply does not show what the server did.
+            connection.close()
+
+    def _learn(self, connection: Connection, reply: Reply) -> None:
+        """The reply came in time: what is to be undone, and what became known."""
+        run = self._run
+        learn(run, reply, self._executor.clock)
+        cursor = reply.get("cursor")
+        if isinstance(cursor, dict) and cursor.get("id"):
+            pin = None
+            if connection.service_id is not None and self._server is not None:
+                pin = run.hold_for_cursor(connection, self._server.pool.check_in)
+            run.orphan = ServerCursor(connection.address, int(cursor["id"]), str(cursor.get("ns", "")), None, pin)
+        if run.operation.kind is Kind.COMMIT and run.session is not None:
+            if not reply.get("ok") or "writeConcernError" in reply:
+                return
+            run.session.transaction.commit_succeeded()
+        run.unsettled = None
+
+    async def _commit_again(self) -> None:
+        """Find out whether a cancelled commit took place: once it was sent, a transaction is never aborted."""
+        session = self._run.session
+        if session is None or session.transaction.outcome is not Outcome.UNKNOWN:
+            return
+        try:
+            await self._drive(Run(self._run.operation, session))
+        except DriverError:
+            # That it is known to be aborted is an answer too.
+            if session.transaction.outcome is Outcome.UNKNOWN:
+                raise
+
+    async def _kill_cursor(self, orphan: ServerCursor) -> None:
+        run = self._run
+        try:
+            await self._drive(Run(kill(orphan, run.server_session), None))
+        finally:
+            if orphan.pin is not None:
+                run.orphan = orphan._replace(pin=None)
+                orphan.pin.release()
+
+    async def _kill_session(self) -> None:
+        run = self._run
+        server_session = run.server_session
+        if server_session is None or run.unsettled is None:
+            return
+        server_session.dirty = True
+        if run.session is not None and not run.is_statement and not run.session.ended:
+            # Its other cursors, or its transaction, may be in use: it is killed when it ends.
+            run.session.servers_to_kill.add(run.unsettled)
+            return
+        await self._drive(Run(KillSessions((server_session.lsid,), run.unsettled), None))
+
+    async def _drive(self, run: Run[T]) -> T:
+        try:
+            return await self._executor.drive(run)
+        finally:
+            if run.settlement is not None:
+                run.settlement.drop()
 
 
-async def _commit_again(run: Run[Any], executor: Executes) -> None:
-    """Find out whether a cancelled commit took place: once it was sent, a transaction is never aborted."""
+def _tell_of_doubt(run: Run[Any]) -> None:
     session = run.session
-    assert session is not None
-    session.transaction.commit_failed(Outcome.UNKNOWN)
-    try:
-        await executor.drive(Run(run.operation, session))
-    except DriverError:
-        # That it is known to be aborted is an answer too.
-        if session.transaction.outcome is Outcome.UNKNOWN:
-            raise
-    finally:
-        if session.transaction.outcome is Outcome.UNKNOWN:
-            _LOG.warning(
-                "commitTransaction was cancelled and its outcome is unknown (session %s, txnNumber %d)",
-                session.lsid["id"].hex(),
-                session.server_session.txn_number,
-            )
-
-
-async def _kill_cursor(run: Run[Any], orphan: ServerCursor, executor: Executes) -> None:
-    try:
-        await executor.execute(kill(orphan, run.server_session))
-    finally:
-        if orphan.pin is not None:
-            orphan.pin.release()
-
-
-async def _kill_session(run: Run[Any], executor: Executes) -> None:
-    server_session = run.server_session
-    if server_session is None or run.unsettled is None:
-        return
-    server_session.dirty = True
-    if run.session is not None and not run.is_statement:
-        # Its other cursors, or its transaction, may be in use: it is killed when it ends.
-        run.session.unsettled.add(run.unsettled)
-        return
-    await executor.execute(KillSessions((server_session.lsid,), run.unsettled))
+    if session is not None and session.transaction.outcome is Outcome.UNKNOWN:
+        _LOG.warning(
+            "commitTransaction was cancelled and its outcome is unknown (session %s, txnNumber %d)",
+            session.lsid["id"].hex(),
+            session.server_session.txn_number,
+        )

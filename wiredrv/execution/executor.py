@@ -10,6 +10,7 @@ transaction open on the server, and no session in use (``cancellation``).
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar, cast
 
@@ -31,7 +32,8 @@ from wiredrv.errors import (
     write_concern_error,
 )
 from wiredrv.events import ListenerHub
-from wiredrv.execution.cancellation import UNREADABLE, clean_up, settle
+from wiredrv.execution import budget
+from wiredrv.execution.cancellation import UNREADABLE, Settlement
 from wiredrv.execution.decorate import Surroundings, decorate
 from wiredrv.execution.exchange import exchange
 from wiredrv.execution.labels import Circumstances, add_labels, explain, is_network_error
@@ -47,21 +49,33 @@ from wiredrv.session.cursors import admit_kill, admit_read
 from wiredrv.session.pinning import PinEvent
 from wiredrv.session.server_session import ServerSession, ServerSessionPool
 from wiredrv.session.state import SessionState
-from wiredrv.session.transaction import TransactionState
+from wiredrv.session.transaction import Outcome, TransactionState
+from wiredrv.session.turns import Purpose, Turn, task_name
 from wiredrv.topology.topology import Server, Topology
 from wiredrv.types import Address, Pin, Reply
 from wiredrv.waits import monotonic
 
 T = TypeVar("T")
 
+_LOG = logging.getLogger("wiredrv.session")
+
 _STATE_CHANGE_CODES = NOT_PRIMARY_CODES | RECOVERING_CODES
-#: What may follow a statement that was cancelled in a transaction.
-_AFTER_DOOM = frozenset({Kind.ABORT, Kind.HOUSEKEEPING})
+#: What is no statement to the turns of a session.
+_PURPOSES = {Kind.COMMIT: Purpose.ENDING, Kind.ABORT: Purpose.ENDING, Kind.HOUSEKEEPING: Purpose.HOUSEKEEPING}
+
+#: Cleans up; the argument is how many seconds that may take.
+CleanUp = Callable[[float], Awaitable[None]]
 _TO_WRITABLE = frozenset({Kind.WRITE, Kind.COMMIT, Kind.ABORT})
 
 
 class Executor:
-    """Executes the operations of one client. ``ensure_open`` opens the client when it is not open here and now."""
+    """Executes the operations of one client.
+
+    :param is_open: whether the client is open here and now.
+    :param ensure_open: opens it where it is not.
+    :param in_background: starts cleaning up in the background; returns the event of its end, or None where the
+        background is gone.
+    """
 
     def __init__(
         self,
@@ -71,6 +85,7 @@ class Executor:
         api: ServerApi | None,
         is_open: Callable[[], bool],
         ensure_open: Callable[[], Awaitable[None]],
+        in_background: Callable[[CleanUp], waits.Event | None] = lambda work: None,
     ) -> None:
         self.topology = topology
         self.sessions = ServerSessionPool()
@@ -80,6 +95,7 @@ class Executor:
         self._api = api
         self._is_open = is_open
         self._ensure_open = ensure_open
+        self._in_background = in_background
 
     # --- sessions ---
 
@@ -102,36 +118,144 @@ class Executor:
         """
         if not self._is_open():
             await self._ensure_open()
+        if budget.running:
+            budget.begin_operation()
+        turn: Turn | None = None
         if session is not None:
-            self._claim(session, operation)
+            turn = self.enter(session, operation.name, _PURPOSES.get(operation.kind, Purpose.STATEMENT))
+            if not turn.granted:
+                await self.turn_comes(session, turn)
         run = Run(operation, session)
+        run.turn = turn
         try:
+            if session is not None and operation.opened_in is not None:
+                admit = admit_kill if operation.kind is Kind.HOUSEKEEPING else admit_read
+                admit(operation.opened_in, session)
             return await self.drive(run)
         except BaseException as error:
-            if run.is_statement and not isinstance(error, Exception):
-                _doom(run)
-            if run.unsettled is not None or run.orphan is not None:
-                await clean_up(run, self)
+            if turn is not None and session is not None:
+                session.turns.failed(turn, error)
+            if not isinstance(error, Exception):
+                await self._cancelled(run, error)
             raise
         finally:
-            if session is not None:
-                session.finish()
-            elif run.implicit and not run.kept and run.server_session is not None:
-                self.release(run.server_session)
+            if not run.handed_over:
+                self._finish(run)
 
-    def _claim(self, session: SessionState, operation: Operation[Any]) -> None:
+    def enter(self, session: SessionState, command: str, purpose: Purpose) -> Turn:
+        """Take the session's turn, or a place in its queue: then await :meth:`turn_comes`.
+
+        Who executes several steps in one turn gives it back with ``session.turns.leave``.
+
+        :raises InvalidOperation: the session, or its transaction, cannot be used for the operation.
+        """
         if session.owner is not self:
             raise InvalidOperation("a session can only be used with the client that started it")
         if session.server_session.epoch != self.sessions.epoch:
             raise InvalidOperation(
                 "this session was started before the process forked, or in an event loop that is gone: start a new one"
             )
-        if session.transaction.doomed and operation.kind not in _AFTER_DOOM:
+        if purpose is Purpose.STATEMENT:
             session.transaction.refuse_if_doomed()
-        if operation.opened_in is not None:
-            admit = admit_kill if operation.kind is Kind.HOUSEKEEPING else admit_read
-            admit(operation.opened_in, session)
-        session.begin(operation.name, waits.current_task())
+        return session.turns.enter(command, purpose, waits.current_task())
+
+    async def turn_comes(self, session: SessionState, turn: Turn) -> None:
+        """Wait behind the session's other operations, unless the turn has come.
+
+        :raises InvalidOperation: what was called before ended the transaction, or the session.
+        """
+        if turn.granted:
+            return
+        current = session.turns.current
+        if current is not None and _LOG.isEnabledFor(logging.DEBUG):
+            names = task_name(turn.task), turn.command, task_name(current.task), current.command
+            _LOG.debug("task %r waits with %s for its turn: task %r runs %s with the same session", *names)
+        event = waits.Event()
+        turn.wake = event.set
+        try:
+            await event.wait()
+        except BaseException as error:
+            session.turns.failed(turn, error)
+            if turn.purpose is not Purpose.CLEAN_UP:  # the background waits on, in the same place
+                session.turns.leave(turn)
+            raise
+        if turn.refusal is not None:
+            raise turn.refusal
+
+    def _finish(self, run: Run[Any]) -> None:
+        if run.session is not None and run.turn is not None:
+            run.session.turns.leave(run.turn)
+        elif run.implicit and not run.kept and run.server_session is not None:
+            self.release(run.server_session)
+
+    async def execute_in(
+        self,
+        turn: Turn,
+        operation: Operation[T],
+        session: SessionState,
+        on_settled: Callable[[], None] | None = None,
+    ) -> T:
+        """As :meth:`execute`, in a turn that was taken. Afterwards it is the caller's again, or ``handed_over``.
+
+        :param on_settled: called when the background has settled the operation after a cancellation.
+        """
+        if not self._is_open():
+            await self._ensure_open()
+        run = Run(operation, session)
+        run.turn = turn
+        run.on_settled = on_settled
+        try:
+            return await self.drive(run)
+        except BaseException as error:
+            if not isinstance(error, Exception):
+                await self._cancelled(run, error)
+            raise
+
+    # --- after a cancellation ---
+
+    async def _cancelled(self, run: Run[Any], error: BaseException) -> None:
+        """Have the background settle what was under way, and wait for that as long as the caller can be kept."""
+        session = run.session
+        if run.operation.kind is Kind.COMMIT and session is not None and session.transaction.ending_sent:
+            session.transaction.commit_failed(Outcome.UNKNOWN)
+            run.settlement = run.settlement or Settlement(run, self)
+        settlement = run.settlement
+        if settlement is None:
+            return
+        if isinstance(error, GeneratorExit):
+            settlement.drop()  # There is no event loop to wait in.
+            return
+        run.handed_over = True
+        if run.server_session is not None:
+            run.server_session.settling += 1
+        if session is not None and run.turn is not None:
+            session.turns.hand_over(run.turn)
+        await self.see_to(settlement, wait=not isinstance(error, (KeyboardInterrupt, SystemExit)))
+
+    async def see_to(self, work: CleanUp, *, wait: bool = True) -> None:
+        """Clean up in the background, and wait for it as long as the caller can be kept.
+
+        :param work: called with the seconds that it may take.
+        """
+        done = self._in_background(work)
+        if done is None:
+            # The event loop ends, or the client is closed: it is done here, or not at all.
+            await work(budget.seconds_left())
+        elif wait:
+            with waits.shield(budget.seconds_left()):
+                await done.wait()
+
+    def session_settled(self, session: ServerSession) -> None:
+        """Something is cleaned up in a server session: it may go back to the pool."""
+        self.sessions.settled(session, monotonic(), self.topology.description.logical_session_timeout_minutes)
+
+    def settled(self, run: Run[Any]) -> None:
+        """Give back the turn and the server session of a run that the background has settled."""
+        if run.server_session is not None:
+            self.session_settled(run.server_session)
+        self._finish(run)
+        if run.on_settled is not None:
+            run.on_settled()
 
     async def drive(self, run: Run[T]) -> T:
         """Attempt after attempt, until one succeeds or none is left. The session is claimed already."""
@@ -169,7 +293,7 @@ class Executor:
             # The topology hears of it, and may clear the pool, before the connection is given back.
             raise self._failure(run, error, server, connection, generation) from None
         finally:
-            if connection is not None and server is not None:
+            if connection is not None and server is not None and run.settlement is None:
                 server.operations -= 1
                 if run.held is None:
                     server.pool.check_in(connection)
@@ -254,7 +378,7 @@ class Executor:
             return await exchange(connection, command, run, self._hub)
         except BaseException as error:
             if not isinstance(error, Exception):
-                await settle(run, server, connection, error, self.clock)
+                run.settlement = Settlement(run, self, server, connection)
             raise
 
     # --- pins ---
@@ -382,12 +506,6 @@ class _AttemptFailed(Exception):
         super().__init__()
         self.retry = retry
         self.error = error
-
-
-def _doom(run: Run[Any]) -> None:
-    """A statement of a transaction was cancelled: nothing but an abort may follow."""
-    if run.session is not None:
-        run.session.transaction.doom(run.operation.name)
 
 
 def _transaction_preference(run: Run[Any], session: SessionState) -> ReadPreference | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from wiredrv.errors import DriverError
 from wiredrv.execution.pins import ConnectionPin
@@ -13,12 +13,21 @@ from wiredrv.session.cursors import within
 from wiredrv.session.server_session import ServerSession
 from wiredrv.session.state import SessionState
 from wiredrv.session.transaction import TransactionState
+from wiredrv.session.turns import Turn
 from wiredrv.types import Address, ServerCursor
 from wiredrv.wire.op_msg import next_request_id
 
 T = TypeVar("T")
 
 _ENDINGS = frozenset({Kind.COMMIT, Kind.ABORT})
+
+
+class Settles(Protocol):
+    """What remains of a cancelled operation. ``drop`` gives it up: its connection is closed and given back."""
+
+    async def __call__(self, seconds: float) -> None: ...
+
+    def drop(self) -> None: ...
 
 
 class Run(Generic[T]):
@@ -31,8 +40,9 @@ class Run(Generic[T]):
     ``held`` is the connection behind a load balancer that this attempt uses, or got, and does not give back: a session
     or a cursor is pinned to it.
 
-    After a cancellation, ``unsettled`` is the server that may still be at work on a command whose reply was given up,
-    and ``orphan`` a cursor whose reply nobody will see.
+    ``turn`` is the operation's turn in its session. After a cancellation, ``settlement`` is what remains to be done;
+    a background task does it (``handed_over``), and calls ``on_settled``. ``unsettled`` is the server that may still be
+    at work on the command, and ``orphan`` a cursor whose reply nobody will see.
     """
 
     # What most operations never change stands here once, and not in every instance.
@@ -45,6 +55,10 @@ class Run(Generic[T]):
     kept = False
     first_of_transaction = False
     held: ConnectionPin[Any] | None = None
+    turn: Turn | None = None
+    settlement: Settles | None = None
+    handed_over = False
+    on_settled: Callable[[], None] | None = None
     unsettled: Address | None = None
     orphan: ServerCursor | None = None
 

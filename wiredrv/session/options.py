@@ -6,6 +6,7 @@ Specifications: sessions ("SessionOptions"), causal-consistency, snapshot-sessio
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from bson.timestamp import Timestamp
 
@@ -65,6 +66,8 @@ class SessionOptions:
     :param default_transaction_options: for the transactions of this session.
     :param snapshot: all reads see one point in time (server 5.0 and later).
     :param snapshot_time: which one; None takes that of the first read.
+    :param overlap: what an operation does while another one runs with the session: ``"wait"`` for its turn, or
+        ``"refuse"`` with InvalidOperation, to find the places in a program where that happens.
     :raises ConfigurationError: the options contradict one another.
     """
 
@@ -72,11 +75,14 @@ class SessionOptions:
     default_transaction_options: TransactionOptions | None = None
     snapshot: bool = False
     snapshot_time: Timestamp | None = None
+    overlap: Literal["wait", "refuse"] = "wait"
 
     def __post_init__(self) -> None:
         for name, flag in (("causal_consistency", self.causal_consistency), ("snapshot", self.snapshot)):
             if flag is not None and not isinstance(flag, bool):
                 raise ConfigurationError(f"{name} must be True, False or None, not {flag!r}")
+        if self.overlap not in ("wait", "refuse"):
+            raise ConfigurationError(f"overlap must be 'wait' or 'refuse', not {self.overlap!r}")
         if self.snapshot and self.causal_consistency:
             raise ConfigurationError(
                 "snapshot reads and causal consistency exclude each other: set one of snapshot and causal_consistency"

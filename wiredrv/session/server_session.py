@@ -20,15 +20,21 @@ _MARGIN_SECONDS = 60.0
 
 
 class ServerSession:
-    """One ``lsid`` with its transaction number. ``last_use`` is in seconds on the monotonic clock."""
+    """One ``lsid`` with its transaction number. ``last_use`` is in seconds on the monotonic clock.
 
-    __slots__ = ("dirty", "epoch", "last_use", "lsid", "txn_number")
+    ``settling`` counts what is being cleaned up in it, so that it must not be pooled yet; ``returned``: its user has
+    given it back meanwhile.
+    """
+
+    __slots__ = ("dirty", "epoch", "last_use", "lsid", "returned", "settling", "txn_number")
 
     def __init__(self, now: float, epoch: int = 0) -> None:
         self.lsid: dict[str, Any] = {"id": Binary(uuid.uuid4().bytes, 4)}
         self.txn_number = 0
         self.last_use = now
         self.dirty = False
+        self.settling = 0
+        self.returned = False
         self.epoch = epoch
 
     def next_txn_number(self) -> int:
@@ -63,12 +69,22 @@ class ServerSessionPool:
         return ServerSession(now, self.epoch)
 
     def release(self, session: ServerSession, now: float, timeout_minutes: int | None) -> None:
-        """Take a session back, unless it is dirty, about to expire, or of another epoch."""
+        """Take a session back, unless it is dirty, about to expire, of another epoch, or not settled yet."""
+        if session.settling:
+            session.returned = True
+            return
         idle = self._idle
         while idle and idle[-1].expires_soon(now, timeout_minutes):
             idle.pop()
         if not session.dirty and session.epoch == self.epoch and not session.expires_soon(now, timeout_minutes):
             idle.appendleft(session)
+
+    def settled(self, session: ServerSession, now: float, timeout_minutes: int | None) -> None:
+        """Something is cleaned up in a session: it is pooled if it was given back and nothing else is to be done."""
+        session.settling -= 1
+        if session.returned and not session.settling:
+            session.returned = False
+            self.release(session, now, timeout_minutes)
 
     def drain(self) -> list[dict[str, Any]]:
         """Empty the pool and return the ids of what was in it, for ``endSessions``."""

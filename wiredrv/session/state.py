@@ -5,16 +5,17 @@ The executor reads it to decorate a command and writes back what the reply taugh
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from bson.timestamp import Timestamp
 
-from wiredrv.errors import InvalidOperation
 from wiredrv.session.cluster_time import ClusterTime, later
 from wiredrv.session.options import SessionOptions
 from wiredrv.session.pinning import EFFECTS, PinEffect, PinEvent
 from wiredrv.session.server_session import ServerSession
 from wiredrv.session.transaction import Transaction, TransactionRecord
+from wiredrv.session.turns import Turns
 from wiredrv.types import Address, Pin, ServerCursor
 
 
@@ -25,18 +26,18 @@ class SessionState:
     """
 
     __slots__ = (
-        "_user",
+        "__weakref__",
         "cluster_time",
         "cursors_left",
-        "ended",
         "operation_time",
         "options",
         "owner",
         "pin",
         "server_session",
+        "servers_to_kill",
         "snapshot_time",
         "transaction",
-        "unsettled",
+        "turns",
     )
 
     def __init__(self, options: SessionOptions, server_session: ServerSession, owner: object) -> None:
@@ -44,44 +45,34 @@ class SessionState:
         self.server_session = server_session
         self.owner = owner
         self.transaction = Transaction()
+        self.turns = Turns(self.transaction, options.overlap)
         self.cluster_time: ClusterTime | None = None
         self.operation_time: Timestamp | None = None
         self.snapshot_time: Timestamp | None = options.snapshot_time
         self.pin: Pin | None = None
         #: The servers that may still hold a cursor of a cancelled operation of this session.
-        self.unsettled: set[Address] = set()
+        self.servers_to_kill: set[Address] = set()
         #: Cursors that nobody reads any longer, but that cannot be killed before their transaction has ended.
         self.cursors_left: list[ServerCursor] = []
-        self.ended = False
-        self._user: tuple[object, str] | None = None
 
-    # --- one operation at a time ---
-
-    def begin(self, command_name: str, task: object) -> None:
-        """Claim the session for one operation.
-
-        :param task: the running task, or its name; only an error asks for that.
-        :raises InvalidOperation: the session is ended, or another operation of it is in flight.
-        """
-        if self.ended:
-            raise InvalidOperation("Cannot use ended session: start a new one with client.start_session()")
-        user = self._user
-        if user is not None:
-            raise InvalidOperation(
-                f"a session carries one operation at a time: task {_name(task)!r} starts {command_name!r} while task "
-                f"{_name(user[0])!r} still runs {user[1]!r} with it; give each task a session of its own, or await one "
-                "operation before the next"
-            )
-        self._user = (task, command_name)
-
-    def finish(self) -> None:
-        """Give the session free for its next operation."""
-        self._user = None
+    # --- the end ---
 
     @property
-    def busy(self) -> bool:
-        """Whether an operation is in flight."""
-        return self._user is not None
+    def ended(self) -> bool:
+        """Whether the session has ended."""
+        return self.turns.closed
+
+    def end(self, release: Callable[[], None]) -> None:
+        """End the session: nothing new is run with it, and what waits is refused.
+
+        :param release: takes the server session back; called when no operation is in flight any longer.
+        """
+
+        def idle() -> None:
+            self.on_pin_event(PinEvent.SESSION_ENDED)
+            release()
+
+        self.turns.close(idle)
 
     # --- what replies teach ---
 
@@ -115,8 +106,3 @@ class SessionState:
     def lsid(self) -> dict[str, Any]:
         """The session's id on the server."""
         return self.server_session.lsid
-
-
-def _name(task: object) -> str:
-    get_name = getattr(task, "get_name", None)
-    return str(get_name() if get_name is not None else getattr(task, "name", task))

@@ -152,6 +152,7 @@ class Transaction:
         "_doom",
         "_doomed_by",
         "_sent",
+        "abort_owed",
         "attempt",
         "cause",
         "commit_attempted",
@@ -176,6 +177,8 @@ class Transaction:
         # Whether a commit or an abort went out: after that, what became of it is for the server to say.
         self.ending_sent = False
         self.outcome: Outcome | None = None
+        # Whether the transaction was aborted here and the server was not told yet.
+        self.abort_owed = False
         # How many transactions the session has started: tells this one from the next.
         self.number = 0
         # The statement after which the transaction can only be aborted, and the error that it failed with.
@@ -204,6 +207,7 @@ class Transaction:
         self.attempt = attempt
         self.cause = None
         self.outcome = None
+        self.abort_owed = False
         self.number += 1
         self._doomed_by = None
         self._doom = None
@@ -233,6 +237,7 @@ class Transaction:
         """The commit or the abort is on its way: from now on only the server can say what became of it."""
         self.state = transition(self.state, TransactionEvent.ENDING_SENT)
         self.ending_sent = True
+        self.abort_owed = False
 
     def commit_succeeded(self) -> None:
         """The server confirmed the commit."""
@@ -262,6 +267,7 @@ class Transaction:
         started = self.state is TransactionState.IN_PROGRESS
         self.state = transition(self.state, TransactionEvent.ABORT)
         self.outcome = Outcome.ABORTED
+        self.abort_owed = started
         return started
 
     def doom(self, statement: str, error: BaseException | None = None) -> None:

@@ -212,6 +212,11 @@ class Topology:
             with waits.move_on_after(left):
                 await changed.wait()
 
+    @property
+    def has_connections_in_use(self) -> bool:
+        """Whether an operation has a connection to some server."""
+        return any(server.pool.state.in_use for server in self._servers.values())
+
     def server(self, address: Address) -> Server | None:
         """The server at an address, if it is still watched."""
         return self._servers.get(address)

@@ -9,13 +9,14 @@ clean-up are written once for every scheduler. Today there is one implementation
 ``CancelScope``                   a block that can be cancelled
 ``fail_after``, ``move_on_after`` a block with a deadline, in seconds from now
 ``shield``                        a block that outer cancellations do not reach, with a deadline
+``insist``                        awaits clean-up under a shield, through the end of an asyncio loop
 ``checkpoint``                    lets other tasks run, and a cancellation arrive
 ``readable``, ``writable``        wait for a socket; ``notify_closing`` wakes those who do
 ``reader_loop``                   the loop that can keep a socket registered, where there is one; its ``Waiter``
 ``addresses_of``, ``to_thread``   name look-up, and work that would block
 ``create_task_group``             tasks that end with a block
 ``spawn``, ``call_soon``          a task of its own; a function in another loop's thread
-``current_task``, ``task_name``   who runs; ``running_loop``, ``library`` and ``loop_is_closed`` say where
+``current_task``                  who runs; ``running_loop``, ``library`` and ``loop_is_closed`` say where
 ``cancelled``, ``is_cancelling``  the class of a cancellation; whether one is under way
 ``monotonic``, ``random``         seconds of the clock; a number from 0 up to but not 1
 ``user``                          calls a function that a user gave
@@ -36,6 +37,7 @@ from wiredrv.waits.anyio import (
     create_task_group,
     current_task,
     fail_after,
+    insist,
     is_cancelling,
     library,
     loop_is_closed,
@@ -50,7 +52,6 @@ from wiredrv.waits.anyio import (
     sleep,
     sleep_forever,
     spawn,
-    task_name,
     to_thread,
     user,
     writable,
@@ -70,6 +71,7 @@ __all__ = [
     "create_task_group",
     "current_task",
     "fail_after",
+    "insist",
     "is_cancelling",
     "library",
     "loop_is_closed",
@@ -84,7 +86,6 @@ __all__ = [
     "sleep",
     "sleep_forever",
     "spawn",
-    "task_name",
     "to_thread",
     "user",
     "writable",

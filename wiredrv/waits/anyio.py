@@ -80,6 +80,24 @@ def shield(seconds: float | None = None) -> CancelScope:
     return move_on_after(seconds, shield=True)
 
 
+async def insist(work: Callable[[], Awaitable[None]], seconds: float) -> bool:
+    """Await ``work`` under a shield, for at most so many seconds.
+
+    asyncio cancels every task when a loop ends, and no shield holds against that: then ``work`` is called again.
+
+    :returns: whether it came to its end in time.
+    """
+    with shield(seconds) as scope:
+        while True:
+            try:
+                await work()
+                return True
+            except BaseException as error:
+                if scope.cancel_called or not isinstance(error, cancelled()):
+                    raise
+    return False
+
+
 def cancelled() -> type[BaseException]:
     """The class of the exception that carries a cancellation on the event loop that runs."""
     return anyio.get_cancelled_exc_class()
@@ -105,12 +123,6 @@ def current_task() -> object:
         return asyncio.current_task()
     trio = sys.modules.get("trio")
     return trio.lowlevel.current_task() if trio is not None and trio.lowlevel.in_trio_run() else None
-
-
-def task_name(task: object) -> str:
-    """The name of a task that :func:`current_task` returned."""
-    get_name = getattr(task, "get_name", None)
-    return str(get_name() if get_name is not None else getattr(task, "name", task))
 
 
 def running_loop() -> object:

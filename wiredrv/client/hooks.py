@@ -1,0 +1,43 @@
+"""Functions that are called when the outcome of a transaction is known: ``on_commit``, ``on_abort``, ``on_unknown``."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from wiredrv import waits
+from wiredrv.session.transaction import Outcome, Transaction
+
+_LOG = logging.getLogger("wiredrv.session")
+
+
+class Hooks:
+    """The hooks of a session's current transaction. Each is called once."""
+
+    __slots__ = ("_functions", "_transaction")
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
+        self._functions: dict[Outcome, list[Callable[[], object]]] = {}
+
+    def add(self, outcome: Outcome, function: Callable[[], object]) -> None:
+        """Call ``function`` once that is the outcome."""
+        self._functions.setdefault(outcome, []).append(function)
+
+    def clear(self) -> None:
+        """Forget all: a new transaction begins."""
+        self._functions = {}
+
+    def run(self) -> None:
+        """Call the hooks of the outcome, if it is known. An unknown one may become known later."""
+        outcome = self._transaction.outcome
+        if outcome is None:
+            return
+        functions = self._functions.pop(outcome, [])
+        if outcome is not Outcome.UNKNOWN:
+            self.clear()
+        for function in functions:
+            try:
+                waits.user(function)
+            except Exception:
+                _LOG.exception("a hook for a transaction that is %s failed", outcome.value)

@@ -1,0 +1,60 @@
+"""How long a cancelled task may still be kept by the driver's cleaning up.
+
+A caller gets control back at most :data:`GRACE_SECONDS` after its cancellation, or after the deadline of its event loop
+that caused one, whatever was open. The time begins at the first cancellation that an operation, a cursor, a block, a
+session or the client meets in a task, and all of them share it. What is not done by then is done in the background.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from weakref import ref
+
+from wiredrv import waits
+
+#: Seconds that cleaning up may keep a cancelled task.
+GRACE_SECONDS = 0.5
+
+#: When the time of a cancelled task is over, on the monotonic clock.
+#: Every operation asks whether it is empty. A task that is gone leaves it.
+running: dict[ref[object], float] = {}
+
+
+def seconds_left() -> float:
+    """What is left of the running task's time; its first call begins it."""
+    now = waits.monotonic()
+    return max(running.setdefault(ref(waits.current_task(), _gone), now + GRACE_SECONDS) - now, 0.0)
+
+
+def begin_operation() -> None:
+    """An operation begins while some task's time runs: if it is this task's, and over, the next one gets its own."""
+    if not waits.is_cancelling():
+        running.pop(ref(waits.current_task()), None)
+
+
+def _gone(task: ref[object]) -> None:
+    running.pop(task, None)
+
+
+async def bounded(work: Callable[[], Awaitable[object]], seconds: float) -> bool:
+    """Await ``work``, which cleans up, for so many seconds, or what is left of the time once the task is cancelled.
+
+    :param work: may be called again from the start, when a cancellation arrives half-way.
+    :returns: whether it came to its end.
+    """
+    if waits.is_cancelling():
+        return await _in_time_left(work)
+    try:
+        with waits.move_on_after(seconds) as scope:
+            await work()
+        return not scope.cancelled_caught
+    except BaseException as error:
+        if isinstance(error, waits.cancelled()):
+            await _in_time_left(work)
+        raise
+
+
+async def _in_time_left(work: Callable[[], Awaitable[object]]) -> bool:
+    with waits.shield(seconds_left()) as scope:
+        await work()
+    return not scope.cancelled_caught
