@@ -95,9 +95,11 @@ class FakeContext:
         return Database("the client", self, Target("shop"))
 
 
-def batch(*documents: Any, id: int = 0, lease: Any = None, namespace: str = "shop.orders") -> CursorReply:
-    """A batch of a cursor; ``id`` 0 is the last one."""
-    return CursorReply(id, namespace, list(documents), ADDRESS, {}, lease)
+def batch(
+    *documents: Any, id: int = 0, lease: Any = None, namespace: str = "shop.orders", **cursor: Any
+) -> CursorReply:
+    """A batch of a cursor; ``id`` 0 is the last one. More fields stand in the reply's ``cursor``."""
+    return CursorReply(id, namespace, list(documents), ADDRESS, {"cursor": cursor}, lease)
 
 
 def numbers(first: int, last: int) -> list[dict[str, int]]:

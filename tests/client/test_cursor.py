@@ -5,6 +5,7 @@ Find-getMore-killCursors and sessions specifications.
 
 from __future__ import annotations
 
+import copy
 import gc
 import warnings
 from typing import Any
@@ -206,6 +207,77 @@ async def test_tailable_cursor_ends_an_iteration_at_an_empty_batch_and_stays_ali
     assert "awaitData" not in context.executor.commands[0]
 
 
+@pytest.mark.parametrize("code", [43, 136, 175, 237])
+async def test_tailable_cursor_that_the_server_has_closed_ends(code: int) -> None:
+    # As PyMongo's: CursorNotFound, CappedPositionLost, QueryPlanKilled, CursorKilled.
+    for take in (collect, Cursor.to_list, Cursor.try_next):
+        gone = OperationFailure("gone", code)
+        context = FakeContext([batch({"n": 1}, id=9, lease="L"), gone])
+        cursor = find(context, cursor_type=CursorType.TAILABLE)
+        assert await cursor.next() == {"n": 1}
+        assert not await take(cursor)
+        assert not cursor.alive
+        assert context.executor.names == ["find", "getMore"], "there is nothing to kill"
+        assert context.executor.released == ["L"]
+
+
+async def test_tailable_cursor_of_a_command_ends_too() -> None:
+    context = FakeContext([batch({"n": 1}, id=9), OperationFailure("overtaken", 136)])
+    cursor = context.database.cursor_command({"find": "capped", "tailable": True}, cursor_type=CursorType.TAILABLE)
+    assert await cursor.to_list() == [{"n": 1}]
+    assert not cursor.alive
+
+
+@pytest.mark.parametrize(
+    "options, code", [({}, 136), ({}, 43), ({"cursor_type": CursorType.TAILABLE}, 50)], ids=["lost", "gone", "too slow"]
+)
+async def test_other_failures_of_a_get_more_are_raised(options: dict[str, Any], code: int) -> None:
+    context = FakeContext([batch({"n": 1}, id=9), OperationFailure("no", code)])
+    cursor = find(context, **options)
+    await cursor.next()
+    with pytest.raises(OperationFailure):
+        await cursor.next()
+    assert not cursor.alive
+
+
+@pytest.mark.parametrize("code", [43, 136])
+async def test_tailable_cursor_whose_find_fails_raises(code: int) -> None:
+    context = FakeContext([OperationFailure("no", code)])
+    with pytest.raises(OperationFailure):
+        await find(context, cursor_type=CursorType.TAILABLE).to_list()
+
+
+TOKEN: dict[str, Any] = {"postBatchResumeToken": {"_data": "1"}}
+
+
+async def test_list_of_a_change_stream_is_what_is_there() -> None:
+    replies = [batch(id=9, **TOKEN), batch({"n": 1}, id=9), batch({"n": 2}, id=9), batch(id=9), batch({"n": 3}, id=9)]
+    context = FakeContext([*replies, batch(id=9)])
+    cursor = context.database.orders.aggregate([{"$changeStream": {}}])
+    assert await cursor.to_list() == numbers(1, 2), "the first batch may be empty although there are events"
+    assert cursor.alive
+    assert await cursor.to_list() == numbers(3, 3)
+    assert cursor.alive
+
+
+async def test_iterating_a_change_stream_waits_for_the_next_event() -> None:
+    context = FakeContext([batch(id=9, **TOKEN), batch(id=9), batch(id=9), batch({"n": 1}, id=9)])
+    cursor = await context.database.orders.aggregate([{"$changeStream": {}}])
+    assert await anext(cursor) == {"n": 1}
+
+
+async def test_change_stream_that_the_server_lost_raises() -> None:
+    # Whoever follows it has to know, to resume.
+    context = FakeContext([batch(id=9, **TOKEN), CursorNotFound("gone", 43)])
+    with pytest.raises(CursorNotFound):
+        await context.database.orders.aggregate([{"$changeStream": {}}]).to_list()
+
+
+async def test_list_of_a_result_with_an_empty_batch_is_whole() -> None:
+    context = FakeContext([batch(id=9), batch(id=9), batch({"n": 1})])
+    assert await context.database.orders.aggregate([], batch_size=0).to_list() == [{"n": 1}]
+
+
 @pytest.mark.parametrize(
     "kind, sent", [(CursorType.NON_TAILABLE, None), (CursorType.TAILABLE, None), (CursorType.TAILABLE_AWAIT, 250)]
 )
@@ -269,13 +341,48 @@ async def test_clone_and_rewind() -> None:
     context = FakeContext([batch(*numbers(1, 2), id=9, lease="L"), batch({"n": 1}), batch({"n": 1})])
     cursor = find(context, {"a": 1}, limit=3)
     await cursor.next()
-    copy = cursor.clone()
+    clone = cursor.clone()
     cursor.rewind()
     assert context.orphans == [ServerCursor(ADDRESS, 9, "shop.orders", "L")]
     assert await collect(cursor) == [1]
-    assert await collect(copy) == [1]
+    assert await collect(clone) == [1]
     assert [command["find"] for command in context.executor.commands] == ["orders"] * 3
     assert context.executor.commands[0] == context.executor.commands[1] == context.executor.commands[2]
+
+
+async def test_copies_are_new_cursors_with_the_same_settings() -> None:
+    # As PyMongo's: a copy has the settings and the explicit session, and nothing of what is open.
+    for make in (copy.copy, copy.deepcopy, Cursor.clone):
+        context = FakeContext([batch({"n": 1}, id=9, lease="L"), batch({"n": 1}), batch({"n": 2})])
+        session: Any = FakeSessionState()
+        given = {"a": {"$in": [1]}}
+        cursor = find(context, given, session=session, hint={"a": 1}, limit=5, comment={"why": "because"})
+        await cursor.next()
+        made = make(cursor)
+        assert (made.cursor_id, made.session, made.collection) == (None, session, cursor.collection)
+        assert await collect(made) == [1]
+        assert context.executor.commands[0] == context.executor.commands[1]
+        assert await collect(cursor) == [2], "the copied cursor goes on"
+        assert context.executor.released == []
+
+
+async def test_only_a_deep_copy_copies_the_settings_values() -> None:
+    context = FakeContext([batch()] * 3)
+    given = {"a": {"$in": [1]}}
+    cursor = find(context, given, comment=(comment := ["why"]))
+    shallow, deep = copy.copy(cursor), copy.deepcopy(cursor)
+    given["a"]["$in"].append(2)
+    comment.append("not")
+    for one in (cursor, shallow, deep):
+        await one.to_list()
+    sent = [(command["filter"]["a"]["$in"], command["comment"]) for command in context.executor.commands]
+    assert sent == [([1, 2], ["why", "not"]), ([1, 2], ["why", "not"]), ([1], ["why"])]
+
+
+@pytest.mark.parametrize("make", [copy.copy, copy.deepcopy])
+def test_cursors_of_commands_cannot_be_copied(make: Any) -> None:
+    with pytest.raises(TypeError, match="once more"):
+        make(FakeContext().database.orders.aggregate([]))
 
 
 # --- closing ---
@@ -534,6 +641,13 @@ async def test_batch_size_of_an_aggregate_goes_on_its_get_mores_too() -> None:
     get_mores = context.executor.commands[1:]
     assert [command["batchSize"] for command in get_mores] == [3, 7]
     assert all(command["comment"] == "c" and command["maxTimeMS"] == 90 for command in get_mores)
+
+
+async def test_comment_of_list_collections_is_not_on_its_get_mores() -> None:
+    # Enumerate-collections specification, "Comment": the server hands it on.
+    context = FakeContext([batch({"name": "a"}, id=9), batch({"name": "b"})])
+    await context.database.list_collections(comment="why").to_list()
+    assert [command.get("comment") for command in context.executor.commands] == ["why", None]
 
 
 async def test_run_cursor_command_options_are_for_get_mores_alone() -> None:

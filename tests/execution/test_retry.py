@@ -106,7 +106,7 @@ FIRST_ERRORS: dict[str, tuple[DriverError, set[str]]] = {
     "another server error": (OperationFailure("x", 11000), set()),
     "a cursor that is gone": (CursorNotFound("x", 43), set()),
     "a mistake of the caller": (InvalidOperation("x"), set()),
-    "overload": (overloaded(), set(EVERYTHING) - {"killCursors"}),
+    "overload": (overloaded(), set(EVERYTHING)),
     "overload that is not retryable": (labelled(OperationFailure("x", 462), SYSTEM_OVERLOADED), set()),
     "retryable without overload": (labelled(OperationFailure("x", 1), RETRYABLE), set()),
 }
@@ -143,6 +143,8 @@ def test_the_codes_of_retryable_reads_are_those_of_the_specification() -> None:
         ({"retry_writes": False}, "read", overloaded(), True),
         ({"retry_writes": False}, "updateMany", overloaded(), False),
         ({"retry_reads": False}, "getMore", overloaded(), False),
+        ({"retry_reads": False}, "killCursors", overloaded(), False),
+        ({"retry_writes": False}, "killCursors", overloaded(), True),
         ({"retry_reads": False}, "runCommand", overloaded(), False),
         ({"retry_writes": False}, "runCommand", overloaded(), False),
         ({"retry_reads": False, "retry_writes": False}, "commit", overloaded(), True),

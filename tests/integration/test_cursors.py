@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 from typing import Any
 
@@ -361,3 +362,70 @@ async def test_large_result_does_not_starve_other_tasks(replica_set: ReplicaSet)
             done = True
         assert count == 5000
         assert turns >= 40
+
+
+async def test_tailable_cursor_overtaken_by_its_collection_ends(replica_set: ReplicaSet) -> None:
+    # CappedPositionLost, as PyMongo: ``alive`` says that another cursor is needed.
+    async with watched(replica_set) as (client, log):
+        database = client[DATABASE]
+        await database.drop_collection("cursors_overtaken")
+        tail = await database.create_collection("cursors_overtaken", capped=True, size=4096, max=3)
+        await tail.insert_many([{"_id": number} for number in range(3)])
+        log.clear()
+        async with tail.find({}, cursor_type=CursorType.TAILABLE, batch_size=1) as cursor:
+            assert await cursor.next() == {"_id": 0}
+            await tail.insert_many([{"_id": number} for number in range(3, 20)])
+            assert [d async for d in cursor] == []
+            assert not cursor.alive
+        assert [getattr(event.failure, "code", None) for event in log.failed_events] == [136]
+        assert "killCursors" not in log.names
+
+
+# --- change streams, copies, overload ---
+
+
+async def test_list_of_a_change_stream_ends(replica_set: ReplicaSet) -> None:
+    async with watched(replica_set) as (client, _):
+        orders = await fresh_collection(client, NAME)
+        with anyio.fail_after(30):
+            async with orders.aggregate([{"$changeStream": {}}], max_await_time_ms=50) as cursor:
+                assert await cursor.to_list() == []
+                await orders.insert_many([{"_id": number} for number in range(3)])
+                found: list[Any] = []
+                while len(found) < 3:
+                    found += await cursor.to_list()
+                assert [event["documentKey"]["_id"] for event in found] == [0, 1, 2]
+                assert cursor.alive
+        assert await open_cursors(client) == 0
+
+
+async def test_copies_of_an_open_cursor_have_cursors_and_sessions_of_their_own(replica_set: ReplicaSet) -> None:
+    async with watched(replica_set) as (client, log):
+        orders = await fresh_collection(client, NAME, documents=6)
+        log.clear()
+        cursor = orders.find({}, batch_size=2).sort("_id")
+        await cursor.next()
+        one, two = copy.copy(cursor), copy.deepcopy(cursor)
+        await one.next()
+        await two.next()
+        assert len(set(log.lsids("find"))) == 3
+        expected = [{"_id": number} for number in range(1, 6)]
+        assert await one.to_list() == await two.to_list() == await cursor.to_list() == expected
+        del one, two, cursor
+        gc.collect()
+        assert await open_cursors(client) == 0
+
+
+async def test_killing_a_cursor_is_tried_again_when_the_server_sheds_load(replica_set: ReplicaSet) -> None:
+    # Client-backpressure specification, "Driver mechanisms subject to the retry policy".
+    async with watched(replica_set) as (client, log):
+        orders = await fresh_collection(client, NAME, documents=6)
+        log.clear()
+        data = {"errorCode": 462, "errorLabels": ["SystemOverloadedError", "RetryableError"]}
+        async with (
+            fail_command(primary_of(client), "killCursors", times=2, app_name=APP_NAME, data=data),
+            orders.find({}, batch_size=2) as cursor,
+        ):
+            await cursor.next()
+        assert log.names == ["find", "killCursors", "killCursors", "killCursors"]
+        assert await open_cursors(client) == 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 
 from wiredrv.client.cursor_base import CursorBase
 from wiredrv.client.validation import whole_number
@@ -64,7 +64,8 @@ class CommandCursor(CursorBase[T]):
         return self._operation
 
     def _excuses(self, error: OperationFailure) -> bool:
-        return self._excused and error.code == NAMESPACE_NOT_FOUND
+        nothing = self._excused and not self._started and error.code == NAMESPACE_NOT_FOUND
+        return nothing or super()._excuses(error)
 
     @property
     def _is_tailable(self) -> bool:
@@ -77,6 +78,12 @@ class CommandCursor(CursorBase[T]):
         """
         self._batch_size = whole_number("batch_size", batch_size)
         return self
+
+    def __copy__(self) -> NoReturn:
+        raise TypeError("the cursor of a command cannot be copied: call the method that gave it once more")
+
+    def __deepcopy__(self, memo: Any) -> NoReturn:
+        self.__copy__()
 
     def __await__(self) -> Generator[Any, Any, Self]:
         return self._opened().__await__()

@@ -6,6 +6,7 @@ Find-getMore-killCursors specification, "Behavior of Limit, skip and batchSize";
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any, Self
 
 from bson.code import Code
@@ -204,7 +205,7 @@ class Cursor(CursorBase[dict[str, Any]]):
         return self._collection
 
     def clone(self) -> Cursor:
-        """A new cursor with the same settings, not sent yet."""
+        """A new cursor with the same settings and the same explicit session, not sent yet."""
         copy = Cursor(self._collection, self._filter, self._session)
         copy._limit = self._limit
         copy._cursor_type = self._cursor_type
@@ -212,6 +213,17 @@ class Cursor(CursorBase[dict[str, Any]]):
         copy._batch_size = self._batch_size
         copy._max_await_time_ms = self._max_await_time_ms
         copy._comment = self._comment
+        return copy
+
+    def __copy__(self) -> Cursor:
+        return self.clone()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Cursor:
+        # The settings are copied; the collection and the session are what the new cursor works with too.
+        copy = self.clone()
+        copy._filter = deepcopy(self._filter, memo)
+        copy._options = deepcopy(copy._options, memo)
+        copy._comment = deepcopy(self._comment, memo)
         return copy
 
     def rewind(self) -> Self:

@@ -38,8 +38,9 @@ DOCUMENTS_PER_CHECKPOINT = 100
 #: How many seconds a killCursors may take: the server drops an abandoned cursor by itself, later.
 KILL_DEADLINE = 5.0
 
-#: Codes after which the server has no such cursor any longer: CursorNotFound, QueryPlanKilled, CursorKilled.
-_CURSOR_GONE = frozenset({43, 175, 237})
+#: Codes after which the server has no such cursor any longer: CursorNotFound, CappedPositionLost (the collection has
+#: overwritten what was to be read next), QueryPlanKilled, CursorKilled.
+_CURSOR_GONE = frozenset({43, 136, 175, 237})
 
 
 class CursorBase(Generic[T]):
@@ -53,6 +54,7 @@ class CursorBase(Generic[T]):
         "_comment",
         "_context",
         "_ended",
+        "_endless",
         "_fetching",
         "_id",
         "_lease",
@@ -90,6 +92,7 @@ class CursorBase(Generic[T]):
         self._pin: Pin | None = None
         self._started = False
         self._ended = False
+        self._endless = False
         self._fetching = False
 
     # --- what the kinds of cursors differ in ---
@@ -108,8 +111,11 @@ class CursorBase(Generic[T]):
         return False
 
     def _excuses(self, error: OperationFailure) -> bool:
-        """Whether a failure of the first command only means that there is nothing."""
-        return False
+        """Whether a failure only means that there is nothing, or nothing more.
+
+        PyMongo's meaning for tailable cursors: their reader looks at ``alive``, and opens another one when it is false.
+        """
+        return self._started and self._is_tailable and error.code in _CURSOR_GONE
 
     @property
     def _is_tailable(self) -> bool:
@@ -132,10 +138,13 @@ class CursorBase(Generic[T]):
                 self._state = self._context.session_state(self._session)
                 reply = await self._context.executor.execute(self._first_operation(), self._state)
         except BaseException as error:
-            if self._started or not self._is_excused(error):
-                await self._interrupted(error)
+            excused = isinstance(error, OperationFailure) and self._excuses(error)
+            await self._interrupted(error)
+            if not excused:
                 raise
-            self._started = self._ended = True
+            self._batch = []
+            self._position = 0
+            self._unpin()
             return
         finally:
             self._fetching = False
@@ -165,6 +174,7 @@ class CursorBase(Generic[T]):
             self._lease = reply.lease
             self._pin = reply.pin
             self._opened_in = reply.opened_in
+            self._endless = reply.is_change_stream
         self._id = reply.id
         self._namespace = reply.namespace or self._namespace
         self._batch = reply.batch
@@ -175,9 +185,6 @@ class CursorBase(Generic[T]):
             self._lease = None
             self._ended = True
             self._unpin()
-
-    def _is_excused(self, error: BaseException) -> bool:
-        return isinstance(error, OperationFailure) and self._excuses(error)
 
     async def _interrupted(self, error: BaseException) -> None:
         """A fetch failed or was cancelled: leave nothing open that this cursor opened."""
@@ -339,7 +346,9 @@ class CursorBase(Generic[T]):
         return self._batch[position]
 
     async def to_list(self, length: int | None = None) -> list[T]:
-        """The documents that are left, or at most ``length`` of them. A tailable cursor gives those that are there.
+        """The documents that are left, or at most ``length`` of them.
+
+        A tailable cursor, and that of a ``$changeStream``, give those that are there: up to the first empty batch.
 
         :raises ConfigurationError: ``length`` is no whole number from 1 up.
         """
@@ -352,8 +361,10 @@ class CursorBase(Generic[T]):
             self._position = len(self._batch) if stop is None else min(stop, len(self._batch))
             if self._ended or (length is not None and len(found) >= length):
                 return found
+            opening = not self._started
             await self._fetch()
-            if not self._batch and self._is_tailable:
+            # The first batch of a change stream may be empty although there are events.
+            if not self._batch and (self._is_tailable or (self._endless and not opening)):
                 return found
 
     # --- what is known of the cursor ---

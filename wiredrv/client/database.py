@@ -224,7 +224,8 @@ class Database(HandleOptions):
         given = {**options, "filter": filter, "comment": comment, "raw_data": raw_data}
         size = None if batch_size is None else check.whole_number("batch_size", batch_size)
         operation = ListCollections(self._target, check.wire_options(given, _LIST, strict=False), size)
-        return CommandCursor(self._context, operation, session, batch_size=size, comment=comment)
+        # Its getMores inherit the comment; put on them, it would be there twice (enumerate-collections specification).
+        return CommandCursor(self._context, operation, session, batch_size=size)
 
     async def list_collection_names(
         self,

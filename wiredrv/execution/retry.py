@@ -104,7 +104,7 @@ def _overload_retry(error: DriverError, traits: Traits, settings: ExecutionSetti
     if not (error.has_error_label(SYSTEM_OVERLOADED) and error.has_error_label(RETRYABLE)):
         return False
     match traits.kind:
-        case Kind.READ:
+        case Kind.READ | Kind.HOUSEKEEPING:
             return settings.retry_reads
         case Kind.WRITE:
             return settings.retry_writes
@@ -112,8 +112,6 @@ def _overload_retry(error: DriverError, traits: Traits, settings: ExecutionSetti
             return settings.retry_reads and settings.retry_writes
         case Kind.COMMIT | Kind.ABORT:
             return True
-        case Kind.HOUSEKEEPING:
-            return False
 
 
 def _read_retry(error: DriverError, traits: Traits, settings: ExecutionSettings) -> bool:

@@ -30,7 +30,7 @@ class Kind(Enum):
     COMMAND = "command"
     COMMIT = "commit"
     ABORT = "abort"
-    #: Of the driver's own accord (endSessions, killCursors, killSessions): never retried.
+    #: Of the driver's own accord (endSessions, killCursors, killSessions): retried for overload alone.
     HOUSEKEEPING = "housekeeping"
 
 

@@ -33,6 +33,12 @@ class CursorReply:
     pin: Pin | None = None
     opened_in: int = 0
 
+    @property
+    def is_change_stream(self) -> bool:
+        """Whether the cursor is a change stream's: its replies hold a token for resuming, and it has no end."""
+        cursor = self.reply.get("cursor")
+        return isinstance(cursor, Mapping) and "postBatchResumeToken" in cursor
+
 
 def parse_cursor(reply: Reply, address: Address, target: Target, batch_field: str = "firstBatch") -> CursorReply:
     """Read the ``cursor`` of a reply.
