@@ -1,15 +1,22 @@
 """``session.bind()``: which session the calls of a block use when they name none.
 
 A context variable carries the binding, and a child task inherits a copy of it, in which the session would be used by
-two tasks at once without anybody having said so. So a binding remembers its task, and a call in another one is refused
-with the way to hand the session over.
+two tasks without anybody having said so.
+
+Rules kept here:
+
+* A binding belongs to its task. A call in another one is refused with the ways to hand the session over, unless the
+  binding was made with ``inherit=True``, and its block is not left yet. It never runs without the session instead.
+* A binding whose block was left lapses in its own task, wherever it was left from: an async generator that is left
+  early is closed in another context, which cannot reset the variable here. So each binding knows the one around it.
+* Blocks may be left in any order: leaving one disturbs no other.
 """
 
 from __future__ import annotations
 
+import weakref
 from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wiredrv import waits
 from wiredrv.errors import InvalidOperation
@@ -20,46 +27,65 @@ if TYPE_CHECKING:
     from wiredrv.client.client_session import ClientSession
 
 
-@dataclass(frozen=True, slots=True)
 class Binding:
-    """A session and the task that it is bound in."""
+    """A session that is bound in a task, or, without one, that none is: the blocks of ``bind()`` and ``unbound()``.
 
-    session: ClientSession
-    state: SessionState
-    task_id: int
-    task_name: str
+    :param session: the session, or None.
+    :param inherit: whether tasks that are started in the block may use it.
+    :param origin: where in the user's program the binding was made.
+    """
+
+    __slots__ = ("_task", "inherit", "left", "origin", "outer", "session", "task_name")
+
+    def __init__(self, session: ClientSession | None = None, inherit: bool = False, origin: str = "") -> None:
+        self.session = session
+        self.inherit = inherit
+        self.origin = origin
+        task: Any = waits.current_task()
+        # There is none where `unbound()` stands around an event loop.
+        self._task = None if task is None else weakref.ref(task)
+        self.task_name = task_name(task)
+        self.left = False
+        #: The binding that was in force where this one was made.
+        self.outer = _current()
+        _binding.set(self)
+
+    def leave(self) -> None:
+        """The block ends. May be called twice."""
+        self.left = True
+        _current()
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it was made in the running task."""
+        return (None if self._task is None else self._task()) is waits.current_task()
 
 
 _binding: ContextVar[Binding | None] = ContextVar("wiredrv_binding", default=None)
 
 
-def bind(session: ClientSession, state: SessionState) -> Binding | None:
-    """Bind a session in this task; returns what was bound before, for :func:`restore`."""
-    previous = _binding.get()
-    task = waits.current_task()
-    _binding.set(Binding(session, state, id(task), task_name(task)))
-    return previous
-
-
-def unbind() -> Binding | None:
-    """Bind nothing; returns what was bound before, for :func:`restore`."""
-    previous = _binding.get()
-    _binding.set(None)
-    return previous
-
-
-def restore(previous: Binding | None) -> None:
-    """Put back what was bound before."""
-    _binding.set(previous)
+def _current() -> Binding | None:
+    """The innermost binding that has not lapsed in this task; what has lapsed is forgotten."""
+    innermost = found = _binding.get()
+    while found is not None and found.left and found.is_own:
+        found = found.outer
+    if found is not innermost:
+        _binding.set(found)
+    return found
 
 
 def bound_state(owner: object) -> SessionState | None:
     """The session that is bound here, if any.
 
-    :raises InvalidOperation: the binding was inherited from another task, or its session is another client's.
+    :raises InvalidOperation: the binding was inherited from another task that keeps it for itself, or whose block was
+        left; or its session is another client's, or has ended.
     """
-    binding = _binding.get()
-    return None if binding is None else _checked(binding, owner).state
+    if _binding.get() is None:
+        return None
+    binding = _current()
+    if binding is None or binding.session is None:
+        return None
+    return _checked(binding, binding.session, owner)._state
 
 
 def bound_transaction(owner: object) -> ClientSession | None:
@@ -67,10 +93,10 @@ def bound_transaction(owner: object) -> ClientSession | None:
 
     :raises InvalidOperation: as of :func:`bound_state`.
     """
-    binding = _binding.get()
-    if binding is None or not binding.state.transaction.active:
+    binding = _current()
+    if binding is None or binding.session is None or not binding.session.in_transaction:
         return None
-    return _checked(binding, owner).session
+    return _checked(binding, binding.session, owner)
 
 
 def opened_at(session: ClientSession) -> str:
@@ -78,19 +104,36 @@ def opened_at(session: ClientSession) -> str:
     return session._origin
 
 
-def _checked(binding: Binding, owner: object) -> Binding:
-    task = waits.current_task()
-    if id(task) != binding.task_id:
-        name = task_name(task)
-        raise InvalidOperation(
-            f"task {name!r} inherited a session that is bound in task {binding.task_name!r}; a session serves one "
-            "task at a time. To hand it over, write `async with session.bind(end_session=False):` in this task and let "
-            "the other wait; to run calls without it, `with wiredrv.unbound():`. If asyncio.wait_for() made this task, "
-            "asyncio.timeout() or anyio.fail_after() set the same limit without one."
-        )
-    if binding.state.owner is not owner:
+def _checked(binding: Binding, session: ClientSession, owner: object) -> ClientSession:
+    if not binding.is_own and (binding.left or not binding.inherit):
+        raise InvalidOperation(_not_inherited(binding))
+    state = session._state
+    if state.owner is not owner:
         raise InvalidOperation(
             "the bound session belongs to another client: pass session= for this call, or run it in "
             "`with wiredrv.unbound():`"
         )
-    return binding
+    if state.ended:
+        raise InvalidOperation(
+            f"Cannot use ended session: the one that is bound here, at {binding.origin}, was ended inside its block; "
+            "leave the block first, or run the call in `with wiredrv.unbound():`"
+        )
+    return session
+
+
+def _not_inherited(binding: Binding) -> str:
+    name = task_name(waits.current_task())
+    if binding.inherit:
+        return (
+            f"task {name!r} inherited the binding that task {binding.task_name!r} made with inherit=True at "
+            f"{binding.origin}, and its block was left: what was done in the session is over. Let the block wait for "
+            "the tasks that it starts; to run calls without the session, `with wiredrv.unbound():`."
+        )
+    return (
+        f"task {name!r} inherited a session that is bound in task {binding.task_name!r}, at {binding.origin}; a "
+        "binding serves one task. To hand the session over, write `async with session.bind(end_session=False):` in "
+        "this task and let the other wait; to let every task that the block starts use it, bind with "
+        "`session.bind(inherit=True)` or `client.transaction(inherit=True)`; to run calls without it, `with "
+        "wiredrv.unbound():`. If asyncio.wait_for() made this task, asyncio.timeout() or anyio.fail_after() set the "
+        "same limit without one."
+    )

@@ -206,6 +206,7 @@ class Client(HandleOptions):
         max_commit_time_ms: int | None = None,
         *,
         join: bool = False,
+        inherit: bool = False,
     ) -> ClientTransaction:
         """A session with a transaction, bound for the block, in one step.
 
@@ -219,10 +220,12 @@ class Client(HandleOptions):
         :param read_concern: as of :meth:`ClientSession.start_transaction`, like the next three.
         :param join: inside a bound transaction of this client take part in it, which then does the commit. Without
             it, a transaction inside another is refused.
+        :param inherit: whether tasks that are started in the block may take part, in turns, until the block is left;
+            after that they are refused. For frameworks that run an endpoint in a child task of the middleware.
         :raises InvalidOperation: a transaction is bound here already, and ``join`` is False.
         """
         options = TransactionOptions(read_concern, write_concern, read_preference, max_commit_time_ms)
-        return ClientTransaction(self, options, join, caller())
+        return ClientTransaction(self, options, join, inherit, caller())
 
     async def supports_transactions(self) -> bool:
         """Whether the deployment can run transactions: a replica set or a sharded cluster can, a standalone cannot.

@@ -330,7 +330,7 @@ class ClientSession:
 
     # --- binding ---
 
-    def bind(self, end_session: bool = True) -> SessionBinding:
+    def bind(self, end_session: bool = True, *, inherit: bool = False) -> SessionBinding:
         """Use this session for every operation in the block that names none.
 
         ::
@@ -339,11 +339,13 @@ class ClientSession:
                 await orders.insert_one({"sku": "abc"})
 
         Nested blocks restore the outer binding; ``session=`` wins over any. A child task that inherits the binding is
-        refused; :func:`wiredrv.unbound` runs calls without it.
+        refused, unless ``inherit`` is True; :func:`wiredrv.unbound` runs calls without it.
 
         :param end_session: whether the session ends with the block.
+        :param inherit: whether tasks that are started in the block may use the session too, in turns, until the block
+            is left; after that they are refused.
         """
-        return SessionBinding(self, end_session)
+        return SessionBinding(self, end_session, inherit, caller())
 
     # --- the end ---
 

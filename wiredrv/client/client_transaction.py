@@ -6,22 +6,24 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from wiredrv.client.binding import bound_transaction, opened_at
+from wiredrv.client.session_blocks import SessionBinding
 from wiredrv.errors import InvalidOperation
 from wiredrv.session.options import TransactionOptions
 
 if TYPE_CHECKING:
     from wiredrv.client.client import Client
     from wiredrv.client.client_session import ClientSession
-    from wiredrv.client.session_blocks import SessionBinding, TransactionContext
+    from wiredrv.client.session_blocks import TransactionContext
 
 
 class ClientTransaction:
     """What :meth:`Client.transaction` returns. It is entered once."""
 
-    def __init__(self, client: Client, options: TransactionOptions, join: bool, origin: str) -> None:
+    def __init__(self, client: Client, options: TransactionOptions, join: bool, inherit: bool, origin: str) -> None:
         self._client = client
         self._options = options
         self._join = join
+        self._inherit = inherit
         self._origin = origin
         self._session: ClientSession | None = None
         self._binding: SessionBinding | None = None
@@ -38,6 +40,9 @@ class ClientTransaction:
                     "client.transaction(join=True), or open another one in `with wiredrv.unbound():`"
                 )
             self._session = outer
+            if self._inherit:
+                self._binding = SessionBinding(outer, False, True, self._origin)
+                await self._binding.__aenter__()
             return outer
         session = self._session = self._client.start_session()
         options = self._options
@@ -45,7 +50,7 @@ class ClientTransaction:
             self._block = session.start_transaction(
                 options.read_concern, options.write_concern, options.read_preference, options.max_commit_time_ms
             )
-            self._binding = session.bind(end_session=True)
+            self._binding = SessionBinding(session, True, self._inherit, self._origin)
             session._origin = self._origin
             return await self._binding.__aenter__()
         except BaseException:
@@ -55,9 +60,12 @@ class ClientTransaction:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._binding is None or self._block is None:
+        if self._binding is None:
             return  # The outer transaction, which this one joined, ends it.
+        # Nobody who inherited the binding may begin anything from here on: it would run outside of the transaction.
+        self._binding.leave()
         try:
-            await self._block.__aexit__(kind, error, trace)
+            if self._block is not None:
+                await self._block.__aexit__(kind, error, trace)
         finally:
             await self._binding.__aexit__(kind, error, trace)

@@ -1,7 +1,7 @@
 """What ``async with`` does with a session: the blocks of a transaction and of a binding, and ``unbound()``.
 
-Each block restores, at its end, what it found; a transaction's block that is left by an error or a cancellation undoes
-the transaction under a shield.
+Each block of a binding gives way, at its end, to the one around it; a transaction's block that is left by an error or a
+cancellation undoes the transaction under a shield.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Generator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from wiredrv.client import binding
+from wiredrv.client.binding import Binding
 
 if TYPE_CHECKING:
     from wiredrv.client.client_session import ClientSession
@@ -44,20 +44,26 @@ class TransactionContext:
 class SessionBinding:
     """What :meth:`ClientSession.bind` returns."""
 
-    def __init__(self, session: ClientSession, end_session: bool) -> None:
+    def __init__(self, session: ClientSession, end_session: bool, inherit: bool, origin: str) -> None:
         self._session = session
         self._end_session = end_session
-        self._outer: list[binding.Binding | None] = []
+        self._inherit = inherit
+        self._origin = origin
+        self._entered: list[Binding] = []
 
     async def __aenter__(self) -> ClientSession:
         self._session._refuse_if_ended()
-        self._outer.append(binding.bind(self._session, self._session._state))
+        self._entered.append(Binding(self._session, self._inherit, self._origin))
         return self._session
+
+    def leave(self) -> None:
+        """Take the binding back, for the task and for those that inherited it. The session goes on."""
+        self._entered[-1].leave()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        binding.restore(self._outer.pop())
+        self._entered.pop().leave()
         if self._end_session:
             await self._session.end_session()
 
@@ -65,8 +71,8 @@ class SessionBinding:
 @contextlib.contextmanager
 def unbound() -> Generator[None, None, None]:
     """Run the calls of the block outside of any binding: with implicit sessions, unless they name one."""
-    outer = binding.unbind()
+    binding = Binding()
     try:
         yield
     finally:
-        binding.restore(outer)
+        binding.leave()
