@@ -12,6 +12,7 @@ The names are PyMongo's, so that handlers move over unchanged; the root is ours:
      ├─ InvalidDocument            (also a bson.errors.InvalidDocument)
      │   └─ DocumentTooLarge
      ├─ ProtocolError
+     ├─ UnreadableReply            (also a bson.errors.InvalidBSON)
      ├─ TransactionTimeoutError
      ├─ ConnectionFailure
      │   ├─ WaitQueueTimeoutError
@@ -35,6 +36,9 @@ Rules kept here:
 * Error labels live on the root class, as a set of strings: they survive whatever class carries them, and an
   application can ask for a label that this version has never heard of (transactions specification, "Error Labels").
 * No message, repr or attribute of an error holds a credential.
+* Every error can be copied and pickled; as with all of Python's errors, ``__cause__`` stays behind then.
+* The classes can be given further bases, so that they become another driver's errors too: no constructor calls that of
+  a class which it does not know, and what another driver may define as a property is one here, with a setter.
 """
 
 from __future__ import annotations
@@ -42,6 +46,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from bson.errors import InvalidBSON
 from bson.errors import InvalidDocument as BsonInvalidDocument
 
 TRANSIENT_TRANSACTION = "TransientTransactionError"
@@ -52,7 +57,11 @@ SYSTEM_OVERLOADED = "SystemOverloadedError"
 RETRYABLE = "RetryableError"
 
 
-class DriverError(Exception):
+class _Root(Exception):
+    """Stands between Exception and DriverError, because Python replaces no bases that are a built-in class alone."""
+
+
+class DriverError(_Root):
     """The root of all errors raised by wiredrv.
 
     ``error_labels`` are those that the server sent and those that the driver added.
@@ -64,8 +73,12 @@ class DriverError(Exception):
     partial_result: Any = None
 
     def __init__(self, message: str = "", error_labels: Iterable[str] = ()) -> None:
-        super().__init__(message)
+        Exception.__init__(self, message)
         self._labels: set[str] = set(error_labels)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Not by calling the class again: constructors differ, and some build the message from what they are given.
+        return _remade, (type(self), self.args), {**self.__dict__, "_labels": set(self._labels)}
 
     @property
     def error_labels(self) -> frozenset[str]:
@@ -84,6 +97,11 @@ class DriverError(Exception):
     def timeout(self) -> bool:
         """Whether the error says that a time limit passed."""
         return False
+
+
+def _remade(kind: type[DriverError], args: tuple[Any, ...]) -> DriverError:
+    """A copied or unpickled error, before its attributes are set."""
+    return kind.__new__(kind, *args)
 
 
 #: PyMongo's name for the root, for handlers that move over.
@@ -117,13 +135,29 @@ class CollectionInvalid(DriverError):
 class InvalidDocument(DriverError, BsonInvalidDocument):
     """A document cannot be encoded as BSON."""
 
+    #: For the property ``document`` of BSON's class, whose constructor is not called.
+    _document: Any = None
+
 
 class DocumentTooLarge(InvalidDocument):
     """A document or message exceeds what the server said it accepts."""
 
 
 class ProtocolError(DriverError):
-    """The peer sent bytes that are no valid MongoDB message. The connection is closed."""
+    """The peer sent bytes that are not a valid MongoDB message. The connection is closed."""
+
+
+class UnreadableReply(DriverError, InvalidBSON):
+    """A reply arrived whole, but its content cannot be read. The command took place; the connection is kept.
+
+    A stored value that Python cannot represent (a date after the year 9999, a string that is not UTF-8), a custom type
+    decoder that raised, or a reply of the wrong shape. ``__cause__`` tells which, and ``namespace`` where: the database
+    and collection that the command named. A cursor that the command opened is closed.
+    """
+
+    namespace: str | None = None
+    #: What of the reply can be read all the same; for the driver's own use.
+    envelope: Mapping[str, Any] | None = None
 
 
 class TransactionTimeoutError(DriverError):
@@ -158,9 +192,27 @@ class AutoReconnect(ConnectionFailure):
         errors: Mapping[str, Any] | Sequence[Any] | None = None,
         error_labels: Iterable[str] = (),
     ) -> None:
-        super().__init__(message, error_labels)
-        self.errors = errors if errors is not None else []
-        self.details = errors if isinstance(errors, Mapping) else {}
+        DriverError.__init__(self, message, error_labels)
+        self._errors: Any = errors if errors is not None else []
+        self._details: Any = errors if isinstance(errors, Mapping) else {}
+
+    @property
+    def errors(self) -> Any:
+        """What the driver knows of the failure: the server's reply, or a list."""
+        return self._errors
+
+    @errors.setter
+    def errors(self, value: Any) -> None:
+        self._errors = value
+
+    @property
+    def details(self) -> Any:
+        """The server's reply; empty where none came."""
+        return self._details
+
+    @details.setter
+    def details(self, value: Any) -> None:
+        self._details = value
 
 
 class NetworkTimeout(AutoReconnect):
@@ -184,7 +236,7 @@ class ServerSelectionTimeoutError(AutoReconnect):
         topology_description: Any = None,
         error_labels: Iterable[str] = (),
     ) -> None:
-        super().__init__(message, error_labels=error_labels)
+        AutoReconnect.__init__(self, message, error_labels=error_labels)
         self.topology_description = topology_description
 
     @property
@@ -201,8 +253,17 @@ class NotPrimaryError(AutoReconnect):
         errors: Mapping[str, Any] | Sequence[Any] | None = None,
         error_labels: Iterable[str] = (),
     ) -> None:
-        super().__init__(message, errors, error_labels)
-        self.code: int | None = self.details.get("code") if isinstance(self.details, Mapping) else None
+        AutoReconnect.__init__(self, message, errors, error_labels)
+        self._code = _whole(errors.get("code")) if isinstance(errors, Mapping) else None
+
+    @property
+    def code(self) -> int | None:
+        """The server's code."""
+        return self._code
+
+    @code.setter
+    def code(self, value: int | None) -> None:
+        self._code = value
 
 
 class OperationFailure(DriverError):
@@ -220,12 +281,29 @@ class OperationFailure(DriverError):
         error_labels: Iterable[str] | None = None,
     ) -> None:
         if error_labels is None:
-            labels = (details or {}).get("errorLabels")
-            error_labels = [str(label) for label in labels] if isinstance(labels, (list, tuple)) else ()
-        super().__init__(message, error_labels)
-        self.code = code
-        self.details = details
+            error_labels = _labels(details or {})
+        DriverError.__init__(self, message, error_labels)
+        self._code = code
+        self._details = details
         self.max_wire_version = max_wire_version
+
+    @property
+    def code(self) -> int | None:
+        """The server's code."""
+        return self._code
+
+    @code.setter
+    def code(self, value: int | None) -> None:
+        self._code = value
+
+    @property
+    def details(self) -> Mapping[str, Any] | None:
+        """The server's reply, or the part of it that tells of the failure."""
+        return self._details
+
+    @details.setter
+    def details(self, value: Mapping[str, Any] | None) -> None:
+        self._details = value
 
     @property
     def code_name(self) -> str | None:
@@ -278,7 +356,7 @@ class BulkWriteError(OperationFailure):
     """One or more writes of a bulk failed. ``details`` counts what was done and lists the failures."""
 
     def __init__(self, results: Mapping[str, Any], error_labels: Iterable[str] | None = None) -> None:
-        super().__init__(_bulk_message(results), 65, results, error_labels=error_labels)
+        OperationFailure.__init__(self, _bulk_message(results), 65, results, error_labels=error_labels)
 
     @property
     def timeout(self) -> bool:
@@ -321,11 +399,9 @@ def command_error(reply: Mapping[str, Any], max_wire_version: int | None = None)
     Not-primary and recovering codes become :class:`NotPrimaryError`; the message heuristics apply only to replies
     without a code (SDAM, "not writable primary and node is recovering").
     """
-    code = reply.get("code")
-    code = code if isinstance(code, int) else None
+    code = _whole(reply.get("code"))
     message = str(reply.get("errmsg") or reply.get("$err") or "the server gave no message")
-    raw_labels = reply.get("errorLabels")
-    labels = [str(label) for label in raw_labels] if isinstance(raw_labels, (list, tuple)) else []
+    labels = _labels(reply)
     if code in NOT_PRIMARY_CODES or code in RECOVERING_CODES or (code is None and _says_not_primary(message)):
         return NotPrimaryError(f"{message} (code {code})", dict(reply), labels)
     error = _CLASS_OF_CODE.get(code, OperationFailure) if code is not None else OperationFailure
@@ -336,8 +412,8 @@ def command_error(reply: Mapping[str, Any], max_wire_version: int | None = None)
 
 def write_error(entry: Mapping[str, Any], reply: Mapping[str, Any], max_wire_version: int | None = None) -> WriteError:
     """Turn one element of ``writeErrors`` into its error."""
-    code = entry.get("code")
-    error = _CLASS_OF_CODE.get(code, WriteError) if isinstance(code, int) else WriteError
+    code = _whole(entry.get("code"))
+    error = _CLASS_OF_CODE.get(code, WriteError) if code is not None else WriteError
     chosen = error if issubclass(error, WriteError) else WriteError
     return chosen(str(entry.get("errmsg")), code, entry, max_wire_version, _labels(reply))
 
@@ -346,7 +422,7 @@ def write_concern_error(
     entry: Mapping[str, Any], reply: Mapping[str, Any], max_wire_version: int | None = None
 ) -> WriteConcernError:
     """Turn a ``writeConcernError`` into its error."""
-    code = entry.get("code")
+    code = _whole(entry.get("code"))
     # Code 64, or an errInfo that says so, is a timeout (read-write-concern, "WriteConcernError").
     info = entry.get("errInfo")
     timed_out = code == 64 or (isinstance(info, Mapping) and bool(info.get("wtimeout")))
@@ -358,6 +434,11 @@ def write_concern_error(
 def _labels(document: Mapping[str, Any]) -> set[str]:
     labels = document.get("errorLabels")
     return {str(label) for label in labels} if isinstance(labels, (list, tuple)) else set()
+
+
+def _whole(code: object) -> int | None:
+    """A server's code; None where it is not one."""
+    return code if isinstance(code, int) and not isinstance(code, bool) else None
 
 
 def _says_not_primary(message: str) -> bool:

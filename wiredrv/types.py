@@ -28,8 +28,11 @@ class Address(NamedTuple):
 
         Host names are compared without regard to case, so they are lowered here (SDAM, "Host name case").
 
-        :raises ValueError: the port is no number from 1 to 65535, or the host is empty.
+        :raises ValueError: the port is no number from 1 to 65535, the host is empty or holds a character that no host
+            has.
         """
+        if not text.isprintable() or (" " in text and not text.endswith(".sock")):
+            raise ValueError(f"{text!r} is no address: it holds a space or a control character")
         if text.endswith(".sock"):
             return cls(text, None)
         host, port = text, ""

@@ -395,9 +395,9 @@ def test_a_command_that_cannot_be_encoded_leaves_its_transaction_as_it_was() -> 
     [struct.pack("<iiii", 2**31 - 1, 1, 1, 2013) + bytes(20), struct.pack("<iiii", 3, 1, 1, 2013) + bytes(20)],
     ids=["too long", "too short"],
 )
-def test_a_lie_about_the_length_closes_the_connection_and_is_not_retried(message: bytes) -> None:
-    bench = Bench([message, OK])
+def test_a_lie_about_the_length_closes_the_connection_and_is_retried_as_a_network_error(message: bytes) -> None:
+    bench = Bench([message, message])
     with pytest.raises(ProtocolError):
         finish(bench.executor.execute(Find(TARGET, {}, {})))
-    assert [connection.closed for connection in bench.pool.made] == [True]
+    assert [connection.closed for connection in bench.pool.made] == [True, True]
     bench.nothing_is_out()

@@ -15,7 +15,7 @@ from tests.operations.values import ADDRESS, ORDERS, SHOP
 from wiredrv.errors import (
     DuplicateKeyError,
     OperationFailure,
-    ProtocolError,
+    UnreadableReply,
     WriteConcernError,
     WriteError,
     WTimeoutError,
@@ -111,7 +111,7 @@ def test_cursor_is_taken_with_its_id_and_namespace() -> None:
 
 def test_command_that_should_open_a_cursor_and_does_not_is_an_error() -> None:
     # Run-command specification: an error if the reply holds no cursor.
-    with pytest.raises(ProtocolError, match="no cursor"):
+    with pytest.raises(UnreadableReply, match="no cursor"):
         RunCursorCommand(SHOP, {"ping": 1}).parse({"ok": 1}, ADDRESS)
 
 

@@ -24,7 +24,7 @@ class FakeConnection:
         self.generation = generation
         self.last_used = 0.0
         self.closed = False
-        self.reply_owed = False
+        self.is_out_of_step = False
         self.service_id = None
         self.pinned_by: str | None = None
         self.failure: BaseException | None = None

@@ -305,7 +305,7 @@ async def test_an_idle_connection_that_the_server_closed_is_not_given_out() -> N
 async def test_a_connection_with_a_reply_still_to_come_is_closed_when_it_comes_back() -> None:
     pool = make_pool(Maker())
     connection = await pool.check_out()
-    cast(FakeConnection, connection).reply_owed = True
+    cast(FakeConnection, connection).is_out_of_step = True
     pool.check_in(connection)
     assert cast(FakeConnection, connection).closed
     assert pool.state.idle == []

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wiredrv.description import ServerType
-from wiredrv.errors import DriverError, ProtocolError
+from wiredrv.errors import DriverError, UnreadableReply
 from wiredrv.topology.hello import server_description_from_hello, topology_version_of
 from wiredrv.types import Address
 
@@ -116,7 +116,7 @@ def test_last_write_dates(date: Any, seconds: float | None) -> None:
     ],
 )
 def test_a_field_of_the_wrong_kind_is_our_own_error(field: str, value: Any) -> None:
-    with pytest.raises(ProtocolError, match=field):
+    with pytest.raises(UnreadableReply, match=field):
         server_description_from_hello(A, {**MEMBER, field: value})
 
 

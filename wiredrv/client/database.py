@@ -161,7 +161,7 @@ class Database(HandleOptions):
         :param max_await_time_ms: milliseconds (``maxTimeMS``) of each getMore.
         :param batch_size: documents of each getMore.
         :param cursor_type: what kind of cursor the command opens; the command's own fields must say so too.
-        :raises ProtocolError: the reply holds no cursor.
+        :raises UnreadableReply: the reply holds no cursor.
         """
         if cursor_type and cursor_type not in _TAILABLE:
             raise ConfigurationError(f"cursor_type must be a CursorType other than EXHAUST, not {cursor_type!r}")

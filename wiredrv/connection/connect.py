@@ -24,6 +24,8 @@ from wiredrv.errors import (
     ConfigurationError,
     NetworkTimeout,
     NotPrimaryError,
+    ProtocolError,
+    UnreadableReply,
 )
 from wiredrv.net.dial import Dialer, HostNotResolved
 from wiredrv.net.settings import NetSettings
@@ -77,6 +79,9 @@ async def establish(
     except TimeoutError as error:
         message = f"{address}: no connection within connectTimeoutMS ({(timeout or 0) * 1000:.0f} ms)"
         raise NetworkTimeout(message, error_labels=() if shaken else _OVERLOAD) from error
+    except UnreadableReply as error:
+        # Without a handshake that can be read, nothing is known of the peer: as good as no MongoDB server.
+        raise ProtocolError(f"{address}: {error}") from error
     except AutoReconnect as error:
         if not shaken and not isinstance(error, _NO_OVERLOAD):
             for label in _OVERLOAD:

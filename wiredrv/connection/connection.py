@@ -5,7 +5,9 @@ Rules kept here:
 * Whatever goes wrong between the first byte out and the last byte in closes the connection, but for one case: a
   receive that was cancelled. Then a reply is owed (``reply_owed``), and :meth:`Connection.settle` can still take it,
   so that a cancelled operation need not cost a connection, nor leave a cursor open unseen on the server.
-* Every malformed message is a :class:`~wiredrv.errors.ProtocolError` and closes the connection.
+* Every malformed message is a :class:`~wiredrv.errors.ProtocolError` and closes the connection. A message that is whole
+  and holds a document that cannot be decoded (:class:`~wiredrv.errors.UnreadableReply`) does not.
+* A connection on which more arrived than was asked for is never used again.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ class Connection:
     __slots__ = (
         "_framer",
         "_owed",
+        "_pending",
         "_transport",
         "address",
         "api",
@@ -56,6 +59,7 @@ class Connection:
     def __init__(self, transport: Transport, address: Address, connection_id: int = 0, generation: int = 0) -> None:
         self._transport = transport
         self._framer = Framer()
+        self._pending = self._framer.pending
         self._owed = 0
         self.address = address
         self.id = connection_id
@@ -96,6 +100,11 @@ class Connection:
         """Whether a request was sent whole whose reply has not been read."""
         return self._owed != 0 and not self.closed
 
+    @property
+    def is_out_of_step(self) -> bool:
+        """Whether the next thing to be read would not be the reply to the next command: it cannot be used again."""
+        return self._owed != 0 or bool(self._pending)
+
     def close(self, *, wake: bool = True) -> None:
         """Close the connection; whoever waits on it gets an AutoReconnect. May be called twice.
 
@@ -107,7 +116,7 @@ class Connection:
 
     def is_stale(self) -> bool:
         """Whether an idle connection is broken, or was sent something that nobody asked for."""
-        return self.closed or self._owed != 0 or self._transport.is_readable()
+        return self.closed or self.is_out_of_step or self._transport.is_readable()
 
     async def round_trip(self, message: bytes, request_id: int) -> bytes:
         """Send a message and return the body of its reply, still encoded.
@@ -199,6 +208,7 @@ class Connection:
         :param command: the command; its first key is the command's name. It is not changed.
         :param timeout: seconds to wait for the reply; None waits without limit.
         :raises OperationFailure: the server answered ``ok: 0``.
+        :raises UnreadableReply: the reply cannot be decoded; the connection stays open.
         :raises AutoReconnect: the connection broke, or (NetworkTimeout) no reply came in time; it is closed then.
         """
         reply = await self.ask(database, command, timeout=timeout)
@@ -215,14 +225,7 @@ class Connection:
         message = encode_message(encode(document), request_id)
         if self.compressor is not None:
             message = self.compress(message, next(iter(document)))
-        return self._decoded(await self._within(timeout, message, request_id))
-
-    def _decoded(self, body: bytes) -> Reply:
-        try:
-            return decode(body)
-        except ProtocolError:
-            self.close()
-            raise
+        return decode(await self._within(timeout, message, request_id))
 
     async def _within(self, seconds: float | None, message: bytes, request_id: int) -> bytes:
         finished = False
@@ -245,13 +248,13 @@ class Connection:
         declare_api(document, self.api)
         request_id = next_request_id()
         message = encode_message(encode(document), request_id, flags=EXHAUST_ALLOWED)
-        return self._decoded(await self._within(timeout, message, request_id))
+        return decode(await self._within(timeout, message, request_id))
 
     async def next_reply(self, *, timeout: float | None = None) -> Reply:
         """The next reply of an exhaust command, while ``more_to_come`` holds."""
         try:
             with waits.fail_after(timeout):
-                return self._decoded((await self.receive()).body)
+                return decode((await self.receive()).body)
         except TimeoutError as error:
             self.close()
             raise NetworkTimeout(f"{self.address}: no reply within {(timeout or 0) * 1000:.0f} ms") from error

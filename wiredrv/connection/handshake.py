@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bson import ObjectId
+
 from wiredrv.connection.auth.negotiation import Speculation, hello_fields
 from wiredrv.connection.settings import ConnectionSettings, ServerApi
 from wiredrv.description import MAX_WIRE_VERSION, MIN_SERVER_VERSION, MIN_WIRE_VERSION
@@ -23,11 +25,16 @@ LEGACY_HELLO = "isMaster"
 BACKPRESSURE = "2"
 _DEFAULT_MAX_BSON_SIZE = 16 * 1024 * 1024
 _DEFAULT_MAX_WRITE_BATCH = 100_000
+#: The most of each that is believed. No server sends longer messages than the usual limit, and a reply may make the
+#: driver take as much memory, compressed or not.
+_MOST_BSON_SIZE = DEFAULT_MAX_MESSAGE_SIZE
+_MOST_MESSAGE_SIZE = DEFAULT_MAX_MESSAGE_SIZE
+_MOST_WRITE_BATCH = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Handshake:
-    """What a server said of itself, and what it accepts."""
+    """What a server said of itself, and what it accepts: checked, so that nobody has to look twice."""
 
     reply: Mapping[str, Any]
     limits: Limits
@@ -80,13 +87,15 @@ def read_handshake(address: Address, reply: Mapping[str, Any], settings: Connect
     :raises ConfigurationError: it speaks no wire version that this driver does, or no load balancer stands before it
         although one was announced.
     """
-    if not reply.get("ok"):
+    if reply.get("ok") != 1:
         raise command_error(reply)
     least, most = _number(reply, "minWireVersion", 0), _number(reply, "maxWireVersion", 0)
     problem = wire_version_problem(address, least, most)
     if problem is not None and not settings.any_wire_version:
         raise ConfigurationError(problem)
     service_id = reply.get("serviceId")
+    if not isinstance(service_id, ObjectId):
+        service_id = None
     if settings.load_balanced and service_id is None:
         raise ConfigurationError(
             "Driver attempted to initialize in load balancing mode, but the server does not support this mode: "
@@ -98,13 +107,13 @@ def read_handshake(address: Address, reply: Mapping[str, Any], settings: Connect
         reply=reply,
         limits=Limits(
             max_wire_version=most,
-            max_bson_object_size=_number(reply, "maxBsonObjectSize", _DEFAULT_MAX_BSON_SIZE),
-            max_message_size=_number(reply, "maxMessageSizeBytes", DEFAULT_MAX_MESSAGE_SIZE),
-            max_write_batch_size=_number(reply, "maxWriteBatchSize", _DEFAULT_MAX_WRITE_BATCH),
+            max_bson_object_size=_limit(reply, "maxBsonObjectSize", _DEFAULT_MAX_BSON_SIZE, _MOST_BSON_SIZE),
+            max_message_size=_limit(reply, "maxMessageSizeBytes", DEFAULT_MAX_MESSAGE_SIZE, _MOST_MESSAGE_SIZE),
+            max_write_batch_size=_limit(reply, "maxWriteBatchSize", _DEFAULT_MAX_WRITE_BATCH, _MOST_WRITE_BATCH),
         ),
         server_connection_id=_number(reply, "connectionId", 0) or None,
         service_id=service_id,
-        supports_sessions=reply.get("logicalSessionTimeoutMinutes") is not None,
+        supports_sessions=_number(reply, "logicalSessionTimeoutMinutes", -1) >= 0,
         is_mongos=is_mongos,
         is_standalone=not is_mongos and "setName" not in reply and not reply.get("isreplicaset"),
         hello_ok=bool(reply.get("helloOk")),
@@ -131,3 +140,8 @@ def _number(reply: Mapping[str, Any], field: str, default: int) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 2**63:
         return default
     return int(value)
+
+
+def _limit(reply: Mapping[str, Any], field: str, default: int, most: int) -> int:
+    """A limit that the server names. One that leaves room for nothing is as good as none."""
+    return min(_number(reply, field, default) or default, most)

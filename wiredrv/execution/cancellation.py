@@ -14,12 +14,11 @@ from __future__ import annotations
 import logging
 from typing import Any, Protocol, TypeVar
 
-from bson.errors import BSONError
-
 from wiredrv import waits
 from wiredrv.connection.connection import Connection
 from wiredrv.errors import DriverError
 from wiredrv.execution.learning import learn
+from wiredrv.execution.reading import cursor_in
 from wiredrv.execution.run import Run
 from wiredrv.operations.base import Kind
 from wiredrv.operations.cursors import kill
@@ -27,8 +26,8 @@ from wiredrv.operations.sessions import KillSessions
 from wiredrv.session.cluster_time import ClusterClock
 from wiredrv.session.transaction import Outcome
 from wiredrv.topology.topology import Server
-from wiredrv.types import Reply, ServerCursor
-from wiredrv.wire.codec import decode
+from wiredrv.types import ServerCursor
+from wiredrv.wire.envelope import decode_tolerantly, pick_envelope
 
 T = TypeVar("T")
 
@@ -36,9 +35,6 @@ _LOG = logging.getLogger("wiredrv.session")
 
 #: Seconds that are waited for the reply of a cancelled operation.
 REPLY_SECONDS = 0.5
-
-#: What reading a strange reply may raise.
-UNREADABLE = (LookupError, TypeError, ValueError, AttributeError, BSONError)
 
 
 class Executes(Protocol):
@@ -81,7 +77,7 @@ class Settlement:
             if not await waits.insist(self._settle, seconds):
                 _LOG.warning("a cancelled %s was not settled within %.1f s", name, seconds)
         except DriverError as error:
-            _LOG.warning("cleaning up after a cancelled %s failed: %s", name, error)
+            _LOG.warning("cleaning up after %s failed: %s", name, error)
         finally:
             self.drop()
             if run.operation.kind is Kind.COMMIT:
@@ -124,26 +120,29 @@ class Settlement:
 
     def _look_at(self, connection: Connection, body: bytes) -> None:
         try:
-            self._learn(connection, decode(body))
-        except (DriverError, *UNREADABLE):
+            self._learn(connection, body)
+        except Exception:
             # An unreadable reply does not show what the server did.
             connection.close()
 
-    def _learn(self, connection: Connection, reply: Reply) -> None:
+    def _learn(self, connection: Connection, body: bytes) -> None:
         """The reply came in time: what is to be undone, and what became known."""
         run = self._run
-        learn(run, reply, self._executor.clock)
-        cursor = reply.get("cursor")
-        if isinstance(cursor, dict) and cursor.get("id"):
+        reply = decode_tolerantly(body)
+        cursor = cursor_in(pick_envelope(body) if reply is None else reply, run.operation)
+        if cursor is not None and run.operation.kind is not Kind.COMMIT:
             pin = None
             if connection.service_id is not None and self._server is not None:
                 pin = run.hold_for_cursor(connection, self._server.pool.check_in)
-            run.orphan = ServerCursor(connection.address, int(cursor["id"]), str(cursor.get("ns", "")), None, pin)
+            run.orphan = ServerCursor(connection.address, *cursor, None, pin)
+        if reply is not None:
+            learn(run, reply, self._executor.clock)
         if run.operation.kind is Kind.COMMIT and run.session is not None:
-            if not reply.get("ok") or "writeConcernError" in reply:
+            if reply is None or reply.get("ok") != 1 or "writeConcernError" in reply:
                 return
             run.session.transaction.commit_succeeded()
-        run.unsettled = None
+        if reply is not None or run.orphan is not None:
+            run.unsettled = None
 
     async def _commit_again(self) -> None:
         """Find out whether a cancelled commit took place: once it was sent, a transaction is never aborted."""

@@ -13,8 +13,9 @@ from typing import Any
 
 from wiredrv import events, waits
 from wiredrv.connection.connection import Connection
-from wiredrv.errors import DocumentTooLarge, command_error
+from wiredrv.errors import DocumentTooLarge, UnreadableReply, command_error
 from wiredrv.events import ListenerHub
+from wiredrv.execution.reading import salvage
 from wiredrv.execution.run import Run
 from wiredrv.types import Limits, Reply
 from wiredrv.waits import monotonic
@@ -46,6 +47,7 @@ async def exchange(connection: Connection, command: dict[str, Any], run: Run[Any
     :raises InvalidDocument: the command cannot be encoded, or (DocumentTooLarge) is too large; nothing was sent.
     :raises AutoReconnect: the connection broke.
     :raises ProtocolError: the reply is malformed.
+    :raises UnreadableReply: it is whole, but cannot be decoded.
     """
     operation = run.operation
     target = operation.target
@@ -65,7 +67,10 @@ async def exchange(connection: Connection, command: dict[str, Any], run: Run[Any
         await _send_only(connection, message)
         return {}
     reply = await connection.round_trip(message, request_id)
-    return decode(reply) if target.plain else decode_raw(reply)
+    try:
+        return decode(reply) if target.plain else decode_raw(reply)
+    except UnreadableReply as error:
+        return salvage(reply, error, operation, connection.address)
 
 
 def _check_size(command: dict[str, Any], size: int, run: Run[Any], limits: Limits) -> None:
@@ -117,7 +122,10 @@ async def _observed(
     try:
         if run.acknowledged:
             body = await connection.round_trip(message, request_id)
-            reply: Reply = decode(body) if operation.target.plain else decode_raw(body)
+            try:
+                reply: Reply = decode(body) if operation.target.plain else decode_raw(body)
+            except UnreadableReply as error:
+                reply = salvage(body, error, operation, connection.address)
         else:
             await _send_only(connection, message)
             reply = {}
@@ -128,7 +136,7 @@ async def _observed(
     duration = monotonic() - started
     if not run.acknowledged:
         hub.publish(hub.command, events.CommandSucceededEvent(**common, reply={"ok": 1}, duration=duration))
-    elif reply.get("ok"):
+    elif reply.get("ok") == 1:
         shown = {} if hidden else reply
         hub.publish(hub.command, events.CommandSucceededEvent(**common, reply=shown, duration=duration))
     else:

@@ -10,6 +10,7 @@ transaction open on the server, and no session in use (``cancellation``).
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar, cast
@@ -27,21 +28,22 @@ from wiredrv.errors import (
     DriverError,
     InvalidOperation,
     NotPrimaryError,
-    ProtocolError,
-    command_error,
+    UnreadableReply,
     write_concern_error,
 )
 from wiredrv.events import ListenerHub
 from wiredrv.execution import budget
-from wiredrv.execution.cancellation import UNREADABLE, Settlement
+from wiredrv.execution.cancellation import Settlement
 from wiredrv.execution.decorate import Surroundings, decorate
 from wiredrv.execution.exchange import exchange
-from wiredrv.execution.labels import Circumstances, add_labels, explain, is_network_error
+from wiredrv.execution.labels import Circumstances, add_labels, explain
 from wiredrv.execution.learning import learn, transaction_advanced, transaction_failed
 from wiredrv.execution.pins import ConnectionPin, RouterPin
+from wiredrv.execution.reading import cursor_in, refusal, unreadable
 from wiredrv.execution.retry import Retry, Traits, decide
 from wiredrv.execution.run import Run
 from wiredrv.execution.settings import ExecutionSettings
+from wiredrv.failures import consequences, is_network_error
 from wiredrv.operations.base import Kind, Operation
 from wiredrv.operations.cursors import CursorReply
 from wiredrv.session.cluster_time import ClusterClock
@@ -52,7 +54,7 @@ from wiredrv.session.state import SessionState
 from wiredrv.session.transaction import Outcome, TransactionState
 from wiredrv.session.turns import Purpose, Turn, task_name
 from wiredrv.topology.topology import Server, Topology
-from wiredrv.types import Address, Pin, Reply
+from wiredrv.types import Address, Pin, Reply, ServerCursor
 from wiredrv.waits import monotonic
 
 T = TypeVar("T")
@@ -137,6 +139,8 @@ class Executor:
                 session.turns.failed(turn, error)
             if not isinstance(error, Exception):
                 await self._cancelled(run, error)
+            elif run.orphan is not None:
+                await self._leave_orphan(run, run.orphan)
             raise
         finally:
             if not run.handed_over:
@@ -225,12 +229,25 @@ class Executor:
         if isinstance(error, GeneratorExit):
             settlement.drop()  # There is no event loop to wait in.
             return
+        self._hand_over(run)
+        await self.see_to(settlement, wait=not isinstance(error, (KeyboardInterrupt, SystemExit)))
+
+    async def _leave_orphan(self, run: Run[Any], orphan: ServerCursor) -> None:
+        """Have the background kill the cursor that an unreadable reply tells of; in a transaction, after its end."""
+        if run.in_transaction and run.session is not None:
+            run.session.cursors_left.append(orphan)
+            return
+        self._hand_over(run)
+        await self.see_to(Settlement(run, self), wait=False)
+
+    @staticmethod
+    def _hand_over(run: Run[Any]) -> None:
+        """The run, its turn and its server session belong to the background from now on."""
         run.handed_over = True
         if run.server_session is not None:
             run.server_session.settling += 1
-        if session is not None and run.turn is not None:
-            session.turns.hand_over(run.turn)
-        await self.see_to(settlement, wait=not isinstance(error, (KeyboardInterrupt, SystemExit)))
+        if run.session is not None and run.turn is not None:
+            run.session.turns.hand_over(run.turn)
 
     async def see_to(self, work: CleanUp, *, wait: bool = True) -> None:
         """Clean up in the background, and wait for it as long as the caller can be kept.
@@ -288,8 +305,11 @@ class Executor:
             if run.operation.opens_cursor and connection.service_id is not None:
                 self._pin_cursor(run, server, connection, cast(CursorReply, result))
         except DriverError as error:
-            if isinstance(error, ProtocolError) and connection is not None:
-                connection.close()
+            if connection is not None and server is not None:
+                if not consequences(error).keeps_connection:
+                    connection.close()
+                elif isinstance(error, UnreadableReply):
+                    self._take_orphan(run, server, connection, error)
             # The topology hears of it, and may clear the pool, before the connection is given back.
             raise self._failure(run, error, server, connection, generation) from None
         finally:
@@ -411,19 +431,36 @@ class Executor:
     def _read(self, run: Run[T], server: Server, connection: Connection, reply: Reply) -> T:
         """Take in what a reply teaches, and turn it into the operation's result.
 
-        :raises ProtocolError: the reply is not of the form that its command's replies have.
+        :raises UnreadableReply: the reply is not of the form that its command's replies have.
         """
         try:
-            if reply:
+            if run.acknowledged:
                 learn(run, reply, self.clock)
-                if not reply.get("ok"):
-                    raise command_error(reply, connection.handshake.limits.max_wire_version)
+                if reply.get("ok") != 1:
+                    raise refusal(reply, connection.handshake.limits.max_wire_version)
                 if "writeConcernError" in reply:
                     self._look_at_concern_error(run, server, connection, reply)
             return run.operation.parse(reply, connection.address)
-        except UNREADABLE as error:
-            name = run.operation.name
-            raise ProtocolError(f"{connection.address}: the reply to {name!r} cannot be read: {error!r}") from error
+        except UnreadableReply as error:
+            raise unreadable(error, run.operation, connection.address, reply) from error.__cause__
+        except DriverError:
+            raise
+        except Exception as error:
+            raise unreadable(error, run.operation, connection.address, reply) from error
+
+    def _take_orphan(self, run: Run[Any], server: Server, connection: Connection, error: UnreadableReply) -> None:
+        """Take from an unreadable reply what it tells all the same, and the cursor that nobody else can close."""
+        envelope = error.envelope
+        if envelope is None:
+            return
+        with contextlib.suppress(Exception):
+            learn(run, envelope, self.clock)
+            found = cursor_in(envelope, run.operation)
+            if found is not None and run.operation.name != "getMore":
+                pin = (
+                    run.hold_for_cursor(connection, server.pool.check_in) if connection.service_id is not None else None
+                )
+                run.orphan = ServerCursor(connection.address, *found, None, pin)
 
     def _look_at_concern_error(self, run: Run[Any], server: Server, connection: Connection, reply: Reply) -> None:
         """A write concern error may tell of a failing server, and may be worth another attempt."""

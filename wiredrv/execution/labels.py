@@ -13,12 +13,11 @@ from wiredrv.errors import (
     SYSTEM_OVERLOADED,
     TRANSIENT_TRANSACTION,
     UNKNOWN_COMMIT_RESULT,
-    ConnectionFailure,
     DriverError,
-    NotPrimaryError,
     OperationFailure,
     WriteConcernError,
 )
+from wiredrv.failures import is_network_error, leaves_commit_open
 from wiredrv.operations.base import Kind
 from wiredrv.session.transaction import Outcome
 
@@ -27,7 +26,8 @@ _FIRST_LABELLING_WIRE_VERSION = 9
 _RETRYABLE_WRITE_CODES = frozenset({11600, 11602, 10107, 13435, 13436, 189, 91, 7, 6, 89, 9001, 262})
 # Write concern errors that say that the concern cannot ever be met: a retry would fail in the same way.
 _UNSATISFIABLE_CONCERN_CODES = frozenset({79, 100})
-_MAX_TIME_EXPIRED = 50
+# The commit was stopped on the server, perhaps not before it took effect: MaxTimeMSExpired, Interrupted.
+_STOPPED_CODES = frozenset({50, 11601})
 _ILLEGAL_OPERATION = 20
 _NO_RETRYABLE_WRITES = (
     "This MongoDB deployment does not support retryable writes. Please add retryWrites=false to your connection string."
@@ -57,7 +57,7 @@ def add_labels(error: DriverError, where: Circumstances) -> None:
         error.add_error_label(TRANSIENT_TRANSACTION)
     if _is_retryable_write_error(error, no_reply, where):
         error.add_error_label(RETRYABLE_WRITE)
-    if where.kind is Kind.COMMIT and _commit_is_unknown(error, no_reply):
+    if where.kind is Kind.COMMIT and _commit_is_unknown(error):
         error.add_error_label(UNKNOWN_COMMIT_RESULT)
 
 
@@ -70,16 +70,11 @@ def explain(error: DriverError) -> None:
         error.args = (_NO_RETRYABLE_WRITES,)
 
 
-def is_network_error(error: DriverError) -> bool:
-    """Whether no server answered: a broken or unmade connection, no server, a cleared pool."""
-    return isinstance(error, ConnectionFailure) and not isinstance(error, NotPrimaryError)
-
-
 def outcome_of_failed_commit(error: DriverError, attempted_before: bool) -> Outcome:
     """What became of a transaction whose commit failed.
 
     Aborted is said only where no attempt can have taken place: the server says so by its label, or refused the only
-    attempt that there was.
+    attempt that there was. Whatever is not a clear answer of the server leaves it unknown.
     """
     if error.has_error_label(TRANSIENT_TRANSACTION):
         return Outcome.ABORTED
@@ -88,6 +83,7 @@ def outcome_of_failed_commit(error: DriverError, attempted_before: bool) -> Outc
         or error.has_error_label(UNKNOWN_COMMIT_RESULT)
         or error.has_error_label(SYSTEM_OVERLOADED)
         or isinstance(error, WriteConcernError)
+        or leaves_commit_open(error)
     )
     return Outcome.UNKNOWN if in_doubt else Outcome.ABORTED
 
@@ -108,9 +104,9 @@ def _is_retryable_write_error(error: DriverError, no_reply: bool, where: Circums
     return getattr(error, "code", None) in _RETRYABLE_WRITE_CODES
 
 
-def _commit_is_unknown(error: DriverError, no_reply: bool) -> bool:
-    if no_reply or error.has_error_label(RETRYABLE_WRITE):
+def _commit_is_unknown(error: DriverError) -> bool:
+    if leaves_commit_open(error) or error.has_error_label(RETRYABLE_WRITE):
         return True
-    if isinstance(error, OperationFailure) and error.code == _MAX_TIME_EXPIRED:
-        return True
-    return isinstance(error, WriteConcernError) and error.code not in _UNSATISFIABLE_CONCERN_CODES
+    if isinstance(error, WriteConcernError):
+        return error.code not in _UNSATISFIABLE_CONCERN_CODES
+    return isinstance(error, OperationFailure) and error.code in _STOPPED_CODES

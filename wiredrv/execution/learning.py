@@ -6,9 +6,18 @@ unpin", "recoveryToken field").
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from wiredrv.errors import SYSTEM_OVERLOADED, TRANSIENT_TRANSACTION, UNKNOWN_COMMIT_RESULT, DriverError
+from bson.timestamp import Timestamp
+
+from wiredrv.errors import (
+    SYSTEM_OVERLOADED,
+    TRANSIENT_TRANSACTION,
+    UNKNOWN_COMMIT_RESULT,
+    DriverError,
+    UnreadableReply,
+)
 from wiredrv.execution.labels import outcome_of_failed_commit
 from wiredrv.execution.retry import Retry
 from wiredrv.execution.run import Run
@@ -19,26 +28,47 @@ from wiredrv.session.state import SessionState
 from wiredrv.session.transaction import SentCommand
 from wiredrv.topology.topology import Server
 from wiredrv.types import Address, Reply
+from wiredrv.wire.codec import sound_document
 from wiredrv.waits import monotonic
 
 
 def learn(run: Run[Any], reply: Reply, clock: ClusterClock) -> None:
-    """Take in what every reply may teach, that of a failed command too."""
-    cluster_time = reply.get("$clusterTime")
-    if cluster_time is not None:
-        clock.learn(cluster_time)
+    """Take in what every reply may teach, that of a failed command too.
+
+    What is not of its kind is ignored: none of it is sent on.
+
+    :raises UnreadableReply: a snapshot session cannot learn its time.
+    """
+    received = reply.get("$clusterTime")
+    cluster_time = None if received is None else clock.learn(received)
     session = run.session
     if session is None:
         return
     if cluster_time is not None:
         session.advance_cluster_time(cluster_time)
     operation_time = reply.get("operationTime")
-    if operation_time is not None:
+    if isinstance(operation_time, Timestamp):
         session.advance_operation_time(operation_time)
     if session.options.snapshot and session.snapshot_time is None:
-        session.snapshot_time = reply.get("atClusterTime") or (reply.get("cursor") or {}).get("atClusterTime")
-    if run.in_transaction and reply.get("recoveryToken") is not None:
-        session.transaction.learn_recovery_token(reply["recoveryToken"])
+        session.snapshot_time = _snapshot_time(reply)
+    if run.in_transaction and "recoveryToken" in reply:
+        token = sound_document(reply["recoveryToken"])
+        if token is not None:
+            session.transaction.learn_recovery_token(token)
+
+
+def _snapshot_time(reply: Reply) -> Timestamp | None:
+    """The time of the snapshot that a reply was read from.
+
+    :raises UnreadableReply: it is not a time; the next read would silently see another snapshot.
+    """
+    cursor = reply.get("cursor")
+    found = reply.get("atClusterTime")
+    if found is None and isinstance(cursor, Mapping):
+        found = cursor.get("atClusterTime")
+    if found is not None and not isinstance(found, Timestamp):
+        raise UnreadableReply(f"its 'atClusterTime' is a {type(found).__name__}")
+    return found
 
 
 def transaction_advanced(run: Run[Any], address: Address) -> None:

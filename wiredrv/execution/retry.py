@@ -15,7 +15,6 @@ from wiredrv.errors import (
     RETRYABLE,
     RETRYABLE_WRITE,
     SYSTEM_OVERLOADED,
-    ConnectionFailure,
     DriverError,
     NotPrimaryError,
     OperationFailure,
@@ -24,6 +23,7 @@ from wiredrv.errors import (
     WaitQueueTimeoutError,
 )
 from wiredrv.execution.settings import ExecutionSettings
+from wiredrv.failures import is_network_error, leaves_commit_open
 from wiredrv.operations.base import Kind
 
 #: Seconds; client-backpressure specification, "Overload retry policy".
@@ -81,6 +81,7 @@ def decide(error: DriverError, history: History, traits: Traits, settings: Execu
         _overload_retry(error, traits, settings)
         or _read_retry(error, traits, settings)
         or _write_retry(error, traits, settings)
+        or _commit_retry(error, traits)
     ):
         return None
     if history.overloaded:
@@ -119,7 +120,7 @@ def _read_retry(error: DriverError, traits: Traits, settings: ExecutionSettings)
         return False
     if isinstance(error, NotPrimaryError):
         return True
-    if isinstance(error, ConnectionFailure):
+    if is_network_error(error):
         return not isinstance(error, (ServerSelectionTimeoutError, WaitQueueTimeoutError))
     return isinstance(error, OperationFailure) and error.code in RETRYABLE_READ_CODES
 
@@ -132,6 +133,11 @@ def _write_retry(error: DriverError, traits: Traits, settings: ExecutionSettings
     if traits.kind in (Kind.COMMIT, Kind.ABORT):
         return True
     return traits.kind is Kind.WRITE and settings.retry_writes and not traits.in_transaction
+
+
+def _commit_retry(error: DriverError, traits: Traits) -> bool:
+    """A commit that got an answer, but not a clear one, is sent again; where none came, the label decides."""
+    return traits.kind is Kind.COMMIT and leaves_commit_open(error) and not is_network_error(error)
 
 
 def _backoff(error: DriverError, failures: int) -> float:

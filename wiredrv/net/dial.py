@@ -77,14 +77,14 @@ async def _open_socket(address: Address) -> SocketTransport:
 async def _resolve(host: str, port: int) -> list[tuple[socket.AddressFamily, tuple[str, int]]]:
     for family in (socket.AF_INET, socket.AF_INET6):
         # A literal address needs no look-up, which would cost a thread.
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):
             socket.inet_pton(family, host)
             return [(family, (host, port))]
     try:
         return await waits.addresses_of(host, port)
     except OSError as error:
         raise HostNotResolved(f"{host}:{port}: the host name cannot be resolved: {reason(error)}") from error
-    except UnicodeError as error:
+    except ValueError as error:  # not encodable as a host name, or with a NUL in it
         raise HostNotResolved(f"{host}:{port}: the host name is not valid: {reason(error)}") from error
 
 
@@ -106,7 +106,7 @@ async def _connect(family: socket.AddressFamily, target: str | tuple[str, int], 
         return sock
     except TimeoutError as error:
         raise NetworkTimeout(f"{address}: connecting timed out: {reason(error)}") from error
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a path with a NUL in it
         raise AutoReconnect(f"{address}: cannot connect: {reason(error)}") from error
     finally:
         if not connected:

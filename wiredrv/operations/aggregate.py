@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from wiredrv.operations.base import Limits, Operation, Target, add_options
+from wiredrv.operations.base import Limits, Operation, Target, add_options, count_in
 from wiredrv.operations.cursors import CursorReply, parse_cursor
 from wiredrv.operations.failures import raise_concern_failure
 from wiredrv.types import Address, Reply
@@ -98,4 +98,4 @@ class CountDocuments(Operation[int]):
 
     def parse(self, reply: Reply, address: Address) -> int:
         batch = parse_cursor(reply, address, self.target).batch
-        return int(batch[0]["n"]) if batch else 0
+        return count_in(batch[0], "n") if batch else 0

@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from reprlib import repr as shown
 from typing import Any, ClassVar, Generic, NoReturn, TypeVar
 
-import bson
 from bson.codec_options import DEFAULT_CODEC_OPTIONS, CodecOptions
 from bson.raw_bson import RawBSONDocument
 
 from wiredrv.concerns import DEFAULT_READ_CONCERN, DEFAULT_WRITE_CONCERN, ReadConcern, ReadPreference, WriteConcern
-from wiredrv.errors import ConfigurationError
+from wiredrv.errors import ConfigurationError, UnreadableReply
 from wiredrv.types import Address, Pin, Reply
 from wiredrv.types import Limits as Limits
-from wiredrv.wire.codec import is_default
+from wiredrv.wire.codec import decode_for_user, is_default
 from wiredrv.wire.op_msg import DocumentSequence
 
 T = TypeVar("T")
+F = TypeVar("F")
 
 
 class Kind(Enum):
@@ -200,7 +201,35 @@ def _refuse_replacement(command: Mapping[str, Any], options: Mapping[str, Any]) 
 
 
 def decoded(reply: Reply, target: Target) -> Mapping[str, Any]:
-    """The whole reply under the codec options of the handle, for values of the user's that stand outside a batch."""
+    """The whole reply under the codec options of the handle, for values of the user's that stand outside a batch.
+
+    :raises UnreadableReply: it cannot be decoded.
+    """
     if target.plain or not isinstance(reply, RawBSONDocument):
         return reply
-    return bson.decode(reply.raw, target.codec_options.with_options(document_class=dict))
+    found: Mapping[str, Any] = decode_for_user(reply.raw, target.codec_options.with_options(document_class=dict))
+    return found
+
+
+def count_in(reply: Mapping[str, Any], field: str) -> int:
+    """A count of a reply; 0 where it is missing.
+
+    :raises UnreadableReply: it is not a whole number from 0 up.
+    """
+    value = reply.get(field, 0)
+    if type(value) is int and value >= 0:
+        return value
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 2**63 and value == int(value):
+        return int(value)
+    raise UnreadableReply(f"its {field!r} is {shown(value)}, not a count")
+
+
+def field_of(document: object, field: str, kind: type[F]) -> F:
+    """A field that a document of a reply must have.
+
+    :raises UnreadableReply: it is not a document, has no such field, or one of another kind.
+    """
+    value = document.get(field) if isinstance(document, Mapping) else None
+    if not isinstance(value, kind):
+        raise UnreadableReply(f"a document of the reply has no {field!r} that is a {kind.__name__}: {shown(document)}")
+    return value

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from wiredrv.operations.base import Limits, Operation, Target, add_options
+from wiredrv.operations.base import Limits, Operation, Target, add_options, count_in
 from wiredrv.types import Address, Reply
 
 
@@ -26,4 +26,4 @@ class Count(Operation[int]):
         return add_options({"count": self.target.collection}, self.options, limits)
 
     def parse(self, reply: Reply, address: Address) -> int:
-        return int(reply["n"])
+        return count_in(reply, "n")

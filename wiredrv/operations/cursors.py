@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from reprlib import repr as shown
 from typing import Any, ClassVar
 
 import bson
-from bson.codec_options import CodecOptions
 
-from wiredrv.errors import ProtocolError
+from wiredrv.errors import UnreadableReply
 from wiredrv.operations.base import Kind, Limits, Operation, Target
 from wiredrv.types import Address, Pin, Reply, ServerCursor
+from wiredrv.wire.codec import decode_documents
+
+#: The types of the documents of a reply that was decoded with the driver's own options.
+_PLAIN = frozenset({dict})
 
 
 @dataclass(slots=True)
@@ -43,22 +47,31 @@ class CursorReply:
 def parse_cursor(reply: Reply, address: Address, target: Target, batch_field: str = "firstBatch") -> CursorReply:
     """Read the ``cursor`` of a reply.
 
-    :raises ProtocolError: there is none.
+    :raises UnreadableReply: there is none, or its documents cannot be decoded.
     """
     cursor = reply.get("cursor")
     if not isinstance(cursor, Mapping):
-        raise ProtocolError(f"{address}: the reply holds no cursor")
+        raise UnreadableReply("it holds no cursor")
+    number, namespace = cursor.get("id", 0), cursor.get("ns", "")
+    if not isinstance(number, int) or isinstance(number, bool) or not isinstance(namespace, str):
+        raise UnreadableReply(f"its cursor has the id {shown(number)} and the namespace {shown(namespace)}")
+    batch = documents_in(cursor, batch_field, target)
+    return CursorReply(int(number), namespace, batch, address, reply)
+
+
+def documents_in(cursor: Mapping[str, Any], batch_field: str, target: Target) -> list[Any]:
+    """The documents of a batch, as the user wants them.
+
+    :raises UnreadableReply: there is no such batch, or one of its documents cannot be decoded.
+    """
     batch = cursor.get(batch_field)
     if not isinstance(batch, list):
-        raise ProtocolError(f"{address}: the reply's cursor holds no {batch_field}")
+        raise UnreadableReply(f"its cursor holds no {batch_field}")
     if not target.plain:
-        batch = decode_documents(batch, target.codec_options)
-    return CursorReply(int(cursor.get("id", 0)), str(cursor.get("ns", "")), batch, address, reply)
-
-
-def decode_documents(raw: Sequence[Any], options: CodecOptions[Any]) -> list[Any]:
-    """Decode raw documents of a reply with a user's codec options."""
-    return [bson.decode(document.raw, options) for document in raw]
+        return decode_documents(batch, target.codec_options)
+    if not set(map(type, batch)) <= _PLAIN:
+        raise UnreadableReply(f"its {batch_field} holds something other than documents")
+    return batch
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from wiredrv.concerns import ReadPreference
-from wiredrv.operations.base import Kind, Limits, Operation, Target, add_options, decoded
+from wiredrv.operations.base import Kind, Limits, Operation, Target, add_options, decoded, field_of
 from wiredrv.operations.cursors import CursorReply
 from wiredrv.operations.failures import raise_concern_failure
 from wiredrv.types import Address, Reply
@@ -27,7 +27,7 @@ class ListDatabases(Operation[CursorReply]):
         return add_options({"listDatabases": 1}, self.options, limits)
 
     def parse(self, reply: Reply, address: Address) -> CursorReply:
-        databases = [dict(entry) for entry in decoded(reply, self.target)["databases"]]
+        databases = [dict(entry) for entry in field_of(decoded(reply, self.target), "databases", list)]
         return CursorReply(0, "admin.$cmd", databases, address, reply)
 
     @property

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from wiredrv.operations.base import Kind, Limits, Operation, Target, add_options
+from wiredrv.operations.base import Kind, Limits, Operation, Target, add_options, count_in
 from wiredrv.operations.failures import check_hint, raise_write_failure
 from wiredrv.operations.results import DeleteResult
 from wiredrv.types import Address, Reply
@@ -33,6 +33,7 @@ class Delete(Operation[DeleteResult]):
     def parse(self, reply: Reply, address: Address) -> DeleteResult:
         if "writeErrors" in reply or "writeConcernError" in reply:
             raise_write_failure(reply)
+        count_in(reply, "n")
         return DeleteResult(reply, bool(reply))
 
     @property

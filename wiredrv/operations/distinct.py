@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from wiredrv.operations.base import Limits, Operation, Target, add_options, decoded
+from wiredrv.operations.base import Limits, Operation, Target, add_options, decoded, field_of
 from wiredrv.types import Address, Reply
 
 
@@ -27,5 +27,5 @@ class Distinct(Operation[list[Any]]):
         return add_options({"distinct": self.target.collection, "key": self.key}, self.options, limits)
 
     def parse(self, reply: Reply, address: Address) -> list[Any]:
-        values: list[Any] = decoded(reply, self.target)["values"]
+        values: list[Any] = field_of(decoded(reply, self.target), "values", list)
         return values

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from wiredrv.errors import UnreadableReply
 from wiredrv.operations.base import Limits, Operation, Target, add_options
-from wiredrv.operations.cursors import CursorReply, decode_documents, parse_cursor
+from wiredrv.operations.cursors import CursorReply, parse_cursor
 from wiredrv.types import Address, Reply
+from wiredrv.wire.codec import decode_documents
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,12 @@ class FindOne(Operation[Any]):
 
     def parse(self, reply: Reply, address: Address) -> Any:
         batch = reply["cursor"]["firstBatch"]
+        if type(batch) is not list:
+            raise UnreadableReply(f"its firstBatch is a {type(batch).__name__}")
         if not batch:
             return None
-        return batch[0] if self.target.plain else decode_documents(batch[:1], self.target.codec_options)[0]
+        if not self.target.plain:
+            return decode_documents(batch[:1], self.target.codec_options)[0]
+        if type(batch[0]) is not dict:
+            raise UnreadableReply("its firstBatch holds something other than documents")
+        return batch[0]

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from wiredrv.errors import UnreadableReply
 from wiredrv.operations.base import Kind, Limits, Operation, Target, add_options
-from wiredrv.operations.cursors import decode_documents
 from wiredrv.operations.failures import check_hint, raise_concern_failure
 from wiredrv.types import Address, Reply
+from wiredrv.wire.codec import decode_documents
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,11 @@ class FindAndModify(Operation[Any]):
     def parse(self, reply: Reply, address: Address) -> Any:
         raise_concern_failure(reply)
         value = reply.get("value")
-        if value is None or self.target.plain:
+        if value is None:
+            return None
+        if self.target.plain:
+            if type(value) is not dict:
+                raise UnreadableReply(f"its 'value' is a {type(value).__name__}, not a document")
             return value
         return decode_documents((value,), self.target.codec_options)[0]
 

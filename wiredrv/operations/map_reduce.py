@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from bson.code import Code
 
-from wiredrv.operations.base import Limits, Operation, Target, add_options, decoded
+from wiredrv.operations.base import Limits, Operation, Target, add_options, decoded, field_of
 from wiredrv.types import Address, Reply
 
 
@@ -36,5 +36,5 @@ class MapReduce(Operation[list[Any]]):
         return add_options(command, self.options, limits)
 
     def parse(self, reply: Reply, address: Address) -> list[Any]:
-        results: list[Any] = decoded(reply, self.target)["results"]
+        results: list[Any] = field_of(decoded(reply, self.target), "results", list)
         return results

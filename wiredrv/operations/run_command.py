@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import bson
 from bson.raw_bson import RawBSONDocument
 
 from wiredrv.operations.base import Kind, Limits, Operation, Target
 from wiredrv.operations.cursors import CursorReply, parse_cursor
 from wiredrv.types import Address, Reply
+from wiredrv.wire.codec import decode_for_user
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +33,14 @@ class RunCommand(Operation[Any]):
     def parse(self, reply: Reply, address: Address) -> Any:
         if self.target.plain or not isinstance(reply, RawBSONDocument):
             return reply
-        return bson.decode(reply.raw, self.target.codec_options)
+        return decode_for_user(reply.raw, self.target.codec_options)
 
 
 @dataclass(frozen=True, slots=True)
 class RunCursorCommand(Operation[CursorReply]):
     """Run a command whose reply holds a cursor, and keep the cursor.
 
-    :raises ProtocolError: the reply holds none.
+    :raises UnreadableReply: the reply holds none.
     """
 
     kind: ClassVar[Kind] = Kind.COMMAND

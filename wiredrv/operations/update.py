@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from reprlib import repr as shown
 from typing import Any, ClassVar
 
-from wiredrv.operations.base import Kind, Limits, Operation, Target, add_options, decoded
+from wiredrv.errors import UnreadableReply
+from wiredrv.operations.base import Kind, Limits, Operation, Target, add_options, count_in, decoded
 from wiredrv.operations.failures import check_hint, raise_write_failure
 from wiredrv.operations.results import UpdateResult
 from wiredrv.types import Address, Reply
@@ -33,8 +35,20 @@ class Update(Operation[UpdateResult]):
     def parse(self, reply: Reply, address: Address) -> UpdateResult:
         if "writeErrors" in reply or "writeConcernError" in reply:
             raise_write_failure(reply)
-        return UpdateResult(reply if self.target.plain else decoded(reply, self.target), bool(reply))
+        if not self.target.plain:
+            reply = decoded(reply, self.target)
+        count_in(reply, "n")
+        count_in(reply, "nModified")
+        if reply.get("upserted"):
+            _check_upserted(reply["upserted"])
+        return UpdateResult(reply, bool(reply))
 
     @property
     def retryable(self) -> bool:
         return not self.statement.get("multi") and self.target.write_concern.acknowledged
+
+
+def _check_upserted(upserted: object) -> None:
+    first = upserted[0] if isinstance(upserted, list) else None
+    if not isinstance(first, Mapping) or "_id" not in first:
+        raise UnreadableReply(f"its 'upserted' is {shown(upserted)}")

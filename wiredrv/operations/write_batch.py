@@ -18,11 +18,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from reprlib import repr as shown
 from typing import Any, ClassVar
 
 from wiredrv.concerns import DEFAULT_WRITE_CONCERN
-from wiredrv.errors import BulkWriteError, DocumentTooLarge, ProtocolError
-from wiredrv.operations.base import Kind, Limits, Operation, Target, add_options, decoded
+from wiredrv.errors import BulkWriteError, DocumentTooLarge, UnreadableReply
+from wiredrv.operations.base import Kind, Limits, Operation, Target, add_options, count_in, decoded, field_of
 from wiredrv.operations.failures import check_hint
 from wiredrv.operations.results import BulkWriteResult
 from wiredrv.types import Address, Reply
@@ -201,6 +202,7 @@ class WriteBatch(Operation[Reply]):
 
     def parse(self, reply: Reply, address: Address) -> Reply:
         reply = decoded(reply, self.target)
+        _check_reply(reply, self.taken)
         if reply.get("writeErrors") or reply.get("writeConcernError"):
             labels = reply.get("errorLabels") or ()
             labels = [*labels, *((reply.get("writeConcernError") or {}).get("errorLabels") or ())]
@@ -238,6 +240,24 @@ def _as_wide(limits: Limits, used: Limits) -> bool:
         and limits.max_message_size >= used.max_message_size
         and limits.max_write_batch_size >= used.max_write_batch_size
     )
+
+
+def _check_reply(reply: Reply, taken: int) -> None:
+    """Check what the answers to the batches are added up from.
+
+    :raises UnreadableReply: something is not of its kind, or names a statement that the batch does not have.
+    """
+    count_in(reply, "n")
+    count_in(reply, "nModified")
+    for field in ("writeErrors", "upserted"):
+        entries = reply.get(field) or []
+        if not isinstance(entries, list):
+            raise UnreadableReply(f"its {field!r} is a {type(entries).__name__}")
+        for entry in entries:
+            if not 0 <= field_of(entry, "index", int) < taken or (field == "upserted" and "_id" not in entry):
+                raise UnreadableReply(f"its {field!r} holds {shown(entry)}, which fits none of {taken} statements")
+    if reply.get("writeConcernError") and not isinstance(reply["writeConcernError"], Mapping):
+        raise UnreadableReply("its 'writeConcernError' is not a document")
 
 
 def _as_details(reply: Reply) -> dict[str, Any]:
@@ -286,13 +306,13 @@ class BulkTotals:
     def add(self, run: Run, start: int, reply: Mapping[str, Any]) -> None:
         """Add the reply to the batch that began at ``start`` of ``run``; an empty one is no answer.
 
-        :raises ProtocolError: the reply is not of the form that a write's replies have.
+        :raises UnreadableReply: the reply is not of the form that a write's replies have.
         """
         self.acknowledged = self.acknowledged or bool(reply)
         try:
             self._add(run, start, reply)
         except (LookupError, TypeError, ValueError, AttributeError) as error:
-            raise ProtocolError(f"the reply to {run.command!r} cannot be read: {error!r}") from error
+            raise UnreadableReply(f"the reply to {run.command!r} cannot be read: {error!r}") from error
 
     def _add(self, run: Run, start: int, reply: Mapping[str, Any]) -> None:
         self._count(run, start, reply)

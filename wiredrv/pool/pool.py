@@ -230,7 +230,7 @@ class Pool:
         if hub.pool:
             hub.publish(hub.pool, events.ConnectionCheckedInEvent(self.address, connection.id))
         state = self.state
-        if connection.reply_owed:
+        if connection.is_out_of_step:
             connection.close()
         reason = state.returned(connection, monotonic())
         if reason is not None:

@@ -8,6 +8,7 @@ from typing import Any
 from bson.timestamp import Timestamp
 
 from wiredrv.errors import ConfigurationError
+from wiredrv.wire.codec import sound_document
 
 ClusterTime = Mapping[str, Any]
 
@@ -42,8 +43,17 @@ class ClusterClock:
     def __init__(self) -> None:
         self.latest: ClusterTime | None = None
 
-    def learn(self, received: ClusterTime) -> None:
-        """Take over what a reply brought, if it is later."""
+    def learn(self, received: object) -> ClusterTime | None:
+        """Take over what a reply brought, if it is later.
+
+        :returns: the cluster time that it is; None where it is not one. Such a thing is ignored: it is never sent to a
+            server, which would refuse every command that bears it.
+        """
+        if type(received) is not dict:
+            received = sound_document(received)
+        if received is None or type(received.get("clusterTime")) is not Timestamp:
+            return None
         latest = self.latest
         if latest is None or received["clusterTime"] > latest["clusterTime"]:
             self.latest = received
+        return received

@@ -1,7 +1,7 @@
 """Read a reply to hello (or its older spelling) into a ServerDescription. Pure.
 
 A reply comes from outside, so nothing about it is taken on trust: a field of the wrong kind raises
-:class:`ProtocolError`, which a monitor treats as a failed check.
+:class:`UnreadableReply`, which a monitor treats as a failed check.
 
 Specification: server-discovery-and-monitoring, "Parsing a hello or legacy hello response".
 """
@@ -14,9 +14,10 @@ from typing import Any
 
 from bson import ObjectId
 from bson.datetime_ms import DatetimeMS
+from bson.int64 import Int64
 
 from wiredrv.description import ServerDescription, ServerType
-from wiredrv.errors import ProtocolError, command_error
+from wiredrv.errors import UnreadableReply, command_error
 from wiredrv.types import Address, Reply
 
 
@@ -30,7 +31,7 @@ def server_description_from_hello(
     :param rtt: the average round trip time in seconds.
     :param now: the monotonic clock's seconds.
     :param min_rtt: the least of the recent round trip times in seconds; 0 while there are too few.
-    :raises ProtocolError: a field is not of the kind that the specification gives it.
+    :raises UnreadableReply: a field is not of the kind that the specification gives it.
     """
     server_type = server_type_of(reply)
     if server_type is ServerType.UNKNOWN:
@@ -83,17 +84,23 @@ def server_type_of(reply: Reply) -> ServerType:
 
 
 def topology_version_of(document: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-    """The ``topologyVersion`` of a reply or of an error's details, where it has a well-formed one."""
+    """The ``topologyVersion`` of a reply or of an error's details, where it has a well-formed one.
+
+    It is sent back to the server, which refuses any other: so nothing but the two fields that it has is kept.
+    """
     version = (document or {}).get("topologyVersion")
-    if not isinstance(version, Mapping) or not isinstance(version.get("counter"), int):
+    if not isinstance(version, Mapping):
         return None
-    return version if "processId" in version else None
+    process, counter = version.get("processId"), version.get("counter")
+    if not isinstance(process, ObjectId) or not isinstance(counter, int) or isinstance(counter, bool):
+        return None
+    return {"processId": process, "counter": Int64(counter)}
 
 
 def _typed(reply: Reply, name: str, kind: type) -> Any:
     value = reply.get(name)
     if value is not None and not isinstance(value, kind):
-        raise ProtocolError(f"{name} in the server's hello is a {type(value).__name__}")
+        raise UnreadableReply(f"{name} in the server's hello is a {type(value).__name__}")
     return value
 
 
@@ -102,7 +109,7 @@ def _number(reply: Reply, name: str) -> int | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value // 1:
-        raise ProtocolError(f"{name} in the server's hello is no whole number")
+        raise UnreadableReply(f"{name} in the server's hello is no whole number")
     return int(value)
 
 
@@ -117,17 +124,17 @@ def _addresses(reply: Reply, name: str) -> frozenset[Address]:
 
 def _parse(text: object, name: str) -> Address:
     if not isinstance(text, str):
-        raise ProtocolError(f"{name} in the server's hello holds something that is no address")
+        raise UnreadableReply(f"{name} in the server's hello holds something that is no address")
     try:
         return Address.parse(text)
     except ValueError as problem:
-        raise ProtocolError(f"{name} in the server's hello: {problem}") from problem
+        raise UnreadableReply(f"{name} in the server's hello: {problem}") from problem
 
 
 def _tags(reply: Reply) -> Mapping[str, str]:
     tags: Mapping[str, str] = _typed(reply, "tags", Mapping) or {}
     if not all(isinstance(value, str) for value in tags.values()):
-        raise ProtocolError("tags in the server's hello holds something other than strings")
+        raise UnreadableReply("tags in the server's hello holds something other than strings")
     return tags
 
 

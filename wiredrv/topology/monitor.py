@@ -188,7 +188,7 @@ class Monitor:
 
     async def _ask(self) -> Mapping[str, Any]:
         reply = await self._answer()
-        if not reply.get("ok"):
+        if reply.get("ok") != 1:
             raise command_error(reply)
         return reply
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from wiredrv import failures
 from wiredrv.description import ServerDescription, ServerType, TopologyDescription, TopologyType
 from wiredrv.errors import (
     NOT_PRIMARY_CODES,
@@ -26,17 +27,13 @@ from wiredrv.errors import (
     SHUTDOWN_CODES,
     SYSTEM_OVERLOADED,
     BulkWriteError,
-    ConnectionFailure,
     DriverError,
     NetworkTimeout,
     NotPrimaryError,
-    PoolClearedError,
-    ProtocolError,
-    ServerSelectionTimeoutError,
-    WaitQueueTimeoutError,
     WriteConcernError,
     WriteError,
 )
+from wiredrv.failures import FailureKind
 from wiredrv.topology.hello import topology_version_of
 from wiredrv.topology.update import compare_topology_versions, unknown_server
 from wiredrv.types import Address
@@ -98,17 +95,17 @@ IGNORE = Reaction()
 
 def kind_of(error: BaseException) -> ErrorKind:
     """Sort an error by what it says about its server."""
-    if isinstance(error, (PoolClearedError, WaitQueueTimeoutError, ServerSelectionTimeoutError)):
+    kind = failures.kind_of(error)
+    if kind is FailureKind.NO_CONNECTION:
         return ErrorKind.NONE
-    if isinstance(error, (WriteError, BulkWriteError)):
-        # An error of one document, whatever its code (SDAM: "Errors contained within the writeErrors field").
-        return ErrorKind.COMMAND
-    if isinstance(error, NotPrimaryError) or _is_state_change(error):
+    if kind is FailureKind.BROKEN_STREAM:
+        return ErrorKind.TIMEOUT if isinstance(error, NetworkTimeout) else ErrorKind.NETWORK
+    # An error of one document says nothing of its server, whatever its code (SDAM: "Errors contained within the
+    # writeErrors field").
+    if not isinstance(error, (WriteError, BulkWriteError)) and (
+        isinstance(error, NotPrimaryError) or _is_state_change(error)
+    ):
         return ErrorKind.STATE_CHANGE
-    if isinstance(error, NetworkTimeout):
-        return ErrorKind.TIMEOUT
-    if isinstance(error, (ConnectionFailure, ProtocolError, OSError)):
-        return ErrorKind.NETWORK
     return ErrorKind.COMMAND
 
 

@@ -1,13 +1,14 @@
 """The one place that calls the BSON encoder and decoder, and that turns their errors into ours.
 
-The codec is the C extension of the ``pymongo`` distribution's ``bson`` package. Replies are decoded with the default
-options; documents of a user who chose others are decoded from their raw bytes, so that a custom type never changes
-what the driver reads of a reply.
+What cannot be decoded is an error of its own kind, :class:`~wiredrv.errors.UnreadableReply`: the message that held it
+arrived whole, so nothing is wrong with the connection. The codec is the C extension of the ``pymongo`` distribution's
+``bson`` package. Replies are decoded with the default options; documents of a user who chose others are decoded from
+their raw bytes, so that a custom type never changes what the driver reads of a reply.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import bson
@@ -16,9 +17,11 @@ from bson.errors import BSONError
 from bson.errors import InvalidDocument as _BsonInvalidDocument
 from bson.raw_bson import RawBSONDocument
 
-from wiredrv.errors import InvalidDocument, ProtocolError
+from wiredrv.errors import InvalidDocument, UnreadableReply
+from wiredrv.wire.envelope import TOLERANT
 
-_RAW_OPTIONS: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
+# Tolerant, since only the driver's own fields are read with these options: documents of users with their own.
+_RAW_OPTIONS: CodecOptions[RawBSONDocument] = TOLERANT.with_options(document_class=RawBSONDocument)
 
 
 def encode(document: Mapping[str, Any], options: CodecOptions[Any] = DEFAULT_CODEC_OPTIONS) -> bytes:
@@ -35,23 +38,63 @@ def encode(document: Mapping[str, Any], options: CodecOptions[Any] = DEFAULT_COD
 def decode(data: bytes) -> dict[str, Any]:
     """Decode a reply with the driver's own options.
 
-    :raises ProtocolError: the bytes are no BSON document.
+    :raises UnreadableReply: the bytes are not a BSON document, or hold a value that Python cannot represent.
     """
     try:
         return bson.decode(data)
     except (BSONError, ValueError, OverflowError, RecursionError) as error:
-        raise ProtocolError(f"the peer sent a document that is not valid BSON: {error}") from error
+        raise _unreadable(error) from error
 
 
 def decode_raw(data: bytes) -> RawBSONDocument:
     """Decode a reply lazily: its sub-documents keep their bytes, to be read with a user's options later.
 
-    :raises ProtocolError: the bytes are no BSON document.
+    :raises UnreadableReply: the bytes are not a BSON document.
     """
     try:
-        return bson.decode(data, _RAW_OPTIONS)
+        document = bson.decode(data, _RAW_OPTIONS)
+        document.get("ok")  # takes the outermost level apart, which would otherwise fail where it is first looked at
     except (BSONError, ValueError, OverflowError, RecursionError) as error:
-        raise ProtocolError(f"the peer sent a document that is not valid BSON: {error}") from error
+        raise _unreadable(error) from error
+    return document
+
+
+def decode_for_user(data: bytes, options: CodecOptions[Any]) -> Any:
+    """Decode a document with a user's codec options.
+
+    :raises UnreadableReply: it cannot be decoded, or a type decoder of the user's raised.
+    """
+    try:
+        return bson.decode(data, options)
+    except Exception as error:
+        raise _unreadable(error) from error
+
+
+def decode_documents(raw: Sequence[RawBSONDocument], options: CodecOptions[Any]) -> list[Any]:
+    """Decode documents of a reply that was decoded lazily; as :func:`decode_for_user`."""
+    try:
+        return [bson.decode(document.raw, options) for document in raw]
+    except Exception as error:  # also where something in a batch is not a document
+        raise _unreadable(error) from error
+
+
+def sound_document(value: object) -> dict[str, Any] | None:
+    """A sub-document of a reply that is to be sent on: decoded throughout; None where it is not a sound document."""
+    if isinstance(value, RawBSONDocument):
+        try:
+            return bson.decode(value.raw)
+        except (BSONError, ValueError, OverflowError, RecursionError):
+            return None
+    return dict(value) if isinstance(value, Mapping) else None
+
+
+def _unreadable(error: BaseException) -> UnreadableReply:
+    return UnreadableReply(f"a document cannot be read: {reason(error)}")
+
+
+def reason(error: BaseException) -> str:
+    """What an error of decoding says, with its class unless that is BSON's own."""
+    return str(error) if isinstance(error, BSONError) else f"{type(error).__name__}: {error}"
 
 
 def is_default(options: CodecOptions[Any]) -> bool:

@@ -19,38 +19,39 @@ _LARGEST_READ = 1 << 20
 class Framer:
     """Holds what has arrived of the next message. ``max_message_size`` is set once the handshake negotiated it."""
 
-    __slots__ = ("_buffer", "_needed", "max_message_size")
+    __slots__ = ("_needed", "max_message_size", "pending")
 
     def __init__(self, max_message_size: int = DEFAULT_MAX_MESSAGE_SIZE) -> None:
         self.max_message_size = max_message_size
-        self._buffer = bytearray()
+        #: What has arrived and was not taken: the beginning of a message, or more. Always the same object.
+        self.pending = bytearray()
         self._needed = 0
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing of a message is waiting here."""
-        return not self._buffer
+        return not self.pending
 
     @property
     def wanted(self) -> int:
         """How many bytes a read may sensibly ask for."""
-        return min(max(self._needed - len(self._buffer), _READ_AHEAD), _LARGEST_READ)
+        return min(max(self._needed - len(self.pending), _READ_AHEAD), _LARGEST_READ)
 
     def feed(self, data: bytes) -> bytes | None:
         """Add what was received; return the next whole message, or None while it is incomplete.
 
         :raises ProtocolError: a declared length is out of bounds.
         """
-        if not self._buffer and len(data) >= HEADER_SIZE:
+        if not self.pending and len(data) >= HEADER_SIZE:
             (length,) = _LENGTH.unpack_from(data)
             if length == len(data) <= self.max_message_size:
                 return data
-        self._buffer += data
+        self.pending += data
         return self.next()
 
     def next(self) -> bytes | None:
         """The next whole message among what has arrived already, or None."""
-        buffer = self._buffer
+        buffer = self.pending
         if len(buffer) < HEADER_SIZE:
             return None
         self._needed = read_header(buffer, self.max_message_size).length
@@ -66,5 +67,5 @@ class Framer:
 
         :raises ProtocolError: it ended inside a message.
         """
-        if self._buffer:
-            raise ProtocolError(f"the peer closed the connection after {len(self._buffer)} bytes of a message")
+        if self.pending:
+            raise ProtocolError(f"the peer closed the connection after {len(self.pending)} bytes of a message")

@@ -1,0 +1,67 @@
+"""A reply that cannot be read: what it tells all the same, and the error that says so. Pure.
+
+The message arrived whole and the server did its work, so the connection is kept and the topology hears nothing
+(``wiredrv/failures.py``). What the server refused is told as the refusal that it is, also where its text is not UTF-8:
+servers cut keys and documents off in the middle of a character.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from reprlib import repr as shown
+from typing import Any
+
+from wiredrv.errors import DriverError, UnreadableReply, command_error
+from wiredrv.operations.base import Operation
+from wiredrv.types import Address, Reply
+from wiredrv.wire.codec import reason
+from wiredrv.wire.envelope import decode_tolerantly, pick_envelope
+
+_FAILURES = ("writeErrors", "writeConcernError")
+
+
+def salvage(body: bytes, error: UnreadableReply, operation: Operation[Any], address: Address) -> Reply:
+    """The reply, where it tells of a failure and its structure is sound: its texts are read with substitutes then.
+
+    :param body: the reply, encoded.
+    :param error: what decoding it raised.
+    :raises UnreadableReply: everywhere else.
+    """
+    reply = decode_tolerantly(body)
+    if reply is None:
+        raise unreadable(error, operation, address, pick_envelope(body)) from error.__cause__
+    if reply.get("ok") == 0 or any(name in reply for name in _FAILURES):
+        return reply
+    raise unreadable(error, operation, address, reply) from error.__cause__
+
+
+def unreadable(
+    error: Exception, operation: Operation[Any], address: Address, envelope: Mapping[str, Any]
+) -> UnreadableReply:
+    """The error to raise for a reply whose reading raised ``error``; ``envelope`` is what can be read of it."""
+    cause = error.__cause__ if isinstance(error, UnreadableReply) else error
+    namespace = operation.target.namespace.rstrip(".")
+    text = str(error) if cause is None else reason(cause)
+    found = UnreadableReply(f"{address}: the reply to {operation.name!r} on {namespace} cannot be read: {text}")
+    found.namespace = namespace
+    found.envelope = envelope
+    return found
+
+
+def refusal(reply: Reply, max_wire_version: int) -> DriverError:
+    """The error for a reply whose ``ok`` is not 1: the server's refusal, or that it does not say."""
+    ok = reply.get("ok")
+    if ok == 0:
+        return command_error(reply, max_wire_version)
+    return UnreadableReply("it has no 'ok'" if ok is None else f"its 'ok' is {shown(ok)}")
+
+
+def cursor_in(envelope: Mapping[str, Any], operation: Operation[Any]) -> tuple[int, str] | None:
+    """Id and namespace of the cursor that is open on the server after this reply, if it tells of one."""
+    cursor = envelope.get("cursor")
+    if not isinstance(cursor, Mapping):
+        return None
+    number, namespace = cursor.get("id"), cursor.get("ns")
+    if not isinstance(number, int) or isinstance(number, bool) or number == 0:
+        return None
+    return number, namespace if isinstance(namespace, str) and "." in namespace else operation.target.namespace

@@ -1,0 +1,100 @@
+"""What can be read of a reply that cannot be decoded: enough to close its cursor, and to hear a refusal.
+
+Two ways, from the better one down. A document whose structure is sound and that only holds values which Python cannot
+represent is decoded with substitutes. Of one whose structure is broken, the cursor's id and namespace are picked out,
+element by element, up to the first byte that makes no sense.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from struct import Struct
+from typing import Any
+
+import bson
+from bson.codec_options import CodecOptions, DatetimeConversion
+
+#: Substitutes for what Python cannot represent: U+FFFD for bytes that are not UTF-8, DatetimeMS for far dates.
+TOLERANT: CodecOptions[dict[str, Any]] = CodecOptions(
+    unicode_decode_error_handler="replace", datetime_conversion=DatetimeConversion.DATETIME_AUTO
+)
+
+_FIELDS = frozenset({"cursor"})
+_CURSOR_FIELDS = frozenset({"id", "ns"})
+
+_INT32 = Struct("<i")
+_DOCUMENT = 0x03
+#: By the byte of an element's type: how many bytes its value takes,
+_FIXED = {
+    0x01: 8,
+    0x06: 0,
+    0x07: 12,
+    0x08: 1,
+    0x09: 8,
+    0x0A: 0,
+    0x10: 4,
+    0x11: 8,
+    0x12: 8,
+    0x13: 16,
+    0x7F: 0,
+    0xFF: 0,
+}
+#: or how many besides those that the number at its beginning counts.
+_COUNTED = {0x02: 4, 0x03: 0, 0x04: 0, 0x05: 5, 0x0C: 16, 0x0D: 4, 0x0E: 4, 0x0F: 0}
+
+
+def decode_tolerantly(data: bytes) -> dict[str, Any] | None:
+    """Decode a document with substitutes for what Python cannot represent; None where its structure is broken."""
+    try:
+        return bson.decode(data, TOLERANT)
+    except Exception:
+        return None
+
+
+def pick_envelope(data: bytes) -> dict[str, Any]:
+    """The cursor of a reply whose structure is broken, as ``{"cursor": {"id": ..., "ns": ...}}``: what can be read."""
+    return _pick(data, _FIELDS)
+
+
+def _pick(data: bytes, names: frozenset[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, kind, element in _elements(data):
+        if name not in names:
+            continue
+        if name == "cursor" and kind == _DOCUMENT:
+            found[name] = _pick(element[len(name) + 2 :], _CURSOR_FIELDS)
+            continue
+        value = decode_tolerantly(_INT32.pack(len(element) + 5) + element + b"\x00")
+        if isinstance(value, Mapping):
+            found.update(value)
+    return found
+
+
+def _elements(data: bytes) -> Iterator[tuple[str, int, bytes]]:
+    """Name, type and bytes of each element, up to the first that makes no sense."""
+    position = 4
+    while position < len(data) and data[position] != 0:
+        start = position
+        kind = data[start]
+        terminator = data.find(b"\x00", start + 1)
+        if terminator < 0:
+            return
+        size = _size(data, terminator + 1, kind)
+        position = terminator + 1 + size
+        if size < 0 or position > len(data):
+            return
+        yield data[start + 1 : terminator].decode("utf-8", "replace"), kind, data[start:position]
+
+
+def _size(data: bytes, start: int, kind: int) -> int:
+    """How many bytes a value takes; negative where that cannot be told."""
+    if kind in _FIXED:
+        return _FIXED[kind]
+    if kind == 0x0B:  # a regular expression: two strings that end in NUL
+        pattern = data.find(b"\x00", start)
+        options = data.find(b"\x00", pattern + 1) if pattern >= 0 else -1
+        return options + 1 - start if options >= 0 else -1
+    if kind not in _COUNTED or start + 4 > len(data):
+        return -1
+    counted: int = _INT32.unpack_from(data, start)[0]
+    return counted + _COUNTED[kind] if counted >= 0 else -1
