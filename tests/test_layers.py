@@ -20,7 +20,7 @@ Rule: TypeAlias = Callable[[Tree], Iterator[str]]
 #: The rooms, from the ground up. Those of one floor do not know one another.
 FLOORS: Sequence[Sequence[str]] = (
     ("_version", "errors", "types", "waits"),
-    ("concerns", "description"),
+    ("concerns", "description", "failures"),
     ("events", "wire", "net"),
     ("connection", "logs", "operations", "session"),
     ("pool",),
@@ -39,6 +39,7 @@ FORBIDDEN: Mapping[str, Sequence[str]] = {"session": ("net",), "operations": ("n
 #: Modules that decide and do not act. Each pattern must match something, so that a renamed file does not slip out.
 PURE: Sequence[str] = (
     "errors",
+    "failures",
     "types",
     "concerns",
     "description",
@@ -52,6 +53,7 @@ PURE: Sequence[str] = (
     "execution.decorate",
     "execution.retry",
     "execution.labels",
+    "execution.reading",
     "execution.run",
     "connection.metadata",
     "topology.update",

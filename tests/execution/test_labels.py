@@ -22,7 +22,8 @@ from wiredrv.errors import (
     WTimeoutError,
     command_error,
 )
-from wiredrv.execution.labels import Circumstances, add_labels, is_network_error, outcome_of_failed_commit
+from wiredrv.execution.labels import Circumstances, add_labels, outcome_of_failed_commit
+from wiredrv.failures import is_network_error
 from wiredrv.operations.base import Kind
 from wiredrv.session.transaction import Outcome
 

@@ -18,7 +18,7 @@ from typing import Any
 import bson
 
 from tests.support.fake_server import FakeServer, with_sessions
-from wiredrv.wire.op_msg import decode_message, encode_message
+from wiredrv.wire.op_msg import EXHAUST_ALLOWED, MORE_TO_COME, decode_message, encode_message
 
 #: Does something with a connection, given the id of the request and the reply that would have been right.
 Misbehaviour = Callable[[socket.socket, int, bytes], None]
@@ -74,6 +74,30 @@ def break_the_document(connection: socket.socket, request_id: int, reply: bytes)
     connection.sendall(encode_message(b"\x0d\x00\x00\x00\x42ok\x00\x01\x02\x03\x04\x00", 1, response_to=request_id))
 
 
+def answer_twice(connection: socket.socket, request_id: int, reply: bytes) -> None:
+    """Answer rightly, and in the same segment once more."""
+    connection.sendall(reply + reply)
+
+
+def another_op_code(connection: socket.socket, request_id: int, reply: bytes) -> None:
+    """Answer with an op code that is not OP_MSG's."""
+    connection.sendall(reply[:12] + struct.pack("<i", 4242) + reply[16:])
+
+
+def saying(document: Mapping[str, Any]) -> Misbehaviour:
+    """Answer with a document that is BSON and makes no sense."""
+    return saying_bytes(bson.encode(document))
+
+
+def saying_bytes(body: bytes) -> Misbehaviour:
+    """Answer with a document that need not be BSON."""
+
+    def answer(connection: socket.socket, request_id: int, reply: bytes) -> None:
+        connection.sendall(encode_message(body, 1, response_to=request_id))
+
+    return answer
+
+
 class HostileServer(FakeServer):
     """A fake server that misbehaves at some commands, the first ``times`` of each; at others it behaves.
 
@@ -112,3 +136,28 @@ class HostileServer(FakeServer):
                 return False
             self._left[name] = left - 1
             return True
+
+
+class EndlessHellos(FakeServer):
+    """A fake member that answers the first streamed hello with hellos without end, as fast as they are taken."""
+
+    def __init__(self) -> None:
+        version = {"processId": bson.ObjectId(), "counter": bson.Int64(0)}
+        super().__init__({**with_sessions(), "setName": "rs", "topologyVersion": version})
+        self._stop = threading.Event()
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        super().__exit__()
+
+    def _reply(self, connection: socket.socket, data: bytes) -> None:
+        message = decode_message(data)
+        if not message.flags & EXHAUST_ALLOWED:
+            super()._reply(connection, data)
+            return
+        number, answers = 1, message.request_id
+        while not self._stop.is_set():
+            version = {**self.hello["topologyVersion"], "counter": bson.Int64(number)}
+            body = bson.encode({**self.hello, "topologyVersion": version})
+            connection.sendall(encode_message(body, number, flags=MORE_TO_COME, response_to=answers))
+            number, answers = number + 1, number

@@ -29,7 +29,7 @@ from wiredrv.connection.settings import DriverInfo
 from wiredrv.description import ServerType, TopologyDescription, TopologyType
 from wiredrv.errors import ConfigurationError, ConfigurationWarning
 from wiredrv.logs.hub import LoggingHub
-from wiredrv.operations.base import Target
+from wiredrv.operations.base import Target, field_of
 from wiredrv.operations.databases import DropDatabase, ListDatabases
 from wiredrv.session.options import SessionOptions, TransactionOptions
 from wiredrv.types import Address
@@ -272,7 +272,7 @@ class Client(HandleOptions):
         cursor = self.list_databases(
             session, comment, nameOnly=names_do or None, filter=filter, authorizedDatabases=authorizedDatabases
         )
-        return [str(document["name"]) for document in await cursor.to_list()]
+        return [field_of(document, "name", str) for document in await cursor.to_list()]
 
     async def list_database_objects(
         self,

@@ -17,7 +17,7 @@ from wiredrv.client.constants import TEXT
 from wiredrv.client.requests import IndexModel, index_name
 from wiredrv.client.validation import Keys
 from wiredrv.errors import ConfigurationError, OperationFailure
-from wiredrv.operations.base import Target
+from wiredrv.operations.base import Target, document_in, field_of
 from wiredrv.operations.collections import NAMESPACE_NOT_FOUND, Drop, Rename
 from wiredrv.operations.failures import raise_concern_failure
 from wiredrv.operations.indexes import CreateIndexes, DropIndexes, ListIndexes
@@ -138,7 +138,7 @@ class CollectionIndexes(CollectionBase):
 
     async def list_index_names(self, session: ClientSession | None = None, comment: Any = None) -> list[str]:
         """The names of all indexes."""
-        return [index["name"] for index in await self.list_indexes(session, comment).to_list()]
+        return [field_of(index, "name", str) for index in await self.list_indexes(session, comment).to_list()]
 
     async def index_information(
         self, session: ClientSession | None = None, comment: Any = None
@@ -146,8 +146,9 @@ class CollectionIndexes(CollectionBase):
         """All indexes by name; their ``key`` is a list of (field, direction) pairs."""
         found: dict[str, dict[str, Any]] = {}
         async for index in self.list_indexes(session, comment):
-            information = {**index, "key": list(index["key"].items())}
-            found[information.pop("name")] = information
+            name = field_of(index, "name", str)
+            found[name] = {**index, "key": list(document_in(index, "key").items())}
+            del found[name]["name"]
         return found
 
     # --- the collection as a whole ---
@@ -178,7 +179,7 @@ class CollectionIndexes(CollectionBase):
         """The options that the collection was created with; empty if it does not exist."""
         cursor = self._database.list_collections(session, {"name": self.name}, comment)
         found = await cursor.to_list()
-        return dict(found[0].get("options") or {}) if found else {}
+        return dict(document_in(found[0], "options")) if found and "options" in found[0] else {}
 
 
 async def drop(

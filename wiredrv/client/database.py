@@ -22,7 +22,7 @@ from wiredrv.client.constants import CursorType
 from wiredrv.client.handle import HandleContext, HandleOptions
 from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
 from wiredrv.errors import CollectionExists, ConfigurationError, OperationFailure
-from wiredrv.operations.base import Target
+from wiredrv.operations.base import Target, field_of
 from wiredrv.operations.collections import NAMESPACE_EXISTS, Create, ListCollections
 from wiredrv.operations.run_command import RunCommand, RunCursorCommand
 
@@ -239,7 +239,7 @@ class Database(HandleOptions):
             options.pop("name_only", None)
             options["nameOnly"] = True
         cursor = self.list_collections(session, filter, comment, **options)
-        return [found["name"] for found in await cursor.to_list()]
+        return [field_of(found, "name", str) for found in await cursor.to_list()]
 
     async def list_collection_objects(
         self, session: ClientSession | None = None, filter: Mapping[str, Any] | None = None

@@ -67,6 +67,7 @@ _PURPOSES = {Kind.COMMIT: Purpose.ENDING, Kind.ABORT: Purpose.ENDING, Kind.HOUSE
 
 #: Cleans up; the argument is how many seconds that may take.
 CleanUp = Callable[[float], Awaitable[None]]
+_MAY_OPEN_CURSORS = frozenset({Kind.READ, Kind.WRITE, Kind.COMMAND})
 _TO_WRITABLE = frozenset({Kind.WRITE, Kind.COMMIT, Kind.ABORT})
 
 
@@ -456,7 +457,7 @@ class Executor:
         with contextlib.suppress(Exception):
             learn(run, envelope, self.clock)
             found = cursor_in(envelope, run.operation)
-            if found is not None and run.operation.name != "getMore":
+            if found is not None and run.operation.kind in _MAY_OPEN_CURSORS and run.operation.name != "getMore":
                 pin = (
                     run.hold_for_cursor(connection, server.pool.check_in) if connection.service_id is not None else None
                 )

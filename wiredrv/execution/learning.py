@@ -28,8 +28,8 @@ from wiredrv.session.state import SessionState
 from wiredrv.session.transaction import SentCommand
 from wiredrv.topology.topology import Server
 from wiredrv.types import Address, Reply
-from wiredrv.wire.codec import sound_document
 from wiredrv.waits import monotonic
+from wiredrv.wire.codec import sound_document
 
 
 def learn(run: Run[Any], reply: Reply, clock: ClusterClock) -> None:

@@ -21,6 +21,9 @@ from wiredrv.wire.op_msg import DocumentSequence
 T = TypeVar("T")
 F = TypeVar("F")
 
+# Any, since a type variable of a class stands for none that is abstract.
+_DOCUMENT: Any = Mapping
+
 
 class Kind(Enum):
     """What an operation is to the specifications of retries, concerns and transactions."""
@@ -233,3 +236,9 @@ def field_of(document: object, field: str, kind: type[F]) -> F:
     if not isinstance(value, kind):
         raise UnreadableReply(f"a document of the reply has no {field!r} that is a {kind.__name__}: {shown(document)}")
     return value
+
+
+def document_in(document: object, field: str) -> Mapping[str, Any]:
+    """A sub-document that a document of a reply must have; as :func:`field_of`."""
+    found: Mapping[str, Any] = field_of(document, field, _DOCUMENT)
+    return found

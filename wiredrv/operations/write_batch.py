@@ -249,13 +249,13 @@ def _check_reply(reply: Reply, taken: int) -> None:
     """
     count_in(reply, "n")
     count_in(reply, "nModified")
-    for field in ("writeErrors", "upserted"):
-        entries = reply.get(field) or []
+    for name in ("writeErrors", "upserted"):
+        entries = reply.get(name) or []
         if not isinstance(entries, list):
-            raise UnreadableReply(f"its {field!r} is a {type(entries).__name__}")
+            raise UnreadableReply(f"its {name!r} is a {type(entries).__name__}")
         for entry in entries:
-            if not 0 <= field_of(entry, "index", int) < taken or (field == "upserted" and "_id" not in entry):
-                raise UnreadableReply(f"its {field!r} holds {shown(entry)}, which fits none of {taken} statements")
+            if not 0 <= field_of(entry, "index", int) < taken or (name == "upserted" and "_id" not in entry):
+                raise UnreadableReply(f"its {name!r} holds {shown(entry)}, which fits none of {taken} statements")
     if reply.get("writeConcernError") and not isinstance(reply["writeConcernError"], Mapping):
         raise UnreadableReply("its 'writeConcernError' is not a document")
 

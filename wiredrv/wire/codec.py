@@ -59,7 +59,7 @@ def decode_raw(data: bytes) -> RawBSONDocument:
     return document
 
 
-def decode_for_user(data: bytes, options: CodecOptions[Any]) -> Any:
+def decode_for_user(data: bytes | memoryview, options: CodecOptions[Any]) -> Any:
     """Decode a document with a user's codec options.
 
     :raises UnreadableReply: it cannot be decoded, or a type decoder of the user's raised.
