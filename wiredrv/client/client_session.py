@@ -352,7 +352,7 @@ class ClientSession:
     async def end_session(self) -> None:
         """End the session, aborting a transaction in progress. May be called twice; raises nothing of the server's.
 
-        If the client was closed before, nothing is sent: the server ends the transaction when its time is up.
+        If the client was closed before, nothing is sent: closing it aborted the transactions of its sessions.
         """
         state = self._state
         if state.ended:
