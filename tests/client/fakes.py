@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import anyio
@@ -63,6 +63,9 @@ class FakeExecutor:
         if isinstance(answer, BaseException):
             raise answer
         return answer
+
+    async def see_to(self, work: Callable[[float], Awaitable[None]]) -> None:
+        await work(1.0)
 
     def release(self, lease: Any) -> None:
         self.released.append(lease)

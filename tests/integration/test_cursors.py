@@ -269,7 +269,8 @@ async def test_cancelled_get_more_leaves_nothing_open(replica_set: ReplicaSet) -
         assert not cursor.alive
         await watch.check("a getMore was cancelled")
         assert await open_cursors(client) == 0
-        assert "killCursors" in log.names
+        # Which of them depends on whether the reply came in time.
+        assert {"killCursors", "killSessions"} & set(log.names)
 
 
 async def test_cancelled_find_leaves_nothing_open(replica_set: ReplicaSet) -> None:

@@ -228,30 +228,59 @@ class CursorBase(Generic[T]):
             self._unpin()
 
     async def _end(self) -> None:
-        """Kill the server's cursor, if there is one, and give the lease back. Buffered documents stay."""
+        """Kill the server's cursor, if there is one, and give back what was kept for it. Buffered documents stay.
+
+        In a task that is cancelled, the background does that, if it takes longer than the caller can be kept.
+        """
         cursor_id, address, lease = self._id, self._address, self._lease
         self._ended = True
         self._id = 0
         self._lease = None
         if not cursor_id or address is None:
             return
-        state = self._state
-        if state is not None and state.ended:
-            state = None
+        pin, self._pin = self._pin, None
         collection = self._namespace.partition(".")[2]
-        kill = KillCursors(self._target, collection, (cursor_id,), address, lease, self._pin, self._opened_in)
-        try:
-            with waits.move_on_after(KILL_DEADLINE, shield=True):
-                await self._context.executor.execute(kill, state)
-        except Exception as error:
-            # Refused here: the session is busy, or a transaction would be disturbed. Refused by the server: there the
-            # cursor's transaction has ended, and left the cursor open. Otherwise the server closes what nobody uses.
-            if isinstance(error, InvalidOperation) or (self._opened_in and isinstance(error, OperationFailure)):
-                self._orphan(address, cursor_id, None)
-        finally:
-            self._unpin()
+        kill = KillCursors(self._target, collection, (cursor_id,), address, lease, pin, self._opened_in)
+        executor = self._context.executor
+
+        def give_back() -> None:
+            if pin is not None:
+                pin.release()
             if lease is not None:
-                self._context.executor.release(lease)
+                executor.release(lease)
+
+        async def work(seconds: float) -> None:
+            try:
+                with waits.shield(seconds):
+                    await self._kill(kill)
+            finally:
+                give_back()
+
+        if waits.is_cancelling():
+            await executor.see_to(work)
+            return
+        try:
+            with waits.move_on_after(KILL_DEADLINE):
+                await self._kill(kill)
+        except BaseException as error:
+            if isinstance(error, waits.cancelled()):
+                await executor.see_to(work)
+            else:
+                give_back()
+            raise
+        give_back()
+
+    async def _kill(self, kill: KillCursors) -> None:
+        state = self._state
+        try:
+            await self._context.executor.execute(kill, None if state is None or state.ended else state)
+        except Exception as error:
+            # Refused here: the session has ended meanwhile, or a transaction would be disturbed. Refused by the server:
+            # there the cursor's transaction has ended, and left the cursor open. Otherwise the server closes what
+            # nobody uses.
+            if isinstance(error, InvalidOperation) or (self._opened_in and isinstance(error, OperationFailure)):
+                self._pin = kill.pin.hold() if kill.pin is not None else None
+                self._orphan(kill.server, kill.cursor_ids[0], None)
 
     def _forget(self) -> None:
         """The server's cursor is gone, or out of reach."""
@@ -289,14 +318,13 @@ class CursorBase(Generic[T]):
         self._ended = True
         self._id = 0
         self._lease = None
-        if cursor_id and address is not None:
+        if address is not None:
             self._orphan(address, cursor_id, lease)
 
     def __del__(self) -> None:
-        if getattr(self, "_id", 0):
+        # In any thread, and in the middle of anything: the client only takes a note of it.
+        if getattr(self, "_id", 0) or getattr(self, "_pin", None) is not None:
             self._abandon()
-        elif getattr(self, "_pin", None) is not None:
-            self._unpin()
 
     async def __aenter__(self) -> Self:
         return self

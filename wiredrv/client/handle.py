@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from bson.codec_options import CodecOptions
@@ -22,6 +23,10 @@ class Executes(Protocol):
 
     async def execute(self, operation: Operation[T], session: SessionState | None = None) -> T:
         """Send the operation's command, with retries as the specifications allow, and return what it parses to."""
+        ...
+
+    async def see_to(self, work: Callable[[float], Awaitable[None]]) -> None:
+        """Clean up in the background, and wait for it as long as the caller can be kept."""
         ...
 
     def release(self, lease: Any) -> None:
