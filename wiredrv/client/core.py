@@ -50,6 +50,8 @@ _LOG = logging.getLogger("wiredrv.client")
 
 #: Seconds that closing a client may take to clean up on the servers.
 _FAREWELL_SECONDS = 2.0
+#: Seconds that its tasks may take to end. More than they need: what cleans up stops by itself before.
+_STOP_SECONDS = 10.0
 
 _cores: weakref.WeakSet[ClientCore] = weakref.WeakSet()
 
@@ -187,16 +189,7 @@ class ClientCore:
             self._home = None
             self._background = None
             self.topology.close()
-            await self._stop(background)
-
-    @staticmethod
-    async def _stop(background: Background) -> None:
-        try:
-            await background.stop()
-        except waits.cancelled():
-            with waits.shield(budget.seconds_left()):
-                await background.stop()
-            raise
+            await budget.bounded(background.stop, _STOP_SECONDS)
 
     async def _take_leave(self) -> None:
         """Transactions first, since they hold locks; then cursors; then what only saves the server some memory."""

@@ -1,0 +1,242 @@
+"""A caller has control again shortly after its cancellation or its deadline, whatever was open.
+
+The primary is frozen (SIGSTOP), so that no reply ever comes, and every kind of open thing is cancelled: the bound is
+``GRACE_SECONDS``, shared by all that one cancellation meets. What could not be cleaned up in that time is left to the
+background, or to the server's own time limit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from time import monotonic
+
+import anyio
+import pytest
+
+import wiredrv
+from tests.support.commands import APP_NAME, fresh_collection, primary_of, watched
+from tests.support.failpoints import fail_command
+from tests.support.leaks import LeakWatch
+from tests.support.waiting import until
+from wiredrv.execution.budget import GRACE_SECONDS
+from wiredrv.local import ReplicaSet
+
+pytestmark = pytest.mark.anyio
+
+_LIMIT = 0.6
+#: What a busy machine may add. Without the bound, the cases took from 4 to 16 seconds.
+_SLACK = 1.5
+_NAME = "deadlines"
+
+
+class Scene:
+    """A client with a collection on a set whose primary can be frozen."""
+
+    def __init__(self, replica_set: ReplicaSet, client: wiredrv.Client, collection: wiredrv.Collection) -> None:
+        self.client = client
+        self.collection = collection
+        self.uri = replica_set.uri
+        self.server = replica_set.primary()
+
+    def freeze(self) -> None:
+        self.server.freeze()
+
+
+@asynccontextmanager
+async def _scene(replica_set: ReplicaSet) -> AsyncIterator[Scene]:
+    async with wiredrv.Client(replica_set.uri, appName=APP_NAME) as client:
+        scene = Scene(replica_set, client, await fresh_collection(client, _NAME, 9))
+        try:
+            yield scene
+        finally:
+            scene.server.thaw()
+
+
+async def find_one(scene: Scene) -> None:
+    scene.freeze()
+    await scene.collection.find_one({})
+
+
+async def in_a_cursors_block(scene: Scene) -> None:
+    async with scene.collection.find({}, batch_size=2) as cursor:
+        await cursor.next()
+        scene.freeze()
+        await cursor.to_list()
+
+
+async def in_five_cursors_blocks(scene: Scene) -> None:
+    async with AsyncExitStack() as stack:
+        cursors = [await stack.enter_async_context(scene.collection.find({}, batch_size=2)) for _ in range(5)]
+        for cursor in cursors:
+            await cursor.next()
+        scene.freeze()
+        await cursors[-1].to_list()
+
+
+async def in_a_transactions_block(scene: Scene) -> None:
+    async with scene.client.start_session() as session, session.start_transaction():
+        await scene.collection.insert_one({"x": 1}, session=session)
+        scene.freeze()
+        await scene.collection.insert_one({"x": 2}, session=session)
+
+
+async def at_the_commit(scene: Scene) -> None:
+    async with scene.client.start_session() as session, session.start_transaction():
+        await scene.collection.insert_one({"x": 1}, session=session)
+        scene.freeze()
+
+
+async def in_with_transaction(scene: Scene) -> None:
+    async def callback(session: wiredrv.ClientSession) -> None:
+        await scene.collection.insert_one({"x": 1}, session=session)
+        scene.freeze()
+        await scene.collection.find_one({}, session=session)
+
+    async with scene.client.start_session() as session:
+        await session.with_transaction(callback)
+
+
+async def asleep_in_a_transaction(scene: Scene) -> None:
+    """The first that the cancellation meets of the driver is the block's end."""
+    async with scene.client.transaction():
+        await scene.collection.insert_one({"x": 1})
+        scene.freeze()
+        await anyio.sleep(60)
+
+
+async def in_a_clients_block_with_all_of_it(scene: Scene) -> None:
+    async with wiredrv.Client(scene.uri) as own, own.start_session() as session:
+        documents = own[scene.collection.database.name][scene.collection.name]
+        async with session.start_transaction(), documents.find({}, batch_size=2, session=session) as cursor:
+            await cursor.next()
+            async with documents.find({}, batch_size=2) as other:
+                await other.next()
+                scene.freeze()
+                await cursor.to_list()
+
+
+CASES: tuple[Callable[[Scene], Awaitable[None]], ...] = (
+    find_one,
+    in_a_cursors_block,
+    in_five_cursors_blocks,
+    in_a_transactions_block,
+    at_the_commit,
+    in_with_transaction,
+    asleep_in_a_transaction,
+    in_a_clients_block_with_all_of_it,
+)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+async def test_a_deadline_holds_while_the_primary_is_frozen(
+    disturbed_replica_set: ReplicaSet, case: Callable[[Scene], Awaitable[None]]
+) -> None:
+    async with _scene(disturbed_replica_set) as scene:
+        started = monotonic()
+        with anyio.move_on_after(_LIMIT) as scope:
+            await case(scene)
+        elapsed = monotonic() - started
+    assert scope.cancelled_caught
+    assert elapsed < _LIMIT + GRACE_SECONDS + _SLACK, f"control came back after {elapsed:.1f} s"
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("case", [in_a_transactions_block, in_a_clients_block_with_all_of_it])
+@pytest.mark.parametrize("how", ["timeout", "wait_for", "cancel"])
+async def test_asyncios_own_deadlines_hold_too(
+    disturbed_replica_set: ReplicaSet, case: Callable[[Scene], Awaitable[None]], how: str
+) -> None:
+    """Their cancellation arrives once, and no shield or scope tells of it."""
+    async with _scene(disturbed_replica_set) as scene:
+
+        async def run() -> None:
+            if how == "timeout":
+                async with asyncio.timeout(_LIMIT):
+                    await case(scene)
+            elif how == "wait_for":
+                await asyncio.wait_for(case(scene), _LIMIT)
+            else:
+                task = asyncio.ensure_future(case(scene))
+                await asyncio.sleep(_LIMIT)
+                task.cancel()
+                await task
+
+        started = monotonic()
+        with pytest.raises((TimeoutError, asyncio.CancelledError)):
+            await run()
+        elapsed = monotonic() - started
+    assert elapsed < _LIMIT + GRACE_SECONDS + _SLACK, f"control came back after {elapsed:.1f} s"
+
+
+async def test_the_next_cancellation_has_time_of_its_own(replica_set: ReplicaSet) -> None:
+    """A task that survives one cancellation cleans up after another one as before."""
+    async with watched(replica_set) as (client, _log):
+        collection = await fresh_collection(client, _NAME, 9)
+        watch = LeakWatch(replica_set, client, collection.full_name)
+        await watch.remember()
+        for _ in range(3):
+            async with fail_command(primary_of(client), "getMore", app_name=APP_NAME, block_ms=150) as point:
+                with anyio.CancelScope() as scope:
+                    async with anyio.create_task_group() as group:
+
+                        async def cancel(scope: anyio.CancelScope = scope, point: object = point) -> None:
+                            await point.wait_until_entered()  # type: ignore[attr-defined]
+                            scope.cancel()
+
+                        group.start_soon(cancel)
+                        async with collection.find({}, batch_size=2) as cursor:
+                            await cursor.to_list()
+            assert not cursor.alive
+            assert await collection.count_documents({}) == 9
+        await watch.check("three cancellations in one task")
+
+
+# --- what is told, and when ------------------------------------------------------------------------------------------
+
+
+async def test_a_commit_that_is_given_up_is_unknown_at_first_and_known_later(replica_set: ReplicaSet) -> None:
+    """``on_unknown`` is called when the caller goes on, the final hook from the background."""
+    told: list[str] = []
+    async with watched(replica_set) as (client, _log):
+        collection = await fresh_collection(client, _NAME)
+        session = client.start_session()
+        held = int((GRACE_SECONDS + 0.4) * 1000)
+        async with fail_command(primary_of(client), "commitTransaction", app_name=APP_NAME, block_ms=held) as point:
+            with anyio.CancelScope() as scope:
+                async with anyio.create_task_group() as group:
+
+                    async def cancel() -> None:
+                        await point.wait_until_entered()
+                        scope.cancel()
+
+                    group.start_soon(cancel)
+                    session.start_transaction()
+                    session.on_commit(lambda: told.append("committed"))
+                    session.on_unknown(lambda: told.append("unknown"))
+                    session.on_abort(lambda: told.append("aborted"))
+                    await collection.insert_one({"_id": 1}, session=session)
+                    await session.commit_transaction()
+            first = list(told)
+            await until(lambda: "committed" in told, "the background knows the outcome")
+        await session.end_session()
+        assert first in (["unknown"], ["committed"])
+        assert told in (["unknown", "committed"], ["committed"])
+        assert await collection.count_documents({}) == 1
+
+
+async def test_closing_in_a_cancelled_task_says_what_it_gave_up(
+    disturbed_replica_set: ReplicaSet, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with _scene(disturbed_replica_set) as scene:
+        with caplog.at_level(logging.WARNING, "wiredrv"), anyio.move_on_after(_LIMIT):
+            async with wiredrv.Client(scene.uri) as own:
+                session = own.start_session()
+                session.start_transaction()
+                await own[scene.collection.database.name][scene.collection.name].insert_one({}, session=session)
+                scene.freeze()
+                await anyio.sleep(60)
+        await session.end_session()
+    assert "the client was closed before everything was cleaned up" in caplog.text
