@@ -23,6 +23,8 @@ from wiredrv.errors import (
     CursorNotFound,
     InvalidOperation,
     OperationFailure,
+    PoolClearedError,
+    ServerSelectionTimeoutError,
     WaitQueueTimeoutError,
 )
 from wiredrv.operations.cursors import GetMore, KillCursors
@@ -429,6 +431,17 @@ async def test_close_hides_that_the_server_cannot_be_reached() -> None:
     assert context.executor.released == ["L"]
 
 
+@pytest.mark.parametrize("error", [PoolClearedError("paused"), WaitQueueTimeoutError("busy")], ids=["paused", "busy"])
+async def test_close_while_the_server_gives_no_connection_kills_the_cursor_in_the_background(error: Exception) -> None:
+    context = FakeContext([batch({"n": 1}, id=9, lease="L")])
+    context.executor.kill_error = error
+    cursor = find(context)
+    await cursor.next()
+    await cursor.close()
+    assert context.orphans == [ServerCursor(ADDRESS, 9, "shop.orders")]
+    assert context.executor.released == ["L"]
+
+
 async def test_close_while_its_session_is_busy_kills_the_cursor_in_the_background() -> None:
     context = FakeContext([batch({"n": 1}, id=9)])
     context.bound = FakeSessionState()
@@ -491,6 +504,8 @@ async def test_first_command_that_fails_leaves_a_dead_cursor() -> None:
         (OperationFailure("too slow", 50), ["find", "getMore", "killCursors"], False),
         (AutoReconnect("broken"), ["find", "getMore"], False),
         (WaitQueueTimeoutError("busy"), ["find", "getMore"], True),
+        (PoolClearedError("paused"), ["find", "getMore"], True),
+        (ServerSelectionTimeoutError("did not come back", None), ["find", "getMore"], True),
     ],
     ids=lambda value: f"{type(value).__name__}" if isinstance(value, Exception) else "",
 )

@@ -72,6 +72,7 @@ class FakePool:
 
     def __init__(self, transport: Replay, **handshake: Any) -> None:
         self.generation = 0
+        self.paused = False
         self.out: list[Connection] = []
         self.made: list[Connection] = []
         self._transport = transport

@@ -68,7 +68,8 @@ def decided(
 
 READ = Traits(Kind.READ, retryable=True, in_transaction=False)
 WRITE = Traits(Kind.WRITE, retryable=True, in_transaction=False)
-GET_MORE = Traits(Kind.READ, retryable=False, in_transaction=False)
+GET_MORE = Traits(Kind.READ, retryable=False, in_transaction=False, waits_for_server=True)
+IN_GET_MORE = Traits(Kind.READ, retryable=False, in_transaction=True, waits_for_server=True)
 UPDATE_MANY = Traits(Kind.WRITE, retryable=False, in_transaction=False)
 COMMAND = Traits(Kind.COMMAND, retryable=False, in_transaction=False)
 IN_READ = Traits(Kind.READ, retryable=True, in_transaction=True)
@@ -84,6 +85,7 @@ EVERYTHING: dict[str, Traits] = {
     "updateMany": UPDATE_MANY,
     "runCommand": COMMAND,
     "read in a transaction": IN_READ,
+    "getMore in a transaction": IN_GET_MORE,
     "write in a transaction": IN_WRITE,
     "commit": COMMIT,
     "abort": ABORT,
@@ -95,7 +97,10 @@ FIRST_ERRORS: dict[str, tuple[DriverError, set[str]]] = {
     "the network": (AutoReconnect("x"), {"read"}),
     "the network, labelled": (labelled(AutoReconnect("x"), RETRYABLE_WRITE), {"read", "write", "commit", "abort"}),
     "a timeout": (NetworkTimeout("x"), {"read"}),
-    "a cleared pool": (labelled(PoolClearedError("x"), RETRYABLE_WRITE), {"read", "write", "commit", "abort"}),
+    "a cleared pool": (
+        labelled(PoolClearedError("x"), RETRYABLE_WRITE),
+        {"read", "write", "commit", "abort", "getMore"},
+    ),
     "not primary": (NotPrimaryError("x", {"code": 10107}), {"read"}),
     "not primary, labelled": (
         labelled(NotPrimaryError("x", {"code": 10107}), RETRYABLE_WRITE),
@@ -117,6 +122,12 @@ FIRST_ERRORS: dict[str, tuple[DriverError, set[str]]] = {
 def test_the_first_error(name: str, operation: str) -> None:
     error, retried = FIRST_ERRORS[name]
     assert (decided(error, EVERYTHING[operation]) is not None) == (operation in retried)
+
+
+def test_a_get_more_that_was_not_sent_waits_for_its_server_as_often_as_that_fails() -> None:
+    cleared = PoolClearedError("x")
+    assert decided(cleared, GET_MORE, ExecutionSettings(retry_reads=False), *[cleared] * 5) == Retry()
+    assert decided(AutoReconnect("x"), GET_MORE, DEFAULT, cleared) is None, "it may have been sent"
 
 
 @pytest.mark.parametrize("code", sorted(RETRYABLE_READ_CODES))

@@ -18,7 +18,7 @@ import pytest
 from bson.binary import Binary
 
 import wiredrv
-from tests.support.commands import APP_NAME, DATABASE, CommandLog, fresh_collection, primary_of, watched
+from tests.support.commands import APP_NAME, DATABASE, CommandLog, fresh_collection, primary_of, sessions_back, watched
 from tests.support.failpoints import fail_command
 from tests.support.sharded_double import ShardedDouble
 from tests.support.waiting import until, until_async
@@ -253,7 +253,7 @@ async def nothing_stays_open(place: Place) -> None:
         return not await place.client.admin.aggregate(pipeline).to_list()
 
     await until_async(closed, "no cursor is open on the server")
-    await until(lambda: _introspect.checked_out(place.client) == 0 or bool(place.routers), "the killing is over")
+    await sessions_back(place.client, 0 if place.session.has_ended else 1)
 
 
 def fields_of_kill(place: Place) -> frozenset[str]:

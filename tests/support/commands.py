@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import wiredrv
+from tests.support.waiting import until
 from wiredrv import events
 from wiredrv.local import Deployment
 from wiredrv.session.server_session import ServerSession, ServerSessionPool
@@ -109,6 +110,13 @@ async def watched(
         pool = counting(client)
         yield client, log
         assert pool.out == 0, f"{pool.out} server sessions are still checked out"
+
+
+async def sessions_back(client: wiredrv.Client, out: int = 0) -> None:
+    """Wait until no more server sessions than ``out`` are checked out: what is killed in the background holds some."""
+    pool = client._core.executor.sessions
+    assert isinstance(pool, CountingPool)
+    await until(lambda: pool.out == out, f"{out} server sessions are checked out")
 
 
 async def fresh_collection(client: wiredrv.Client, name: str, documents: int = 0) -> wiredrv.Collection:

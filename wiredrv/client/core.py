@@ -311,6 +311,8 @@ class ClientCore:
             try:
                 if cursor.id and self.is_open():
                     with waits.shield(seconds), contextlib.suppress(DriverError):
+                        if cursor.pin is None:
+                            await self.topology.select_address(cursor.address, waits.monotonic() + seconds)
                         await self._executor.execute(kill(cursor))
             finally:
                 if cursor.pin is not None:

@@ -20,7 +20,15 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from wiredrv import waits
-from wiredrv.errors import AutoReconnect, ConfigurationError, ConnectionFailure, InvalidOperation, OperationFailure
+from wiredrv.errors import (
+    AutoReconnect,
+    ConfigurationError,
+    ConnectionFailure,
+    DriverError,
+    InvalidOperation,
+    OperationFailure,
+)
+from wiredrv.execution.retry import never_sent
 from wiredrv.operations.base import Operation, Target
 from wiredrv.operations.cursors import CursorReply, GetMore, KillCursors
 from wiredrv.session.cursors import Kill, is_over, way_to_kill
@@ -202,10 +210,12 @@ class CursorBase(Generic[T]):
             self._started = self._ended = True
         elif isinstance(error, OperationFailure) and error.code in _CURSOR_GONE:
             self._forget()
+        elif isinstance(error, (GeneratorExit, KeyboardInterrupt, SystemExit)):
+            self._abandon()  # Nothing can be waited for any longer.
         elif isinstance(error, AutoReconnect) and self._opened_in and self._pin is None:
             # Its transaction is aborted next; the server keeps the cursor beyond that.
             self._abandon()
-        elif isinstance(error, AutoReconnect):
+        elif isinstance(error, AutoReconnect) and not never_sent(error):
             self._forget()
         elif isinstance(error, ConnectionFailure):
             self._abandon()
@@ -275,12 +285,20 @@ class CursorBase(Generic[T]):
         try:
             await self._context.executor.execute(kill, None if state is None or state.ended else state)
         except Exception as error:
-            # Refused here: the session has ended meanwhile, or a transaction would be disturbed. Refused by the server:
-            # there the cursor's transaction has ended, and left the cursor open. Otherwise the server closes what
-            # nobody uses.
-            if isinstance(error, InvalidOperation) or (self._opened_in and isinstance(error, OperationFailure)):
+            if self._can_be_killed_later(error):
                 self._pin = kill.pin.hold() if kill.pin is not None else None
                 self._orphan(kill.server, kill.cursor_ids[0], None)
+
+    def _can_be_killed_later(self, error: Exception) -> bool:
+        """Whether another killCursors makes sense after one that failed. Otherwise the server closes what is not used.
+
+        Refused by the driver: the session has ended meanwhile, or a transaction would be disturbed. Refused by the
+        server, within a transaction: there that has ended, and left the cursor open. Not sent: the server failed, and
+        may be back soon.
+        """
+        if isinstance(error, OperationFailure):
+            return self._opened_in != 0
+        return isinstance(error, InvalidOperation) or (isinstance(error, DriverError) and never_sent(error))
 
     def _forget(self) -> None:
         """The server's cursor is gone, or out of reach."""

@@ -341,8 +341,10 @@ class Executor:
             return None
         return self.topology.pick(self._wanted(run))
 
-    def _only_server(self, run: Run[Any], address: Address, pin: Pin | None) -> Server:
+    def _only_server(self, run: Run[Any], address: Address, pin: Pin | None) -> Server | None:
         """The server where a transaction or a cursor is, and behind a load balancer its connection.
+
+        None: a getMore has to wait for it (:meth:`_select`).
 
         :raises AutoReconnect: it left the deployment, or the connection is broken.
         """
@@ -353,9 +355,15 @@ class Executor:
             if pin.connection.closed:
                 raise AutoReconnect(f"{address}: the connection that a transaction or a cursor was pinned to is closed")
             run.held = pin
+        elif run.operation.waits_for_server and server.pool.paused:
+            return None
         return server
 
     async def _select(self, run: Run[Any]) -> Server:
+        if run.operation.waits_for_server and run.operation.server is not None:
+            if run.select_until is None:
+                run.select_until = self.topology.selection_limit(run.deadline)
+            return await self.topology.select_address(run.operation.server, run.select_until)
         avoided = run.history.deprioritized if run.history is not None else ()
         name = run.operation.name
         return await self.topology.select(self._wanted(run), name, run.deadline, avoided, run.identify())
@@ -527,6 +535,7 @@ class Executor:
             retryable=run.operation.retryable and self._retry_possible(run, connection),
             in_transaction=run.in_transaction,
             sharded=self.topology.is_sharded,
+            waits_for_server=run.operation.waits_for_server,
         )
         retry = decide(error, history, traits, self._settings)
         if retry is not None and retry.deprioritize and server is not None:

@@ -43,6 +43,7 @@ class Traits:
     in_transaction: bool
     sharded: bool = False
     has_deadline: bool = False
+    waits_for_server: bool = False
 
 
 @dataclass(slots=True)
@@ -76,6 +77,9 @@ class Retry:
 
 def decide(error: DriverError, history: History, traits: Traits, settings: ExecutionSettings) -> Retry | None:
     """What follows a failure that ``history`` already counts: a retry, or None for raising ``history.error``."""
+    if traits.waits_for_server and isinstance(error, PoolClearedError) and not traits.in_transaction:
+        # Nothing was sent, and no other server can answer: whoever selects waits until this one is back.
+        return Retry()
     overload = error.has_error_label(SYSTEM_OVERLOADED)
     if not (
         _overload_retry(error, traits, settings)

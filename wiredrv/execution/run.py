@@ -37,6 +37,8 @@ class Run(Generic[T]):
     first checkout (``implicit``), which is kept for the retries, and beyond the operation where a cursor needs it
     (``kept``).
 
+    ``select_until`` is until when, on the monotonic clock, an operation waits for the only server that can answer.
+
     ``held`` is the connection behind a load balancer that this attempt uses, or got, and does not give back: a session
     or a cursor is pinned to it.
 
@@ -47,6 +49,7 @@ class Run(Generic[T]):
 
     # What most operations never change stands here once, and not in every instance.
     deadline: float | None = None
+    select_until: float | None = None
     history: History | None = None
     operation_id = 0
     txn_number = 0

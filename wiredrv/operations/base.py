@@ -81,6 +81,8 @@ class Operation(Generic[T]):
     opens_cursor: ClassVar[bool] = False
     #: Whether a session id may be sent at all.
     uses_session: ClassVar[bool] = True
+    #: Whether it waits for its one server (``server``), as long as server selection may, where that failed.
+    waits_for_server: ClassVar[bool] = False
 
     target: Target
     #: Joins the commands of a bulk for listeners and the log; 0: the operation is one command.

@@ -80,6 +80,7 @@ class GetMore(Operation[CursorReply]):
 
     name: ClassVar[str] = "getMore"
     opens_cursor: ClassVar[bool] = True
+    waits_for_server: ClassVar[bool] = True
 
     target: Target
     cursor_id: int

@@ -75,6 +75,11 @@ class Pool:
         """The pool's generation: how often it was cleared."""
         return self.state.generation
 
+    @property
+    def paused(self) -> bool:
+        """Whether the server has failed and not answered since: no connection is given out."""
+        return self.state.phase is Phase.PAUSED
+
     # --- giving and taking ---
 
     def try_check_out(self) -> Connection | None:

@@ -17,6 +17,7 @@ from wiredrv.concerns import ReadMode, ReadPreference
 from wiredrv.connection.connection import Connection
 from wiredrv.description import MAX_WIRE_VERSION, ServerDescription, TopologyDescription, TopologyType
 from wiredrv.errors import (
+    AutoReconnect,
     ConfigurationError,
     DriverError,
     InvalidOperation,
@@ -175,9 +176,7 @@ class Topology:
         :raises ServerSelectionTimeoutError: none was suitable in time.
         :raises ConfigurationError: a server speaks no wire version of ours, or the preference cannot be met by it.
         """
-        limit = monotonic() + self._settings.server_selection_timeout
-        if deadline is not None and deadline < limit:
-            limit = deadline
+        limit = self.selection_limit(deadline)
         telling = SelectionLog(self._hub, want, operation, operation_id)
         telling.started(self.description)
         try:
@@ -207,23 +206,59 @@ class Topology:
             for known in self._servers.values():
                 if known.monitor is not None:
                     known.monitor.request_check()
-            changed = self._changed
-            assert changed is not None  # an open topology has one
-            with waits.move_on_after(left):
-                await changed.wait()
+            await self._wait_for_news(left)
 
     @property
     def has_connections_in_use(self) -> bool:
         """Whether an operation has a connection to some server."""
         return any(server.pool.state.in_use for server in self._servers.values())
 
+    def selection_limit(self, deadline: float | None) -> float:
+        """Until when a selection that begins now may wait, on the monotonic clock."""
+        limit = monotonic() + self._settings.server_selection_timeout
+        return limit if deadline is None or limit < deadline else deadline
+
+    async def select_address(self, address: Address, limit: float) -> Server:
+        """The only server that can answer; waits until it does if it failed.
+
+        :param limit: until when to wait, on the monotonic clock.
+        :raises AutoReconnect: it is no longer part of the deployment.
+        :raises ServerSelectionTimeoutError: it did not answer in time.
+        """
+        while True:
+            self._refuse_if_closed()
+            server = self.server(address)
+            if server is None:
+                raise AutoReconnect(f"{address}: the server is no longer part of the deployment")
+            if not server.pool.paused:
+                return server
+            left = limit - monotonic()
+            if left <= 0:
+                raise ServerSelectionTimeoutError(
+                    f"{address}: the server, which alone has the cursor, failed and did not answer again within "
+                    f"serverSelectionTimeoutMS ({self._settings.server_selection_timeout * 1000:.0f} ms)",
+                    self.description,
+                )
+            if server.monitor is not None:
+                server.monitor.request_check()
+            await self._wait_for_news(left)
+
+    def _refuse_if_closed(self) -> None:
+        if self._spawn is None:
+            raise InvalidOperation("the client is closed; open it again before it is used")
+
+    async def _wait_for_news(self, seconds: float) -> None:
+        changed = self._changed
+        assert changed is not None  # an open topology has one
+        with waits.move_on_after(seconds):
+            await changed.wait()
+
     def server(self, address: Address) -> Server | None:
         """The server at an address, if it is still watched."""
         return self._servers.get(address)
 
     def _select_now(self, want: ReadPreference | None, deprioritized: Collection[Address]) -> Server | None:
-        if self._spawn is None:
-            raise InvalidOperation("the client is closed; open it again before it is used")
+        self._refuse_if_closed()
         description = self.description
         if description.compatibility_error is not None:
             raise ConfigurationError(description.compatibility_error)
