@@ -14,6 +14,7 @@ from bson import json_util
 from bson.json_util import JSONMode, JSONOptions
 
 from spec_tests.errors import SchemaError
+from spec_tests.pace import paced
 from spec_tests.schema.entities import Entity, read_entity
 from spec_tests.schema.events import ExpectedEvents
 from spec_tests.schema.logs import ExpectedLogMessages, ExpectedSpans
@@ -287,4 +288,4 @@ def parse_document(value: Any) -> TestFile:
 
 def load_file(path: Path) -> TestFile:
     """Read and check a test file."""
-    return parse_document(parse_json(path.read_text(encoding="utf-8")))
+    return parse_document(paced(path.name, parse_json(path.read_text(encoding="utf-8"))))

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from spec_tests.errors import SchemaError
+from spec_tests.pace import FACTORS, paced
 from spec_tests.schema import ClientEntity, Version, is_supported_schema, load_file, parse_document, parse_json
 from tests.support.specs import check_count, find_spec_dir
 
@@ -144,3 +145,25 @@ def test_files_of_the_same_major_version_up_to_the_runners_own_are_run(version: 
 
 def test_extended_json_is_read_relaxed_and_canonical() -> None:
     assert parse_json('{"a": {"$numberLong": "1"}, "b": 1}') == {"a": 1, "b": 1}
+
+
+def test_all_durations_of_a_file_with_short_time_limits_are_multiplied_by_one_factor() -> None:
+    def document(factor: int) -> dict[str, Any]:
+        data = {"failCommands": ["hello"], "blockConnection": True, "blockTimeMS": 1000 * factor}
+        options = {"connectTimeoutMS": 750 * factor, "heartbeatFrequencyMS": 500 * factor, "retryWrites": False}
+        return {
+            "operations": [
+                {"name": "wait", "arguments": {"ms": 2000 * factor}},
+                {"arguments": {"mode": {"times": 4}, "data": data}},
+            ],
+            "createEntities": [{"client": {"id": "client", "uriOptions": options}}],
+        }
+
+    assert paced("hello-timeout.json", document(1)) == document(FACTORS["hello-timeout.json"]) != document(1)
+    assert paced("find.json", document(1)) == document(1)
+
+
+@pytest.mark.parametrize("name", FACTORS)
+def test_files_that_are_run_at_a_pace_of_their_own_exist(name: str) -> None:
+    source = find_spec_dir()
+    assert source is None or list(source.glob(f"*/tests/unified/{name}"))

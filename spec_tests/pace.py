@@ -1,0 +1,39 @@
+"""The pace of tests whose time limits are so short that a busy machine misses them.
+
+Some files give a server 100 to 750 ms for a reply and have a fail point hold it back a little longer. What they test is
+the order of the two and not their length, so here every duration in such a file is multiplied by one factor.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+#: By the file's name. The factor leaves half a second at least between what is in time and what is late.
+FACTORS = {
+    "auth-network-timeout-error.json": 4,
+    "backpressure-network-timeout-fail-replicaset.json": 4,
+    "backpressure-network-timeout-fail-single.json": 4,
+    "error-labels-blockConnection.json": 10,
+    "find-network-timeout-error.json": 4,
+    "hello-command-error.json": 4,
+    "hello-network-error.json": 4,
+    "hello-timeout.json": 4,
+    "interruptInUse-pool-clear.json": 2,
+}
+#: What holds a duration: options of the connection string, of fail points, and of the runner's own ``wait``.
+_DURATIONS = frozenset({"blockTimeMS", "connectTimeoutMS", "heartbeatFrequencyMS", "ms", "socketTimeoutMS"})
+
+
+def paced(name: str, document: Any) -> Any:
+    """A test file's document as it is to be run; ``name`` is the file's."""
+    factor = FACTORS.get(name, 1)
+    return document if factor == 1 else _multiplied(document, factor)
+
+
+def _multiplied(value: Any, factor: int) -> Any:
+    if isinstance(value, dict):
+        return {
+            key: inner * factor if key in _DURATIONS and isinstance(inner, int) else _multiplied(inner, factor)
+            for key, inner in value.items()
+        }
+    return [_multiplied(inner, factor) for inner in value] if isinstance(value, list) else value
