@@ -30,7 +30,7 @@ from wiredrv.errors import (
 pytestmark = pytest.mark.anyio
 
 #: Seconds that may pass beside the deadline that a test sets.
-_GRACE = 5.0
+_GRACE = 15.0
 
 #: What happens, and the error that it must end in.
 BROKEN: dict[str, tuple[Misbehaviour, type[DriverError], str]] = {

@@ -21,6 +21,9 @@ from wiredrv.types import Address
 
 pytestmark = pytest.mark.anyio
 
+#: Seconds within which what is bounded by a few hundred milliseconds ends also on a busy machine; the default is 30.
+_GRACE = 15.0
+
 PASSWORD = "t0p%25s3cr3t"  # as a connection string writes it
 SECRETS = ("t0p%25s3cr3t", "t0p%s3cr3t")
 
@@ -48,7 +51,7 @@ async def test_the_error_comes_in_time_and_names_every_server_with_its_reason() 
             started = monotonic()
             with pytest.raises(ServerSelectionTimeoutError) as caught:
                 await client.shop.orders.insert_one({"sku": "abc"})
-            assert 0.3 <= monotonic() - started < 3
+            assert 0.3 <= monotonic() - started < _GRACE
     text = str(caught.value)
     assert "insert" in text, "the operation"
     assert "0.3 s" in text or "300 ms" in text, "how long it waited"
@@ -74,12 +77,12 @@ async def test_the_error_comes_in_time_and_names_every_server_with_its_reason() 
 async def test_every_operation_gives_up_in_time(call: Any) -> None:
     with closed_ports(1) as addresses:
         async with wiredrv.Client(uri_of(addresses, "serverSelectionTimeoutMS=150")) as client:
-            with anyio.fail_after(5), pytest.raises(ServerSelectionTimeoutError, match="refused"):
+            with anyio.fail_after(_GRACE), pytest.raises(ServerSelectionTimeoutError, match="refused"):
                 await call(client)
 
 
 async def test_a_transaction_without_a_server_says_so_and_can_be_left() -> None:
-    with closed_ports(1) as addresses, anyio.fail_after(10):
+    with closed_ports(1) as addresses, anyio.fail_after(_GRACE):
         async with wiredrv.Client(uri_of(addresses, "serverSelectionTimeoutMS=150")) as client:
             with pytest.raises(ServerSelectionTimeoutError) as caught:
                 async with client.start_session() as session, session.start_transaction():
@@ -89,20 +92,20 @@ async def test_a_transaction_without_a_server_says_so_and_can_be_left() -> None:
 
 async def test_a_host_that_has_no_address_is_told_as_such() -> None:
     async with wiredrv.Client("mongodb://nowhere.invalid/?serverSelectionTimeoutMS=300") as client:
-        with anyio.fail_after(10), pytest.raises(ServerSelectionTimeoutError, match="cannot be resolved"):
+        with anyio.fail_after(_GRACE), pytest.raises(ServerSelectionTimeoutError, match="cannot be resolved"):
             await client.admin.command("ping")
 
 
 async def test_a_wrong_set_name_is_told_as_such(replica_set: Any) -> None:
     address = replica_set.members[0].address
     async with wiredrv.Client(f"mongodb://{address}/?replicaSet=other&serverSelectionTimeoutMS=500") as client:
-        with anyio.fail_after(10), pytest.raises(ServerSelectionTimeoutError) as caught:
+        with anyio.fail_after(_GRACE), pytest.raises(ServerSelectionTimeoutError) as caught:
             await client.admin.command("ping")
     assert "other" in str(caught.value)
 
 
 async def test_closing_a_client_ends_those_who_wait_for_a_server() -> None:
-    with closed_ports(1) as addresses, anyio.fail_after(10):
+    with closed_ports(1) as addresses, anyio.fail_after(_GRACE):
         client = wiredrv.Client(uri_of(addresses, "serverSelectionTimeoutMS=60000"))
         await client.open()
         failures: list[Exception] = []

@@ -7,8 +7,8 @@ from time import monotonic
 
 import anyio
 
-#: Seconds that a condition gets, unless a test says otherwise. Met conditions do not wait.
-PATIENCE = 10.0
+#: Seconds that a condition gets, unless a test says otherwise, on a machine that may be busy. What holds does not wait.
+PATIENCE = 30.0
 _INTERVAL = 0.01
 
 
