@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from time import monotonic
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ from tests.support.commands import APP_NAME, fresh_collection, primary_of, watch
 from tests.support.failpoints import fail_command
 from tests.support.fake_server import FakeServer, fine, with_sessions
 from tests.support.pauses import recorded_pauses
+from wiredrv import waits
 from wiredrv.errors import RETRYABLE, SYSTEM_OVERLOADED, OperationFailure
 from wiredrv.execution import executor
 from wiredrv.local import ReplicaSet
@@ -29,7 +29,7 @@ _ALWAYS = 1000
 
 
 def _jitter(monkeypatch: pytest.MonkeyPatch, value: float) -> None:
-    monkeypatch.setattr(executor, "random", SimpleNamespace(random=lambda: value))
+    monkeypatch.setattr(waits, "random", lambda: value)
 
 
 async def test_1_the_pauses_grow(replica_set: ReplicaSet, monkeypatch: pytest.MonkeyPatch) -> None:
