@@ -40,6 +40,14 @@ async def test_an_idle_connection_is_had_without_waiting() -> None:
     assert await pool.check_out() is connection
 
 
+async def test_a_connection_that_goes_on_keeps_no_error_and_with_it_no_frames_of_its_users() -> None:
+    pool = make_pool(Maker())
+    connection = await pool.check_out()
+    connection.failure = AutoReconnect("of a command")
+    pool.check_in(connection)
+    assert connection.failure is None
+
+
 async def test_waiters_are_served_in_the_order_in_which_they_came() -> None:
     pool = make_pool(Maker(), max_pool_size=1)
     held = await pool.check_out()

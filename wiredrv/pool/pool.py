@@ -240,6 +240,9 @@ class Pool:
         reason = state.returned(connection, monotonic())
         if reason is not None:
             self._close(connection, reason, connection.failure)
+        else:
+            # An error holds the frames of those it passed, and what is in them; the connection may live for hours.
+            connection.failure = None
         if state.waiters:
             self._serve()
 
