@@ -82,6 +82,9 @@ class Place:
             with pytest.raises(DriverError) as caught:
                 await self.session.commit_transaction()
         assert caught.value.has_error_label("UnknownTransactionCommitResult")
+        # The session and the log keep the error. Since Python 3.12 its traceback would keep the frames of those who
+        # called this as well, and the cursor in them, which may be meant to be dropped.
+        caught.value.__traceback__ = None
 
 
 @pytest.fixture(params=["replica set", "routers"])
