@@ -154,6 +154,7 @@ def test_all_durations_of_a_file_with_short_time_limits_are_multiplied_by_one_fa
         return {
             "operations": [
                 {"name": "wait", "arguments": {"ms": 2000 * factor}},
+                {"name": "find", "arguments": {"filter": {"$where": f"sleep({2000 * factor}) || true"}}},
                 {"arguments": {"mode": {"times": 4}, "data": data}},
             ],
             "createEntities": [{"client": {"id": "client", "uriOptions": options}}],
