@@ -67,10 +67,13 @@ class DriverError(_Root):
     ``error_labels`` are those that the server sent and those that the driver added.
     ``transaction`` is set on an error that ended a transaction: the record of what was sent before it.
     ``partial_result`` is set on one that ended a bulk: the result of the batches that were answered before it.
+    ``service_id`` is set on one that kept a connection from being established, behind a load balancer, once it is known
+    to which server the connection leads.
     """
 
     transaction: Any = None
     partial_result: Any = None
+    service_id: Any = None
 
     def __init__(self, message: str = "", error_labels: Iterable[str] = ()) -> None:
         Exception.__init__(self, message)

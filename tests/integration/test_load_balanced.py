@@ -7,19 +7,24 @@ routers; each connection to the balancer before both goes to the next router, so
 from __future__ import annotations
 
 import gc
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 import anyio
 import pytest
 
 import wiredrv
 from tests.support.commands import CommandLog, fresh_collection, watched
+from tests.support.event_log import EventLog
 from tests.support.failpoints import fail_command
+from tests.support.secured import with_user
 from tests.support.sharded_double import ShardedDouble
 from tests.support.waiting import until
-from wiredrv import _introspect
+from wiredrv import _introspect, events
+from wiredrv.description import TopologyType
 from wiredrv.errors import AutoReconnect, ConfigurationError, OperationFailure, WaitQueueTimeoutError
+from wiredrv.local import ReplicaSet
 
 pytestmark = pytest.mark.anyio
 
@@ -189,3 +194,143 @@ async def test_a_server_that_is_not_behind_a_load_balancer_is_refused(sharded_do
     with pytest.raises(ConfigurationError, match="Driver attempted to initialize in load balancing mode"):
         async with wiredrv.Client(f"mongodb://{sharded_double.routers[0].address}/?loadBalanced=true") as client:
             await client.admin.command("ping")
+
+
+def _collect(left: list[object]) -> None:
+    left.clear()
+    gc.collect()
+
+
+async def test_a_session_that_is_collected_after_its_commit_gives_its_connection_back(
+    sharded_double: ShardedDouble,
+) -> None:
+    async with _scene(sharded_double.multiple_uri) as (client, collection, _):
+        session = client.start_session()
+        async with session.start_transaction():
+            await collection.insert_one({"_id": "collected"}, session=session)
+        assert _introspect.checked_out(client) == 1, "the commit may be repeated"
+        left: list[object] = [session]
+        del session
+        with pytest.warns(ResourceWarning, match="never ended"):
+            _collect(left)
+        await until(lambda: _introspect.checked_out(client) == 0, "the connection is back")
+        assert await collection.find_one({"_id": "collected"}) is not None
+
+
+async def test_a_session_that_is_collected_within_its_transaction_gives_its_connection_back(
+    sharded_double: ShardedDouble,
+) -> None:
+    async with _scene(sharded_double.multiple_uri) as (client, collection, log):
+        session = client.start_session()
+        session.start_transaction()
+        await collection.insert_one({"_id": "collected"}, session=session)
+        cursor = collection.find({}, batch_size=2, session=session)
+        await cursor.next()
+        assert _introspect.checked_out(client) == 1
+        left: list[object] = [session, cursor]
+        del session, cursor
+        with pytest.warns(ResourceWarning, match="never ended"):
+            _collect(left)
+        await until(lambda: _introspect.checked_out(client) == 0, "the connection is back")
+        assert "abortTransaction" in log.names
+        assert await collection.find_one({"_id": "collected"}) is None
+        await until(lambda: not any(router.cursors for router in sharded_double.routers), "the cursor is closed")
+
+
+async def test_a_killed_cursor_of_a_transaction_uses_its_connection_and_keeps_it_pinned(
+    sharded_double: ShardedDouble,
+) -> None:
+    async with _scene(sharded_double.multiple_uri) as (client, collection, log), client.start_session() as session:
+        outside = collection.find({}, batch_size=2, session=session)
+        await outside.next()
+        session.start_transaction()
+        within = collection.find({}, batch_size=2, session=session)
+        await within.next()
+        assert _introspect.checked_out(client) == 2
+        await outside.close()
+        assert _introspect.checked_out(client) == 1
+        await within.close()
+        assert _introspect.checked_out(client) == 1
+        await collection.insert_one({"_id": "pinned"}, session=session)
+        await session.commit_transaction()
+        first, second, *rest = [event.connection_id for event in log.started_events]
+        assert first != second
+        assert rest == [first, second, second, second]
+        kills = [event.reply["cursorsKilled"] for event in log.succeeded_events if event.command_name == "killCursors"]
+        assert [len(killed) for killed in kills] == [1, 1]
+
+
+@pytest.fixture(scope="module")
+def balanced_user(replica_set: ReplicaSet) -> Iterator[str]:
+    """A user of the servers behind the doubles, with its password for a name."""
+    name = "balanced"
+
+    async def create() -> None:
+        async with wiredrv.Client(replica_set.uri, w="majority") as client:
+            roles = [{"role": "root", "db": "admin"}]
+            await client.admin.command("createUser", name, pwd=name, roles=roles)
+
+    async def drop() -> None:
+        async with wiredrv.Client(replica_set.uri) as client:
+            await client.admin.command("dropUser", name)
+
+    anyio.run(create)
+    yield name
+    anyio.run(drop)
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [({"errorCode": 18}, OperationFailure), ({"closeConnection": True}, AutoReconnect)],
+    ids=["refused", "broken"],
+)
+async def test_an_error_of_authentication_clears_the_connections_to_its_server_alone(
+    sharded_double: ShardedDouble, balanced_user: str, data: dict[str, Any], expected: type[Exception]
+) -> None:
+    """Load-balancers, "Initial Handshake Errors": what follows the handshake takes the usual way, for its service."""
+    log = EventLog()
+    uri = with_user(sharded_double.multiple_uri, balanced_user, balanced_user)
+    async with watched(uri, log, retryReads=False) as (client, _):
+        collection = await fresh_collection(client, "balanced", 10)
+        async with collection.find({}, batch_size=2) as one, collection.find({}, batch_size=2) as two:
+            await one.next()
+            await two.next()
+            services = {event.service_id for event in client_commands(log, "find")}
+            assert services == {router.process_id for router in sharded_double.routers}
+            # The next connection leads to either.
+            async with AsyncExitStack() as points:
+                for router in sharded_double.routers:
+                    point = fail_command(router.address, "saslStart", app_name="sessions", data=data)
+                    await points.enter_async_context(point)
+                with pytest.raises(expected) as caught:
+                    await collection.count_documents({})
+            (cleared,) = log.of(events.PoolClearedEvent)
+            assert cleared.service_id in services
+            assert caught.value.service_id == cleared.service_id  # type: ignore[attr-defined]
+            assert client.topology_description.topology_type is TopologyType.LOAD_BALANCED
+            log.clear()
+        closed = log.of(events.ConnectionClosedEvent)
+        assert [event.reason for event in closed] == ["stale"], "the other server's connection is kept"
+        assert await collection.count_documents({}) == 10
+
+
+def client_commands(log: EventLog, name: str) -> list[events.CommandStartedEvent]:
+    return log.of(events.CommandStartedEvent, command_name=name)
+
+
+async def test_an_error_before_the_handshake_clears_nothing(sharded_double: ShardedDouble) -> None:
+    """Load-balancers, "Initial Handshake Errors": before it, nobody knows whose error it is."""
+    log = EventLog()
+    async with watched(sharded_double.multiple_uri, log, retryReads=False, maxAdaptiveRetries=0) as (client, _):
+        collection = await fresh_collection(client, "balanced", 10)
+        async with collection.find({}, batch_size=2) as cursor:
+            await cursor.next()
+            async with AsyncExitStack() as points:
+                for router in sharded_double.routers:
+                    data = {"closeConnection": True}
+                    point = fail_command(router.address, "hello", "isMaster", app_name="sessions", data=data)
+                    await points.enter_async_context(point)
+                with pytest.raises(AutoReconnect):
+                    await collection.count_documents({})
+            assert log.of(events.PoolClearedEvent) == []
+            assert len(await cursor.to_list()) == 9

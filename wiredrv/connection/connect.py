@@ -22,6 +22,7 @@ from wiredrv.errors import (
     SYSTEM_OVERLOADED,
     AutoReconnect,
     ConfigurationError,
+    DriverError,
     NetworkTimeout,
     NotPrimaryError,
     ProtocolError,
@@ -76,22 +77,32 @@ async def establish(
             if settings.credentials is not None and not hello.get("arbiterOnly"):
                 await authenticate(connection, settings.credentials, speculation, hello)
         ready = True
-    except TimeoutError as error:
-        message = f"{address}: no connection within connectTimeoutMS ({(timeout or 0) * 1000:.0f} ms)"
-        raise NetworkTimeout(message, error_labels=() if shaken else _OVERLOAD) from error
-    except UnreadableReply as error:
-        # Without a handshake that can be read, nothing is known of the peer: as good as no MongoDB server.
-        raise ProtocolError(f"{address}: {error}") from error
-    except AutoReconnect as error:
-        if not shaken and not isinstance(error, _NO_OVERLOAD):
-            for label in _OVERLOAD:
-                error.add_error_label(label)
-        raise
+    except (TimeoutError, DriverError) as error:
+        failure = _failure(error, address, timeout, shaken)
+        if connection is not None and shaken:
+            failure.service_id = connection.service_id
+        if failure is error:
+            raise
+        raise failure from error
     finally:
         if connection is not None and not ready:
             connection.close()
     connection.socket_timeout = dialer.settings.socket_timeout
     return connection
+
+
+def _failure(error: TimeoutError | DriverError, address: Address, timeout: float | None, shaken: bool) -> DriverError:
+    """What establishing a connection failed with, in the driver's terms."""
+    if isinstance(error, TimeoutError):
+        message = f"{address}: no connection within connectTimeoutMS ({(timeout or 0) * 1000:.0f} ms)"
+        return NetworkTimeout(message, error_labels=() if shaken else _OVERLOAD)
+    if isinstance(error, UnreadableReply):
+        # Without a handshake that can be read, nothing is known of the peer: as good as no MongoDB server.
+        return ProtocolError(f"{address}: {error}")
+    if isinstance(error, AutoReconnect) and not shaken and not isinstance(error, _NO_OVERLOAD):
+        for label in _OVERLOAD:
+            error.add_error_label(label)
+    return error
 
 
 async def _shake_hands(

@@ -194,13 +194,15 @@ class Pool:
         number = self._ids
         hub = self._hub
         started = monotonic()
+        services = self.state.service_generations
         if hub.pool:
             hub.publish(hub.pool, events.ConnectionCreatedEvent(self.address, number))
         try:
             connection = await self._establish(number, generation)
         except BaseException as error:
             if isinstance(error, DriverError) and self._failed is not None:
-                self._failed(error, generation)
+                # Behind a load balancer it is the server's generation that counts, once the server is known.
+                self._failed(error, generation if error.service_id is None else services.get(error.service_id, 0))
             self.state.connect_failed()
             self._tell_closed(number, "error", error)
             self._serve()

@@ -146,6 +146,11 @@ class PoolState(Generic[C]):
         """The current generation: of the pool, or of one server behind a load balancer."""
         return self.generation if service_id is None else self._service_generations.get(service_id, 0)
 
+    @property
+    def service_generations(self) -> dict[Any, int]:
+        """The generations of the servers behind a load balancer, as they are now."""
+        return dict(self._service_generations)
+
     # --- telling ---
 
     def connected(self, connection: C) -> None:

@@ -341,7 +341,7 @@ class Topology:
             connection.failure = error
         if self._spawn is None or self._servers.get(server.address) is not server:
             return
-        service_id = connection.service_id if connection is not None else None
+        service_id = connection.service_id if connection is not None else error.service_id
         failure = Failure(server.address, error, generation, connection is not None, service_id)
         reaction = on_error(failure, self.description, server.pool.state.generation_of(service_id))
         self._react(server, reaction, error, service_id)
