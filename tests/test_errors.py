@@ -9,8 +9,10 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import bson
 import bson.errors
 import pytest
+from bson.raw_bson import RawBSONDocument
 
 from wiredrv import errors
 from wiredrv.errors import (
@@ -18,12 +20,14 @@ from wiredrv.errors import (
     BulkWriteError,
     CollectionExists,
     DriverError,
+    DuplicateKeyError,
     InvalidDocument,
     NetworkTimeout,
     ServerSelectionTimeoutError,
     UnreadableReply,
     command_error,
     write_concern_error,
+    write_error,
 )
 
 
@@ -133,3 +137,31 @@ for error in (refusal, moved, bulk, late, ours.InvalidDocument("x"), ours.Unread
 def test_the_classes_can_become_pymongos_too() -> None:
     done = subprocess.run([sys.executable, "-c", _BECOME_PYMONGOS], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+# --- details ---
+
+#: A date after year 9999 and a text that is no UTF-8, which Python's own types cannot hold.
+_STRANGE = bson.encode({"at": bson.Int64(2**60)}).replace(b"\x12at", b"\x09at")
+_BROKEN_TEXT = bson.encode({"s": "ab"}).replace(b"ab", b"\xff\xfe")
+
+
+@pytest.mark.parametrize(
+    "make", [command_error, lambda reply: write_error(reply, {}), lambda reply: write_concern_error(reply, {})]
+)
+def test_details_are_dictionaries_also_where_the_reply_was_not_decoded_yet(make: Callable[[Any], Any]) -> None:
+    raw = RawBSONDocument(bson.encode({"code": 11000, "errmsg": "E11000", "keyValue": {"a": [{"b": 1}]}}))
+    for reply in (raw, dict(raw)):
+        details = make(reply).details
+        assert type(details) is dict
+        assert type(details["keyValue"]) is dict
+        assert details["keyValue"] == {"a": [{"b": 1}]}
+
+
+@pytest.mark.parametrize("stored", [_STRANGE, _BROKEN_TEXT])
+def test_details_that_cannot_be_decoded_strictly_hide_no_error(stored: bytes) -> None:
+    error = command_error({"code": 11000, "errmsg": "E11000", "keyValue": RawBSONDocument(stored)})
+    assert isinstance(error, DuplicateKeyError)
+    assert error.details is not None
+    assert error.details["keyValue"]
+    assert repr(error)

@@ -46,8 +46,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import bson
+from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.errors import InvalidBSON
 from bson.errors import InvalidDocument as BsonInvalidDocument
+from bson.raw_bson import RawBSONDocument
 
 TRANSIENT_TRANSACTION = "TransientTransactionError"
 UNKNOWN_COMMIT_RESULT = "UnknownTransactionCommitResult"
@@ -386,6 +389,11 @@ NOT_PRIMARY_CODES = frozenset({10107, 13435, 10058})
 RECOVERING_CODES = frozenset({11600, 11602, 13436, 189, 91})
 SHUTDOWN_CODES = frozenset({11600, 91})
 
+#: How the details of errors are decoded: with these nothing that a server stores fails.
+_DETAILS: CodecOptions[dict[str, Any]] = CodecOptions(
+    unicode_decode_error_handler="replace", datetime_conversion=DatetimeConversion.DATETIME_AUTO
+)
+
 _CLASS_OF_CODE: dict[int, type[OperationFailure]] = {
     43: CursorNotFound,
     50: ExecutionTimeout,
@@ -406,11 +414,11 @@ def command_error(reply: Mapping[str, Any], max_wire_version: int | None = None)
     message = str(reply.get("errmsg") or reply.get("$err") or "the server gave no message")
     labels = _labels(reply)
     if code in NOT_PRIMARY_CODES or code in RECOVERING_CODES or (code is None and _says_not_primary(message)):
-        return NotPrimaryError(f"{message} (code {code})", dict(reply), labels)
+        return NotPrimaryError(f"{message} (code {code})", _plain(reply), labels)
     error = _CLASS_OF_CODE.get(code, OperationFailure) if code is not None else OperationFailure
     name = reply.get("codeName")
     suffix = f" (code {code}{f', {name}' if name else ''})" if code is not None else ""
-    return error(message + suffix, code, reply, max_wire_version, labels)
+    return error(message + suffix, code, _plain(reply), max_wire_version, labels)
 
 
 def write_error(entry: Mapping[str, Any], reply: Mapping[str, Any], max_wire_version: int | None = None) -> WriteError:
@@ -418,7 +426,7 @@ def write_error(entry: Mapping[str, Any], reply: Mapping[str, Any], max_wire_ver
     code = _whole(entry.get("code"))
     error = _CLASS_OF_CODE.get(code, WriteError) if code is not None else WriteError
     chosen = error if issubclass(error, WriteError) else WriteError
-    return chosen(str(entry.get("errmsg")), code, entry, max_wire_version, _labels(reply))
+    return chosen(str(entry.get("errmsg")), code, _plain(entry), max_wire_version, _labels(reply))
 
 
 def write_concern_error(
@@ -431,7 +439,19 @@ def write_concern_error(
     timed_out = code == 64 or (isinstance(info, Mapping) and bool(info.get("wtimeout")))
     error = WTimeoutError if timed_out else WriteConcernError
     labels = _labels(reply) | _labels(entry)
-    return error(str(entry.get("errmsg")), code, entry, max_wire_version, labels)
+    return error(str(entry.get("errmsg")), code, _plain(entry), max_wire_version, labels)
+
+
+def _plain(value: Any) -> Any:
+    """What is left raw of a reply, as dictionaries: details are read, changed and logged by people.
+
+    It is not decoded with the user's options: a value that these refuse must not hide the failure itself.
+    """
+    if isinstance(value, RawBSONDocument):
+        return bson.decode(value.raw, _DETAILS)
+    if isinstance(value, Mapping):
+        return {name: _plain(part) for name, part in value.items()}
+    return [_plain(part) for part in value] if isinstance(value, list) else value
 
 
 def _labels(document: Mapping[str, Any]) -> set[str]:
