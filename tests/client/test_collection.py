@@ -208,6 +208,8 @@ REFUSED: list[Callable[[Collection], Awaitable[Any]]] = [
     lambda c: c.count_documents(None),  # type: ignore[arg-type]  # bad input is the point
     lambda c: c.distinct(5),  # type: ignore[arg-type]  # bad input is the point
     lambda c: c.bulk_write([]),
+    lambda c: c.update_one({}, SET, ""),  # type: ignore[arg-type]  # bad input is the point
+    lambda c: c.replace_one({}, {}, upsert=None),  # type: ignore[arg-type]  # bad input is the point
     lambda c: c.bulk_write([{"insert_one": {}}]),  # type: ignore[list-item]  # bad input is the point
     lambda c: c.create_index([]),
     lambda c: c.create_indexes([]),

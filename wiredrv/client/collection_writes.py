@@ -170,8 +170,8 @@ class CollectionWrites(CollectionBase):
     async def _update(
         self, statement: dict[str, Any], upsert: bool, session: ClientSession | None, options: Mapping[str, Any]
     ) -> UpdateResult:
-        if upsert:
-            statement["upsert"] = check.boolean("upsert", upsert)
+        if upsert is not False and check.boolean("upsert", upsert):
+            statement["upsert"] = True
         fields = NO_OPTIONS
         if options:
             own, fields = write_fields(options, UPDATE_STATEMENT)
