@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from docs.drawings import Arrow, lifelines
+from tests.differential.known import KNOWN, Known
 from wiredrv import errors
 from wiredrv.session.pinning import EFFECTS, PinEffect, PinEvent
 from wiredrv.session.transaction import TRANSITIONS, TransactionEvent, TransactionState
@@ -102,11 +103,21 @@ def _branch(kind: type[Exception], depth: int) -> list[str]:
     return lines
 
 
+def difference_table(known: Sequence[Known] = KNOWN) -> str:
+    """What differs from PyMongo: the table that the differential tests hold both drivers to."""
+    lines = ["| PyMongo | here | why |", "|---|---|---|"]
+    for row in known:
+        cells = (row.elsewhere, row.here, row.reason)
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(lines)
+
+
 #: The generated parts by name; a page takes one in by its two markers.
 PARTS: Mapping[str, Callable[[], str]] = {
     "state table": state_table,
     "pin table": pin_table,
     "error tree": error_tree,
+    "differences from PyMongo": difference_table,
 }
 
 #: The drawings by the names of their files; pages show them as images.
@@ -116,7 +127,7 @@ DRAWINGS: Mapping[str, Callable[[], str]] = {
     "images/command.svg": command_drawing,
 }
 
-_PART = re.compile(r"(<!-- generated: (?P<name>[a-z ]+) -->).*?(<!-- end of (?P=name) -->)", re.DOTALL)
+_PART = re.compile(r"(<!-- generated: (?P<name>[A-Za-z ]+) -->).*?(<!-- end of (?P=name) -->)", re.DOTALL)
 
 
 def regenerate(text: str) -> str:

@@ -1,0 +1,186 @@
+"""Calls on a driver as plain frozen values: what hypothesis generates, what both drivers run, what reports show.
+
+Nothing here knows a driver. Values that each driver makes of classes of its own (requests, concerns) are :class:`Make`,
+sessions are named by their number, and cursors that a scenario keeps by theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+#: Keyword arguments, in the order in which they are given.
+Options: TypeAlias = tuple[tuple[str, Any], ...]
+
+
+def options(**given: Any) -> Options:
+    """Keyword arguments as a value."""
+    return tuple(given.items())
+
+
+def _arguments(args: tuple[Any, ...], keywords: Options) -> str:
+    return ", ".join([*map(repr, args), *(f"{name}={value!r}" for name, value in keywords)])
+
+
+@dataclass(frozen=True, repr=False)
+class Make:
+    """A value of a class that each driver has: ``InsertOne``, ``WriteConcern``..., or one of Python's own."""
+
+    kind: str
+    args: tuple[Any, ...] = ()
+    options: Options = ()
+
+    def __repr__(self) -> str:
+        return f"{self.kind}({_arguments(self.args, self.options)})"
+
+
+@dataclass(frozen=True, repr=False)
+class TheSession:
+    """The session that the scenario knows by ``number``, as an argument."""
+
+    number: int
+
+    def __repr__(self) -> str:
+        return f"session{self.number}"
+
+
+@dataclass(frozen=True, repr=False)
+class TheDatabase:
+    """The name of the database that the driver works in, as an argument."""
+
+    def __repr__(self) -> str:
+        return "db.name"
+
+
+@dataclass(frozen=True, repr=False)
+class Target:
+    """What a method is called on.
+
+    :param kind: ``client``, ``database``, ``collection``, ``session`` or ``cursor``.
+    :param name: the collection's name, or the number of the session or cursor.
+    :param options: what ``with_options`` is called with first.
+    """
+
+    kind: str
+    name: str | int = ""
+    options: Options = ()
+
+    def __repr__(self) -> str:
+        text = {"client": "client", "database": "db", "collection": f"db[{self.name!r}]"}.get(
+            self.kind, f"{self.kind}{self.name}"
+        )
+        return f"{text}.with_options({_arguments((), self.options)})" if self.options else text
+
+
+@dataclass(frozen=True, repr=False)
+class Take:
+    """What becomes of a call's result.
+
+    :param how: ``value``: it is compared. ``ignore``: it is not. ``keys``: only its keys are.
+        ``list``: ``to_list(number)``. ``each``: ``async for`` over at most ``number`` documents. ``next``,
+        ``try_next``: that method. These four close the cursor then.
+        ``keep``: it is a cursor, known by ``number`` from now on.
+    """
+
+    how: str
+    number: int | None = None
+
+    def __repr__(self) -> str:
+        return self.how if self.number is None else f"{self.how} {self.number}"
+
+
+VALUE = Take("value")
+
+
+@dataclass(frozen=True, repr=False)
+class Call:
+    """A method called, its result awaited if that can be, methods called on the result in turn, and the last taken.
+
+    :param chain: name, arguments and options of the methods that are called on the result.
+    """
+
+    target: Target
+    method: str
+    args: tuple[Any, ...] = ()
+    options: Options = ()
+    take: Take = VALUE
+    chain: tuple[tuple[str, tuple[Any, ...], Options], ...] = ()
+
+    def __repr__(self) -> str:
+        text = f"{self.target!r}.{self.method}({_arguments(self.args, self.options)})"
+        text += "".join(f".{name}({_arguments(args, keywords)})" for name, args, keywords in self.chain)
+        return text if self.take == VALUE else f"{text}  # {self.take!r}"
+
+
+@dataclass(frozen=True, repr=False)
+class Get:
+    """An attribute asked for: a step, whose value is compared, or an argument."""
+
+    target: Target
+    attribute: str
+
+    def __repr__(self) -> str:
+        return f"{self.target!r}.{self.attribute}"
+
+
+@dataclass(frozen=True, repr=False)
+class StartSession:
+    """``client.start_session()``; it ends with the scenario, if nothing ends it before."""
+
+    number: int
+    options: Options = ()
+
+    def __repr__(self) -> str:
+        return f"session{self.number} = client.start_session({_arguments((), self.options)})"
+
+
+@dataclass(frozen=True, repr=False)
+class Block:
+    """Calls within something that has an end of its own.
+
+    :param kind: ``transaction``: ``async with session.start_transaction(...)``. ``with_transaction``: the calls are the
+        callback. ``bind``: ``async with session.bind(...)``.
+    :param raises: whether the calls end in an exception of the user's.
+    :param forgives: whether a failure of a call is caught within the block.
+    """
+
+    kind: str
+    session: int
+    steps: tuple[Call | Get, ...]
+    options: Options = ()
+    raises: bool = False
+    forgives: bool = False
+
+    def __repr__(self) -> str:
+        head = f"session{self.session}.{self.kind}({_arguments((), self.options)}):"
+        lines = [repr(step) for step in self.steps]
+        if self.forgives:
+            lines = [f"with suppress(Exception): {line}" for line in lines]
+        if self.raises:
+            lines.append("raise UserError")
+        return "\n    ".join([head, *lines])
+
+
+Step: TypeAlias = Call | Get | StartSession | Block
+
+
+@dataclass(frozen=True, repr=False)
+class Scenario:
+    """Steps, one after the other, on the starting data."""
+
+    steps: tuple[Step, ...]
+
+    def __repr__(self) -> str:
+        return "\n".join(map(repr, self.steps))
+
+    def __iter__(self) -> Iterator[Step]:
+        return iter(self.steps)
+
+
+def inner_steps(scenario: Scenario) -> Iterator[Step]:
+    """All steps, those within blocks too."""
+    for step in scenario:
+        yield step
+        if isinstance(step, Block):
+            yield from step.steps

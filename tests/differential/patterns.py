@@ -1,0 +1,410 @@
+"""What the rows of the table excuse: functions of a difference, and what they are made of. Pure.
+
+Rules kept here:
+
+* A pattern names the kind of difference, the place, and the text of the error: not a method, and not whatever may come
+  along with it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from tests.differential.calls import Block, Call, Make
+from tests.differential.normal import MISSING
+from tests.differential.outcomes import Difference, Failed, Returned
+
+# --- what patterns are made of ---
+
+#: How Python, PyMongo and its helpers refuse an argument.
+_REFUSALS = frozenset(
+    {
+        "AttributeError",
+        "CollectionInvalid",
+        "ConfigurationError",
+        "IndexError",
+        "InvalidDocument",
+        "InvalidName",
+        "InvalidOperation",
+        "InvalidStringData",
+        "KeyError",
+        "OverflowError",
+        "RuntimeError",
+        "TypeError",
+        "UnboundLocalError",
+        "UnicodeEncodeError",
+        "ValueError",
+    }
+)
+_SERVER_REFUSALS = frozenset(
+    {"OperationFailure", "WriteError", "BulkWriteError", "ExecutionTimeout", "DuplicateKeyError", "CollectionInvalid"}
+)
+#: A cursor that has nothing says so by an error too.
+_END = ("StopAsyncIteration",)
+
+
+def _failed(outcome: Any, *kinds: str) -> bool:
+    return isinstance(outcome, Failed) and (not kinds or outcome.kind in kinds)
+
+
+def says(outcome: Any, pattern: str) -> bool:
+    return isinstance(outcome, Failed) and re.search(pattern, outcome.message) is not None
+
+
+def _sent_nothing(difference: Difference) -> bool:
+    return difference.our_record is not None and not difference.our_record.commands
+
+
+def _they_sent_nothing(difference: Difference) -> bool:
+    return difference.their_record is not None and not difference.their_record.commands
+
+
+def _arguments(difference: Difference) -> Iterator[tuple[str | int, Any]]:
+    """The arguments of the call, by place or name; those of its chain too."""
+    step = difference.our_record.step if difference.our_record else None
+    if isinstance(step, Call):
+        yield from enumerate(step.args)
+        yield from step.options
+        for _, args, options in step.chain:
+            yield from enumerate(args)
+            yield from options
+
+
+def refused(difference: Difference, pattern: str) -> bool:
+    """We refuse with such a text and send nothing; PyMongo takes it, or has the server refuse it."""
+    if difference.what != "outcome" or not _sent_nothing(difference):
+        return False
+    late = _failed(difference.theirs, *_REFUSALS) and not _they_sent_nothing(difference)
+    theirs = late or isinstance(difference.theirs, Returned) or _failed(difference.theirs, *_SERVER_REFUSALS, *_END)
+    return theirs and _failed(difference.ours, "ConfigurationError", "InvalidName") and says(difference.ours, pattern)
+
+
+def accepted(difference: Difference, pattern: str) -> bool:
+    """PyMongo refuses with such a text and sends nothing; we take it, or the server judges it."""
+    if difference.what != "outcome" or not _they_sent_nothing(difference):
+        return False
+    ours = isinstance(difference.ours, Returned) or _failed(difference.ours, *_SERVER_REFUSALS, *_END)
+    ours = ours or says(difference.ours, "^length must be")
+    return ours and _failed(difference.theirs, *_REFUSALS) and says(difference.theirs, pattern)
+
+
+def field(difference: Difference, pattern: str) -> bool:
+    return difference.what == "field" and re.fullmatch(pattern, difference.place) is not None
+
+
+# --- the rows ---
+
+
+def other_class_of_refusal(difference: Difference) -> bool:
+    """Both refuse, after the same commands if any (the length of ``to_list`` is looked at late)."""
+    return (
+        difference.what == "outcome"
+        and _failed(difference.theirs, *_REFUSALS)
+        and _failed(difference.ours, "ConfigurationError", "InvalidName", "InvalidOperation", "InvalidDocument")
+        and not says(difference.ours, "transaction")
+        and _sent_the_same(difference)
+    )
+
+
+def _sent_the_same(difference: Difference) -> bool:
+    theirs, ours = difference.their_record, difference.our_record
+    return theirs is not None and ours is not None and theirs.names == ours.names
+
+
+def default_left_out(difference: Difference) -> bool:
+    places = r"update\.updates\.\*\.(multi|upsert)|findAndModify\.(new|upsert)"
+    in_error = difference.what == "error" and re.fullmatch(
+        r"details\.writeErrors\.\*\.op\.(multi|upsert)", difference.place
+    )
+    values = (difference.theirs, difference.ours)
+    return bool(field(difference, places) or in_error) and any(value is False for value in values) and MISSING in values
+
+
+def refused_here(difference: Difference) -> bool:
+    """An argument that PyMongo sends, and we refuse: the server would have, or the call means something else."""
+    return refused(
+        difference,
+        r"must be a mapping|must be a list|must be a Collation|must be True or False|must be an? \w+|"
+        r"must be (a|the) field|must be a field|must be the|must not (be empty|contain|start)|must name at least|"
+        r"each (key|request|stage)|must be an? (IndexModel|InsertOne)|must be .* or a|the direction of|must start with|"
+        r"must be a (string|name|CodecOptions|ReadConcern|number of milliseconds)|name .* must",
+    )
+
+
+def not_a_whole_number(difference: Difference) -> bool:
+    return refused(difference, r"must be a (whole number|number of milliseconds)")
+
+
+def unknown_option(difference: Difference) -> bool:
+    return refused(difference, r"^unknown option")
+
+
+def keyword_only(difference: Difference) -> bool:
+    """An argument that PyMongo takes by position and we take by keyword."""
+    return (
+        difference.what == "outcome"
+        and _failed(difference.ours, "TypeError")
+        and says(difference.ours, r"takes \d+ (to \d+ )?positional arguments? but \d+")
+        and _sent_nothing(difference)
+    )
+
+
+#: PyMongo's words for forms of arguments that we take.
+_FORMS = "|".join(
+    [
+        "must be a list",
+        "must be an instance of",
+        "must use a dictionary",
+        "use a dictionary or a list",
+        "expected str",
+        "unexpected keyword argument",
+        "Replacement index",
+        "key_or_list must not be empty",
+        "batch_size must be >= 0",
+        "too many values",
+        "not enough values",
+        "has no attribute",
+    ]
+)
+
+
+def more_forms(difference: Difference) -> bool:
+    """A form of an argument that PyMongo refuses and we take."""
+    return accepted(difference, _FORMS)
+
+
+def generated_id_first(difference: Difference) -> bool:
+    places = r"insert\.documents\.\*\.<order>"
+    in_error = difference.what == "error" and difference.place == "details.writeErrors.*.op.<order>"
+    if not (field(difference, places) or in_error):
+        return False
+    theirs, ours = list(difference.theirs), list(difference.ours)
+    return theirs[-1] == "_id" and ours == ["_id", *theirs[:-1]]
+
+
+_DROPPED_WHEN_EMPTY = frozenset({"comment", "let", "maxTimeMS", "projection", "fields", "query", "collation"})
+
+
+def empty_option(difference: Difference) -> bool:
+    """An option with an empty value, which PyMongo takes for one that was not given."""
+    return (
+        difference.what in ("field", "closing")
+        and difference.theirs is MISSING
+        and difference.place.rpartition(".")[2] in _DROPPED_WHEN_EMPTY
+        and difference.ours in ("", 0, {}, [])
+        and difference.ours is not False
+    )
+
+
+def batch_of_one(difference: Difference) -> bool:
+    if difference.what == "commands":
+        sent = difference.our_record.commands if difference.our_record else ()
+        ones = all(command.get("batchSize") == 1 for command in sent if "getMore" in command)
+        return ones and {*difference.theirs, *difference.ours} == {"getMore"}
+    return field(difference, r"getMore\.batchSize") and (difference.theirs, difference.ours) == (2, 1)
+
+
+def single_batch(difference: Difference) -> bool:
+    return field(difference, r"find\.batchSize") and sent(difference, "singleBatch") is True
+
+
+def sent(difference: Difference, field: str) -> Any:
+    """A field of the first command that we sent in the step."""
+    commands = difference.our_record.commands if difference.our_record else ()
+    return commands[0].get(field) if commands else None
+
+
+def close_drops(difference: Difference) -> bool:
+    step = difference.our_record.step if difference.our_record else None
+    if not (isinstance(step, Call) and step.target.kind == "cursor" and _sent_nothing(difference)):
+        return False
+    if step.method not in ("next", "to_list", "try_next"):
+        return isinstance(difference.theirs, Returned) and says(difference.ours, "belongs before the first document")
+    if difference.what == "outcome":
+        return isinstance(difference.theirs, Returned) and _failed(difference.ours, "StopAsyncIteration")
+    return difference.what == "result" and difference.ours in ([], None) and bool(difference.theirs)
+
+
+def existence_asked(difference: Difference) -> bool:
+    theirs, ours = difference.theirs, difference.ours
+    return difference.what == "commands" and theirs[:1] == ["listCollections"] and ours in (["create"], [])
+
+
+def raw_id(difference: Difference) -> bool:
+    if difference.what != "result":
+        return False
+    given = next((value for place, value in _arguments(difference) if place == 0), None)
+    documents = given if isinstance(given, (list, tuple)) else [given]
+    raw = sum(isinstance(document, Make) and document.kind == "Raw" for document in documents)
+    if difference.place == "inserted_ids":
+        return raw > 0 and len(difference.theirs) == len(difference.ours) - raw
+    return raw > 0 and difference.place == "inserted_id" and difference.theirs is None
+
+
+def exists_before_all(difference: Difference) -> bool:
+    """Of two mistakes, PyMongo finds the name that is taken first."""
+    return (
+        difference.what == "outcome"
+        and difference.method == "create_collection"
+        and _failed(difference.theirs, "CollectionInvalid")
+        and _failed(difference.ours, "OperationFailure", "CollectionExists")
+    )
+
+
+def bypass_name(difference: Difference) -> bool:
+    return difference.method.startswith(("aggregate", "find_one_and_")) and "bypass_document_validation" in dict(
+        _arguments(difference)
+    )
+
+
+def unacknowledged(difference: Difference) -> bool:
+    if difference.what != "result":
+        return False
+    if difference.place == "did_upsert":
+        return (difference.theirs, difference.ours) == ("<AssertionError>", "<InvalidOperation>")
+    outcome = difference.our_record.outcome if difference.our_record else None
+    value = outcome.value if isinstance(outcome, Returned) else {}
+    return difference.place.startswith("raw_result") and value.get("acknowledged") is False
+
+
+def hint_for_bounds(difference: Difference) -> bool:
+    return accepted(difference, r"Passing a 'hint' is required when using the min/max")
+
+
+def number_of_each_batch(difference: Difference) -> bool:
+    return field(difference, r"(update|delete|insert)\.txnNumber") and difference.theirs is MISSING
+
+
+def closed_in_session(difference: Difference) -> bool:
+    place = difference.place.rpartition(".")[2]
+    if difference.what != "closing":
+        return False
+    if place == "lsid":
+        return difference.theirs is MISSING
+    return place in ("readConcern", "startTransaction", "txnNumber", "autocommit") and difference.ours is MISSING
+
+
+def zero_counts_all(difference: Difference) -> bool:
+    given = dict(_arguments(difference))
+    if 0 not in (given.get("skip"), given.get("limit")):
+        return False
+    record = difference.their_record
+    refused = record is not None and says(record.outcome, "the limit must be positive")
+    return field(difference, r"aggregate\.pipeline(\.\*.*)?") or (refused and difference.what in ("outcome", "error"))
+
+
+def order_as_list(difference: Difference) -> bool:
+    """An order that PyMongo sends as the list or the name that was given."""
+    bounds = dict(_arguments(difference))
+    if difference.method == "aggregate" and "hint" in bounds and not isinstance(bounds["hint"], (str, dict)):
+        return True
+    if any(isinstance(bounds.get(name), (list, str)) for name in ("min", "max")) and difference.method == "find":
+        return True
+    requests = next((value for place, value in bounds.items() if place == 0), None)
+    if difference.method != "bulk_write" or not isinstance(requests, list):
+        return False
+    return any(isinstance(r, Make) and isinstance(dict(r.options).get("sort"), (list, tuple, str)) for r in requests)
+
+
+def field_order(difference: Difference) -> bool:
+    """Two unknown fields: the server complains of the first it meets."""
+    return (
+        difference.what == "error"
+        and difference.place == "details.errmsg"
+        and "is an unknown field" in str(difference.theirs)
+        and "is an unknown field" in str(difference.ours)
+    )
+
+
+def bind_ended(difference: Difference) -> bool:
+    step = difference.our_record.step if difference.our_record else None
+    if not (isinstance(step, Block) and step.kind == "bind"):
+        return False
+    never_entered = difference.what == "steps" and len(difference.ours) == 1
+    return never_entered or says(difference.ours, "Cannot use ended session")
+
+
+def command_reads_after(difference: Difference) -> bool:
+    return (
+        field(difference, r"\w+\.readConcern(\.afterClusterTime)?")
+        and difference.method == "command"
+        and difference.ours is MISSING
+        and sent(difference, "startTransaction") is None
+    )
+
+
+def drops_by_keys(difference: Difference) -> bool:
+    if difference.method != "drop_index":
+        return False
+    key = dict(_arguments(difference)).get(0)
+    by_keys = key is not None and not isinstance(key, str)
+    return by_keys and (field(difference, r"dropIndexes\.index(\..*)?") or difference.place == "details.errmsg")
+
+
+def hint_of_distinct(difference: Difference) -> bool:
+    step = difference.our_record.step if difference.our_record else None
+    return (
+        isinstance(step, Call)
+        and [name for name, _, _ in step.chain][-1:] == ["distinct"]
+        and (sent(difference, "hint") is not None)
+    )
+
+
+def given_twice(difference: Difference) -> bool:
+    return refused(difference, r"given under two names|is in the command already|cannot be an option|option .* field")
+
+
+def none_option(difference: Difference) -> bool:
+    if difference.what == "field":
+        return difference.theirs is None and difference.ours is MISSING
+    given = [value for place, value in _arguments(difference) if isinstance(place, str)]
+    return (
+        None in given
+        and difference.what == "outcome"
+        and _failed(difference.theirs, "OperationFailure")
+        and not isinstance(difference.ours, Failed)
+    )
+
+
+def let_of_find(difference: Difference) -> bool:
+    """``let`` of a find cursor that is cloned or explained."""
+    step = difference.our_record.step if difference.our_record else None
+    if not isinstance(step, Call) or "let" not in dict(step.options):
+        return False
+    return bool({"clone", "explain"} & {name for name, _, _ in step.chain})
+
+
+def cursor_of_before(difference: Difference) -> bool:
+    """A cursor that was opened before the transaction of its session."""
+    return difference.what == "outcome" and says(difference.ours, "opened before the transaction")
+
+
+def unacknowledged_concern(difference: Difference) -> bool:
+    return (
+        field(difference, r"(insert|update|delete)\.writeConcern")
+        and difference.theirs is MISSING
+        and (difference.ours == {"w": 0})
+    )
+
+
+def await_of_tailable(difference: Difference) -> bool:
+    record = difference.their_record
+    refused = record is not None and says(record.outcome, "cannot set maxTimeMS on getMore command for a non-awaitData")
+    return refused or (field(difference, r"getMore\.maxTimeMS") and difference.ours is MISSING)
+
+
+def no_cursor(difference: Difference) -> bool:
+    """The reply to ``cursor_command`` holds no cursor."""
+    there, here = difference.theirs, difference.ours
+    return difference.what == "outcome" and says(there, "does not return a cursor") and says(here, "no cursor")
+
+
+def getmore_concern(difference: Difference) -> bool:
+    return field(difference, r"getMore\.readConcern") and difference.ours is MISSING
+
+
+def nothing_to_abort(difference: Difference) -> bool:
+    """A transaction whose first statement never left this side: there is nothing on the server."""
+    return difference.what == "commands" and difference.theirs == ["abortTransaction"] and difference.ours == []

@@ -1,0 +1,97 @@
+"""A run of many scenarios: hypothesis generates them from a seed, the lab judges them, differences are gathered.
+
+Differences are gathered and not raised, so that one run tells of all of them; each is shown in the smallest scenario
+that was found for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from hypothesis import HealthCheck, Phase, given, seed, settings
+
+from tests.differential.calls import Scenario
+from tests.differential.known import Known
+from tests.differential.lab import Lab
+from tests.differential.outcomes import Difference
+from tests.differential.reduce import reduced
+from tests.differential.report import report
+from tests.differential.sequences import scenarios
+
+#: What is generated from one seed: a longer run takes the seeds that follow, so that each part can be run again alone.
+CHUNK = 500
+
+_Signature = tuple[str, ...]
+
+
+@dataclass
+class Findings:
+    """What a run found."""
+
+    examples: int = 0
+    used: Counter[str] = field(default_factory=Counter)
+    #: Each kind of difference that no row excuses: how often, and the shortest scenario with its seed.
+    unexcused: dict[_Signature, tuple[int, Scenario, int]] = field(default_factory=dict)
+
+    def add(self, scenario: Scenario, differences: Sequence[Difference], chunk_seed: int) -> None:
+        """Take a difference in."""
+        signature = differences[0].signature
+        count, shortest, found = self.unexcused.get(signature, (0, scenario, chunk_seed))
+        if len(repr(scenario)) < len(repr(shortest)):
+            shortest, found = scenario, chunk_seed
+        self.unexcused[signature] = (count + 1, shortest, found)
+
+    def unused(self, known: Sequence[Known]) -> list[str]:
+        """The rows that excused nothing, although the lab could see what they are about."""
+        return [row.id for row in known if not row.shown_by and row.id not in self.used]
+
+
+def run(runner: asyncio.Runner, lab: Lab, first_seed: int, examples: int, told: Callable[[str], None]) -> Findings:
+    """Run that many scenarios, and tell of the progress."""
+    findings = Findings()
+    chunk_seed = first_seed
+    while findings.examples < examples:
+        _run_chunk(runner, lab, chunk_seed, min(CHUNK, examples - findings.examples), findings)
+        told(f"seed {chunk_seed}: {findings.examples} scenarios, {len(findings.unexcused)} kinds of difference")
+        chunk_seed += 1
+    return findings
+
+
+def _run_chunk(runner: asyncio.Runner, lab: Lab, chunk_seed: int, examples: int, findings: Findings) -> None:
+    @seed(chunk_seed)
+    @settings(
+        max_examples=examples,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(scenarios())
+    def each(scenario: Scenario) -> None:
+        verdict = runner.run(lab.run(scenario))
+        findings.examples += 1
+        findings.used.update(verdict.used)
+        if verdict.unexcused:
+            findings.add(scenario, verdict.unexcused, chunk_seed)
+
+    each()
+
+
+def reports(runner: asyncio.Runner, lab: Lab, findings: Findings) -> list[str]:
+    """A text for each kind of difference, with the scenario made smaller."""
+    texts = []
+    for signature, (count, scenario, found) in findings.unexcused.items():
+
+        async def holds(candidate: Scenario, signature: _Signature = signature) -> bool:
+            differences = (await lab.run(candidate)).unexcused
+            return bool(differences) and differences[0].signature == signature
+
+        small = runner.run(reduced(scenario, holds))
+        differences = runner.run(lab.run(small)).unexcused
+        head = f"{count} x {' '.join(signature)} (seed {found})"
+        text = report(small, differences) if differences else f"(it did not show again)\n{scenario!r}"
+        texts.append(f"{head}\n{text}")
+    return texts

@@ -1,0 +1,243 @@
+"""Some hundred scenarios in every test run, always the same ones; and that the lab sees what it is there for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.differential.adapters import Watcher, Wiredrv
+from tests.differential.calls import Block, Call, Make, Scenario, StartSession, Step, Take, Target, TheSession, options
+from tests.differential.known import KNOWN
+from tests.differential.lab import Lab, opened
+from tests.differential.report import report
+from tests.differential.runs import reports, run
+from wiredrv.local import ReplicaSet
+
+#: Scenarios in a test run. `make differential` runs many more.
+SLICE = 300
+SEED = 1
+
+PEOPLE = Target("collection", "people")
+MANY = Target("collection", "many")
+
+
+@pytest.fixture(scope="module")
+def deployment() -> Iterator[ReplicaSet]:
+    """A replica set of one member: comparing asks for no more, and writes are quick."""
+    with ReplicaSet(members=1, test_commands=True) as deployment:
+        yield deployment
+
+
+@pytest.fixture(scope="module")
+def runner() -> Iterator[asyncio.Runner]:
+    """PyMongo Async knows asyncio alone, so both drivers run in one event loop of it, of which all tests here are."""
+    with asyncio.Runner() as runner:
+        yield runner
+
+
+@pytest.fixture(scope="module")
+def lab(deployment: ReplicaSet, runner: asyncio.Runner) -> Iterator[Lab]:
+    """Both drivers."""
+    lab = runner.run(opened(deployment.uri))
+    yield lab
+    runner.run(lab.close())
+
+
+def test_generated_scenarios_differ_only_as_the_table_says(runner: asyncio.Runner, lab: Lab) -> None:
+    findings = run(runner, lab, SEED, SLICE, lambda text: None)
+    assert findings.examples == SLICE
+    found = reports(runner, lab, findings)
+    assert not found, "\n\n".join(found)
+    # It sees something: much of what differs on purpose comes up in any three hundred scenarios.
+    assert len(findings.used) > 10
+
+
+def test_nothing_is_left_open_on_the_server(runner: asyncio.Runner, lab: Lab, deployment: ReplicaSet) -> None:
+    steps: tuple[Step, ...] = (
+        StartSession(1),
+        Call(Target("session", 1), "start_transaction", take=Take("ignore")),
+        Call(
+            MANY,
+            "find",
+            options=options(batch_size=2, session=TheSession(1)),
+            take=Take("keep", 2),
+        ),
+        Call(Target("cursor", 2), "next"),
+    )
+    verdict = runner.run(lab.run(Scenario(steps)))
+    assert not verdict.unexcused
+    status = deployment.primary().ask({"serverStatus": 1})
+    assert status["metrics"]["cursor"]["open"]["total"] == 0
+    assert status["transactions"]["currentOpen"] == 0
+
+
+# --- a driver that does something else is found out ---
+
+
+class Wrapped:
+    """One of our handles with a method that does something else."""
+
+    def __init__(self, inner: Any, name: str, method: Any) -> None:
+        self._inner, self._name, self._method = inner, name, method
+
+    def __getattr__(self, name: str) -> Any:
+        if name == self._name:
+            return lambda *args, **keywords: self._method(getattr(self._inner, name), *args, **keywords)
+        found = getattr(self._inner, name)
+        return Wrapped(found, self._name, self._method) if name == "admin" else found
+
+    def __getitem__(self, name: str) -> Any:
+        return Wrapped(self._inner[name], self._name, self._method)
+
+
+class Altered(Wiredrv):
+    """wiredrv with one method of its collections replaced: what the lab must notice."""
+
+    def __init__(self, name: str, method: Any) -> None:
+        self._name, self._method = name, method
+
+    def client(self, uri: str, watcher: Watcher) -> Any:
+        """The client, altered."""
+        return Wrapped(super().client(uri, watcher), self._name, self._method)
+
+
+async def _twice(insert_one: Any, document: Any, **keywords: Any) -> Any:
+    await insert_one({"_id": 98, "u": 98})
+    return await insert_one(document, **keywords)
+
+
+async def _another_result(count: Any, *args: Any, **keywords: Any) -> int:
+    found: int = await count(*args, **keywords)
+    return found + 1
+
+
+async def _another_error(insert_one: Any, document: Any, **keywords: Any) -> Any:
+    try:
+        return await insert_one(document, **keywords)
+    except Exception as error:
+        raise KeyError("an error of another kind") from error
+
+
+async def _outside_the_session(insert_one: Any, document: Any, session: Any = None) -> Any:
+    return await insert_one(document)
+
+
+INSERT = Call(PEOPLE, "insert_one", ({"_id": 99, "u": 99},))
+IN_TRANSACTION: tuple[Step, ...] = (
+    StartSession(1),
+    Block("transaction", 1, (Call(PEOPLE, "insert_one", ({"_id": 99, "u": 99},), options(session=TheSession(1))),)),
+)
+
+
+@pytest.mark.parametrize(
+    "name, method, steps, what",
+    [
+        ("insert_one", _twice, (INSERT,), "commands"),
+        ("count_documents", _another_result, (Call(PEOPLE, "count_documents", ({},)),), "result"),
+        ("insert_one", _another_error, (Call(PEOPLE, "insert_one", ({"_id": 0},)),), "outcome"),
+        ("insert_one", _outside_the_session, IN_TRANSACTION, "field"),
+    ],
+)
+def test_what_is_wrong_is_found(
+    runner: asyncio.Runner, deployment: ReplicaSet, name: str, method: Any, steps: tuple[Step, ...], what: str
+) -> None:
+    async def compared() -> str:
+        lab = Lab(deployment.uri, ours=Altered(name, method))
+        try:
+            await lab.open()
+            verdict = await lab.run(Scenario(steps))
+            assert verdict.unexcused[0].what == what, verdict.unexcused
+            return report(Scenario(steps), verdict.unexcused)
+        finally:
+            await lab.close()
+
+    text = runner.run(compared())
+    assert name in text
+    assert "PyMongo" in text
+    assert "wiredrv" in text
+    assert "sent {" in text
+
+
+def test_data_that_differs_is_found_where_commands_do_not(runner: asyncio.Runner, lab: Lab) -> None:
+    async def compared() -> list[str]:
+        # Somebody else writes to one of the databases, without a command of either driver.
+        scenario = Scenario((Call(PEOPLE, "insert_one", ({"_id": 99, "u": 99},)),))
+        await lab.run(scenario)
+        perform = lab.ours.perform
+
+        async def meddled(step: Any) -> Any:
+            records = await perform(step)
+            lab.referee.meddle(lab.ours.database_name, "people", {"_id": 97, "u": 97})
+            return records
+
+        lab.ours.perform = meddled  # type: ignore[method-assign]  # for this one scenario
+        try:
+            verdict = await lab.run(scenario)
+        finally:
+            del lab.ours.perform  # the class's own again
+        return [difference.what for difference in verdict.unexcused]
+
+    assert runner.run(compared()) == ["data"]
+
+
+def test_a_scenario_is_made_smaller_and_its_report_can_be_run_again(
+    runner: asyncio.Runner, deployment: ReplicaSet
+) -> None:
+    async def altered() -> Lab:
+        lab = Lab(deployment.uri, ours=Altered("count_documents", _another_result))
+        await lab.open()
+        return lab
+
+    lab = runner.run(altered())
+    findings = run(runner, lab, SEED, 120, lambda text: None)
+    counted = [s for s in findings.unexcused if s[:2] == ("result", "count_documents")]
+    assert counted, "no scenario counted"
+    texts = reports(runner, lab, findings)
+    runner.run(lab.close())
+    shortest = min(texts, key=len)
+    assert f"(seed {SEED})" in shortest
+    assert "1. db[" in shortest
+    assert "2. " not in shortest
+    assert "count_documents" in shortest
+
+
+def test_the_starting_data_is_laid_out_again_after_each_scenario(runner: asyncio.Runner, lab: Lab) -> None:
+    async def states() -> list[Any]:
+        found = []
+        for steps in (
+            (Call(PEOPLE, "count_documents", ({},)),),
+            (Call(PEOPLE, "drop"), Call(Target("database"), "create_collection", ("fresh",))),
+            (Call(PEOPLE, "update_many", ({}, {"$set": {"u2": 1}})),),
+            (Call(Target("collection", "capped"), "insert_one", ({"_id": 9},)),),
+        ):
+            for side in lab.sides:
+                lab.referee.restore(side.database_name)
+                found.append(lab.referee.state(side.database_name))
+            verdict = await lab.run(Scenario(steps))
+            assert not verdict.unexcused, report(Scenario(steps), verdict.unexcused)
+        return found
+
+    first, *others = runner.run(states())
+    contents = {name: documents for name, (_, _, documents) in first.items()}
+    for other in others:
+        assert {name: documents for name, (_, _, documents) in other.items()} == contents
+
+
+def test_rows_that_excuse_nothing_are_told() -> None:
+    from tests.differential.runs import Findings
+
+    findings = Findings()
+    assert findings.unused(KNOWN) == [row.id for row in KNOWN if not row.shown_by]
+    findings.used["argument-errors"] = 1
+    assert "argument-errors" not in findings.unused(KNOWN)
+
+
+def test_values_are_made_anew_for_each_driver(lab: Lab) -> None:
+    document = {"list": [{"a": 1}]}
+    for side in lab.sides:
+        made = side.real(Make("SON", (document,)))
+        assert made == document
+        assert made["list"] is not document["list"]

@@ -1,0 +1,65 @@
+"""The data that every scenario starts from: small, with one of each kind of thing that calls behave differently on."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bson import Binary, Decimal128, Int64, ObjectId, Regex, Timestamp
+
+Document = dict[str, Any]
+
+
+def fixed_id(number: int) -> ObjectId:
+    """An ObjectId that no driver generates, so that it keeps its name in comparisons."""
+    return ObjectId(f"{number:024x}")
+
+
+def is_fixed(value: ObjectId) -> bool:
+    """Whether it is one of those, and not generated."""
+    return value.binary[:8] == bytes(8)
+
+
+@dataclass(frozen=True)
+class Starting:
+    """A collection: its documents, indexes beside that of ``_id``, and the options that it is created with."""
+
+    documents: tuple[Document, ...] = ()
+    indexes: tuple[Document, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+_WHEN = datetime.datetime(2024, 2, 29, 12, 30, 15, 123000)
+
+_PEOPLE: tuple[Document, ...] = (
+    {"_id": 0, "n": 5, "s": "ada", "tags": ["a", "b"], "sub": {"x": 1, "y": [1, 2]}, "u": 0},
+    {"_id": 1, "n": 3, "s": "Bob", "tags": [], "sub": {"x": 2}, "u": 1},
+    {"_id": 2, "n": 3.5, "s": "eve", "tags": ["b", "c"], "sub": {"x": 3, "y": []}, "u": 2},
+    {"_id": 3, "n": Int64(7), "s": "ADA", "u": 3, "d": _WHEN},
+    {"_id": 4, "n": Decimal128("9.5"), "s": "zoë", "u": 4, "tags": ["c"]},
+    # With arrays in what is indexed, the indexes are multikey from the start, and stay what they are.
+    {"_id": 5, "n": [2, 8], "u": 5, "list": [{"k": 1, "v": 1}, {"k": 2, "v": 2}, {"k": 1, "v": 3}]},
+    {"_id": 6, "s": ["no", "n"], "u": 6, "b": b"bytes", "r": Regex("^a", re.IGNORECASE), "t": Timestamp(5, 6)},
+    {"_id": 7, "n": None, "u": 7, "bin": Binary(b"\x00\x01", 5), "o": fixed_id(1)},
+)
+
+#: Every scenario finds these in its database, and nothing else.
+STARTING_DATA: Mapping[str, Starting] = {
+    "people": Starting(
+        _PEOPLE,
+        (
+            {"name": "u_1", "key": {"u": 1}, "unique": True},
+            {"name": "n_1_s_-1", "key": {"n": 1, "s": -1}},
+        ),
+    ),
+    "many": Starting(tuple({"_id": number, "n": number % 7} for number in range(120))),
+    "empty": Starting(),
+    "checked": Starting(
+        ({"_id": 0, "n": 1},), (), {"validator": {"n": {"$type": "number"}}, "collation": {"locale": "en"}}
+    ),
+    "capped": Starting(tuple({"_id": number} for number in range(3)), (), {"capped": True, "size": 4096, "max": 5}),
+    "view": Starting((), (), {"viewOn": "people", "pipeline": [{"$match": {"n": {"$gt": 2}}}]}),
+}
