@@ -263,6 +263,10 @@ def test_whole_batch_gives_its_reply() -> None:
 # --- adding up ---
 
 
+def test_totals_of_unacknowledged_writes_invent_no_counts() -> None:
+    assert BulkTotals(acknowledged=False).result().bulk_api_result == {}
+
+
 def test_totals_of_all_kinds() -> None:
     totals = BulkTotals()
     parts = runs(MIXED, ordered=False)

@@ -344,5 +344,5 @@ class BulkTotals:
         return self.details
 
     def result(self) -> BulkWriteResult:
-        """What was done so far."""
-        return BulkWriteResult(self.finish(), self.acknowledged)
+        """What was done so far; nothing is known of writes that nobody acknowledges."""
+        return BulkWriteResult(self.finish() if self.acknowledged else {}, self.acknowledged)
