@@ -59,11 +59,12 @@ def make_handshake(
     is_mongos: bool = False,
     is_standalone: bool = False,
     reply: Mapping[str, Any] | None = None,
+    limits: Limits | None = None,
 ) -> Handshake:
     """What a server says of itself: by default, a member of a replica set, 6.0."""
     return Handshake(
         reply=reply or {},
-        limits=Limits(wire_version, 16 * 1024 * 1024, 48_000_000, 100_000),
+        limits=limits or Limits(wire_version, 16 * 1024 * 1024, 48_000_000, 100_000),
         server_connection_id=1,
         service_id=None,
         supports_sessions=supports_sessions,

@@ -18,6 +18,7 @@ from wiredrv.errors import (
     OperationFailure,
     PoolClearedError,
     ServerSelectionTimeoutError,
+    WaitQueueTimeoutError,
     WriteConcernError,
     WTimeoutError,
     command_error,
@@ -44,7 +45,12 @@ CASES: dict[str, tuple[DriverError, Kind, bool, int, bool, set[str]]] = {
     "network, command in a transaction": (AutoReconnect("x"), Kind.COMMAND, True, 0, False, {T}),
     "selection in a transaction": (ServerSelectionTimeoutError("x"), Kind.READ, True, 0, False, {T}),
     "network, commit": (AutoReconnect("x"), Kind.COMMIT, True, 17, False, {R, U}),
-    "selection, commit": (ServerSelectionTimeoutError("x"), Kind.COMMIT, True, 0, False, {R, U}),
+    # Neither a server nor a connection was had: no network error, so not RetryableWriteError.
+    "selection, write": (ServerSelectionTimeoutError("x"), Kind.WRITE, False, 0, False, set()),
+    "no connection free, write": (WaitQueueTimeoutError("x"), Kind.WRITE, False, 0, False, set()),
+    "selection, commit": (ServerSelectionTimeoutError("x"), Kind.COMMIT, True, 0, False, {U}),
+    "no connection free, commit": (WaitQueueTimeoutError("x"), Kind.COMMIT, True, 0, False, {U}),
+    "selection, abort": (ServerSelectionTimeoutError("x"), Kind.ABORT, True, 0, False, set()),
     "network, abort": (AutoReconnect("x"), Kind.ABORT, True, 17, False, {R}),
     # A reply of a server that labels nothing.
     "not primary, write, 4.2": (NotPrimaryError("x", {"code": 10107}), Kind.WRITE, False, OLD, False, {R}),

@@ -17,7 +17,9 @@ from wiredrv.errors import (
     RETRYABLE_WRITE,
     SYSTEM_OVERLOADED,
     AutoReconnect,
+    ConfigurationError,
     CursorNotFound,
+    DocumentTooLarge,
     DriverError,
     InvalidOperation,
     NetworkTimeout,
@@ -43,6 +45,16 @@ from wiredrv.operations.base import Kind
 DEFAULT = ExecutionSettings()
 
 
+#: What fails before a command is sent.
+NEVER_SENT = (
+    ServerSelectionTimeoutError,
+    PoolClearedError,
+    WaitQueueTimeoutError,
+    ConfigurationError,
+    DocumentTooLarge,
+)
+
+
 def labelled(error: DriverError, *labels: str) -> DriverError:
     for label in labels:
         error.add_error_label(label)
@@ -56,7 +68,7 @@ def overloaded(**details: Any) -> DriverError:
 def after(*errors: DriverError) -> History:
     history = History()
     for error in errors:
-        history.add(error)
+        history.add(error, sent=not isinstance(error, NEVER_SENT))
     return history
 
 
@@ -263,6 +275,10 @@ def no_writes(text: str) -> DriverError:
         ([AutoReconnect("1"), PoolClearedError("2")], 0),
         ([AutoReconnect("1"), WaitQueueTimeoutError("2")], 0),
         ([PoolClearedError("1"), ServerSelectionTimeoutError("2")], 0),
+        ([AutoReconnect("1"), ConfigurationError("no sessions there")], 0),
+        ([AutoReconnect("1"), DocumentTooLarge("too large there")], 0),
+        ([no_writes("1"), ConfigurationError("2")], 0),
+        ([PoolClearedError("1"), AutoReconnect("2"), ConfigurationError("3")], 1),
     ],
 )
 def test_the_error_that_tells_of_an_attempted_write_is_shown(errors: list[DriverError], shown: int) -> None:
@@ -272,11 +288,11 @@ def test_the_error_that_tells_of_an_attempted_write_is_shown(errors: list[Driver
 def test_a_connection_that_could_not_be_made_hides_no_earlier_error() -> None:
     sent, refused = AutoReconnect("the reply was lost"), AutoReconnect("connection refused")
     history = History()
-    history.add(sent, had_connection=True)
-    history.add(refused, had_connection=False)
+    history.add(sent, sent=True)
+    history.add(refused, sent=False)
     assert history.error is sent
     only = History()
-    only.add(refused, had_connection=False)
+    only.add(refused, sent=False)
     assert only.error is refused
 
 

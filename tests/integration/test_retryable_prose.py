@@ -20,7 +20,14 @@ from tests.support.fake_server import FakeServer, fine, with_sessions
 from tests.support.pauses import recorded_pauses
 from tests.support.waiting import until
 from wiredrv import events
-from wiredrv.errors import NO_WRITES_PERFORMED, DriverError, NotPrimaryError, OperationFailure, WriteConcernError
+from wiredrv.errors import (
+    NO_WRITES_PERFORMED,
+    BulkWriteError,
+    DriverError,
+    NotPrimaryError,
+    OperationFailure,
+    WriteConcernError,
+)
 from wiredrv.execution import executor
 from wiredrv.local import ReplicaSet, Server
 
@@ -167,6 +174,30 @@ async def test_writes_3_the_first_error_is_raised_when_the_retry_wrote_nothing(r
             await collection.insert_one({})
         assert caught.value.code == 91
         assert log.names == ["insert"] * 2
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+async def test_a_bulk_tells_what_was_written_when_its_retry_wrote_nothing(
+    replica_set: ReplicaSet, ordered: bool
+) -> None:
+    """Retryable writes, "Executing Retryable Write Commands": the first error is raised, here with a bulk's counts."""
+    async with _two_fail_points(
+        replica_set,
+        "insert",
+        {"errorLabels": ["RetryableWriteError"], "writeConcernError": {"code": 91, "errmsg": "made up"}},
+        {"errorCode": 10107, "errorLabels": ["RetryableWriteError", NO_WRITES_PERFORMED]},
+        on_success=True,
+        once=True,
+    ) as (collection, log):
+        requests = [wiredrv.InsertOne({"_id": 1}), wiredrv.InsertOne({"_id": 2}), wiredrv.DeleteOne({"_id": 1})]
+        with pytest.raises(BulkWriteError) as caught:
+            await collection.bulk_write(requests, ordered=ordered)
+        details = caught.value.details or {}
+        assert (details["nInserted"], details["nRemoved"], details["writeErrors"]) == (2, 0, [])
+        assert [error["code"] for error in details["writeConcernErrors"]] == [91]
+        assert caught.value.partial_result.inserted_count == 2
+        assert log.names == ["insert"] * 2
+        assert await collection.count_documents({}) == 2
 
 
 @pytest.mark.parametrize(

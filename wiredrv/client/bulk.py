@@ -16,7 +16,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from wiredrv.errors import BulkDocumentTooLarge, BulkWriteError, ConfigurationError, DriverError, OperationFailure
+from wiredrv.errors import (
+    RETRYABLE_WRITE,
+    BulkDocumentTooLarge,
+    BulkWriteError,
+    ConfigurationError,
+    DriverError,
+    OperationFailure,
+)
 from wiredrv.operations.base import Target
 from wiredrv.operations.results import BulkWriteResult
 from wiredrv.operations.write_batch import BulkTotals, Run, Statement, StatementTooLarge, WriteBatch, runs
@@ -93,6 +100,8 @@ class _Sending:
                 start += batch.taken
             if self.bulk.ordered and self.totals.has_write_errors:
                 return False
+            if self.first_failure is not None and self.first_failure.has_error_label(RETRYABLE_WRITE):
+                return False  # the server steps down or shuts down, and the retry did not help
         return True
 
     def _batch(self, run: Run, start: int, last: bool) -> WriteBatch:

@@ -21,7 +21,7 @@ from wiredrv.client.command_cursor import CommandCursor
 from wiredrv.client.constants import CursorType
 from wiredrv.client.handle import HandleContext, HandleOptions
 from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
-from wiredrv.errors import CollectionExists, ConfigurationError, OperationFailure
+from wiredrv.errors import CollectionExists, ConfigurationError, NotPrimaryError, OperationFailure
 from wiredrv.operations.base import Target, field_of
 from wiredrv.operations.collections import NAMESPACE_EXISTS, Create, ListCollections
 from wiredrv.operations.run_command import RunCommand, RunCursorCommand
@@ -127,6 +127,7 @@ class Database(HandleOptions):
         :param read_preference: where it goes; None means the primary.
         :param codec_options: how the reply is decoded; None means the driver's own options, not the database's.
         :raises OperationFailure: the server refused or failed it.
+        :raises NotPrimaryError: the server is not the member that it needs, or no longer.
         """
         operation = RunCommand(
             self._command_target(read_preference, codec_options), _body(command, value, comment, fields)
@@ -134,7 +135,7 @@ class Database(HandleOptions):
         state = self._context.session_state(session)
         try:
             return await self._context.executor.execute(operation, state)
-        except OperationFailure as error:
+        except (OperationFailure, NotPrimaryError) as error:
             if check and not _is_allowed(error, allowable_errors or ()):
                 raise
             return dict(error.details or {})
@@ -339,7 +340,7 @@ def _body(command: Any, value: Any, comment: Any, fields: Mapping[str, Any]) -> 
     return body
 
 
-def _is_allowed(error: OperationFailure, allowed: Sequence[str | int]) -> bool:
+def _is_allowed(error: OperationFailure | NotPrimaryError, allowed: Sequence[str | int]) -> bool:
     message = str((error.details or {}).get("errmsg", ""))
     return error.code in allowed or message in allowed
 

@@ -51,7 +51,8 @@ def decorate(command: dict[str, Any], run: Run[Any], around: Surroundings) -> No
     session = run.session
     server_session = run.server_session
     cluster_time = around.cluster_time
-    if server_session is not None:
+    # A retry may have been selected another server than the one that the session was acquired for.
+    if server_session is not None and around.handshake.supports_sessions:
         command["lsid"] = server_session.lsid
         if run.in_transaction and session is not None:
             _add_transaction(command, operation, session, around)
@@ -68,7 +69,7 @@ def decorate(command: dict[str, Any], run: Run[Any], around: Surroundings) -> No
             command["writeConcern"] = concern.document
     if cluster_time is not None:
         command["$clusterTime"] = cluster_time
-    _add_read_preference(command, operation, run.in_transaction, around)
+    _add_read_preference(command, run, around)
     if around.api is not None:
         declare_api(command, around.api)
     command["$db"] = operation.target.database
@@ -131,19 +132,24 @@ def _add_session_read_concern(
     else:
         concern = operation.target.read_concern.document if operation.accepts_read_concern else {}
         causal = options.causal_consistency and operation.accepts_cluster_time
-    if causal and session.operation_time is not None and around.handshake.supports_sessions:
+    handshake = around.handshake
+    if (
+        causal
+        and session.operation_time is not None
+        and handshake.supports_sessions
+        and not handshake.is_standalone  # it knows no cluster time, and refuses the field
+    ):
         concern["afterClusterTime"] = session.operation_time
     if concern:
         command["readConcern"] = concern
 
 
-def _add_read_preference(
-    command: dict[str, Any], operation: Operation[Any], in_transaction: bool, around: Surroundings
-) -> None:
+def _add_read_preference(command: dict[str, Any], run: Run[Any], around: Surroundings) -> None:
+    operation = run.operation
     kind = operation.kind
-    if (kind is not Kind.READ and kind is not Kind.COMMAND) or in_transaction or operation.server is not None:
+    if (kind is not Kind.READ and kind is not Kind.COMMAND) or run.in_transaction or operation.server is not None:
         return
-    preference = operation.read_preference
+    preference = run.preference or operation.read_preference
     if preference.mode is ReadMode.PRIMARY:
         if not around.direct or around.handshake.is_mongos or around.handshake.is_standalone:
             return

@@ -20,15 +20,15 @@ from wiredrv.concerns import ReadMode, ReadPreference
 from wiredrv.connection.connection import Connection
 from wiredrv.connection.settings import ServerApi
 from wiredrv.errors import (
-    NOT_PRIMARY_CODES,
-    RECOVERING_CODES,
     RETRYABLE_WRITE,
     AutoReconnect,
     ConfigurationError,
     DriverError,
     InvalidOperation,
     NotPrimaryError,
+    OperationFailure,
     UnreadableReply,
+    WriteConcernError,
     write_concern_error,
 )
 from wiredrv.events import ListenerHub
@@ -41,7 +41,7 @@ from wiredrv.execution.learning import learn, transaction_advanced, transaction_
 from wiredrv.execution.pins import ConnectionPin, RouterPin
 from wiredrv.execution.reading import cursor_in, refusal, unreadable
 from wiredrv.execution.retry import Retry, Traits, decide
-from wiredrv.execution.run import Run
+from wiredrv.execution.run import Run, refuse_retry_without_number
 from wiredrv.execution.settings import ExecutionSettings
 from wiredrv.failures import consequences, is_network_error
 from wiredrv.operations.base import Kind, Operation
@@ -53,6 +53,7 @@ from wiredrv.session.server_session import ServerSession, ServerSessionPool
 from wiredrv.session.state import SessionState
 from wiredrv.session.transaction import Outcome, TransactionState
 from wiredrv.session.turns import Purpose, Turn, task_name
+from wiredrv.topology.reactions import ErrorKind, kind_of
 from wiredrv.topology.topology import Server, Topology
 from wiredrv.types import Address, Pin, Reply, ServerCursor
 from wiredrv.waits import monotonic
@@ -61,7 +62,6 @@ T = TypeVar("T")
 
 _LOG = logging.getLogger("wiredrv.session")
 
-_STATE_CHANGE_CODES = NOT_PRIMARY_CODES | RECOVERING_CODES
 #: What is no statement to the turns of a session.
 _PURPOSES = {Kind.COMMIT: Purpose.ENDING, Kind.ABORT: Purpose.ENDING, Kind.HOUSEKEEPING: Purpose.HOUSEKEEPING}
 
@@ -283,6 +283,7 @@ class Executor:
             except _AttemptFailed as failed:
                 retry, error = failed.retry, failed.error
             run.held = None
+            run.started = 0.0
             if retry is None:
                 raise error
             if retry.backoff:
@@ -294,13 +295,15 @@ class Executor:
         generation = 0
         try:
             server = self._pick(run) or await self._select(run)
+            # Counted from here on, and not only when it has a connection: what waits for one is what makes a slow
+            # server busy (server-selection, "operationCount").
+            server.operations += 1
             pool = server.pool
             generation = pool.generation
             if run.held is not None:
                 connection = run.held.connection
             else:
                 connection = pool.try_check_out() or await pool.check_out(run.deadline)
-            server.operations += 1
             reply = await self._send(run, server, connection)
             result = self._read(run, server, connection, reply)
             if run.operation.opens_cursor and connection.service_id is not None:
@@ -314,9 +317,9 @@ class Executor:
             # The topology hears of it, and may clear the pool, before the connection is given back.
             raise self._failure(run, error, server, connection, generation) from None
         finally:
-            if connection is not None and server is not None and run.settlement is None:
+            if server is not None and run.settlement is None:
                 server.operations -= 1
-                if run.held is None:
+                if connection is not None and run.held is None:
                     server.pool.check_in(connection)
         if run.operation.opens_cursor:
             self._keep_or_end_lease(run, cast(CursorReply, result))
@@ -365,8 +368,13 @@ class Executor:
                 run.select_until = self.topology.selection_limit(run.deadline)
             return await self.topology.select_address(run.operation.server, run.select_until)
         avoided = run.history.deprioritized if run.history is not None else ()
-        name = run.operation.name
-        return await self.topology.select(self._wanted(run), name, run.deadline, avoided, run.identify())
+        operation = run.operation
+        while True:
+            wanted = self._wanted(run)
+            server = await self.topology.select(wanted, operation.name, run.deadline, avoided, run.identify())
+            # While it waited, an old server may have come that changes where a pipeline that writes can go.
+            if not operation.secondaries_since or self._wanted(run) == wanted:
+                return server
 
     def _wanted(self, run: Run[Any]) -> ReadPreference | None:
         """The read preference of an operation; None for what needs a writable server."""
@@ -375,9 +383,10 @@ class Executor:
             return _transaction_preference(run, run.session)
         if operation.kind in _TO_WRITABLE:
             return None
-        if operation.secondaries_since and self.topology.oldest_wire_version < operation.secondaries_since:
-            return ReadPreference.PRIMARY
-        return operation.read_preference
+        if operation.secondaries_since:
+            too_old = self.topology.oldest_wire_version < operation.secondaries_since
+            run.preference = ReadPreference.PRIMARY if too_old else None
+        return run.preference or operation.read_preference
 
     # --- decorate and send ---
 
@@ -429,10 +438,14 @@ class Executor:
             result.pin = run.hold_for_cursor(connection, server.pool.check_in)
 
     def _number_write(self, run: Run[Any], connection: Connection) -> None:
-        """Give a retryable write its transaction number; a retry keeps it."""
-        if run.txn_number or run.server_session is None or connection.handshake.is_standalone:
-            return
-        if run.operation.retryable:
+        """Give a retryable write its transaction number; a retry keeps it.
+
+        :raises ConfigurationError: the server that was selected for a retry could not tell it from a second write.
+        """
+        handshake = connection.handshake
+        if handshake.is_standalone or not handshake.supports_sessions:
+            refuse_retry_without_number(run, connection.address)
+        elif not run.txn_number and run.server_session is not None and run.operation.retryable:
             run.txn_number = run.server_session.next_txn_number()
 
     # --- learn ---
@@ -475,12 +488,20 @@ class Executor:
         """A write concern error may tell of a failing server, and may be worth another attempt."""
         entry = reply["writeConcernError"]
         limits = connection.handshake.limits
-        if entry.get("code") in _STATE_CHANGE_CODES:
-            news = NotPrimaryError(str(entry.get("errmsg")), dict(entry))
-            self.topology.on_error(server, news, connection, connection.generation)
         error = write_concern_error(entry, reply, limits.max_wire_version)
+        if kind_of(error) is ErrorKind.STATE_CHANGE:
+            # The version is the reply's: the entry has none, and would count as newer than anything (SDAM,
+            # "isStaleError").
+            news = NotPrimaryError(str(error), {**entry, "topologyVersion": reply.get("topologyVersion")})
+            self.topology.on_error(server, news, connection, connection.generation)
         add_labels(error, self._circumstances(run, connection))
-        if error.has_error_label(RETRYABLE_WRITE) and run.operation.kind is Kind.WRITE and run.history is None:
+        if error.has_error_label(RETRYABLE_WRITE) and run.operation.kind is Kind.WRITE:
+            try:
+                # What the operation raises tells more: a bulk's error counts what was written.
+                run.operation.parse(reply, connection.address)
+            except OperationFailure as own:
+                own.add_error_label(RETRYABLE_WRITE)
+                raise
             raise error
 
     def _keep_or_end_lease(self, run: Run[Any], result: CursorReply) -> None:
@@ -525,11 +546,11 @@ class Executor:
         add_labels(error, self._circumstances(run, connection))
         if run.txn_number:
             explain(error)
-        if server is not None:
+        if server is not None and not isinstance(error, WriteConcernError):  # of those it has heard already
             self.topology.on_error(server, error, connection, connection.generation if connection else generation)
         if run.server_session is not None and connection is not None and is_network_error(error):
             run.server_session.dirty = True
-        history = run.failed(error, connection is not None)
+        history = run.failed(error)
         traits = Traits(
             kind=Kind.WRITE if run.operation.has_write_stage else run.operation.kind,
             retryable=run.operation.retryable and self._retry_possible(run, connection),

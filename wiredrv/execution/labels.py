@@ -15,6 +15,8 @@ from wiredrv.errors import (
     UNKNOWN_COMMIT_RESULT,
     DriverError,
     OperationFailure,
+    ServerSelectionTimeoutError,
+    WaitQueueTimeoutError,
     WriteConcernError,
 )
 from wiredrv.failures import is_network_error, leaves_commit_open
@@ -96,7 +98,8 @@ def _is_retryable_write_error(error: DriverError, no_reply: bool, where: Circums
     if not allowed:
         return False
     if no_reply:
-        return True
+        # Neither is a network error: no server, or no connection, was had at all.
+        return not isinstance(error, (ServerSelectionTimeoutError, WaitQueueTimeoutError))
     if not 0 < where.wire_version < _FIRST_LABELLING_WIRE_VERSION:
         return False
     if isinstance(error, WriteConcernError) and where.from_mongos:

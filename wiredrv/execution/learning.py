@@ -100,11 +100,24 @@ def transaction_failed(
             session.on_pin_event(PinEvent.COMMIT_UNKNOWN)
     elif run.operation.kind is Kind.ABORT:
         session.on_pin_event(PinEvent.ABORTED)
-    if error.has_error_label(TRANSIENT_TRANSACTION):
+    shown = run.history.error if run.history is not None and run.history.error is not None else error
+    if _unpins(run.operation.kind, error, shown, retry):
         session.on_pin_event(PinEvent.TRANSIENT_ERROR)
     if server is not None:
         _note(run, session, server.address, f"{type(error).__name__}{', retried' if retry is not None else ''}")
-    error.transaction = session.record()
+    shown.transaction = session.record()
+
+
+def _unpins(kind: Kind, error: DriverError, shown: DriverError, retry: Retry | None) -> bool:
+    """Whether a transient error lets the router, or the connection, of a transaction go.
+
+    A statement that is tried again, which only overload allows, stays where its transaction is. If it fails in the end,
+    the error that its caller is shown decides: while that one is not transient, the transaction is open, and is aborted
+    there.
+    """
+    if kind is Kind.COMMIT:
+        return error.has_error_label(TRANSIENT_TRANSACTION)
+    return retry is None and shown.has_error_label(TRANSIENT_TRANSACTION)
 
 
 def _note(run: Run[Any], session: SessionState, address: Address, outcome: str) -> None:

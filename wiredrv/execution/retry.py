@@ -55,15 +55,15 @@ class History:
     error: DriverError | None = None
     deprioritized: list[Any] = field(default_factory=list)
 
-    def add(self, error: DriverError, had_connection: bool = True) -> None:
+    def add(self, error: DriverError, sent: bool = True) -> None:
         """Count a failure and choose which one to show (retryable-writes specification, on multiple errors).
 
-        :param had_connection: whether the attempt came so far that its command could be sent.
+        :param sent: whether the attempt's command was sent; otherwise the error is one of the client's side, and shown
+            only if there is no other.
         """
         self.failures += 1
         self.overloaded = self.overloaded or error.has_error_label(SYSTEM_OVERLOADED)
-        did_nothing = not had_connection or error.has_error_label(NO_WRITES_PERFORMED) or never_sent(error)
-        if self.error is None or not did_nothing:
+        if self.error is None or (sent and not error.has_error_label(NO_WRITES_PERFORMED)):
             self.error = error
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar
 
-from wiredrv.errors import DriverError
+from wiredrv.concerns import ReadPreference
+from wiredrv.errors import ConfigurationError, DriverError
 from wiredrv.execution.pins import ConnectionPin
 from wiredrv.execution.retry import History
 from wiredrv.operations.base import Kind, Operation
@@ -42,6 +43,9 @@ class Run(Generic[T]):
     ``held`` is the connection behind a load balancer that this attempt uses, or got, and does not give back: a session
     or a cursor is pinned to it.
 
+    ``started`` is when the command of this attempt was sent, 0.0 until then. ``preference`` is the read preference that
+    selected the server where it is another than the operation's own.
+
     ``turn`` is the operation's turn in its session. After a cancellation, ``settlement`` is what remains to be done;
     a background task does it (``handed_over``), and calls ``on_settled``. ``unsettled`` is the server that may still be
     at work on the command, and ``orphan`` a cursor whose reply nobody will see.
@@ -58,6 +62,7 @@ class Run(Generic[T]):
     kept = False
     first_of_transaction = False
     held: ConnectionPin[Any] | None = None
+    preference: ReadPreference | None = None
     turn: Turn | None = None
     settlement: Settles | None = None
     handed_over = False
@@ -81,7 +86,7 @@ class Run(Generic[T]):
                 self.in_transaction = session.transaction.active or operation.kind in _ENDINGS
         self.acknowledged = (
             self.in_transaction
-            or operation.kind is not Kind.WRITE
+            or (operation.kind is not Kind.WRITE and not operation.may_write)
             or not operation.accepts_write_concern
             or operation.target.write_concern.acknowledged
         )
@@ -121,11 +126,26 @@ class Run(Generic[T]):
             self.first_of_transaction = session.transaction.state is TransactionState.STARTING
             session.transaction.command_sent()
 
-    def failed(self, error: DriverError, had_connection: bool) -> History:
+    def failed(self, error: DriverError) -> History:
         """Count a failure."""
         if self.history is None:
             self.history = History()
-        self.history.add(error, had_connection)
+        self.history.add(error, sent=self.started != 0.0)
         if self.is_statement and self.session is not None:
             self.session.transaction.note_failure(error)
         return self.history
+
+
+def refuse_retry_without_number(run: Run[Any], address: Address) -> None:
+    """Refuse to send a retryable write again to a server that could not tell it from a second one.
+
+    The caller is shown the error before it (retryable-writes, "Executing Retryable Write Commands"). After nothing but
+    overload, which says that nothing was done, the write may go there, without a number.
+
+    :raises ConfigurationError: this is such a retry.
+    """
+    history = run.history
+    if history is None or not run.operation.retryable:
+        return
+    if run.txn_number or not history.overloaded:
+        raise ConfigurationError(f"{address}: the server that was selected for a retry supports no retryable writes")

@@ -37,6 +37,7 @@ class Aggregate(Operation[CursorReply]):
     accepts_read_concern: ClassVar[bool] = True
     accepts_cluster_time: ClassVar[bool] = True
     opens_cursor: ClassVar[bool] = True
+    may_write: ClassVar[bool] = True
 
     target: Target
     pipeline: Sequence[Mapping[str, Any]]

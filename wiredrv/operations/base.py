@@ -79,6 +79,8 @@ class Operation(Generic[T]):
     accepts_cluster_time: ClassVar[bool] = False
     #: Whether the reply may hold a cursor, which keeps the implicit session and the server.
     opens_cursor: ClassVar[bool] = False
+    #: Whether it reads by its name and may write by its contents (``has_write_stage``).
+    may_write: ClassVar[bool] = False
     #: Whether a session id may be sent at all.
     uses_session: ClassVar[bool] = True
     #: Whether it waits for its one server (``server``), as long as server selection may, where that failed.

@@ -167,6 +167,7 @@ class WriteBatch(Operation[Reply]):
     options: Mapping[str, Any]
     operation_id: int = 0
     _cut: Cut | None = field(default=None, init=False)
+    _built: bool = field(default=False, init=False)
 
     @property
     def name(self) -> str:  # type: ignore[override]  # one class for three commands, which differ by a word
@@ -186,7 +187,15 @@ class WriteBatch(Operation[Reply]):
 
     def command(self, limits: Limits) -> dict[str, Any]:
         self._check_hints(limits)
+        before = self._cut if self._built else None
+        if before is not None and len(self._fit(limits).documents) < len(before.documents):
+            # What the first attempt did beyond the shorter batch would be done again with the next one.
+            self._cut = before
+            raise DocumentTooLarge(
+                f"{self.name}: the server that was selected for a retry accepts only smaller batches"
+            )
         self._fit(limits)
+        self._built = True
         options = self.options
         if self.name == "insert" and "let" in options:
             # Variables are for the updates and deletes of the bulk; the insert command knows none.

@@ -15,7 +15,7 @@ from bson import ObjectId
 from wiredrv import events, waits
 from wiredrv.concerns import ReadMode, ReadPreference
 from wiredrv.connection.connection import Connection
-from wiredrv.description import MAX_WIRE_VERSION, ServerDescription, TopologyDescription, TopologyType
+from wiredrv.description import MAX_WIRE_VERSION, ServerDescription, ServerType, TopologyDescription, TopologyType
 from wiredrv.errors import (
     AutoReconnect,
     ConfigurationError,
@@ -138,8 +138,15 @@ class Topology:
 
     @property
     def oldest_wire_version(self) -> int:
-        """The lowest wire version that any server which holds data speaks."""
-        spoken = [server.max_wire_version for server in self.description.servers.values() if server.is_data_bearing]
+        """The lowest wire version that any server which holds data speaks.
+
+        A load balancer's is not known: the routers behind it are 5.0 or later.
+        """
+        spoken = [
+            server.max_wire_version
+            for server in self.description.servers.values()
+            if server.is_data_bearing and server.server_type is not ServerType.LOAD_BALANCER
+        ]
         return min(spoken, default=MAX_WIRE_VERSION)
 
     @property
@@ -320,10 +327,12 @@ class Topology:
 
     def _answered(self, server: Server, hello: Mapping[str, Any], times: RoundTripTimes) -> None:
         description = server_description_from_hello(server.address, hello, times.average, monotonic(), times.least)
-        # The pool is ready before anybody can select its server (SDAM, "Connection Pool Management").
-        if makes_pool_ready(description, self.description.topology_type):
+        new = apply(self.description, description, self._settings)
+        # The pool is ready before anybody can select its server. A reply that is outdated by what an error told
+        # meanwhile changes nothing, and says nothing about the pool (SDAM, "Replacing the TopologyDescription").
+        if new is not self.description and makes_pool_ready(description, new.topology_type):
             server.pool.ready()
-        self._become(apply(self.description, description, self._settings))
+        self._become(new)
 
     def take_over(self, description: TopologyDescription) -> None:
         """Make a description the present one: the news of DNS come in whole."""
