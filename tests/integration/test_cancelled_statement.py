@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import anyio
 import pytest
 
 import wiredrv
-from tests.support.commands import fresh_collection, primary_of, watched
+from tests.support.commands import Canceller, fresh_collection, primary_of, watched
 from tests.support.failpoints import fail_command
 from wiredrv.errors import InvalidOperation
 from wiredrv.local import ReplicaSet
@@ -23,7 +22,8 @@ HOLDS = (200, 1500)
 async def test_a_cancellation_that_is_swallowed_dooms_the_transaction(
     replica_set: ReplicaSet, hold: int, position: str
 ) -> None:
-    async with watched(replica_set.uri, appName=NAME) as (client, _):
+    canceller = Canceller("insert")
+    async with watched(replica_set.uri, canceller, appName=NAME) as (client, _):
         collection = await fresh_collection(client, "cancelled_statement")
         held = fail_command(primary_of(client), "insert", app_name=NAME, block_ms=hold)
 
@@ -32,7 +32,7 @@ async def test_a_cancellation_that_is_swallowed_dooms_the_transaction(
                 if position == "later":
                     await collection.insert_one({"_id": "before"}, session=session)
                 async with held:
-                    with anyio.move_on_after(0.05) as scope:
+                    with canceller.cancelling() as scope:
                         await collection.insert_one({"_id": "cancelled"}, session=session)
                 assert scope.cancelled_caught
                 await collection.insert_one({"_id": "after"}, session=session)
@@ -48,14 +48,15 @@ async def test_a_cancellation_that_is_swallowed_dooms_the_transaction(
 
 
 async def test_a_commit_after_it_aborts_and_says_so(replica_set: ReplicaSet) -> None:
-    async with watched(replica_set.uri, appName=NAME) as (client, log):
+    canceller = Canceller("insert")
+    async with watched(replica_set.uri, canceller, appName=NAME) as (client, log):
         collection = await fresh_collection(client, "cancelled_statement")
         outcomes: list[str] = []
 
         async def callback(session: wiredrv.ClientSession) -> None:
             session.on_abort(lambda: outcomes.append("aborted"))
             async with fail_command(primary_of(client), "insert", app_name=NAME, block_ms=200):
-                with anyio.move_on_after(0.05):
+                with canceller.cancelling():
                     await collection.insert_one({"_id": "cancelled"}, session=session)
 
         async with client.start_session() as session:

@@ -165,7 +165,7 @@ async def test_waiting_can_be_cancelled_and_leaves_nothing_open(proxies: FaultPr
             started = monotonic()
             with anyio.move_on_after(0.1):
                 await cursor.to_list()
-            assert monotonic() - started < 2
+            assert monotonic() - started < 15, "it waits no longer for the server, which is given 30 s"
             assert not cursor.alive
         await scene.nothing_stays_open()
 

@@ -24,7 +24,7 @@ from tests.support import hostile_server as hostile
 from tests.support.event_log import EventLog
 from tests.support.fake_server import FakeServer, fine, with_sessions
 from tests.support.hostile_server import EndlessHellos, HostileServer, Misbehaviour
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 from wiredrv import _introspect, events
 from wiredrv.errors import (
     UNKNOWN_COMMIT_RESULT,
@@ -72,14 +72,14 @@ async def test_a_stream_of_hellos_without_end_leaves_time_for_operations() -> No
         async with client_of(server, event_listeners=[log]) as client:
             await client.admin.command("ping")
             await log.wait_for(events.ServerHeartbeatSucceededEvent, 5)
-            heartbeats, started, done = len(log.of(events.ServerHeartbeatSucceededEvent)), monotonic(), 0
-            while monotonic() - started < 1.0:
-                await client.db.c.find_one({})
-                done += 1
+            heartbeats, started = len(log.of(events.ServerHeartbeatSucceededEvent)), monotonic()
+            with anyio.fail_after(PATIENCE):
+                for _ in range(100):
+                    await client.db.c.find_one({})
             passed = monotonic() - started
             heard = len(log.of(events.ServerHeartbeatSucceededEvent)) - heartbeats
-            assert 0 < heard <= passed / LEAST_DISTANCE + 2
-    assert done >= 100, f"only {done} finds in {passed:.1f} s"
+            # How many finds that leaves time for depends on the machine; how few hellos are read does not.
+            assert heard <= passed / LEAST_DISTANCE + 2
 
 
 # --- values -----------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import pytest
 
 import wiredrv
 from tests.support.certificates import Authority, Issued
+from tests.support.commands import Canceller
 from tests.support.secured import tls_arguments, with_options
 from wiredrv.connection.connect import establish
 from wiredrv.connection.settings import ConnectionSettings
@@ -90,9 +91,10 @@ async def test_many_operations_share_a_few_connections(encrypted: Standalone, au
 
 
 async def test_a_cancelled_operation_leaves_a_client_that_works(encrypted: Standalone, authority: Authority) -> None:
-    async with wiredrv.Client(over_tls(encrypted, authority), maxPoolSize=1) as client:
+    canceller = Canceller("sleep")
+    async with wiredrv.Client(over_tls(encrypted, authority), maxPoolSize=1, event_listeners=[canceller]) as client:
         for _ in range(5):
-            with anyio.move_on_after(0.05) as scope:
+            with canceller.cancelling() as scope:
                 await client.admin.command({"sleep": 1, "millis": 300, "lock": "none"})
             assert scope.cancelled_caught
             assert (await client.admin.command({"ping": 1}))["ok"] == 1

@@ -5,9 +5,11 @@ Sessions specification, prose test 10: every functional test ends with the asser
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
+
+import anyio
 
 import wiredrv
 from tests.support.waiting import until
@@ -66,6 +68,25 @@ class CommandLog(events.CommandListener):
     def clear(self) -> None:
         """Forget what was."""
         self.events.clear()
+
+
+class Canceller(events.CommandListener):
+    """Cancels a scope when a command is sent: it is under way then for certain, however busy the machine is."""
+
+    def __init__(self, command_name: str) -> None:
+        self._command_name = command_name
+        self.scope: anyio.CancelScope | None = None
+
+    @contextmanager
+    def cancelling(self) -> Iterator[anyio.CancelScope]:
+        """A scope that is cancelled when the command is sent in it."""
+        with anyio.CancelScope() as self.scope:
+            yield self.scope
+        self.scope = None
+
+    def started(self, event: events.CommandStartedEvent) -> None:
+        if self.scope is not None and event.command_name == self._command_name:
+            self.scope.cancel()
 
 
 def lsid_of(command: Mapping[str, Any]) -> bytes | None:
