@@ -83,7 +83,7 @@ class ClientCore:
             self.ensure_open,
             self._in_background,
         )
-        #: The sessions that were started and not ended.
+        #: The sessions that were started, with what waits for the outcome of their transactions.
         self._sessions: weakref.WeakKeyDictionary[SessionState, Hooks] = weakref.WeakKeyDictionary()
         _cores.add(self)
 
@@ -265,12 +265,11 @@ class ClientCore:
                 await self._executor.execute_in(turn, abort, state)
 
     def started(self, state: SessionState, hooks: Hooks) -> None:
-        """A session was started: it is remembered until it is ended."""
+        """A session was started: it is remembered for as long as it is referred to."""
         self._sessions[state] = hooks
 
     def ended(self, state: SessionState) -> None:
         """A session was ended, and no operation of it is in flight any longer."""
-        self._sessions.pop(state, None)
         self.orphan_cursors_left(state)
         self._executor.release(state.server_session)
 
