@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import anyio
@@ -100,7 +101,7 @@ async def test_a_commit_waits_for_what_was_called_before_it(replica_set: Replica
             session.start_transaction(),
         ):
             for number in (1, 2, 3):
-                group.start_soon(lambda n=number: collection.insert_one({"_id": n}, session=session))
+                group.start_soon(partial(collection.insert_one, {"_id": number}, session=session))
             await point.wait_until_entered()
         assert await collection.count_documents({}) == 3
 
@@ -382,15 +383,15 @@ async def test_every_pair_in_every_order_cancelled_at_each_wait(
                 log.clear()
                 outcomes: list[str] = []
                 if transaction:
-                    place.session.on_commit(lambda told=outcomes: told.append("committed"))
-                    place.session.on_abort(lambda told=outcomes: told.append("aborted"))
-                    place.session.on_unknown(lambda told=outcomes: told.append("unknown"))
+                    place.session.on_commit(partial(outcomes.append, "committed"))
+                    place.session.on_abort(partial(outcomes.append, "aborted"))
+                    place.session.on_unknown(partial(outcomes.append, "unknown"))
                 reached, raised = await _run_pair(place, first, second, cancel, step)
                 where = f"{first} and {second}, the {cancel} one cancelled at its wait {step}: {raised!r}"
                 assert all(isinstance(error, DriverError) for error in raised), where
                 await place.cursor.close()
                 await place.session.end_session()
-                await until(lambda place=place: not place.session._state.turns.busy, where)
+                await until(partial(_is_idle, place.session), where)
                 outside = any("autocommit" not in command for command in [*log.sent("insert"), *log.sent("update")])
                 # What is called after an ending was given up is called outside of the transaction.
                 assert not outside or not transaction or first in ENDINGS, where
@@ -401,6 +402,10 @@ async def test_every_pair_in_every_order_cancelled_at_each_wait(
             else:
                 raise AssertionError("one of the calls never ends")
         await watch.check(f"{first} and {second}")
+
+
+def _is_idle(session: wiredrv.ClientSession) -> bool:
+    return not session._state.turns.busy
 
 
 async def _all_or_nothing(collection: wiredrv.Collection, outcomes: list[str], where: str) -> None:
