@@ -162,7 +162,7 @@ class UnreadableReply(DriverError, InvalidBSON):
     """
 
     namespace: str | None = None
-    #: What of the reply can be read all the same; for the driver's own use.
+    #: What of the reply can be read all the same: for the driver's own use, and gone when the error is raised.
     envelope: Mapping[str, Any] | None = None
 
 

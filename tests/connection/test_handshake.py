@@ -137,3 +137,31 @@ def test_any_answer_is_read_or_refused(changed: dict[str, Any]) -> None:
         return
     assert found.limits.max_message_size >= 0
     assert found.limits.max_wire_version >= 8
+
+
+@pytest.mark.parametrize(
+    "field, limit, usual, most",
+    [
+        ("maxWriteBatchSize", "max_write_batch_size", 100_000, 1_000_000),
+        ("maxMessageSizeBytes", "max_message_size", 48_000_000, 48_000_000),
+        ("maxBsonObjectSize", "max_bson_object_size", 16 * 1024 * 1024, 48_000_000),
+    ],
+)
+def test_a_limit_leaves_room_for_something_and_not_for_everything(
+    field: str, limit: str, usual: int, most: int
+) -> None:
+    """None of an empty batch without end, and no gigabyte for a reply that is a megabyte on the wire."""
+    for value in (0, -1, "x", None, float("inf"), float("nan"), True):
+        found = read_handshake(ADDRESS, {**MEMBER, field: value}, ConnectionSettings())
+        assert getattr(found.limits, limit) == usual
+    for value in (2**31 - 1, 2**40):
+        found = read_handshake(ADDRESS, {**MEMBER, field: value}, ConnectionSettings())
+        assert getattr(found.limits, limit) == most
+
+
+@pytest.mark.parametrize("value", [5, "x", [], {"a": []}, None])
+def test_a_service_id_that_is_not_one_is_none(value: object) -> None:
+    """It is looked up in a table, so it must be what servers send."""
+    assert read_handshake(ADDRESS, {**MEMBER, "serviceId": value}, ConnectionSettings()).service_id is None
+    service = ObjectId()
+    assert read_handshake(ADDRESS, {**MEMBER, "serviceId": service}, ConnectionSettings()).service_id == service

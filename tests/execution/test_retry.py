@@ -26,7 +26,9 @@ from wiredrv.errors import (
     NotPrimaryError,
     OperationFailure,
     PoolClearedError,
+    ProtocolError,
     ServerSelectionTimeoutError,
+    UnreadableReply,
     WaitQueueTimeoutError,
 )
 from wiredrv.execution.retry import (
@@ -113,6 +115,10 @@ FIRST_ERRORS: dict[str, tuple[DriverError, set[str]]] = {
         labelled(PoolClearedError("x"), RETRYABLE_WRITE),
         {"read", "write", "commit", "abort", "getMore"},
     ),
+    "a broken stream": (ProtocolError("x"), {"read"}),
+    "a broken stream, labelled": (labelled(ProtocolError("x"), RETRYABLE_WRITE), {"read", "write", "commit", "abort"}),
+    "an unreadable reply": (UnreadableReply("x"), {"commit"}),
+    "a refusal without a code": (OperationFailure("x"), {"commit"}),
     "not primary": (NotPrimaryError("x", {"code": 10107}), {"read"}),
     "not primary, labelled": (
         labelled(NotPrimaryError("x", {"code": 10107}), RETRYABLE_WRITE),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import process_time
 from typing import Any
 
 import bson
@@ -69,6 +70,13 @@ def test_a_broken_batch_before_the_cursors_id_is_stepped_over() -> None:
 def test_what_python_cannot_represent_is_replaced() -> None:
     data = bson.encode({"far": DatetimeMS(10**15), "text": "abcd", "ok": 1}).replace(b"abcd", b"ab\xff\xfe")
     assert decode_tolerantly(data) == {"far": DatetimeMS(10**15), "text": "ab��", "ok": 1}
+
+
+def test_millions_of_elements_take_no_time() -> None:
+    body = bytearray(b"\x00\x00\x00\x00" + b"\x0a\x00" * 10_000_000)
+    started = process_time()
+    assert pick_envelope(bytes(body)) == {}
+    assert process_time() - started < 1
 
 
 @settings(max_examples=500, deadline=None)

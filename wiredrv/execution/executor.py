@@ -472,7 +472,8 @@ class Executor:
 
     def _take_orphan(self, run: Run[Any], server: Server, connection: Connection, error: UnreadableReply) -> None:
         """Take from an unreadable reply what it tells all the same, and the cursor that nobody else can close."""
-        envelope = error.envelope
+        # The caller may keep the error for long, and the reply may be large.
+        envelope, error.envelope = error.envelope, None
         if envelope is None:
             return
         with contextlib.suppress(Exception):

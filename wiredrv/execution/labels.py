@@ -28,8 +28,9 @@ _FIRST_LABELLING_WIRE_VERSION = 9
 _RETRYABLE_WRITE_CODES = frozenset({11600, 11602, 10107, 13435, 13436, 189, 91, 7, 6, 89, 9001, 262})
 # Write concern errors that say that the concern cannot ever be met: a retry would fail in the same way.
 _UNSATISFIABLE_CONCERN_CODES = frozenset({79, 100})
-# The commit was stopped on the server, perhaps not before it took effect: MaxTimeMSExpired, Interrupted.
-_STOPPED_CODES = frozenset({50, 11601})
+_MAX_TIME_EXPIRED = 50
+# The commit was stopped on the server, perhaps not before it took effect. The specification wants no label for it.
+_INTERRUPTED = 11601
 _ILLEGAL_OPERATION = 20
 _NO_RETRYABLE_WRITES = (
     "This MongoDB deployment does not support retryable writes. Please add retryWrites=false to your connection string."
@@ -86,6 +87,7 @@ def outcome_of_failed_commit(error: DriverError, attempted_before: bool) -> Outc
         or error.has_error_label(SYSTEM_OVERLOADED)
         or isinstance(error, WriteConcernError)
         or leaves_commit_open(error)
+        or getattr(error, "code", None) == _INTERRUPTED
     )
     return Outcome.UNKNOWN if in_doubt else Outcome.ABORTED
 
@@ -112,4 +114,4 @@ def _commit_is_unknown(error: DriverError) -> bool:
         return True
     if isinstance(error, WriteConcernError):
         return error.code not in _UNSATISFIABLE_CONCERN_CODES
-    return isinstance(error, OperationFailure) and error.code in _STOPPED_CODES
+    return isinstance(error, OperationFailure) and error.code == _MAX_TIME_EXPIRED

@@ -8,6 +8,7 @@ element by element, up to the first byte that makes no sense.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from struct import Struct
 from typing import Any
 
@@ -21,6 +22,9 @@ TOLERANT: CodecOptions[dict[str, Any]] = CodecOptions(
 
 _FIELDS = frozenset({"cursor"})
 _CURSOR_FIELDS = frozenset({"id", "ns"})
+
+#: How many elements are looked at: no reply has as many, and noise may have millions.
+_MOST_ELEMENTS = 200
 
 _INT32 = Struct("<i")
 _DOCUMENT = 0x03
@@ -58,7 +62,7 @@ def pick_envelope(data: bytes) -> dict[str, Any]:
 
 def _pick(data: bytes, names: frozenset[str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for name, kind, element in _elements(data):
+    for name, kind, element in islice(_elements(data), _MOST_ELEMENTS):
         if name not in names:
             continue
         if name == "cursor" and kind == _DOCUMENT:
