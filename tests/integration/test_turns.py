@@ -115,11 +115,12 @@ async def test_a_commit_behind_a_statement_that_fails_commits_nothing(replica_se
         bad: dict[str, Any] = {"_id": object()} if fails == "here" else {"_id": 0}
         async with client.start_session() as session:
             session.start_transaction()
-            results = await _together(
-                lambda: collection.insert_one({"_id": 0}, session=session),
-                lambda: collection.insert_one(bad, session=session),
-                session.commit_transaction,
-            )
+            async with fail_command(primary_of(client), "insert", app_name=APP_NAME, block_ms=_HELD_MS):
+                results = await _together(
+                    lambda: collection.insert_one({"_id": 0}, session=session),
+                    lambda: collection.insert_one(bad, session=session),
+                    session.commit_transaction,
+                )
             first, second, commit = results
             assert not isinstance(first, DriverError)
             assert isinstance(second, DriverError)
