@@ -16,7 +16,14 @@ import pytest
 from tests.pool.fakes import ADDRESS, FakeConnection, Maker, Recorder, make_pool
 from tests.support.waiting import until
 from wiredrv.connection.connection import Connection
-from wiredrv.errors import AutoReconnect, InvalidOperation, PoolClearedError, WaitQueueTimeoutError
+from wiredrv.errors import (
+    AutoReconnect,
+    DriverError,
+    InvalidOperation,
+    OperationFailure,
+    PoolClearedError,
+    WaitQueueTimeoutError,
+)
 from wiredrv.pool.pool import Pool
 
 pytestmark = pytest.mark.anyio
@@ -393,3 +400,36 @@ async def test_a_cancelled_check_out_is_told_too() -> None:
         await pool.check_out()
     assert recorder.names()[-2:] == ["ConnectionClosed", "ConnectionCheckOutFailed"]
     nothing_is_lost(pool)
+
+
+async def test_failures_behind_a_load_balancer_are_told_with_their_servers_generation() -> None:
+    # Load-balancers, "Initial Handshake Errors": two that were under way together tell of one failure, not of two.
+    maker = Maker()
+    maker.held = True
+    refused = OperationFailure("not this user", 18)
+    refused.service_id = "a server"
+    maker.failure = refused
+    told: list[int] = []
+
+    def failed(error: DriverError, generation: int) -> None:
+        told.append(generation)
+        if generation >= pool.state.generation_of(error.service_id):
+            pool.clear(error, service_id=error.service_id)
+
+    async def connect() -> None:
+        with pytest.raises(OperationFailure):
+            await pool.check_out()
+
+    pool = make_pool(maker, failed=failed)
+    async with anyio.create_task_group() as group:
+        group.start_soon(connect)
+        group.start_soon(connect)
+        await until(lambda: maker.begun == 2, "both are being connected")
+        maker.let_go()
+    assert told == [0, 0]
+    assert pool.state.generation_of("a server") == 1, "the second failure was of the generation before"
+    await connect()
+    assert told == [0, 0, 1]
+    assert pool.state.generation_of("a server") == 2
+    assert pool.state.generation_of("another server") == 0
+    assert pool.generation == 0
