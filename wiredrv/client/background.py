@@ -52,6 +52,7 @@ class Background:
         self._cleaned = waits.Event()
         self._unfinished: set[waits.Event] = set()
         self._posted: deque[Callable[[], None]] = deque()
+        self._noted = waits.Event()
 
     def start(self, set_up: Callable[[Spawn], Awaitable[None]], has_open_work: Callable[[], bool] = bool) -> None:
         """Start the tasks.
@@ -95,7 +96,16 @@ class Background:
         For finalizers, which run in any thread and in the middle of anything.
         """
         self._posted.append(function)
-        return waits.call_soon(self._loop, self._run_posted)
+        return waits.call_soon(self._loop, self._wake)
+
+    def _wake(self) -> None:
+        self._noted.set()
+
+    async def _run_notes(self) -> None:
+        while True:
+            await self._noted.wait()
+            self._noted = waits.Event()
+            self._run_posted()
 
     def _run_posted(self) -> None:
         while self._posted:
@@ -145,6 +155,7 @@ class Background:
         # Neither the scopes of anyio nor trio's own end of a program may stop what cleans up.
         with waits.shield():
             async with waits.create_task_group() as self._cleaning:
+                self._cleaning.start_soon(self._run_notes)
                 await waits.insist(self._ended.wait, math.inf)
                 await waits.insist(lambda: self._until_clean(has_open_work), CLEAN_UP_SECONDS)
                 cleaning, self._cleaning = self._cleaning, None
