@@ -96,6 +96,7 @@ class CollectionWrites(CollectionBase):
         # A call that is refused leaves the documents as they are.
         check.boolean("ordered", ordered)
         fields = check.wire_options(options, arguments.INSERT_COMMAND) if options else NO_OPTIONS
+        state = self._context.session_state(session)
         sent: list[Mapping[str, Any]] = []
         ids: list[Any] = []
         for document in documents:
@@ -106,7 +107,7 @@ class CollectionWrites(CollectionBase):
             raise ConfigurationError("documents must not be empty")
         bulk = Bulk(self._context, self._target, ordered, fields)
         run = Run("insert", sent, range(len(sent)))
-        result = await bulk.send_runs([run], self._context.session_state(session))
+        result = await bulk.send_runs([run], state)
         return InsertManyResult(ids, result.acknowledged)
 
     # --- updates ---
@@ -290,6 +291,7 @@ class CollectionWrites(CollectionBase):
         # A call that is refused leaves the documents of its requests as they are.
         check.boolean("ordered", ordered)
         fields = check.wire_options({**options, "let": let}, arguments.WRITE_COMMAND)
+        state = self._context.session_state(session)
         statements = []
         for request in requests:
             if not isinstance(request, WriteRequest):
@@ -298,4 +300,4 @@ class CollectionWrites(CollectionBase):
         if not statements:
             raise ConfigurationError("requests must not be empty")
         bulk = Bulk(self._context, self._target, ordered, fields)
-        return await bulk.send(statements, self._context.session_state(session))
+        return await bulk.send(statements, state)
