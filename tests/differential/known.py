@@ -349,10 +349,12 @@ OF_CALLS: Sequence[Known] = (
     ),
     Known(
         "nothing-to-abort",
-        "a transaction whose only statement could not be encoded is aborted on the server",
-        "nothing is sent, as the server knows of no transaction",
-        "transactions specification: an empty transaction sends nothing",
+        "a first statement that could not be encoded starts its transaction all the same: the next one is refused "
+        "by the server, or an abort is sent",
+        "the next statement begins the transaction; without one, nothing is sent",
+        "the server knows of no transaction",
         patterns.nothing_to_abort,
+        ends=True,
     ),
     Known(
         "getmore-read-concern",

@@ -61,7 +61,7 @@ class Lab:
         verdict = Verdict()
         for side in self.sides:
             if side.log.wrote:
-                self.referee.restore(side.database_name)
+                self.referee.restore(side.database_name, side.log.changed_indexes)
             side.begin()
         try:
             comparable = await self._run_steps(scenario, verdict)
@@ -92,9 +92,10 @@ class Lab:
     def _compare_data(self, verdict: Verdict) -> None:
         if not any(side.log.wrote for side in self.sides):
             return
-        states = [self.referee.state(side.database_name) for side in self.sides]
-        if states[0] != states[1]:
-            there, here = (side.log.names.value(decoded(state)) for side, state in zip(self.sides, states, strict=True))
+        databases = (self.theirs.database_name, self.ours.database_name)
+        if self.referee.differ(databases, any(side.log.changed_indexes for side in self.sides)):
+            states = (decoded(self.referee.state(name)) for name in databases)
+            there, here = (side.log.names.value(state) for side, state in zip(self.sides, states, strict=True))
             self._judge(compared_data(there, here), verdict)
 
     def _judge(self, differences: Iterator[Difference], verdict: Verdict) -> bool:

@@ -134,6 +134,10 @@ def refused_here(difference: Difference) -> bool:
 
 
 def not_a_whole_number(difference: Difference) -> bool:
+    record = difference.our_record
+    if difference.what == "steps" and record is not None:
+        # A block that was refused, so that none of its calls was made.
+        return says(record.outcome, r"^max_commit_time_ms must be")
     return refused(difference, r"must be a (whole number|number of milliseconds)")
 
 
@@ -407,4 +411,8 @@ def getmore_concern(difference: Difference) -> bool:
 
 def nothing_to_abort(difference: Difference) -> bool:
     """A transaction whose first statement never left this side: there is nothing on the server."""
+    if difference.what == "outcome":
+        return sent(difference, "startTransaction") is True and says(
+            difference.theirs, "does not match any in-progress transactions"
+        )
     return difference.what == "commands" and difference.theirs == ["abortTransaction"] and difference.ours == []

@@ -1,8 +1,13 @@
-"""The referee: lays out the starting data and reads what is left. A client of its own, whoever is compared."""
+"""The referee: lays out the starting data and reads what is left. A client of its own, whoever is compared.
+
+Scenarios are short, so what is done around them counts: a digest of each collection (``dbHash``) says whether anything
+changed, and only what did is read or repaired.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import bson
@@ -15,62 +20,108 @@ from tests.differential.world import STARTING_DATA, Starting
 State = Mapping[str, tuple[bytes, tuple[bytes, ...], tuple[bytes, ...]]]
 
 
+@dataclass(frozen=True)
+class Digest:
+    """What tells whether a collection is the same: its options, its documents' digest, and which collection it is."""
+
+    options: bytes
+    documents: str
+    uuid: bytes = b""
+
+    @property
+    def content(self) -> tuple[bytes, str]:
+        """What two databases can have in common."""
+        return self.options, self.documents
+
+
 class Referee:
     """Reads and restores databases on the deployment at ``uri``, which it prepares for short scenarios."""
 
     def __init__(self, uri: str) -> None:
         self._client: MongoClient[RawBSONDocument] = MongoClient(uri, document_class=RawBSONDocument)
-        #: What each database holds when the starting data is laid out.
-        self._made: dict[str, State] = {}
+        #: What each database holds when the starting data is laid out, and the indexes of its collections.
+        self._made: dict[str, dict[str, Digest]] = {}
+        self._indexes: dict[str, dict[str, tuple[bytes, ...]]] = {}
         self._client.admin.command("setDefaultRWConcern", 1, defaultWriteConcern={"w": 1})
         self._client.admin.command("setParameter", 1, transactionLifetimeLimitSeconds=10)
 
+    # --- reading ---
+
+    def digests(self, database: str) -> dict[str, Digest]:
+        """The digests of all collections and views of a database."""
+        hashes: Mapping[str, Any] = self._client[database].command("dbHash")["collections"]
+        found = {}
+        for collection in self._client[database].list_collections():
+            name, uuid = str(collection["name"]), bytes(collection["info"].get("uuid", b""))
+            if not name.startswith("system."):
+                found[name] = Digest(bson.encode(collection["options"]), str(hashes.get(name, "")), uuid)
+        return found
+
+    def differ(self, databases: tuple[str, str], indexes: bool) -> bool:
+        """Whether two databases may hold different things.
+
+        :param indexes: whether their indexes may differ.
+        """
+        first, second = ({n: d.content for n, d in self.digests(name).items()} for name in databases)
+        return indexes or first != second
+
     def state(self, database: str) -> State:
         """What a database holds, documents in their natural order."""
-        handle = self._client[database]
         found = {}
-        for collection in handle.list_collections():
-            name = str(collection["name"])
-            if name.startswith("system."):
-                continue
-            is_view = collection["type"] == "view"
-            indexes = [] if is_view else [bson.encode(index) for index in handle[name].list_indexes()]
-            documents = [] if is_view else [bytes(document.raw) for document in handle[name].find()]
-            found[name] = (bson.encode(collection["options"]), tuple(sorted(indexes)), tuple(documents))
+        for name, digest in self.digests(database).items():
+            documents = self._client[database][name].find() if digest.uuid else ()
+            contents = tuple(bytes(document.raw) for document in documents)
+            found[name] = (digest.options, self._read_indexes(database, name) if digest.uuid else (), contents)
         return dict(sorted(found.items()))
 
-    def restore(self, database: str) -> None:
-        """Have the database hold the starting data and nothing else; what does so already is left alone."""
+    def _read_indexes(self, database: str, name: str) -> tuple[bytes, ...]:
+        return tuple(sorted(bson.encode(index) for index in self._client[database][name].list_indexes()))
+
+    # --- laying out ---
+
+    def restore(self, database: str, indexes: bool = True) -> None:
+        """Have the database hold the starting data and nothing else; what does so already is left alone.
+
+        :param indexes: whether indexes may have changed.
+        """
         made = self._made.get(database)
         if made is None:
             self._client.drop_database(database)
             for name, starting in STARTING_DATA.items():
                 self._create(database, name, starting)
-            self._made[database] = self.state(database)
+            self._made[database] = self.digests(database)
+            tables = [name for name, digest in self._made[database].items() if digest.uuid]
+            self._indexes[database] = {name: self._read_indexes(database, name) for name in tables}
             return
-        left = self.state(database)
+        left = self.digests(database)
         for name in left.keys() - made.keys():
             self._client[database].drop_collection(name)
         for name, wanted in made.items():
-            if left.get(name) != wanted:
+            if indexes and wanted.uuid and self._read_indexes(database, name) != self._indexes[database][name]:
+                self._recreate(database, name)
+            elif left.get(name) != wanted:
                 self._repair(database, name, wanted, left.get(name))
 
-    def _repair(self, database: str, name: str, wanted: Any, left: Any) -> None:
+    def _repair(self, database: str, name: str, wanted: Digest, left: Digest | None) -> None:
         starting = STARTING_DATA[name]
-        if left is not None and left[:2] == wanted[:2] and "capped" not in starting.options:
-            collection = self._client[database][name]
-            collection.delete_many({})
-            if starting.documents:
-                collection.insert_many(map(RawBSONDocument, wanted[2]))
+        if left is None or left.uuid != wanted.uuid or "capped" in starting.options:
+            self._recreate(database, name)
             return
+        collection = self._client[database][name]
+        collection.delete_many({})
+        if starting.documents:
+            collection.insert_many(_raw(starting))
+
+    def _recreate(self, database: str, name: str) -> None:
         self._client[database].drop_collection(name)
-        self._create(database, name, starting)
+        self._create(database, name, STARTING_DATA[name])
+        self._made[database][name] = self.digests(database)[name]
 
     def _create(self, database: str, name: str, starting: Starting) -> None:
         handle = self._client[database]
-        handle.create_collection(name, **starting.options)
+        handle.create_collection(name, check_exists=False, **starting.options)
         if starting.documents:
-            handle[name].insert_many(RawBSONDocument(bson.encode(document)) for document in starting.documents)
+            handle[name].insert_many(_raw(starting))
         if starting.indexes:
             handle.command("createIndexes", name, indexes=list(starting.indexes))
 
@@ -86,6 +137,10 @@ class Referee:
     def close(self) -> None:
         """Close the client."""
         self._client.close()
+
+
+def _raw(starting: Starting) -> list[RawBSONDocument]:
+    return [RawBSONDocument(bson.encode(document)) for document in starting.documents]
 
 
 def decoded(state: State) -> dict[str, Any]:

@@ -54,7 +54,11 @@ def run(runner: asyncio.Runner, lab: Lab, first_seed: int, examples: int, told: 
     findings = Findings()
     chunk_seed = first_seed
     while findings.examples < examples:
-        _run_chunk(runner, lab, chunk_seed, min(CHUNK, examples - findings.examples), findings)
+        try:
+            _run_chunk(runner, lab, chunk_seed, min(CHUNK, examples - findings.examples), findings)
+        except KeyboardInterrupt:
+            told("interrupted: what was found so far")
+            break
         told(f"seed {chunk_seed}: {findings.examples} scenarios, {len(findings.unexcused)} kinds of difference")
         chunk_seed += 1
     return findings

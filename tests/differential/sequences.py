@@ -93,7 +93,7 @@ def _draw_plain_call(draw: Draw, state: _State) -> Call:
     session = _draw_session(draw, state)
     active = state.in_transaction
     writes = not active or (session is not None and session.number in active and len(active) == 1)
-    kinds = ("collection",) * 5 + ("database", "client")
+    kinds = ("collection",) * 14 + ("database",) * 3 + ("client",)
     method = draw(methods((draw(st.sampled_from(kinds)),), writes))
     if active and not method.session:
         session = None
@@ -107,6 +107,13 @@ def _start_session(draw: Draw, state: _State) -> Step:
     number = state.number()
     state.sessions[number] = False
     return StartSession(number, _some_options(draw, _SESSION_OPTIONS))
+
+
+def _start_transaction(draw: Draw, state: _State) -> Step:
+    number = next(iter(state.sessions))
+    state.sessions[number] = True
+    given = _some_options(draw, _TRANSACTION_OPTIONS)
+    return Call(Target("session", number), "start_transaction", (), given, Take("ignore"))
 
 
 def _on_session(draw: Draw, state: _State) -> Step:
@@ -168,7 +175,7 @@ def _block(draw: Draw, state: _State) -> Step:
     kind = draw(st.sampled_from(BLOCKS))
     inner = _State({number: kind != "bind"})
     steps = []
-    for _ in range(draw(st.integers(0, 3))):
+    for _ in range(draw(st.integers(1, 4))):
         call = _draw_plain_call(draw, inner)
         if kind == "bind":
             call = Call(call.target, call.method, call.args, _without_session(call), call.take, call.chain)
@@ -183,14 +190,16 @@ def _without_session(call: Call) -> tuple[tuple[str, Any], ...]:
 
 @st.composite
 def scenarios(draw: Any) -> Scenario:
-    """A scenario: half of them are a single call."""
+    """A scenario: a third of them are a single call."""
     state = _State()
-    shape = draw(st.sampled_from(("single", "single", "calls", "session", "cursor")))
+    shape = draw(st.sampled_from(("single", "single", "calls", "session", "session", "cursor")))
     if shape == "single":
         return Scenario((_draw_plain_call(draw, state),))
     steps: list[Step] = []
     if shape == "session":
         steps.append(_start_session(draw, state))
+        if draw(st.booleans()):
+            steps.append(_start_transaction(draw, state))
     if shape == "cursor":
         steps.append(_open_cursor(draw, state))
     for _ in range(draw(st.integers(1, MOST_STEPS))):

@@ -58,6 +58,8 @@ _READING = frozenset(
         "ping",
     }
 )
+#: Those that leave indexes as they are, or whose collections are new ones afterwards (``$out``).
+_KEEPING_INDEXES = _READING | {"aggregate", "create", "delete", "drop", "findAndModify", "insert", "update"}
 #: Arguments that drivers add an ``_id`` to.
 _TAKES_DOCUMENTS = frozenset({"insert_one", "insert_many", "bulk_write"})
 
@@ -74,6 +76,8 @@ class Log:
         self.paused = False
         #: Whether anything was sent that may have changed data.
         self.wrote = True
+        #: Whether anything was sent that may have changed indexes.
+        self.changed_indexes = True
         self.closings: dict[str, Command] = {}
         self._commands: list[Command] = []
         self._under_way: dict[int, Mapping[str, Any]] = {}
@@ -90,6 +94,7 @@ class Log:
             self.closings.update({name: {**normal, "cursors": "<its own>"} for name in known})
             return
         self.wrote = self.wrote or not _only_reads(normal)
+        self.changed_indexes = self.changed_indexes or next(iter(normal)) not in _KEEPING_INDEXES
         self._commands.append(normal)
         self._under_way[request] = command
 
@@ -109,6 +114,7 @@ class Log:
         """Start anew, with new names."""
         self.names = names
         self.wrote = False
+        self.changed_indexes = False
         self.closings = {}
         self.take()
 
@@ -236,21 +242,16 @@ class Side:
             case "keep":
                 self._cursors[take.number or 0] = result
                 return "<cursor>"
-            case "list":
-                found = await (result.to_list() if take.number is None else result.to_list(take.number))
-                await result.close()
-                return found
-            case "each":
-                found = []
-                async for document in _some(result, take.number):
-                    found.append(document)
-                await result.close()
-                return found
-            case _:
-                try:
+        try:
+            match take.how:
+                case "list":
+                    return await (result.to_list() if take.number is None else result.to_list(take.number))
+                case "each":
+                    return [document async for document in _some(result, take.number)]
+                case _:
                     return await getattr(result, take.how)()
-                finally:
-                    await result.close()
+        finally:
+            await result.close()
 
     async def _start_session(self, step: StartSession) -> Any:
         session = await _awaited(self.client.start_session(**{n: self.real(v) for n, v in step.options}))

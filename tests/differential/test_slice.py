@@ -197,11 +197,11 @@ def test_a_scenario_is_made_smaller_and_its_report_can_be_run_again(
     assert counted, "no scenario counted"
     texts = reports(runner, lab, findings)
     runner.run(lab.close())
-    shortest = min(texts, key=len)
+    shortest = next(text for text in texts if "result count_documents" in text.partition("\n")[0])
     assert f"(seed {SEED})" in shortest
     assert "1. db[" in shortest
     assert "2. " not in shortest
-    assert "count_documents" in shortest
+    assert ".count_documents(" in shortest
 
 
 def test_the_starting_data_is_laid_out_again_after_each_scenario(runner: asyncio.Runner, lab: Lab) -> None:
