@@ -1,0 +1,233 @@
+"""The server's side of a cursor: what is open there, what was kept for it here, and how both are given up.
+
+Rules kept here:
+
+* Whatever ends a cursor closes it on the server too, unless the server has closed it, or cannot be asked.
+* An implicit server session (the lease) and, behind a load balancer, a connection (the pin) are given back once.
+* Killing a cursor disturbs no transaction: how, and when, is decided in ``session.cursors``.
+* A caller that is cancelled is kept only as long as :mod:`wiredrv.execution.budget` allows; the rest is done in the
+  background.
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from wiredrv import waits
+from wiredrv.errors import AutoReconnect, ConnectionFailure, DriverError, InvalidOperation, OperationFailure
+from wiredrv.execution.retry import never_sent
+from wiredrv.operations.base import Target
+from wiredrv.operations.cursors import KillCursors
+from wiredrv.session.cursors import Kill, is_over, way_to_kill
+from wiredrv.session.state import SessionState
+from wiredrv.types import Address, Pin, ServerCursor
+
+if TYPE_CHECKING:
+    from wiredrv.client.handle import HandleContext
+
+#: How many seconds a killCursors may take: the server drops an abandoned cursor by itself, later.
+KILL_DEADLINE = 5.0
+
+#: Codes after which the server has no such cursor any longer: CursorNotFound, CappedPositionLost (the collection has
+#: overwritten what was to be read next), QueryPlanKilled, CursorKilled.
+CURSOR_GONE = frozenset({43, 136, 175, 237})
+
+
+class ClosableCursor:
+    """What is open on a server for a cursor. ``_id`` is its number there, 0 when nothing is open."""
+
+    __slots__ = (
+        "_address",
+        "_batch",
+        "_context",
+        "_ended",
+        "_id",
+        "_lease",
+        "_namespace",
+        "_opened_in",
+        "_pin",
+        "_position",
+        "_started",
+        "_state",
+        "_target",
+    )
+
+    _batch: list[Any]
+    _position: int
+
+    def __init__(self, context: HandleContext, target: Target) -> None:
+        self._context = context
+        self._target = target
+
+    def _set_unopened(self) -> None:
+        """Nothing is open on a server, and nothing was sent."""
+        self._state: SessionState | None = None
+        self._id = 0
+        self._namespace = ""
+        self._opened_in = 0
+        self._address: Address | None = None
+        self._lease: Any = None
+        self._pin: Pin | None = None
+        self._started = False
+        self._ended = False
+
+    # --- after a failure ---
+
+    async def _interrupted(self, error: BaseException) -> None:
+        """A fetch failed or was cancelled: leave nothing open that this cursor opened."""
+        if isinstance(error, InvalidOperation) and not self._is_over:
+            return
+        # A failed getMore leaves the connection pinned until the cursor is closed (load-balancers, "Cursors").
+        pin = self._pin if isinstance(error, Exception) else None
+        if pin is not None:
+            pin.hold()
+        await self._drop_after(error)
+        self._pin = pin
+
+    async def _drop_after(self, error: BaseException) -> None:
+        if not self._started:
+            self._started = self._ended = True
+        elif isinstance(error, OperationFailure) and error.code in CURSOR_GONE:
+            self._forget()
+        elif isinstance(error, (GeneratorExit, KeyboardInterrupt, SystemExit)):
+            self._abandon()  # Nothing can be waited for any longer.
+        elif isinstance(error, AutoReconnect) and self._opened_in and self._pin is None:
+            # Its transaction is aborted next; the server keeps the cursor beyond that.
+            self._abandon()
+        elif isinstance(error, AutoReconnect) and not never_sent(error):
+            self._forget()
+        elif isinstance(error, ConnectionFailure):
+            self._abandon()
+        else:
+            await self._end()
+
+    # --- closing ---
+
+    async def close(self) -> None:
+        """Close the cursor, here and on the server. What was fetched and not yet handed out is dropped.
+
+        May be called twice. A failure to reach the server is no error: it closes idle cursors by itself.
+        """
+        self._batch = []
+        self._position = 0
+        self._started = True
+        try:
+            await self._end()
+        finally:
+            self._unpin()
+
+    async def _end(self) -> None:
+        """Kill the server's cursor, if there is one, and give back what was kept for it. Buffered documents stay.
+
+        In a task that is cancelled, the background does that, if it takes longer than the caller can be kept.
+        """
+        cursor_id, address, lease = self._id, self._address, self._lease
+        self._ended = True
+        self._id = 0
+        self._lease = None
+        if not cursor_id or address is None:
+            return
+        pin, self._pin = self._pin, None
+        collection = self._namespace.partition(".")[2]
+        kill = KillCursors(self._target, collection, (cursor_id,), address, lease, pin, self._opened_in)
+        executor = self._context.executor
+
+        def give_back() -> None:
+            if pin is not None:
+                pin.release()
+            if lease is not None:
+                executor.release(lease)
+
+        async def work(seconds: float) -> None:
+            try:
+                with waits.shield(seconds):
+                    await self._kill(kill)
+            finally:
+                give_back()
+
+        if waits.is_cancelling():
+            await executor.see_to(work)
+            return
+        try:
+            with waits.move_on_after(KILL_DEADLINE):
+                await self._kill(kill)
+        except BaseException as error:
+            if isinstance(error, waits.cancelled()):
+                await executor.see_to(work)
+            else:
+                give_back()
+            raise
+        give_back()
+
+    async def _kill(self, kill: KillCursors) -> None:
+        state = self._state
+        try:
+            await self._context.executor.execute(kill, None if state is None or state.ended else state)
+        except Exception as error:
+            if self._can_be_killed_later(error):
+                self._pin = kill.pin.hold() if kill.pin is not None else None
+                self._orphan(kill.server, kill.cursor_ids[0], None)
+
+    def _can_be_killed_later(self, error: Exception) -> bool:
+        """Whether another killCursors makes sense after one that failed. Otherwise the server closes what is not used.
+
+        Refused by the driver: the session has ended meanwhile, or a transaction would be disturbed. Refused by the
+        server, within a transaction: there that has ended, and left the cursor open. Not sent: the server failed, and
+        may be back soon.
+        """
+        if isinstance(error, OperationFailure):
+            return self._opened_in != 0
+        return isinstance(error, InvalidOperation) or (isinstance(error, DriverError) and never_sent(error))
+
+    def _forget(self) -> None:
+        """The server's cursor is gone, or out of reach."""
+        lease, self._lease = self._lease, None
+        self._ended = True
+        self._id = 0
+        self._unpin()
+        if lease is not None:
+            self._context.executor.release(lease)
+
+    def _unpin(self) -> None:
+        """Give back the connection that the cursor kept behind a load balancer."""
+        pin, self._pin = self._pin, None
+        if pin is not None:
+            pin.release()
+
+    def _orphan(self, address: Address, cursor_id: int, lease: Any) -> None:
+        """Have the server's cursor killed in the background, as soon as that disturbs no transaction."""
+        pin, self._pin = self._pin, None
+        cursor = ServerCursor(address, cursor_id, self._namespace, lease, pin)
+        state = self._state
+        if state is not None and way_to_kill(self._opened_in, state) is not Kill.OUTSIDE:
+            state.cursors_left.append(cursor)
+        else:
+            self._context.orphan_cursor(cursor)
+
+    @property
+    def _is_over(self) -> bool:
+        """Whether the cursor's transaction has ended: nothing more can be read from it."""
+        return self._state is not None and is_over(self._opened_in, self._state)
+
+    def _abandon(self) -> None:
+        """Have the server's cursor killed in the background."""
+        cursor_id, address, lease = self._id, self._address, self._lease
+        self._ended = True
+        self._id = 0
+        self._lease = None
+        if address is not None:
+            self._orphan(address, cursor_id, lease)
+
+    def __del__(self) -> None:
+        # In any thread, and in the middle of anything: the client only takes a note of it.
+        if getattr(self, "_id", 0) or getattr(self, "_pin", None) is not None:
+            self._abandon()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
