@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,23 @@ SCENARIOS = (
     "cursors",
     "fail_points",
     "sessions_admin",
+    "time_limits",
+    "housekeeping",
 )
+#: Recordings that are not replayed yet, and why.
+WAITING = {
+    "change_streams": "the driver has no change streams yet, and the double hands them on to a shard that answers as a "
+    "mongod of its version does: its first batches are not empty, and its events bear a wallTime"
+}
+#: (recording, note): fields of the request for a shard of several members. The recorded ones had one member each, so
+#: that no write concern of two could be met, and a majority took no time.
+_FOR_THE_SHARD: dict[tuple[str, str], Callable[[ReplicaSet], dict[str, Any]]] = {
+    ("time_limits", "wtimeout"): lambda shard: {"writeConcern": {"w": len(shard.members) + 1, "wtimeout": 50}},
+    ("time_limits", "maxTimeMS while waiting for the write concern"): lambda shard: {
+        "writeConcern": {"w": len(shard.members) + 1}
+    },
+    ("time_limits", "commit with maxTimeMS 1"): lambda shard: {"maxTimeMS": 10_000},
+}
 _CLOSED = "connection closed"
 _UNCOMPARED = frozenset(
     {"$clusterTime", "operationTime", "topologyVersion", "connectionId", "localTime", "errmsg", "maxWireVersion"}
@@ -77,7 +93,8 @@ class Peer:
 class Replay:
     """Sends recorded requests to the double. What a recorded reply told is replaced by what the double's told."""
 
-    def __init__(self, double: ShardedDouble) -> None:
+    def __init__(self, double: ShardedDouble, shard: ReplicaSet) -> None:
+        self._shard = shard
         self._peers = [Peer(router.address) for router in double.routers]
         self._told: dict[Any, Any] = {}
         self._sessions: dict[bytes, Binary] = {}
@@ -90,9 +107,13 @@ class Replay:
         found = []
         recorded = json_util.loads((_FOLDER / f"{scenario}.json").read_text())
         for number, exchange in enumerate(recorded["exchanges"]):
-            reply = self._peers[exchange["router"]].ask(self._request(exchange["request"]))
-            expected = exchange["reply"]
             note = str(exchange.get("note", number))
+            request = self._request(exchange["request"])
+            fit = _FOR_THE_SHARD.get((scenario, note))
+            if fit is not None:
+                request.update(fit(self._shard))
+            reply = self._peers[exchange["router"]].ask(request)
+            expected = exchange["reply"]
             self._learn(expected, reply)
             wanted, actual = _comparable(expected, self._told), _comparable(reply, {})
             if wanted != actual:
@@ -141,6 +162,8 @@ def _comparable(reply: Any, told: Mapping[Any, Any]) -> Any:
         kept["recoveryToken"] = sorted(kept["recoveryToken"])
     if "writeErrors" in kept:
         kept["writeErrors"] = [{"index": one["index"], "code": one["code"]} for one in kept["writeErrors"]]
+    if "writeConcernError" in kept:
+        kept["writeConcernError"] = {**kept["writeConcernError"], "errmsg": "not compared"}
     if "cursor" in kept:
         kept["cursor"] = _comparable_cursor(kept["cursor"])
     kept.pop("atClusterTime", None)
@@ -153,7 +176,9 @@ def _comparable(reply: Any, told: Mapping[Any, Any]) -> Any:
 def _comparable_cursor(cursor: Mapping[str, Any]) -> dict[str, Any]:
     kept = {key: value for key, value in cursor.items() if key != "atClusterTime"}
     for batch in ("firstBatch", "nextBatch"):
-        if batch in kept:
+        if batch in kept and cursor["ns"].endswith(".$cmd.listCollections"):
+            kept[batch] = [sorted(document) for document in kept[batch]]  # which one comes first is by chance
+        elif batch in kept:
             kept[batch] = sorted(map(str, kept[batch]))
     return {**kept, "id": bool(cursor["id"]), "dated": "atClusterTime" in cursor}
 
@@ -168,7 +193,7 @@ def replayed(replica_set: ReplicaSet, request: pytest.FixtureRequest) -> Iterato
         documents = [{"_id": x, "x": x, "n": 0} for x in (-1, 1)]
         set_up.ask({"insert": "sharded", "documents": documents, "$db": "transcript"})
         set_up.close()
-        replay = Replay(double)
+        replay = Replay(double, replica_set)
         try:
             yield {scenario: replay.differences(scenario) for scenario in SCENARIOS}
         finally:
@@ -183,4 +208,4 @@ def test_the_double_answers_as_the_recorded_mongos_did(scenario: str, replayed: 
 def test_every_recording_is_replayed() -> None:
     if not _FOLDER.is_dir():
         pytest.skip(f"there are no recordings of a mongos in {_FOLDER}")
-    assert {path.stem for path in _FOLDER.glob("*.json")} == set(SCENARIOS)
+    assert {path.stem for path in _FOLDER.glob("*.json")} == {*SCENARIOS, *WAITING}

@@ -15,7 +15,7 @@ import contextlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from itertools import count
-from typing import Any
+from typing import Any, NamedTuple
 
 import anyio
 import anyio.abc
@@ -23,7 +23,7 @@ import bson
 from bson import ObjectId
 from bson.int64 import Int64
 
-from tests.support.router_errors import failure, labels_for
+from tests.support.router_errors import as_router_says, failure, labels_for
 from tests.support.router_fail_points import FailCommand, Strike
 from tests.support.router_shard import Backend, Shard, ShardLost
 from tests.support.router_transactions import Passage, RouterTransactions
@@ -75,7 +75,7 @@ class Router:
         self.process_id = ObjectId()
         self.fail_point = FailCommand()
         self.transactions = RouterTransactions(self.shard.name)
-        self.cursors: dict[int, bytes | None] = {}
+        self.cursors: dict[int, _Cursor] = {}
 
     @property
     def running(self) -> bool:
@@ -144,6 +144,13 @@ class Router:
         return reply
 
 
+class _Cursor(NamedTuple):
+    """Whose a cursor is: the session's id, and the fields of the transaction in which it was opened."""
+
+    session: bytes | None
+    transaction: Mapping[str, Any] | None
+
+
 class _Client:
     """One connection of a client, with its own connection to the shard."""
 
@@ -164,7 +171,7 @@ class _Client:
         """Behind a load balancer, a connection takes its cursors and transactions with it when it ends."""
         if not self._balanced:
             return
-        mine = [number for number in self._cursors if self._router.cursors.pop(number, False) is not False]
+        mine = [number for number in self._cursors if self._router.cursors.pop(number, None) is not None]
         with contextlib.suppress(ShardLost):
             for number in mine:
                 database, collection = self._cursors[number]
@@ -282,17 +289,20 @@ class _Client:
         if number not in cursors:
             namespace = f"{command['$db']}.{command['collection']}"
             return failure(_CURSOR_NOT_FOUND, f"Cursor not found (namespace: '{namespace}', id: {number}).")
-        if cursors[number] != _session(command):
+        if cursors[number].session != _session(command):
             return failure(_OTHER_SESSION, f"Cannot run getMore on cursor {number}, which another session created")
         return None
 
     # --- what the shard answers ---
 
     async def _forward(self, message: Message, command: Mapping[str, Any]) -> bytes:
+        name = next(iter(command))
         try:
             if "autocommit" in command and "lsid" in command:
                 return await self._in_transaction(message, command)
-            body = await self._ask(message, message.body)
+            body = as_router_says(name, await self._ask(message, message.body), self._router.shard.name)
+            if name == "killCursors":
+                await self._abort_where_killed(command)
         except ShardLost as lost:
             reply = failure(_UNREACHABLE, str(lost), labels_for(command, _UNREACHABLE))
             return bson.encode({**reply, **self._router.shard.times})
@@ -304,6 +314,14 @@ class _Client:
         reply = await self._backend.exchange(body, message.sequences, flags)
         fields = decode_raw(reply)
         return _without(fields, *_OF_SHARDS) if any(field in fields for field in _OF_SHARDS) else reply
+
+    async def _abort_where_killed(self, command: Mapping[str, Any]) -> None:
+        """A cursor of a transaction that is killed without the transaction's fields takes it with it."""
+        for number in command["cursors"]:
+            cursor = self._router.cursors.get(int(number))
+            if cursor is not None and cursor.transaction is not None:
+                abort = {"abortTransaction": 1, **cursor.transaction, "$db": "admin"}
+                await self._backend.exchange(bson.encode(abort), (), 0)
 
     async def _in_transaction(self, message: Message, command: Mapping[str, Any]) -> bytes:
         transactions = self._router.transactions
@@ -325,8 +343,7 @@ class _Client:
     def _note_transaction(self, command: Mapping[str, Any]) -> None:
         session = bytes(command["lsid"]["id"])
         if command.get("startTransaction"):
-            fields = {key: command[key] for key in ("lsid", "txnNumber", "autocommit")}
-            self._transactions[session] = {**fields, "$db": "admin"}
+            self._transactions[session] = {**(_transaction(command) or {}), "$db": "admin"}
         elif "commitTransaction" in command or "abortTransaction" in command:
             self._transactions.pop(session, None)
 
@@ -349,7 +366,7 @@ class _Client:
             cursors.clear()
         elif "killSessions" in command:
             killed = {bytes(one["id"]) for one in command["killSessions"]}
-            for number in [number for number, session in cursors.items() if session in killed]:
+            for number in [number for number, cursor in cursors.items() if cursor.session in killed]:
                 del cursors[number]
         elif "killCursors" in command:
             for number in command["cursors"]:
@@ -361,7 +378,7 @@ class _Client:
         else:
             cursor = decode_raw(body).get("cursor")
             if isinstance(cursor, Mapping) and cursor.get("id"):
-                cursors[int(cursor["id"])] = _session(command)
+                cursors[int(cursor["id"])] = _Cursor(_session(command), _transaction(command))
                 if self._balanced:
                     database, _, collection = str(cursor["ns"]).partition(".")
                     self._cursors[int(cursor["id"])] = (database, collection)
@@ -371,6 +388,11 @@ def _session(command: Mapping[str, Any]) -> bytes | None:
     with contextlib.suppress(KeyError, TypeError):
         return bytes(command["lsid"]["id"])
     return None
+
+
+def _transaction(command: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The fields that make a command part of its transaction."""
+    return {key: command[key] for key in ("lsid", "txnNumber", "autocommit")} if "autocommit" in command else None
 
 
 def _append(body: bytes, extra: Mapping[str, Any]) -> bytes:

@@ -9,6 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import bson
+
+from wiredrv.wire.codec import decode
+
 _NAMES = {
     1: "InternalError",
     2: "BadValue",
@@ -61,6 +65,10 @@ _RETRYABLE = frozenset({6, 7, 89, 91, 189, 262, 9001, 10107, 11600, 11602, 13435
 _TRANSIENT = frozenset({24, 112, 246, 251, 267})
 _ENDINGS = frozenset({"committransaction", "aborttransaction"})
 
+#: Commands that a mongos does not hand on as they are.
+BATCHED_WRITES = frozenset({"insert", "update", "delete"})
+TIME_LIMIT_EXCEEDED = 50
+
 TRANSIENT = "TransientTransactionError"
 RETRYABLE_WRITE = "RetryableWriteError"
 
@@ -76,6 +84,28 @@ def failure(code: int, message: str, labels: Sequence[str] = ()) -> dict[str, An
     if labels:
         reply["errorLabels"] = list(labels)
     return reply
+
+
+def as_router_says(name: str, body: bytes, shard: str) -> bytes:
+    """A shard's reply as a mongos tells it of the commands that it makes anew, which are those that write in batches.
+
+    A time limit that passed on the shard is a write error, and a write concern error says which shard it is of.
+    """
+    if name not in BATCHED_WRITES:
+        return body
+    reply = decode(body)
+    if reply.get("code") == TIME_LIMIT_EXCEEDED:
+        error = {"index": 0, **{key: reply[key] for key in ("code", "codeName", "errmsg")}}
+        counts = {"nModified": 0, "n": 0} if name == "update" else {"n": 0}
+        times: dict[str, Any] = {key: reply[key] for key in ("$clusterTime", "operationTime") if key in reply}
+        return bson.encode({**counts, "writeErrors": [error], "ok": 1.0, **times})
+    entry = reply.get("writeConcernError")
+    if entry is None:
+        return body
+    concern = (entry.get("errInfo") or {}).get("writeConcern")
+    text = f"{entry['errmsg']}; Error details: {{ writeConcern: {concern} }} at {shard}"
+    told = {key: entry[key] for key in ("code", "codeName") if key in entry}
+    return bson.encode({**reply, "writeConcernError": {**told, "errmsg": text, "errInfo": {}}})
 
 
 def labels_for(command: Mapping[str, Any], code: int) -> list[str]:

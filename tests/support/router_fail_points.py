@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tests.support.router_errors import failure, labels_for
+from tests.support.router_errors import TIME_LIMIT_EXCEEDED, failure, labels_for
 
 _MESSAGE = "Failing command due to 'failCommand' failpoint"
 
@@ -61,6 +61,9 @@ class FailCommand:
         self._left -= 1
         self.count += 1
         wait = data.get("blockTimeMS", 0) / 1000 if data.get("blockConnection") else 0.0
+        limit = _time_limit(command)
+        if wait > limit:
+            return Strike(limit, reply=failure(TIME_LIMIT_EXCEEDED, "operation exceeded time limit"))
         if data.get("closeConnection"):
             return Strike(wait, close=True)
         if "errorCode" in data:
@@ -68,6 +71,12 @@ class FailCommand:
         return Strike(
             wait, write_concern_error=data.get("writeConcernError"), labels=tuple(data.get("errorLabels", ()))
         )
+
+
+def _time_limit(command: Mapping[str, Any]) -> float:
+    """The seconds that a command may take. A getMore's are those that it waits for news."""
+    limit = command.get("maxTimeMS")
+    return limit / 1000 if limit and "getMore" not in command else float("inf")
 
 
 def _is_meant(data: Mapping[str, Any], command: Mapping[str, Any], app_name: str | None) -> bool:

@@ -62,8 +62,8 @@ T = TypeVar("T")
 
 _LOG = logging.getLogger("wiredrv.session")
 
-#: What is no statement to the turns of a session.
-_PURPOSES = {Kind.COMMIT: Purpose.ENDING, Kind.ABORT: Purpose.ENDING, Kind.HOUSEKEEPING: Purpose.HOUSEKEEPING}
+#: What operations are to the turns of a session. (A look at a member of an enum costs a call.)
+_STATEMENT, _HOUSEKEEPING = Purpose.STATEMENT, Kind.HOUSEKEEPING
 
 #: Cleans up; the argument is how many seconds that may take.
 CleanUp = Callable[[float], Awaitable[None]]
@@ -125,14 +125,15 @@ class Executor:
             budget.begin_operation()
         turn: Turn | None = None
         if session is not None:
-            turn = self.enter(session, operation.name, _PURPOSES.get(operation.kind, Purpose.STATEMENT))
+            purpose = Purpose.HOUSEKEEPING if operation.kind is _HOUSEKEEPING else _STATEMENT
+            turn = self.enter(session, operation.name, purpose)
             if not turn.granted:
                 await self.turn_comes(session, turn)
         run = Run(operation, session)
         run.turn = turn
         try:
             if session is not None and operation.opened_in is not None:
-                admit = admit_kill if operation.kind is Kind.HOUSEKEEPING else admit_read
+                admit = admit_kill if operation.kind is _HOUSEKEEPING else admit_read
                 admit(operation.opened_in, session)
             return await self.drive(run)
         except BaseException as error:
@@ -144,8 +145,12 @@ class Executor:
                 await self._leave_orphan(run, run.orphan)
             raise
         finally:
-            if not run.handed_over:
-                self._finish(run)
+            if run.handed_over:
+                pass  # the background finishes it
+            elif turn is not None and session is not None:
+                session.turns.leave(turn)
+            elif run.implicit and not run.kept and run.server_session is not None:
+                self.release(run.server_session)
 
     def enter(self, session: SessionState, command: str, purpose: Purpose) -> Turn:
         """Take the session's turn, or a place in its queue: then await :meth:`turn_comes`.
@@ -160,7 +165,7 @@ class Executor:
             raise InvalidOperation(
                 "this session was started before the process forked, or in an event loop that is gone: start a new one"
             )
-        if purpose is Purpose.STATEMENT:
+        if purpose is _STATEMENT and session.transaction.doomed_by is not None:
             session.transaction.refuse_if_doomed()
         return session.turns.enter(command, purpose, waits.current_task())
 

@@ -150,12 +150,12 @@ class Transaction:
 
     __slots__ = (
         "_doom",
-        "_doomed_by",
         "_sent",
         "abort_owed",
         "attempt",
         "cause",
         "commit_attempted",
+        "doomed_by",
         "ending_sent",
         "number",
         "options",
@@ -182,7 +182,7 @@ class Transaction:
         # How many transactions the session has started: tells this one from the next.
         self.number = 0
         # The statement after which the transaction can only be aborted, and the error that it failed with.
-        self._doomed_by: str | None = None
+        self.doomed_by: str | None = None
         self._doom: BaseException | None = None
         self._sent: list[SentCommand] = []
 
@@ -209,7 +209,7 @@ class Transaction:
         self.outcome = None
         self.abort_owed = False
         self.number += 1
-        self._doomed_by = None
+        self.doomed_by = None
         self._doom = None
         self._sent = []
 
@@ -276,15 +276,15 @@ class Transaction:
         :param statement: the name of the command.
         :param error: what it failed with while a commit was waiting for it; None if it was cancelled.
         """
-        if self.active and self._doomed_by is None:
+        if self.active and self.doomed_by is None:
             self.state = transition(self.state, TransactionEvent.DOOM)
-            self._doomed_by = statement
+            self.doomed_by = statement
             self._doom = error
 
     @property
     def doomed(self) -> bool:
         """Whether the transaction can only be aborted."""
-        return self._doomed_by is not None and self.active
+        return self.doomed_by is not None and self.active
 
     def refuse_if_doomed(self) -> None:
         """Refuse to continue a transaction that can only be aborted.
@@ -295,13 +295,13 @@ class Transaction:
             return
         if self._doom is None:
             raise InvalidOperation(
-                f"{self._doomed_by!r} was cancelled in this transaction, which therefore can only be aborted: whether "
+                f"{self.doomed_by!r} was cancelled in this transaction, which therefore can only be aborted: whether "
                 "the statement took place depends on the moment. Let the cancellation leave the transaction's block, "
                 "or put the time limit around the whole of it"
             )
         labels = self._doom.error_labels if isinstance(self._doom, DriverError) else ()
         raise InvalidOperation(
-            f"{self._doomed_by!r}, which was called before the commit and not awaited, failed; the transaction can "
+            f"{self.doomed_by!r}, which was called before the commit and not awaited, failed; the transaction can "
             "therefore only be aborted: await each statement before the commit",
             labels,
         ) from self._doom

@@ -41,6 +41,10 @@ class Purpose(Enum):
     CLEAN_UP = "cleaning up"
 
 
+#: What begins the end of a transaction. (A look at a member of an enum costs a call; every operation asks.)
+_ENDS = (Purpose.ENDING, Purpose.CLEAN_UP)
+
+
 class Turn:
     """The place of one call. ``refusal`` is set instead of ``granted`` where the call must not run any longer.
 
@@ -102,7 +106,7 @@ class Turns:
             self.current = turn
         else:
             self._queue(turn, self.current)
-        if purpose is Purpose.ENDING or purpose is Purpose.CLEAN_UP:
+        if purpose in _ENDS:
             self._ending = turn
         return turn
 
