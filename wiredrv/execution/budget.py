@@ -15,6 +15,9 @@ from wiredrv import waits
 #: Seconds that cleaning up may keep a cancelled task.
 GRACE_SECONDS = 0.5
 
+#: Seconds after which a task's time is forgotten: a cancellation that still goes on then is the program's own affair.
+_FORGOTTEN_AFTER = 10.0
+
 #: When the time of a cancelled task is over, on the monotonic clock.
 #: Every operation asks whether it is empty. A task that is gone leaves it.
 running: dict[ref[object], float] = {}
@@ -30,6 +33,10 @@ def begin_operation() -> None:
     """An operation begins while some task's time runs: if it is this task's, and over, the next one gets its own."""
     if not waits.is_cancelling():
         running.pop(ref(waits.current_task()), None)
+    # A task that was cancelled once and does nothing since should not cost all others.
+    forgotten = waits.monotonic() - _FORGOTTEN_AFTER
+    for task in [task for task, deadline in running.items() if deadline < forgotten]:
+        running.pop(task, None)
 
 
 def _gone(task: ref[object]) -> None:

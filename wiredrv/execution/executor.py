@@ -1,8 +1,7 @@
-"""The only loop: every operation of a client takes this way.
+"""The only way: every operation of a client takes it.
 
-Select, check out, decorate, send, learn, parse; on a failure: label, tell the topology, decide, perhaps try again.
-What is decided is decided in pure modules (``decorate``, ``labels``, ``retry``); here it is done. The usual operation,
-with a known server and an idle connection, passes one await: that for the reply.
+Here is what surrounds the attempts (``attempts``): the client is opened where it is not, an operation of a session
+waits for its turn, and what a cancellation leaves is handed to the background.
 
 Cancellation is an ordinary event: it may come at any await, and leaves no connection checked out, no cursor and no
 transaction open on the server, and no session in use (``cancellation``).
@@ -10,52 +9,29 @@ transaction open on the server, and no session in use (``cancellation``).
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from wiredrv import waits
-from wiredrv.concerns import ReadMode, ReadPreference
-from wiredrv.connection.connection import Connection
 from wiredrv.connection.settings import ServerApi
 from wiredrv.errors import (
-    RETRYABLE_WRITE,
-    AutoReconnect,
-    ConfigurationError,
-    DriverError,
     InvalidOperation,
-    NotPrimaryError,
-    OperationFailure,
-    UnreadableReply,
-    WriteConcernError,
-    write_concern_error,
 )
 from wiredrv.events import ListenerHub
 from wiredrv.execution import budget
+from wiredrv.execution.attempts import Attempts
 from wiredrv.execution.cancellation import Settlement
-from wiredrv.execution.decorate import Surroundings, decorate
-from wiredrv.execution.exchange import exchange
-from wiredrv.execution.labels import Circumstances, add_labels, explain
-from wiredrv.execution.learning import learn, transaction_advanced, transaction_failed
-from wiredrv.execution.pins import ConnectionPin, RouterPin
-from wiredrv.execution.reading import cursor_in, refusal, unreadable
-from wiredrv.execution.retry import Retry, Traits, decide
-from wiredrv.execution.run import Run, refuse_retry_without_number
+from wiredrv.execution.run import Run
 from wiredrv.execution.settings import ExecutionSettings
-from wiredrv.failures import consequences, is_network_error
 from wiredrv.operations.base import Kind, Operation
-from wiredrv.operations.cursors import CursorReply
-from wiredrv.session.cluster_time import ClusterClock
 from wiredrv.session.cursors import admit_kill, admit_read
-from wiredrv.session.pinning import PinEvent
-from wiredrv.session.server_session import ServerSession, ServerSessionPool
+from wiredrv.session.server_session import ServerSession
 from wiredrv.session.state import SessionState
-from wiredrv.session.transaction import Outcome, TransactionState
+from wiredrv.session.transaction import Outcome
 from wiredrv.session.turns import Purpose, Turn, task_name
-from wiredrv.topology.reactions import ErrorKind, kind_of
-from wiredrv.topology.topology import Server, Topology
-from wiredrv.types import Address, Pin, Reply, ServerCursor
+from wiredrv.topology.topology import Topology
+from wiredrv.types import ServerCursor
 from wiredrv.waits import monotonic
 
 T = TypeVar("T")
@@ -67,11 +43,9 @@ _STATEMENT, _HOUSEKEEPING = Purpose.STATEMENT, Kind.HOUSEKEEPING
 
 #: Cleans up; the argument is how many seconds that may take.
 CleanUp = Callable[[float], Awaitable[None]]
-_MAY_OPEN_CURSORS = frozenset({Kind.READ, Kind.WRITE, Kind.COMMAND})
-_TO_WRITABLE = frozenset({Kind.WRITE, Kind.COMMIT, Kind.ABORT})
 
 
-class Executor:
+class Executor(Attempts):
     """Executes the operations of one client.
 
     :param is_open: whether the client is open here and now.
@@ -90,27 +64,10 @@ class Executor:
         ensure_open: Callable[[], Awaitable[None]],
         in_background: Callable[[CleanUp], waits.Event | None] = lambda work: None,
     ) -> None:
-        self.topology = topology
-        self.sessions = ServerSessionPool()
-        self.clock = ClusterClock()
-        self._settings = settings
-        self._hub = hub
-        self._api = api
+        super().__init__(topology, settings, hub, api)
         self._is_open = is_open
         self._ensure_open = ensure_open
         self._in_background = in_background
-
-    # --- sessions ---
-
-    def acquire(self) -> ServerSession:
-        """A server session from the pool, or a new one."""
-        return self.sessions.acquire(monotonic(), self.topology.description.logical_session_timeout_minutes)
-
-    def release(self, session: ServerSession) -> None:
-        """Give a server session back."""
-        self.sessions.release(session, monotonic(), self.topology.description.logical_session_timeout_minutes)
-
-    # --- the loop ---
 
     async def execute(self, operation: Operation[T], session: SessionState | None = None) -> T:
         """Run an operation to its end, with the retries that the specifications allow.
@@ -279,324 +236,3 @@ class Executor:
         self._finish(run)
         if run.on_settled is not None:
             run.on_settled()
-
-    async def drive(self, run: Run[T]) -> T:
-        """Attempt after attempt, until one succeeds or none is left. The session is claimed already."""
-        while True:
-            try:
-                return await self._attempt(run)
-            except _AttemptFailed as failed:
-                retry, error = failed.retry, failed.error
-            run.held = None
-            run.started = 0.0
-            if retry is None:
-                raise error
-            if retry.backoff:
-                await waits.sleep(waits.random() * retry.backoff)
-
-    async def _attempt(self, run: Run[T]) -> T:
-        server: Server | None = None
-        connection: Connection | None = None
-        generation = 0
-        try:
-            server = self._pick(run) or await self._select(run)
-            # Counted from here on, and not only when it has a connection: what waits for one is what makes a slow
-            # server busy (server-selection, "operationCount").
-            server.operations += 1
-            pool = server.pool
-            generation = pool.generation
-            if run.held is not None:
-                connection = run.held.connection
-            else:
-                connection = pool.try_check_out() or await pool.check_out(run.deadline)
-            reply = await self._send(run, server, connection)
-            result = self._read(run, server, connection, reply)
-            if run.operation.opens_cursor and connection.service_id is not None:
-                self._pin_cursor(run, server, connection, cast(CursorReply, result))
-        except DriverError as error:
-            if connection is not None and server is not None:
-                if not consequences(error).keeps_connection:
-                    connection.close()
-                elif isinstance(error, UnreadableReply):
-                    self._take_orphan(run, server, connection, error)
-            # The topology hears of it, and may clear the pool, before the connection is given back.
-            raise self._failure(run, error, server, connection, generation) from None
-        finally:
-            if server is not None and run.settlement is None:
-                server.operations -= 1
-                if connection is not None and run.held is None:
-                    server.pool.check_in(connection)
-        if run.operation.opens_cursor:
-            self._keep_or_end_lease(run, cast(CursorReply, result))
-        if run.in_transaction:
-            transaction_advanced(run, connection.address)
-        return result
-
-    # --- select ---
-
-    def _pick(self, run: Run[Any]) -> Server | None:
-        """A server that can be had at once: the usual case."""
-        operation = run.operation
-        session = run.session
-        if session is not None and session.pin is not None and operation.kind is not Kind.HOUSEKEEPING:
-            if run.in_transaction:
-                self._wanted(run)  # refuses another read preference than primary
-                return self._only_server(run, session.pin.address, session.pin)
-            session.on_pin_event(PinEvent.OPERATION_OUTSIDE)
-        if operation.server is not None:
-            return self._only_server(run, operation.server, operation.pin)
-        if run.history is not None and run.history.deprioritized:
-            return None
-        return self.topology.pick(self._wanted(run))
-
-    def _only_server(self, run: Run[Any], address: Address, pin: Pin | None) -> Server | None:
-        """The server where a transaction or a cursor is, and behind a load balancer its connection.
-
-        None: a getMore has to wait for it (:meth:`_select`).
-
-        :raises AutoReconnect: it left the deployment, or the connection is broken.
-        """
-        server = self.topology.server(address)
-        if server is None:
-            raise AutoReconnect(f"{address}: the server is no longer part of the deployment")
-        if isinstance(pin, ConnectionPin):
-            if pin.connection.closed:
-                raise AutoReconnect(f"{address}: the connection that a transaction or a cursor was pinned to is closed")
-            run.held = pin
-        elif run.operation.waits_for_server and server.pool.paused:
-            return None
-        return server
-
-    async def _select(self, run: Run[Any]) -> Server:
-        if run.operation.waits_for_server and run.operation.server is not None:
-            if run.select_until is None:
-                run.select_until = self.topology.selection_limit(run.deadline)
-            return await self.topology.select_address(run.operation.server, run.select_until)
-        avoided = run.history.deprioritized if run.history is not None else ()
-        operation = run.operation
-        while True:
-            wanted = self._wanted(run)
-            server = await self.topology.select(wanted, operation.name, run.deadline, avoided, run.identify())
-            # While it waited, an old server may have come that changes where a pipeline that writes can go.
-            if not operation.secondaries_since or self._wanted(run) == wanted:
-                return server
-
-    def _wanted(self, run: Run[Any]) -> ReadPreference | None:
-        """The read preference of an operation; None for what needs a writable server."""
-        operation = run.operation
-        if run.session is not None and run.in_transaction:
-            return _transaction_preference(run, run.session)
-        if operation.kind in _TO_WRITABLE:
-            return None
-        if operation.secondaries_since:
-            too_old = self.topology.oldest_wire_version < operation.secondaries_since
-            run.preference = ReadPreference.PRIMARY if too_old else None
-        return run.preference or operation.read_preference
-
-    # --- decorate and send ---
-
-    async def _send(self, run: Run[Any], server: Server, connection: Connection) -> Reply:
-        operation = run.operation
-        handshake = connection.handshake
-        session = run.session
-        if run.acknowledged and operation.uses_session:
-            if run.server_session is None and handshake.supports_sessions:
-                run.server_session = self.acquire()
-                run.implicit = True
-            if session is not None and not handshake.supports_sessions:
-                raise ConfigurationError(
-                    "Sessions are not supported by this MongoDB deployment: "
-                    "they need a replica set or a sharded cluster"
-                )
-            if self._settings.retry_writes and operation.kind is Kind.WRITE and not run.in_transaction:
-                self._number_write(run, connection)
-        elif session is not None and not run.acknowledged:
-            raise ConfigurationError("an explicit session cannot be used with an unacknowledged write concern (w=0)")
-        command = operation.command(handshake.limits)
-        direct = self.topology.is_direct
-        decorate(command, run, Surroundings(handshake, direct, self._api, self.clock.latest))
-        if run.in_transaction and handshake.is_mongos and session is not None:
-            self._pin_session(run, session, server, connection)
-        try:
-            return await exchange(connection, command, run, self._hub)
-        except BaseException as error:
-            if not isinstance(error, Exception):
-                run.settlement = Settlement(run, self, server, connection)
-            raise
-
-    # --- pins ---
-
-    @staticmethod
-    def _pin_session(run: Run[Any], session: SessionState, server: Server, connection: Connection) -> None:
-        """Pin a session to the router, or the connection, that gets the first command of its transaction."""
-        if session.pin is not None or session.transaction.state is not TransactionState.STARTING:
-            return
-        pin: Pin = RouterPin(server.address)
-        if connection.service_id is not None:
-            pin = run.held = ConnectionPin(connection, server.pool.check_in, "transaction")
-        session.on_pin_event(PinEvent.FIRST_COMMAND_SELECTED, pin)
-
-    @staticmethod
-    def _pin_cursor(run: Run[Any], server: Server, connection: Connection, result: CursorReply) -> None:
-        """Behind a load balancer, keep the connection on which a cursor was opened for it."""
-        if result.id and run.operation.server is None:
-            result.pin = run.hold_for_cursor(connection, server.pool.check_in)
-
-    def _number_write(self, run: Run[Any], connection: Connection) -> None:
-        """Give a retryable write its transaction number; a retry keeps it.
-
-        :raises ConfigurationError: the server that was selected for a retry could not tell it from a second write.
-        """
-        handshake = connection.handshake
-        if handshake.is_standalone or not handshake.supports_sessions:
-            refuse_retry_without_number(run, connection.address)
-        elif not run.txn_number and run.server_session is not None and run.operation.retryable:
-            run.txn_number = run.server_session.next_txn_number()
-
-    # --- learn ---
-
-    def _read(self, run: Run[T], server: Server, connection: Connection, reply: Reply) -> T:
-        """Take in what a reply teaches, and turn it into the operation's result.
-
-        :raises UnreadableReply: the reply is not of the form that its command's replies have.
-        """
-        try:
-            if run.acknowledged:
-                learn(run, reply, self.clock)
-                if reply.get("ok") != 1:
-                    raise refusal(reply, connection.handshake.limits.max_wire_version)
-                if "writeConcernError" in reply:
-                    self._look_at_concern_error(run, server, connection, reply)
-            return run.operation.parse(reply, connection.address)
-        except UnreadableReply as error:
-            raise unreadable(error, run.operation, connection.address, reply) from error.__cause__
-        except DriverError:
-            raise
-        except Exception as error:
-            raise unreadable(error, run.operation, connection.address, reply) from error
-
-    def _take_orphan(self, run: Run[Any], server: Server, connection: Connection, error: UnreadableReply) -> None:
-        """Take from an unreadable reply what it tells all the same, and the cursor that nobody else can close."""
-        # The caller may keep the error for long, and the reply may be large.
-        envelope, error.envelope = error.envelope, None
-        if envelope is None:
-            return
-        with contextlib.suppress(Exception):
-            learn(run, envelope, self.clock)
-            found = cursor_in(envelope, run.operation)
-            if found is not None and run.operation.kind in _MAY_OPEN_CURSORS and run.operation.name != "getMore":
-                pin = (
-                    run.hold_for_cursor(connection, server.pool.check_in) if connection.service_id is not None else None
-                )
-                run.orphan = ServerCursor(connection.address, *found, None, pin)
-
-    def _look_at_concern_error(self, run: Run[Any], server: Server, connection: Connection, reply: Reply) -> None:
-        """A write concern error may tell of a failing server, and may be worth another attempt."""
-        entry = reply["writeConcernError"]
-        limits = connection.handshake.limits
-        error = write_concern_error(entry, reply, limits.max_wire_version)
-        if kind_of(error) is ErrorKind.STATE_CHANGE:
-            # The version is the reply's: the entry has none, and would count as newer than anything (SDAM,
-            # "isStaleError").
-            news = NotPrimaryError(str(error), {**entry, "topologyVersion": reply.get("topologyVersion")})
-            self.topology.on_error(server, news, connection, connection.generation)
-        add_labels(error, self._circumstances(run, connection))
-        if error.has_error_label(RETRYABLE_WRITE) and run.operation.kind is Kind.WRITE:
-            try:
-                # What the operation raises tells more: a bulk's error counts what was written.
-                run.operation.parse(reply, connection.address)
-            except OperationFailure as own:
-                own.add_error_label(RETRYABLE_WRITE)
-                raise
-            raise error
-
-    def _keep_or_end_lease(self, run: Run[Any], result: CursorReply) -> None:
-        if run.session is not None and run.in_transaction:
-            result.opened_in = run.session.transaction.number
-        if run.session is not None or run.server_session is None:
-            return
-        if result.id == 0:
-            if not run.implicit:
-                self.release(run.server_session)
-        elif run.implicit:
-            run.kept = True
-            result.lease = run.server_session
-
-    # --- failures ---
-
-    def _circumstances(self, run: Run[Any], connection: Connection | None) -> Circumstances:
-        operation = run.operation
-        return Circumstances(
-            kind=operation.kind,
-            in_transaction=run.in_transaction,
-            retryable=operation.retryable and self._retry_possible(run, connection),
-            retry_writes=self._settings.retry_writes,
-            wire_version=connection.handshake.limits.max_wire_version if connection is not None else 0,
-            from_mongos=connection is not None and connection.handshake.is_mongos,
-        )
-
-    @staticmethod
-    def _retry_possible(run: Run[Any], connection: Connection | None) -> bool:
-        """Whether the server that was asked could tell a retry from a second write."""
-        return run.operation.kind is not Kind.WRITE or run.txn_number != 0 or connection is None
-
-    def _failure(
-        self,
-        run: Run[Any],
-        error: DriverError,
-        server: Server | None,
-        connection: Connection | None,
-        generation: int,
-    ) -> _AttemptFailed:
-        """Label an attempt's error, tell the topology and the session, and decide what follows."""
-        add_labels(error, self._circumstances(run, connection))
-        if run.txn_number:
-            explain(error)
-        if server is not None and not isinstance(error, WriteConcernError):  # of those it has heard already
-            self.topology.on_error(server, error, connection, connection.generation if connection else generation)
-        if run.server_session is not None and connection is not None and is_network_error(error):
-            run.server_session.dirty = True
-        history = run.failed(error)
-        traits = Traits(
-            kind=Kind.WRITE if run.operation.has_write_stage else run.operation.kind,
-            retryable=run.operation.retryable and self._retry_possible(run, connection),
-            in_transaction=run.in_transaction,
-            sharded=self.topology.is_sharded,
-            waits_for_server=run.operation.waits_for_server,
-        )
-        retry = decide(error, history, traits, self._settings)
-        if retry is not None and retry.deprioritize and server is not None:
-            history.deprioritized.append(server.address)
-        if run.is_statement and run.session is not None:
-            transaction_failed(run, run.session, error, retry, server)
-        shown = history.error or error
-        return _AttemptFailed(retry, shown)
-
-
-class _AttemptFailed(Exception):
-    """An attempt ended in ``error``; ``retry`` says what follows. Never leaves the executor."""
-
-    def __init__(self, retry: Retry | None, error: DriverError) -> None:
-        super().__init__()
-        self.retry = retry
-        self.error = error
-
-
-def _transaction_preference(run: Run[Any], session: SessionState) -> ReadPreference | None:
-    """Where a transaction's command goes: to the primary, or any router.
-
-    :raises InvalidOperation: it reads with another read preference than primary.
-    """
-    kind = run.operation.kind
-    if kind is not Kind.READ and kind is not Kind.COMMAND:
-        return None
-    preference = session.transaction.options.read_preference
-    if kind is Kind.COMMAND and run.operation.read_preference.mode is not ReadMode.PRIMARY:
-        # A generic command takes no defaults, so this one was given with the call.
-        preference = run.operation.read_preference
-    if preference is not None and preference.mode is not ReadMode.PRIMARY:
-        raise InvalidOperation(
-            f"read preference in a transaction must be primary, not: {preference.name}; use "
-            "read_preference=ReadPreference.PRIMARY"
-        )
-    return None
