@@ -139,14 +139,6 @@ OF_CALLS: Sequence[Known] = (
         patterns.other_class_of_refusal,
     ),
     Known(
-        "arguments-refused-here",
-        "some arguments of the wrong kind are sent, and the server refuses them, or reads them in a way of its own",
-        "they are refused before anything is sent",
-        "the error comes where the mistake is, and is the same for each server version",
-        patterns.refused_here,
-        ends=True,
-    ),
-    Known(
         "whole-numbers",
         "floats and negative numbers are taken for counts and times in some places",
         "whole numbers from 0 up (`limit` may be negative)",
@@ -187,7 +179,8 @@ OF_CALLS: Sequence[Known] = (
     ),
     Known(
         "empty-options",
-        "an empty `comment`, `let`, `collation` or `projection` and a `maxTimeMS` of 0 are left out of some commands",
+        "an empty `comment`, `let`, `collation`, `hint` or `projection` and a `maxTimeMS` of 0 are left out of some "
+        "commands",
         "what was given is sent",
         "only None means not given",
         patterns.empty_option,
@@ -419,8 +412,9 @@ OF_CALLS: Sequence[Known] = (
     ),
     Known(
         "cursor-of-before",
-        "a cursor that was opened before the transaction of its session is read within it, or starts it",
-        "it is refused until the transaction has ended",
+        "a cursor that was opened before its session's transaction, or in an earlier one, is read all the same; the "
+        "server may refuse it",
+        "it is refused before anything is sent",
         "it would read another snapshot, and a getMore cannot start a transaction",
         patterns.cursor_of_before,
         ends=True,
@@ -431,6 +425,21 @@ OF_CALLS: Sequence[Known] = (
         "they show `{w: 0}`, as it is sent",
         "events show what was sent",
         patterns.unacknowledged_concern,
+    ),
+    Known(
+        "estimated-count-session",
+        "`estimated_document_count` takes the bound session",
+        "it never takes one",
+        "CRUD specification: it takes no session, and is refused in transactions",
+        patterns.count_takes_no_session,
+    ),
+    Known(
+        "arguments-refused-here",
+        "some arguments of the wrong kind are sent, and the server refuses them, or reads them in a way of its own",
+        "they are refused before anything is sent",
+        "the error comes where the mistake is, and is the same for each server version",
+        patterns.refused_here,
+        ends=True,
     ),
 )
 

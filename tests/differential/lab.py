@@ -55,6 +55,12 @@ class Lab:
         for side in self.sides:
             await side.settle()
 
+    def start_over(self) -> None:
+        """Lay the starting data out anew: whatever was under way did not end."""
+        self.referee.forget()
+        for side in self.sides:
+            side.log.wrote = True
+
     async def run(self, scenario: Scenario) -> Verdict:
         """Run a scenario on both drivers, from the starting data; it stops at the first step with a difference that
         no row excuses, or with one after which the two are not comparable any more."""

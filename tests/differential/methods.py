@@ -86,6 +86,7 @@ _AGGREGATE = {
     "batchSize": v.COUNTS,
     "allowDiskUse": v.FLAGS,
     "maxAwaitTimeMS": v.MILLISECONDS,
+    "aggregate": st.just("many"),
 }
 
 _DOCUMENT_LISTS: Strategy = st.one_of(

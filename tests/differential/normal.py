@@ -32,6 +32,7 @@ _VOLATILE = frozenset(
         "totalSizeMb",
         "uuid",
         "recoveryToken",
+        "$recordId",
         "keyVersion",
         "opid",
         "secs_running",

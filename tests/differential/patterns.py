@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from tests.differential.calls import Block, Call, Make
+from tests.differential.calls import Block, Call, Get, Make
 from tests.differential.normal import MISSING
 from tests.differential.outcomes import Difference, Failed, Returned
 
@@ -188,11 +188,13 @@ def generated_id_first(difference: Difference) -> bool:
     return theirs[-1] == "_id" and ours == ["_id", *theirs[:-1]]
 
 
-_DROPPED_WHEN_EMPTY = frozenset({"comment", "let", "maxTimeMS", "projection", "fields", "query", "collation"})
+_DROPPED_WHEN_EMPTY = frozenset({"comment", "let", "maxTimeMS", "projection", "fields", "query", "collation", "hint"})
 
 
 def empty_option(difference: Difference) -> bool:
     """An option with an empty value, which PyMongo takes for one that was not given."""
+    if difference.what == "outcome" and dict(_arguments(difference)).get("hint") == "":
+        return _failed(difference.ours, "OperationFailure") and says(difference.ours, "hint provided does not")
     return (
         difference.what in ("field", "closing")
         and difference.theirs is MISSING
@@ -222,6 +224,9 @@ def sent(difference: Difference, field: str) -> Any:
 
 def close_drops(difference: Difference) -> bool:
     step = difference.our_record.step if difference.our_record else None
+    if isinstance(step, Get):
+        closed = step.attribute == "cursor_id" and difference.what == "result"
+        return closed and difference.ours == 0 and isinstance(difference.theirs, str)
     if not (isinstance(step, Call) and step.target.kind == "cursor" and _sent_nothing(difference)):
         return False
     if step.method not in ("next", "to_list", "try_next"):
@@ -299,6 +304,11 @@ def zero_counts_all(difference: Difference) -> bool:
     return field(difference, r"aggregate\.pipeline(\.\*.*)?") or (refused and difference.what in ("outcome", "error"))
 
 
+def _is_order(sort: Any) -> bool:
+    """Whether an order is sent as it is by both: a document that is not empty, or none."""
+    return sort is None or isinstance(sort, Make) or (isinstance(sort, dict) and bool(sort))
+
+
 def order_as_list(difference: Difference) -> bool:
     """An order that PyMongo sends as the list or the name that was given."""
     bounds = dict(_arguments(difference))
@@ -309,7 +319,7 @@ def order_as_list(difference: Difference) -> bool:
     requests = next((value for place, value in bounds.items() if place == 0), None)
     if difference.method != "bulk_write" or not isinstance(requests, list):
         return False
-    return any(isinstance(r, Make) and isinstance(dict(r.options).get("sort"), (list, tuple, str)) for r in requests)
+    return any(isinstance(r, Make) and not _is_order(dict(r.options).get("sort")) for r in requests)
 
 
 def field_order(difference: Difference) -> bool:
@@ -381,8 +391,9 @@ def let_of_find(difference: Difference) -> bool:
 
 
 def cursor_of_before(difference: Difference) -> bool:
-    """A cursor that was opened before the transaction of its session."""
-    return difference.what == "outcome" and says(difference.ours, "opened before the transaction")
+    """A cursor that was opened before the transaction of its session, or in one that has ended."""
+    refused = "opened before the transaction|opened in a transaction that has ended"
+    return difference.what == "outcome" and says(difference.ours, refused)
 
 
 def unacknowledged_concern(difference: Difference) -> bool:
@@ -411,8 +422,16 @@ def getmore_concern(difference: Difference) -> bool:
 
 def nothing_to_abort(difference: Difference) -> bool:
     """A transaction whose first statement never left this side: there is nothing on the server."""
-    if difference.what == "outcome":
-        return sent(difference, "startTransaction") is True and says(
-            difference.theirs, "does not match any in-progress transactions"
-        )
-    return difference.what == "commands" and difference.theirs == ["abortTransaction"] and difference.ours == []
+    if difference.what != "outcome":
+        return difference.what == "commands" and difference.theirs == ["abortTransaction"] and difference.ours == []
+    if not says(difference.theirs, "does not match any in-progress transactions"):
+        return False
+    nothing_to_commit = _sent_nothing(difference) and isinstance(difference.ours, Returned)
+    return nothing_to_commit or sent(difference, "startTransaction") is True
+
+
+def count_takes_no_session(difference: Difference) -> bool:
+    """``estimated_document_count`` within ``bind()``."""
+    if difference.method != "estimated_document_count" or not field(difference, r"count\.(lsid|readConcern)"):
+        return False
+    return difference.ours is MISSING or str(difference.theirs).startswith("session")

@@ -125,6 +125,10 @@ class Referee:
         if starting.indexes:
             handle.command("createIndexes", name, indexes=list(starting.indexes))
 
+    def forget(self) -> None:
+        """Take nothing that was laid out for granted."""
+        self._made.clear()
+
     def meddle(self, database: str, collection: str, document: Mapping[str, Any]) -> None:
         """Insert a document behind the drivers' backs, for tests of the lab."""
         self._client[database][collection].insert_one(RawBSONDocument(bson.encode(document)))

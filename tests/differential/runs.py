@@ -58,6 +58,7 @@ def run(runner: asyncio.Runner, lab: Lab, first_seed: int, examples: int, told: 
             _run_chunk(runner, lab, chunk_seed, min(CHUNK, examples - findings.examples), findings)
         except KeyboardInterrupt:
             told("interrupted: what was found so far")
+            lab.start_over()
             break
         told(f"seed {chunk_seed}: {findings.examples} scenarios, {len(findings.unexcused)} kinds of difference")
         chunk_seed += 1
