@@ -126,7 +126,7 @@ class Client(HandleOptions):
                 source=self,
                 stacklevel=2,
             )
-            core.abandon()
+            core.abandon(finalizing=True)
 
     # --- handles ---
 

@@ -193,33 +193,36 @@ class ClientCore:
 
     async def _take_leave(self) -> None:
         """Transactions first, since they hold locks; then cursors; then what only saves the server some memory."""
-        for state in list(self._sessions):
-            if state.transaction.active:
-                await self.abort(state)
+        for state in self._open_transactions():
+            await self.abort(state)
         if self._background is not None:
             await self._background.wait_clean()
         await self._end_sessions()
 
     def _given_up(self, background: Background) -> str:
-        transactions = sum(state.transaction.active for state in self._sessions)
         return (
-            f"{transactions} open transactions, {background.unfinished} cancelled operations or unclosed cursors, "
+            f"{len(self._open_transactions())} open transactions, "
+            f"{background.unfinished} cancelled operations or unclosed cursors, "
             f"{len(self._executor.sessions)} pooled sessions; the server ends them by itself, later"
         )
 
-    def abandon(self, *, forked: bool = False) -> None:
-        """Drop everything without a word: after a fork, when the loop is gone, or when nobody closed the client."""
+    def abandon(self, *, forked: bool = False, finalizing: bool = False) -> None:
+        """Drop everything and tell the server nothing: after a fork, when the loop is gone, or a client is collected.
+
+        :param finalizing: called by a finalizer, in any thread: the loop does it, soon.
+        """
         background, self._background, self._home = self._background, None, None
-        self._executor.sessions.forget()
         topology = self.topology
+        self._executor.sessions.forget()
 
         def drop() -> None:
             topology.abandon()
             if background is not None:
                 background.cancel()
 
-        # Whoever waits on a socket is woken in the loop that it waits in, or, where that is gone, not at all.
-        if forked or background is None or not background.call_home(drop):
+        call = None if forked or background is None else background.post if finalizing else background.call_home
+        # A task that waits on a socket is woken in the loop that it waits in, or, where that is gone, not at all.
+        if call is None or not call(drop):
             topology.abandon(wake=False)
 
     async def _end_sessions(self) -> None:
@@ -240,7 +243,14 @@ class ClientCore:
         return background.clean_up(work) if background is not None and background.is_home else None
 
     def _has_open_work(self) -> bool:
-        return self.topology.has_connections_in_use or any(state.transaction.active for state in self._sessions)
+        return self.topology.has_connections_in_use or bool(self._open_transactions())
+
+    def _open_transactions(self) -> list[SessionState]:
+        """The sessions with a transaction in progress, but for those of an event loop that is gone."""
+        epoch = self._executor.sessions.epoch
+        return [
+            state for state in list(self._sessions) if state.transaction.active and state.server_session.epoch == epoch
+        ]
 
     async def abort(self, state: SessionState) -> None:
         """Abort a session's transaction whatever else was called. What the server answers does not matter."""
@@ -337,9 +347,11 @@ class ClientCore:
 
     def _clean_up_session(self, state: SessionState) -> None:
         async def work(seconds: float) -> None:
-            with waits.shield(seconds):
-                await self.abort(state)
-            state.end(lambda: self.ended(state))
+            try:
+                with waits.shield(seconds), contextlib.suppress(InvalidOperation):
+                    await self.abort(state)
+            finally:
+                state.end(lambda: self.ended(state))
 
         if self._in_background(work) is None:
             state.end(lambda: self.ended(state))
