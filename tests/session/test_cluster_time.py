@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from bson import Int64
 from bson.timestamp import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +15,10 @@ from wiredrv.session.cluster_time import ClusterClock, check_cluster_time, later
 
 
 def at(seconds: int, increment: int = 0, signature: str = "s") -> dict[str, Any]:
-    return {"clusterTime": Timestamp(seconds, increment), "signature": signature}
+    return {
+        "clusterTime": Timestamp(seconds, increment),
+        "signature": {"hash": signature.encode(), "keyId": Int64(7)},
+    }
 
 
 @pytest.mark.parametrize(
@@ -44,6 +48,16 @@ def test_the_clock_keeps_the_highest_in_whatever_order_they_come(received: list[
         clock.learn(cluster_time)
     highest = max((cluster_time["clusterTime"] for cluster_time in received), default=None)
     assert (clock.latest or {}).get("clusterTime") == highest
+
+
+def test_the_clock_takes_no_time_that_every_server_would_refuse() -> None:
+    clock = ClusterClock()
+    assert clock.learn({"clusterTime": Timestamp(1, 1)}) is not None  # nothing has to be signed
+    for signature in (5, "x", {}, {"hash": b"x"}, {"hash": "x", "keyId": 1}, {"hash": b"x", "keyId": 1.5}):
+        assert clock.learn({"clusterTime": Timestamp(9, 9), "signature": signature}) is None
+    assert clock.latest == {"clusterTime": Timestamp(1, 1)}
+    assert clock.learn(at(2)) == at(2)
+    assert clock.learn(at(3, signature="t")) == clock.latest == at(3, signature="t")
 
 
 @pytest.mark.parametrize("value", [None, 1, {}, {"clusterTime": 5}, {"signature": 1}, [Timestamp(1, 1)]])

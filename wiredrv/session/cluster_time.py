@@ -38,10 +38,12 @@ def check_cluster_time(value: object) -> ClusterTime:
 class ClusterClock:
     """The highest cluster time that a client received from its deployment. Only replies advance it."""
 
-    __slots__ = ("latest",)
+    __slots__ = ("_signature", "latest")
 
     def __init__(self) -> None:
         self.latest: ClusterTime | None = None
+        # The last one that was looked at. Where servers sign nothing it never changes.
+        self._signature: object = None
 
     def learn(self, received: object) -> ClusterTime | None:
         """Take over what a reply brought, if it is later.
@@ -53,7 +55,22 @@ class ClusterClock:
             received = sound_document(received)
         if received is None or type(received.get("clusterTime")) is not Timestamp:
             return None
+        try:
+            signature = received["signature"]
+        except KeyError:
+            signature = None
+        if signature != self._signature:
+            if not _is_signature(signature):
+                return None
+            self._signature = signature
         latest = self.latest
         if latest is None or received["clusterTime"] > latest["clusterTime"]:
             self.latest = received
         return received
+
+
+def _is_signature(value: object) -> bool:
+    """Whether a server can read it: it refuses every command whose cluster time is signed otherwise."""
+    if value is None:
+        return True
+    return isinstance(value, Mapping) and isinstance(value.get("hash"), bytes) and isinstance(value.get("keyId"), int)
