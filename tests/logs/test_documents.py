@@ -66,6 +66,21 @@ def test_a_type_that_only_the_users_codec_knows_does_not_lose_the_message() -> N
     assert to_text({"price": Money()}, 1000) == '{"price": "Money(3)"}'
 
 
+def test_a_document_that_cannot_be_decoded_does_not_lose_the_message() -> None:
+    broken = RawBSONDocument(encode({"a": 1}).replace(b"\x10a", b"\x7aa"))
+    text = to_text({"ok": 1, "batch": [broken]}, 1000)
+    assert text.startswith('{"ok": 1, "batch": ["(cannot be decoded: ')
+
+
+def test_a_deep_document_is_read_no_deeper_than_is_shown() -> None:
+    document: dict[str, Any] = {}
+    array: list[Any] = []
+    for _ in range(50_000):
+        document, array = {"a": document}, [array]
+    assert to_text(document, 20) == '{"a": {"a": {"a": {"...'
+    assert to_text({"a": array}, 20) == '{"a": [[[[[[[[[[[[[[...'
+
+
 @pytest.mark.parametrize("limit", range(8, 14))
 def test_code_points_are_never_cut_in_two(limit: int) -> None:
     """Command-logging-and-monitoring, prose test 3: the unit is the code point."""

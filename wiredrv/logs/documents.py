@@ -3,7 +3,8 @@
 Rules kept here (logging specification, "Representing Documents in Log Messages", "Configurable Max Document Length"):
 
 * The length counts code points; the ``...`` behind what was cut off does not count.
-* The work is bounded by that length too: of a large document no more is converted than is shown.
+* The work is bounded by that length too: of a large or deep document no more is converted than is shown.
+* A document that cannot be decoded does not lose the message. Replies are raw where users have codec options.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 from bson import json_util
 from bson.binary import UuidRepresentation
+from bson.errors import BSONError
 
 DEFAULT_MAX_LENGTH = 1000
 
@@ -28,44 +30,52 @@ def max_length(environment: Mapping[str, str]) -> int:
 
 def to_text(document: Mapping[str, Any], limit: int) -> str:
     """A document in relaxed Extended JSON, cut off behind ``limit`` characters."""
-    beginning, _ = _beginning(document, limit)
+    beginning, _ = _beginning(document, limit, -limit)
     # A command may hold types that only the user's codec knows.
     text = json_util.dumps(beginning, json_options=_OPTIONS, default=repr)
     return text if len(text) <= limit else f"{text[:limit]}..."
 
 
-def _beginning(value: Any, room: int) -> tuple[Any, int]:
+def _beginning(value: Any, room: int, floor: int) -> tuple[Any, int]:
     """So much of a value that its text is longer than ``room`` if the whole's is, and the room that it leaves.
 
-    Every value is taken for shorter than its text can be, so that the result may be too long, never too short.
+    Every value is taken for shorter than its text can be, so that the result may be too long, never too short. Only
+    closing brackets are counted before their time, at most as many as there are other characters: so what is nested
+    ends where the room is below ``floor``.
     """
     if type(value) is str:  # code is a string too, and is written otherwise
         return value[: max(room, 0) + 1], room - len(value) - 2
     if isinstance(value, (bytes, bytearray)):
         # One more than fits; base64 is longer than what it encodes.
         return (value if len(value) <= room else value[: max(room, 0) + 1]), room - len(value)
+    if isinstance(value, (Mapping, list, tuple)) and room < floor:
+        return {}, room
     if isinstance(value, Mapping):
-        return _beginning_of_document(value.items(), room)
+        try:
+            items = value.items()
+        except (BSONError, ValueError, OverflowError, RecursionError) as error:
+            return f"(cannot be decoded: {error})", room - 1
+        return _beginning_of_document(items, room, floor)
     if isinstance(value, (list, tuple)):
-        return _beginning_of_array(value, room)
+        return _beginning_of_array(value, room, floor)
     return value, room - 1
 
 
-def _beginning_of_document(items: Iterable[tuple[str, Any]], room: int) -> tuple[Any, int]:
+def _beginning_of_document(items: Iterable[tuple[str, Any]], room: int, floor: int) -> tuple[Any, int]:
     kept: dict[str, Any] = {}
     room -= 2
     for name, value in items:
-        kept[name], room = _beginning(value, room - len(name) - 4)
+        kept[name], room = _beginning(value, room - len(name) - 4, floor)
         if room < 0:
             break
     return kept, room
 
 
-def _beginning_of_array(values: Iterable[Any], room: int) -> tuple[Any, int]:
+def _beginning_of_array(values: Iterable[Any], room: int, floor: int) -> tuple[Any, int]:
     kept: list[Any] = []
     room -= 2
     for value in values:
-        shortened, room = _beginning(value, room)
+        shortened, room = _beginning(value, room, floor)
         kept.append(shortened)
         if room < 0:
             break
