@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
+from tests.execution.fakes import make_handshake
+from tests.execution.replay import Replay
 from wiredrv.connection.connection import Connection
 from wiredrv.connection.settings import ConnectionSettings
 from wiredrv.description import MAX_WIRE_VERSION, ServerDescription, ServerType, TopologyDescription, TopologyType
-from wiredrv.errors import command_error
+from wiredrv.errors import AutoReconnect, PoolClearedError, command_error
 from wiredrv.events import ListenerHub
 from wiredrv.net.dial import Dialer
 from wiredrv.net.settings import NetSettings
@@ -99,3 +101,20 @@ async def test_the_oldest_wire_version(topology: Topology, servers: list[ServerD
     """CRUD, "Read preferences and server selection": behind a load balancer all are taken for 5.0 or later."""
     topology.description = TopologyDescription(TopologyType.UNKNOWN, {one.address: one for one in servers})
     assert topology.oldest_wire_version == oldest
+
+
+async def test_an_error_that_is_kept_leads_to_no_frames(topology: Topology) -> None:
+    """A traceback's frames hold the operation's cursor, and so the connection that a load balancer pinned it to."""
+    server = topology.servers[A]
+    topology.report(A, hello(version(1)), RoundTripTimes())
+    connection = Connection(Replay([]), A)
+    connection.accept(make_handshake())
+    with pytest.raises(AutoReconnect) as raised:
+        raise AutoReconnect("gone", error_labels=["X"])
+    topology.on_error(server, raised.value, connection, server.pool.generation)
+    with pytest.raises(PoolClearedError) as caught:
+        await server.pool.check_out()
+    for kept in (connection.failure, topology.description.servers[A].error, caught.value.__cause__):
+        assert isinstance(kept, AutoReconnect)
+        assert kept.__traceback__ is None
+        assert kept.has_error_label("X")

@@ -8,6 +8,7 @@ and wakes those who wait. Selection is answered from a cache until the descripti
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from copy import copy
 from typing import Any
 
 from bson import ObjectId
@@ -346,6 +347,9 @@ class Topology:
         :param connection: the connection that it happened on; None when none could be established.
         :param generation: the connection's generation, or the pool's when connecting began.
         """
+        # What is kept is a copy: an error's traceback leads to the frames of the operation, and so to a cursor that may
+        # hold this very connection, and would never be collected then.
+        error = copy(error)
         if connection is not None:
             connection.failure = error
         if self._spawn is None or self._servers.get(server.address) is not server:
