@@ -9,6 +9,7 @@ from typing import Any
 import bson
 import pytest
 from bson.codec_options import CodecOptions
+from bson.raw_bson import RawBSONDocument
 
 from tests.client.fakes import LIMITS, FakeContext, FakeSessionState, batch
 from wiredrv.client.collection import Collection
@@ -22,6 +23,7 @@ from wiredrv.errors import (
     ConfigurationError,
     InvalidName,
     OperationFailure,
+    UnreadableReply,
 )
 from wiredrv.operations.results import BulkWriteResult, InsertManyResult
 
@@ -404,6 +406,12 @@ async def test_options_of_a_collection() -> None:
     context = FakeContext([batch({"name": "orders", "options": {"capped": True}}), batch()])
     assert await context.database.orders.options() == {"capped": True}
     assert await context.database.orders.options() == {}
+
+
+async def test_options_of_a_collection_in_a_raw_reply_that_is_broken() -> None:
+    broken = RawBSONDocument(bson.encode({"name": "orders", "b": 1}).replace(b"\x10b", b"\x7ab"))
+    with pytest.raises(UnreadableReply, match="options"):
+        await FakeContext([batch(broken)]).database.orders.options()
 
 
 # --- names and options of handles ---

@@ -21,7 +21,7 @@ from wiredrv.errors import (
     WTimeoutError,
 )
 from wiredrv.operations.aggregate import Aggregate, CountDocuments
-from wiredrv.operations.base import Operation, Target
+from wiredrv.operations.base import Operation, Target, field_of
 from wiredrv.operations.collections import Create, Drop, Rename
 from wiredrv.operations.count import Count
 from wiredrv.operations.databases import DropDatabase, ListDatabases
@@ -212,3 +212,11 @@ def test_errors_of_raw_replies_hold_plain_documents() -> None:
     with pytest.raises(DuplicateKeyError) as caught:
         Insert(STANDARD, {}, 1, {}).parse(raw({"ok": 1, "n": 0, "writeErrors": [DUPLICATE]}), ADDRESS)
     assert type(caught.value.details) is dict
+
+
+def test_a_field_of_a_raw_document_that_is_broken_is_an_unreadable_reply() -> None:
+    # What a collection with RawBSONDocument hands to the helpers that give names.
+    broken = RawBSONDocument(bson.encode({"name": "a", "b": 1}).replace(b"\x10b", b"\x7ab"))
+    with pytest.raises(UnreadableReply, match="name"):
+        field_of(broken, "name", str)
+    assert field_of(raw({"name": "a", "b": 1}), "name", str) == "a"

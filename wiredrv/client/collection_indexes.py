@@ -21,6 +21,7 @@ from wiredrv.operations.base import Target, document_in, field_of
 from wiredrv.operations.collections import NAMESPACE_NOT_FOUND, Drop, Rename
 from wiredrv.operations.failures import raise_concern_failure
 from wiredrv.operations.indexes import CreateIndexes, DropIndexes, ListIndexes
+from wiredrv.wire.codec import sound_document
 
 if TYPE_CHECKING:
     from wiredrv.client.client_session import ClientSession
@@ -178,8 +179,10 @@ class CollectionIndexes(CollectionBase):
     async def options(self, session: ClientSession | None = None, comment: Any = None) -> dict[str, Any]:
         """The options that the collection was created with; empty if it does not exist."""
         cursor = self._database.list_collections(session, {"name": self.name}, comment)
-        found = await cursor.to_list()
-        return dict(document_in(found[0], "options")) if found and "options" in found[0] else {}
+        found = [sound_document(document) for document in await cursor.to_list()]
+        if not found or (found[0] is not None and "options" not in found[0]):
+            return {}
+        return dict(document_in(found[0], "options"))
 
 
 async def drop(

@@ -15,7 +15,7 @@ from wiredrv.concerns import DEFAULT_READ_CONCERN, DEFAULT_WRITE_CONCERN, ReadCo
 from wiredrv.errors import ConfigurationError, UnreadableReply
 from wiredrv.types import Address, Pin, Reply
 from wiredrv.types import Limits as Limits
-from wiredrv.wire.codec import decode_for_user, is_default
+from wiredrv.wire.codec import decode_for_user, is_default, sound_document
 from wiredrv.wire.op_msg import DocumentSequence
 
 T = TypeVar("T")
@@ -236,6 +236,8 @@ def field_of(document: object, field: str, kind: type[F]) -> F:
 
     :raises UnreadableReply: it is not a document, has no such field, or one of another kind.
     """
+    if isinstance(document, RawBSONDocument):
+        document = sound_document(document)  # what it holds is decoded nowhere else
     value = document.get(field) if isinstance(document, Mapping) else None
     if not isinstance(value, kind):
         raise UnreadableReply(f"a document of the reply has no {field!r} that is a {kind.__name__}: {shown(document)}")
