@@ -141,6 +141,7 @@ class TestOutcomeOfAFailedCommit:
             (OperationFailure("no", 251, error_labels=[TRANSIENT_TRANSACTION]), True, Outcome.ABORTED),
             (OperationFailure("no", 251), False, Outcome.ABORTED),
             (OperationFailure("no", 251), True, Outcome.UNKNOWN),
+            (WriteConcernError("done", 64, error_labels=[TRANSIENT_TRANSACTION]), False, Outcome.UNKNOWN),
             (AutoReconnect("gone", error_labels=[UNKNOWN_COMMIT_RESULT]), False, Outcome.UNKNOWN),
             (OperationFailure("busy", 462, error_labels=[SYSTEM_OVERLOADED]), False, Outcome.UNKNOWN),
             (WriteConcernError("unmet", 100), False, Outcome.UNKNOWN),

@@ -79,13 +79,14 @@ def outcome_of_failed_commit(error: DriverError, attempted_before: bool) -> Outc
     Aborted is said only where no attempt can have taken place: the server says so by its label, or refused the only
     attempt that there was. Whatever is not a clear answer of the server leaves it unknown.
     """
+    if isinstance(error, WriteConcernError):
+        return Outcome.UNKNOWN  # The commit took place; what is in doubt is whether it lasts.
     if error.has_error_label(TRANSIENT_TRANSACTION):
         return Outcome.ABORTED
     in_doubt = (
         attempted_before
         or error.has_error_label(UNKNOWN_COMMIT_RESULT)
         or error.has_error_label(SYSTEM_OVERLOADED)
-        or isinstance(error, WriteConcernError)
         or leaves_commit_open(error)
         or getattr(error, "code", None) == _INTERRUPTED
     )
