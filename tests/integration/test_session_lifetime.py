@@ -9,6 +9,7 @@ import inspect
 import os
 import threading
 import warnings
+import weakref
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from typing import Any
@@ -20,7 +21,7 @@ import pytest
 import wiredrv
 from tests.support.commands import DATABASE, CommandLog, fresh_collection, watched
 from tests.support.waiting import until
-from wiredrv.errors import InvalidOperation
+from wiredrv.errors import DuplicateKeyError, InvalidOperation
 from wiredrv.local import ReplicaSet
 
 BACKENDS = ["asyncio", "trio"]
@@ -93,6 +94,26 @@ async def test_sessions_that_were_ended_do_not_warn(replica_set: ReplicaSet) -> 
             del by_block, by_binding, by_transaction, by_hand
         del client
         gc.collect()
+
+
+@pytest.mark.anyio
+async def test_a_session_whose_transaction_failed_is_collected(replica_set: ReplicaSet) -> None:
+    """The failure's traceback leads to the session, so nothing that the client keeps may lead to the failure."""
+    async with watched(replica_set) as (client, _):
+        collection = await fresh_collection(client, "lifetime", 1)
+
+        async def fail() -> weakref.ref[object]:
+            async with client.start_session() as session:
+                session.start_transaction()
+                session.on_abort(lambda: None)
+                with pytest.raises(DuplicateKeyError):
+                    await collection.insert_one({"_id": 0}, session=session)
+            return weakref.ref(session)
+
+        session = await fail()
+        gc.collect()
+        assert session() is None
+        assert len(client._core._sessions) == 0
 
 
 @pytest.mark.anyio

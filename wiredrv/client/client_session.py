@@ -57,7 +57,7 @@ class ClientSession:
         self._client = client
         self._core = core
         self._state = SessionState(options, core.executor.acquire(), core.executor)
-        self._hooks = Hooks(self._state.transaction)
+        self._hooks = Hooks()
         core.started(self._state, self._hooks)
         self._origin = caller()
 

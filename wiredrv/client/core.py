@@ -290,7 +290,7 @@ class ClientCore:
             self.orphan_cursors_left(state)
         hooks = self._sessions.get(state)
         if hooks is not None:
-            hooks.run()
+            hooks.run(outcome)
 
     # --- for handles ---
 

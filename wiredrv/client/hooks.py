@@ -6,18 +6,21 @@ import logging
 from collections.abc import Callable
 
 from wiredrv import waits
-from wiredrv.session.transaction import Outcome, Transaction
+from wiredrv.session.transaction import Outcome
 
 _LOG = logging.getLogger("wiredrv.session")
 
 
 class Hooks:
-    """The hooks of a session's current transaction. Each is called once."""
+    """The hooks of a session's current transaction. Each is called once.
 
-    __slots__ = ("_functions", "_transaction")
+    They refer to nothing of the session: the client keeps them for as long as it is referred to, and a transaction's
+    failure leads to it by its traceback.
+    """
 
-    def __init__(self, transaction: Transaction) -> None:
-        self._transaction = transaction
+    __slots__ = ("_functions",)
+
+    def __init__(self) -> None:
         self._functions: dict[Outcome, list[Callable[[], object]]] = {}
 
     def add(self, outcome: Outcome, function: Callable[[], object]) -> None:
@@ -28,9 +31,8 @@ class Hooks:
         """Forget all: a new transaction begins."""
         self._functions = {}
 
-    def run(self) -> None:
-        """Call the hooks of the outcome, if it is known. An unknown one may become known later."""
-        outcome = self._transaction.outcome
+    def run(self, outcome: Outcome | None) -> None:
+        """Call the hooks of an outcome, if it is known. An unknown one may become known later."""
         if outcome is None:
             return
         functions = self._functions.pop(outcome, [])
