@@ -165,3 +165,11 @@ def test_details_that_cannot_be_decoded_strictly_hide_no_error(stored: bytes) ->
     assert error.details is not None
     assert error.details["keyValue"]
     assert repr(error)
+
+
+def test_what_cannot_be_decoded_of_a_refusal_does_not_hide_it() -> None:
+    broken = bson.encode({"b": 1}).replace(b"\x10b", b"\x7ab")
+    reply = RawBSONDocument(bson.encode({"ok": 0, "code": 11000, "errmsg": "E11000", "x": RawBSONDocument(broken)}))
+    error = command_error(reply)
+    assert isinstance(error, DuplicateKeyError)
+    assert error.details == {"ok": 0, "code": 11000, "errmsg": "E11000", "x": broken}

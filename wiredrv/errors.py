@@ -445,13 +445,27 @@ def write_concern_error(
 def _plain(value: Any) -> Any:
     """What is left raw of a reply, as dictionaries: details are read, changed and logged by people.
 
-    It is not decoded with the user's options: a value that these refuse must not hide the failure itself.
+    It is not decoded with the user's options: a value that these refuse must not hide the failure itself. Nor must what
+    cannot be decoded at all, which stays in bytes.
     """
     if isinstance(value, RawBSONDocument):
-        return bson.decode(value.raw, _DETAILS)
+        try:
+            return bson.decode(value.raw, _DETAILS)
+        except Exception:
+            if not _is_readable(value):
+                return value.raw
     if isinstance(value, Mapping):
         return {name: _plain(part) for name, part in value.items()}
     return [_plain(part) for part in value] if isinstance(value, list) else value
+
+
+def _is_readable(document: RawBSONDocument) -> bool:
+    """Whether the outermost level of a document can be taken apart."""
+    try:
+        len(document)
+    except Exception:
+        return False
+    return True
 
 
 def _labels(document: Mapping[str, Any]) -> set[str]:
