@@ -13,7 +13,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 SOURCES := wiredrv spec_tests tests benchmarks docs conftest.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test differential test-docker lint format bench docs clean
+.PHONY: help demo test differential fuzz test-docker lint format bench docs clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*##/\1:/p' $(MAKEFILE_LIST) | awk -F': *' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -27,6 +27,9 @@ test: $(VENV)/.test  ## all tests, with the real servers that they start themsel
 
 differential: $(VENV)/.test  ## 20,000 generated scenarios on wiredrv and PyMongo Async, beside each other
 	@$(BIN)/python -m tests.differential $(ARGS)
+
+fuzz: $(VENV)/.test  ## 100,000 damaged replies and handshakes through the public API; --seed N --case K replays one
+	@$(BIN)/python -m tests.fuzz $(ARGS)
 
 REPLICA_SET := mongodb://127.0.0.1:27117,127.0.0.1:27118,127.0.0.1:27119/?replicaSet=rs0
 SHARDED := mongodb://127.0.0.1:27217,127.0.0.1:27218/
