@@ -113,4 +113,4 @@ async def test_asyncios_deadline_is_a_cancellation_while_its_block_is_left() -> 
 
 async def test_a_running_task_is_known(anyio_backend_name: str) -> None:
     assert waits.current_task() is not None
-    assert waits.library() == anyio_backend_name
+    assert waits.backend() == anyio_backend_name

@@ -21,18 +21,17 @@ from wiredrv import waits
 from wiredrv.client.hooks import Hooks
 from wiredrv.client.origin import caller
 from wiredrv.client.session_blocks import SessionBinding, TransactionContext
+from wiredrv.client.transaction_ending import TransactionEnding
 from wiredrv.client.with_transaction import DEFAULT_POLICY, RetryPolicy, run_in_transaction
 from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
 from wiredrv.errors import ConfigurationError, DriverError, InvalidOperation
-from wiredrv.operations.base import Target
 from wiredrv.operations.sessions import KillSessions
-from wiredrv.operations.transactions import CommitTransaction
 from wiredrv.session.cluster_time import check_cluster_time
 from wiredrv.session.options import SessionOptions, TransactionOptions
 from wiredrv.session.pinning import PinEvent
 from wiredrv.session.state import SessionState
 from wiredrv.session.transaction import Outcome
-from wiredrv.session.turns import ENDED, Purpose, Turn
+from wiredrv.session.turns import ENDED
 from wiredrv.waits import monotonic
 
 if TYPE_CHECKING:
@@ -42,9 +41,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _LOG = logging.getLogger("wiredrv.session")
-
-#: Seconds that undoing a transaction may take when its block was left by an error or a cancellation.
-_ABORT_SECONDS = 5.0
 
 
 class ClientSession:
@@ -58,6 +54,7 @@ class ClientSession:
         self._core = core
         self._state = SessionState(options, core.executor.acquire(), core.executor)
         self._hooks = Hooks()
+        self._ending = TransactionEnding(core, self._state)
         core.started(self._state, self._hooks)
         self._origin = caller()
 
@@ -195,92 +192,14 @@ class ClientSession:
             and it is aborted now; or the client is closed.
         :raises DriverError: the commit failed; its labels say what may be done.
         """
-        self._core.refuse_if_closed()
-        state = self._state
-        turn = self._core.executor.enter(state, "commitTransaction", Purpose.ENDING)
-        try:
-            await self._core.executor.turn_comes(state, turn)
-            await self._commit_in(turn)
-        finally:
-            self._leave(turn)
-
-    async def _commit_in(self, turn: Turn) -> None:
-        state = self._state
-        transaction = state.transaction
-        try:
-            transaction.refuse_if_doomed()
-        except InvalidOperation:
-            await self._abort_in(turn)
-            raise
-        if not transaction.commit():
-            return
-        options = transaction.options
-        concern = options.write_concern or self._core.settings.write_concern
-        commit = CommitTransaction(Target("admin", write_concern=concern), options.max_commit_time_ms)
-        try:
-            await self._core.executor.execute_in(turn, commit, state, lambda: self._core.conclude(state))
-        except BaseException as error:
-            if not isinstance(error, (Exception, GeneratorExit)) and transaction.withdraw_commit():
-                await self._clean_up(turn)
-            raise
+        await self._ending.commit()
 
     async def abort_transaction(self) -> None:
         """Abort the transaction. Errors of the server are not raised: it ends the transaction by itself then.
 
         :raises InvalidOperation: no transaction was started, or it was committed or aborted already.
         """
-        state = self._state
-        turn = self._core.executor.enter(state, "abortTransaction", Purpose.ENDING)
-        try:
-            await self._core.executor.turn_comes(state, turn)
-            if not state.transaction.active:
-                state.transaction.abort()  # says why it cannot be
-            await self._abort_in(turn)
-        finally:
-            self._leave(turn)
-
-    async def _abort_in(self, turn: Turn) -> None:
-        """Abort in a turn that was taken. If that is cancelled before the command is sent, the background sends it."""
-        transaction = self._state.transaction
-        try:
-            await self._core.abort_in(turn, self._state)
-        except BaseException as error:
-            if not isinstance(error, (Exception, GeneratorExit)) and transaction.abort_owed:
-                await self._clean_up(turn)
-            raise
-        finally:
-            if not transaction.active and not turn.handed_over:
-                self._state.on_pin_event(PinEvent.ABORTED)
-
-    async def _clean_up(self, turn: Turn) -> None:
-        """Have the background abort the transaction, in a turn that was taken or is waited for."""
-        state = self._state
-        executor = self._core.executor
-        state.turns.hand_over(turn)
-        state.server_session.settling += 1
-
-        async def abort() -> None:
-            await executor.turn_comes(state, turn)
-            await self._core.abort_in(turn, state)
-
-        async def work(seconds: float) -> None:
-            try:
-                if not await waits.insist(abort, seconds):
-                    _LOG.warning("a transaction could not be aborted within %.1f s", seconds)
-            except InvalidOperation as error:
-                _LOG.warning("a transaction could not be aborted: %s", error)
-            finally:
-                state.on_pin_event(PinEvent.ABORTED)
-                executor.session_settled(state.server_session)
-                state.turns.leave(turn)
-                self._core.conclude(state)
-
-        await executor.see_to(work)
-
-    def _leave(self, turn: Turn) -> None:
-        if not turn.handed_over:
-            self._state.turns.leave(turn)
-        self._core.conclude(self._state)
+        await self._ending.abort()
 
     async def with_transaction(
         self,
@@ -359,7 +278,7 @@ class ClientSession:
             return
         try:
             if state.transaction.active:
-                await self._abort_quietly()
+                await self._ending.abort_quietly()
         finally:
             if not state.ended:
                 await self._finish()
@@ -383,36 +302,6 @@ class ClientSession:
             executor.session_settled(state.server_session)
 
         await executor.see_to(work)
-
-    async def _abort_quietly(self) -> None:
-        """Undo a transaction whose block failed; nothing may hide the failure, and a cancellation may not stop it."""
-        state = self._state
-        if not state.transaction.active:
-            return
-        state.turns.refuse_waiting("waited for its turn in a transaction whose block was left by an error")
-        try:
-            turn = self._core.executor.enter(state, "abortTransaction", Purpose.CLEAN_UP)
-        except InvalidOperation as error:
-            _LOG.warning("a transaction could not be aborted: %s", error)
-            return
-        try:
-            if waits.is_cancelling():
-                await self._clean_up(turn)
-            else:
-                await self._abort_in_time(turn)
-        except BaseException as error:
-            if not isinstance(error, (Exception, GeneratorExit)) and not turn.handed_over:
-                await self._clean_up(turn)
-            raise
-        finally:
-            self._leave(turn)
-
-    async def _abort_in_time(self, turn: Turn) -> None:
-        with waits.move_on_after(_ABORT_SECONDS) as scope:
-            await self._core.executor.turn_comes(self._state, turn)
-            await self._abort_in(turn)
-        if scope.cancelled_caught:
-            _LOG.warning("a transaction could not be aborted within %.1f s", _ABORT_SECONDS)
 
     async def __aenter__(self) -> Self:
         return self

@@ -34,7 +34,7 @@ class TransactionContext:
         if error is None:
             await self._session.commit_transaction()
         else:
-            await self._session._abort_quietly()
+            await self._session._ending.abort_quietly()
 
     def __await__(self) -> Generator[Any, Any, Self]:
         yield from ()

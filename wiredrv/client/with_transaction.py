@@ -132,7 +132,7 @@ async def run_in_transaction(
         try:
             result = await _called(callback, session)
         except BaseException as error:
-            await session._abort_quietly()
+            await session._ending.abort_quietly()
             if not _whole_retry(error, policy, attempt):
                 raise
             if monotonic() - started >= policy.timeout:

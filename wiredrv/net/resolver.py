@@ -70,7 +70,7 @@ class Resolver:
                 resolver.nameservers = [self._nameserver.host]
                 resolver.port = self._nameserver.port or 53
             # dnspython remembers the first event loop's kind for the whole process.
-            backend = dns.asyncbackend.get_backend(waits.library())
+            backend = dns.asyncbackend.get_backend(waits.backend())
             return await resolver.resolve(name, kind, lifetime=self._lifetime, backend=backend)
         except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
             return None

@@ -16,7 +16,7 @@ clean-up are written once for every scheduler. Today there is one implementation
 ``addresses_of``, ``to_thread``   name look-up, and work that would block
 ``create_task_group``             tasks that end with a block
 ``spawn``, ``call_soon``          a task of its own; a function in another loop's thread
-``current_task``                  who runs; ``running_loop``, ``library`` and ``loop_is_closed`` say where
+``current_task``                  who runs; ``running_loop``, ``backend`` and ``loop_is_closed`` say where
 ``cancelled``, ``is_cancelling``  the class of a cancellation; whether one is under way
 ``monotonic``, ``random``         seconds of the clock; a number from 0 up to but not 1
 ``user``                          calls a function that a user gave
@@ -31,6 +31,7 @@ from wiredrv.waits.anyio import (
     TaskGroup,
     Waiter,
     addresses_of,
+    backend,
     call_soon,
     cancelled,
     checkpoint,
@@ -39,7 +40,6 @@ from wiredrv.waits.anyio import (
     fail_after,
     insist,
     is_cancelling,
-    library,
     loop_is_closed,
     monotonic,
     move_on_after,
@@ -65,6 +65,7 @@ __all__ = [
     "TaskGroup",
     "Waiter",
     "addresses_of",
+    "backend",
     "call_soon",
     "cancelled",
     "checkpoint",
@@ -73,7 +74,6 @@ __all__ = [
     "fail_after",
     "insist",
     "is_cancelling",
-    "library",
     "loop_is_closed",
     "monotonic",
     "move_on_after",

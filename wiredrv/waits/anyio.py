@@ -147,7 +147,7 @@ def reader_loop() -> ReaderLoop | None:
     return None if loop is None or (proactor is not None and isinstance(loop, proactor)) else loop
 
 
-def library() -> str:
+def backend() -> str:
     """``"asyncio"`` or ``"trio"``."""
     return "asyncio" if asyncio._get_running_loop() is not None else "trio"
 

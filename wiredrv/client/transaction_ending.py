@@ -1,0 +1,161 @@
+"""How a transaction ends: a commit, an abort, and the abort that takes place whatever happens.
+
+Rules kept here:
+
+* The transaction's state moves when the turn comes, and not at the call.
+* Nothing that is sent after a commit that was sent can abort it.
+* An abort that is cancelled before its command is sent is sent by the background, in the same turn.
+
+Transactions specification, "ClientSession changes".
+"""
+
+from __future__ import annotations
+
+import logging
+
+from wiredrv import waits
+from wiredrv.client.core import ClientCore
+from wiredrv.errors import InvalidOperation
+from wiredrv.operations.base import Target
+from wiredrv.operations.transactions import CommitTransaction
+from wiredrv.session.pinning import PinEvent
+from wiredrv.session.state import SessionState
+from wiredrv.session.turns import Purpose, Turn
+
+_LOG = logging.getLogger("wiredrv.session")
+
+#: Seconds that undoing a transaction may take when its block was left by an error.
+_ABORT_SECONDS = 5.0
+
+
+class TransactionEnding:
+    """Ends the transactions of one session."""
+
+    __slots__ = ("_core", "_state")
+
+    def __init__(self, core: ClientCore, state: SessionState) -> None:
+        self._core = core
+        self._state = state
+
+    async def commit(self) -> None:
+        """Commit, in turn.
+
+        :raises InvalidOperation: there is nothing to commit, or it is abort-only, and aborted now.
+        :raises DriverError: the commit failed.
+        """
+        self._core.refuse_if_closed()
+        turn = self._core.executor.enter(self._state, "commitTransaction", Purpose.ENDING)
+        try:
+            await self._core.executor.turn_comes(self._state, turn)
+            await self._commit_in(turn)
+        finally:
+            self._leave(turn)
+
+    async def _commit_in(self, turn: Turn) -> None:
+        state = self._state
+        transaction = state.transaction
+        try:
+            transaction.refuse_if_doomed()
+        except InvalidOperation:
+            await self._abort_in(turn)
+            raise
+        if not transaction.commit():
+            return
+        options = transaction.options
+        concern = options.write_concern or self._core.settings.write_concern
+        commit = CommitTransaction(Target("admin", write_concern=concern), options.max_commit_time_ms)
+        try:
+            await self._core.executor.execute_in(turn, commit, state, lambda: self._core.conclude(state))
+        except BaseException as error:
+            if not isinstance(error, (Exception, GeneratorExit)) and transaction.withdraw_commit():
+                await self._clean_up(turn)
+            raise
+
+    async def abort(self) -> None:
+        """Abort, in turn. Errors of the server are not raised.
+
+        :raises InvalidOperation: there is nothing to abort.
+        """
+        state = self._state
+        turn = self._core.executor.enter(state, "abortTransaction", Purpose.ENDING)
+        try:
+            await self._core.executor.turn_comes(state, turn)
+            if not state.transaction.active:
+                state.transaction.abort()  # says why it cannot be
+            await self._abort_in(turn)
+        finally:
+            self._leave(turn)
+
+    async def abort_quietly(self) -> None:
+        """Undo a transaction whose block failed; nothing may hide the failure, and a cancellation may not stop it."""
+        state = self._state
+        if not state.transaction.active:
+            return
+        state.turns.refuse_waiting("waited for its turn in a transaction whose block was left by an error")
+        try:
+            turn = self._core.executor.enter(state, "abortTransaction", Purpose.CLEAN_UP)
+        except InvalidOperation as error:
+            _LOG.warning("a transaction could not be aborted: %s", error)
+            return
+        try:
+            if waits.is_cancelling():
+                await self._clean_up(turn)
+            else:
+                await self._abort_in_time(turn)
+        except BaseException as error:
+            if not isinstance(error, (Exception, GeneratorExit)) and not turn.handed_over:
+                await self._clean_up(turn)
+            raise
+        finally:
+            self._leave(turn)
+
+    async def _abort_in_time(self, turn: Turn) -> None:
+        with waits.move_on_after(_ABORT_SECONDS) as scope:
+            await self._core.executor.turn_comes(self._state, turn)
+            await self._abort_in(turn)
+        if scope.cancelled_caught and not turn.handed_over:
+            _LOG.warning("a transaction could not be aborted within %.1f s; the background goes on", _ABORT_SECONDS)
+            await self._clean_up(turn)
+
+    async def _abort_in(self, turn: Turn) -> None:
+        """Abort in a turn that was taken. If that is cancelled before the command is sent, the background sends it."""
+        transaction = self._state.transaction
+        try:
+            await self._core.abort_in(turn, self._state)
+        except BaseException as error:
+            if not isinstance(error, (Exception, GeneratorExit)) and transaction.abort_owed:
+                await self._clean_up(turn)
+            raise
+        finally:
+            if not transaction.active and not turn.handed_over:
+                self._state.on_pin_event(PinEvent.ABORTED)
+
+    async def _clean_up(self, turn: Turn) -> None:
+        """Have the background abort the transaction, in a turn that was taken or is waited for."""
+        state = self._state
+        executor = self._core.executor
+        state.turns.hand_over(turn)
+        state.server_session.settling += 1
+
+        async def abort() -> None:
+            await executor.turn_comes(state, turn)
+            await self._core.abort_in(turn, state)
+
+        async def work(seconds: float) -> None:
+            try:
+                if not await waits.insist(abort, seconds):
+                    _LOG.warning("a transaction could not be aborted within %.1f s", seconds)
+            except InvalidOperation as error:
+                _LOG.warning("a transaction could not be aborted: %s", error)
+            finally:
+                state.on_pin_event(PinEvent.ABORTED)
+                executor.session_settled(state.server_session)
+                state.turns.leave(turn)
+                self._core.conclude(state)
+
+        await executor.see_to(work)
+
+    def _leave(self, turn: Turn) -> None:
+        if not turn.handed_over:
+            self._state.turns.leave(turn)
+        self._core.conclude(self._state)
