@@ -212,6 +212,9 @@ REFUSED: list[Callable[[Collection], Awaitable[Any]]] = [
     lambda c: c.bulk_write([]),
     lambda c: c.update_one({}, SET, ""),  # type: ignore[arg-type]  # bad input is the point
     lambda c: c.replace_one({}, {}, upsert=None),  # type: ignore[arg-type]  # bad input is the point
+    lambda c: c.find({}, batch_size="").to_list(),  # type: ignore[arg-type]  # bad input is the point
+    lambda c: c.find({}, limit=[]).to_list(),  # type: ignore[arg-type]  # bad input is the point
+    lambda c: c.find({}, cursor_type="").to_list(),  # type: ignore[arg-type]  # bad input is the point
     lambda c: c.bulk_write([{"insert_one": {}}]),  # type: ignore[list-item]  # bad input is the point
     lambda c: c.create_index([]),
     lambda c: c.create_indexes([]),

@@ -56,13 +56,13 @@ class Cursor(CursorBase[dict[str, Any]]):
     def _set_up(self, options: Mapping[str, Any]) -> None:
         self._options = check.wire_options({k: v for k, v in options.items() if k not in _OWN_OPTIONS}, FIND)
         self._comment = self._options.get("comment")
-        if options.get("limit"):
+        if options.get("limit") is not None:
             self._limit = check.any_integer("limit", options["limit"])
-        if options.get("batch_size"):
+        if options.get("batch_size") is not None:
             self._batch_size = check.any_integer("batch_size", options["batch_size"])
         if options.get("max_await_time_ms") is not None:
             self._max_await_time_ms = check.whole_number("max_await_time_ms", options["max_await_time_ms"])
-        if options.get("cursor_type"):
+        if options.get("cursor_type") not in (None, CursorType.NON_TAILABLE):
             self._cursor_type = _tailable_type(options["cursor_type"])
 
     # --- the commands ---
