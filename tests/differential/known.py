@@ -286,6 +286,7 @@ OF_CALLS: Sequence[Known] = (
         "0 means no limit, as in `find`",
         "one meaning of 0",
         patterns.zero_counts_all,
+        ends=True,
     ),
     Known(
         "build-info",
@@ -381,8 +382,9 @@ OF_CALLS: Sequence[Known] = (
     ),
     Known(
         "let-of-find",
-        "`cursor.clone` and `cursor.explain` leave out the `let` of the find",
-        "it is sent",
+        "`cursor.clone` and `cursor.explain` leave out the `let` of the find; `explain` has its read concern, "
+        "`singleBatch` and `tailable`",
+        "both have `let`; `explain` has what changes the plan",
         "what is cloned or explained is what would run",
         patterns.let_of_find,
         ends=True,
@@ -432,6 +434,28 @@ OF_CALLS: Sequence[Known] = (
         "it never takes one",
         "CRUD specification: it takes no session, and is refused in transactions",
         patterns.count_takes_no_session,
+    ),
+    Known(
+        "size-as-float",
+        "`create_collection(size=4096)` sends a float",
+        "it sends what was given",
+        "it is a whole number",
+        patterns.size_as_float,
+    ),
+    Known(
+        "preference-of-transaction",
+        "some commands ignore the read preference of their transaction",
+        "one other than primary is refused, for each command",
+        "transactions specification: the read preference of a transaction must be primary",
+        patterns.preference_of_transaction,
+        ends=True,
+    ),
+    Known(
+        "refused-commit",
+        "a commit that the server refuses (`NoSuchTransaction`) raises the write concern error of the same reply",
+        "it raises the refusal",
+        "the write concern of what was not committed says nothing",
+        patterns.refused_commit,
     ),
     Known(
         "arguments-refused-here",

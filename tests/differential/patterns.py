@@ -32,6 +32,7 @@ _REFUSALS = frozenset(
         "KeyError",
         "OverflowError",
         "RuntimeError",
+        "SystemError",
         "TypeError",
         "UnboundLocalError",
         "UnicodeEncodeError",
@@ -103,7 +104,7 @@ def other_class_of_refusal(difference: Difference) -> bool:
         difference.what == "outcome"
         and _failed(difference.theirs, *_REFUSALS)
         and _failed(difference.ours, "ConfigurationError", "InvalidName", "InvalidOperation", "InvalidDocument")
-        and not says(difference.ours, "transaction")
+        and (not says(difference.ours, "transaction") or difference.method in ("start_transaction", "command"))
         and _sent_the_same(difference)
     )
 
@@ -245,6 +246,8 @@ def raw_id(difference: Difference) -> bool:
     if difference.what != "result":
         return False
     given = next((value for place, value in _arguments(difference) if place == 0), None)
+    if isinstance(given, Make) and given.kind == "iter":
+        given = given.args[0]
     documents = given if isinstance(given, (list, tuple)) else [given]
     raw = sum(isinstance(document, Make) and document.kind == "Raw" for document in documents)
     if difference.place == "inserted_ids":
@@ -257,8 +260,9 @@ def exists_before_all(difference: Difference) -> bool:
     return (
         difference.what == "outcome"
         and difference.method == "create_collection"
-        and _failed(difference.theirs, "CollectionInvalid")
-        and _failed(difference.ours, "OperationFailure", "CollectionExists")
+        and _failed(difference.theirs, "CollectionInvalid", "OperationFailure")
+        and (_failed(difference.ours, "CollectionExists") or _failed(difference.theirs, "CollectionInvalid"))
+        and isinstance(difference.ours, Failed)
     )
 
 
@@ -315,6 +319,8 @@ def order_as_list(difference: Difference) -> bool:
     if difference.method == "aggregate" and "hint" in bounds and not isinstance(bounds["hint"], (str, dict)):
         return True
     if any(isinstance(bounds.get(name), (list, str)) for name in ("min", "max")) and difference.method == "find":
+        return True
+    if difference.method.startswith(("update_", "replace_")) and "sort" in bounds and not bounds["sort"]:
         return True
     requests = next((value for place, value in bounds.items() if place == 0), None)
     if difference.method != "bulk_write" or not isinstance(requests, list):
@@ -383,11 +389,14 @@ def none_option(difference: Difference) -> bool:
 
 
 def let_of_find(difference: Difference) -> bool:
-    """``let`` of a find cursor that is cloned or explained."""
+    """What a find cursor that is cloned or explained hands on of its options."""
     step = difference.our_record.step if difference.our_record else None
-    if not isinstance(step, Call) or "let" not in dict(step.options):
+    if not isinstance(step, Call):
         return False
-    return bool({"clone", "explain"} & {name for name, _, _ in step.chain})
+    chained = {name for name, _, _ in step.chain}
+    if "explain" in chained and (field(difference, r"explain\.explain\..*") or "cursor_type" in dict(step.options)):
+        return True
+    return "let" in dict(step.options) and bool({"clone", "explain"} & chained)
 
 
 def cursor_of_before(difference: Difference) -> bool:
@@ -422,6 +431,11 @@ def getmore_concern(difference: Difference) -> bool:
 
 def nothing_to_abort(difference: Difference) -> bool:
     """A transaction whose first statement never left this side: there is nothing on the server."""
+    theirs = difference.their_record
+    if difference.what == "steps":
+        return theirs is not None and theirs.names == ["abortTransaction"] and _sent_nothing(difference)
+    if field(difference, r"\w+\.startTransaction"):
+        return difference.ours is True and theirs is not None and isinstance(theirs.outcome, Failed)
     if difference.what != "outcome":
         return difference.what == "commands" and difference.theirs == ["abortTransaction"] and difference.ours == []
     if not says(difference.theirs, "does not match any in-progress transactions"):
@@ -435,3 +449,20 @@ def count_takes_no_session(difference: Difference) -> bool:
     if difference.method != "estimated_document_count" or not field(difference, r"count\.(lsid|readConcern)"):
         return False
     return difference.ours is MISSING or str(difference.theirs).startswith("session")
+
+
+def size_as_float(difference: Difference) -> bool:
+    """The ``size`` of a capped collection."""
+    return field(difference, r"create\.size") and difference.theirs == difference.ours
+
+
+def preference_of_transaction(difference: Difference) -> bool:
+    """A command in a transaction that reads from others than the primary."""
+    refused = says(difference.ours, "read preference in a transaction must be primary")
+    return difference.what == "outcome" and refused and _sent_nothing(difference)
+
+
+def refused_commit(difference: Difference) -> bool:
+    """A commit that the server refuses, and whose write concern failed too."""
+    aborted = says(difference.ours, "NoSuchTransaction")
+    return difference.what == "outcome" and aborted and _failed(difference.theirs, "WriteConcernError", "WTimeoutError")
