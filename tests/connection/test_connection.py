@@ -123,6 +123,21 @@ async def test_a_second_command_is_refused_while_one_waits() -> None:
     assert not connection.closed, "the refusal does not harm the one that waits"
 
 
+@pytest.mark.parametrize("flags", [0, MORE_TO_COME])
+async def test_nothing_is_sent_where_what_came_unasked_would_be_taken_for_the_reply(flags: int) -> None:
+    """Behind a load balancer a transaction keeps its connection, so that no pool looks at it between two commands."""
+    connection, transport = make()
+    async with anyio.create_task_group() as group:
+        group.start_soon(connection.command, "db", {"insert": "c"})
+        request = await sent(transport)
+        unasked = answer(request + 1, {"ok": 1}) if not flags else b""
+        transport.feed(answer(request, {"ok": 1}, flags) + unasked)
+    with pytest.raises(AutoReconnect, match="more than one reply"):
+        await connection.command("admin", {"commitTransaction": 1})
+    assert connection.closed
+    assert len(transport.sent) == 1
+
+
 # --- cancellation -----------------------------------------------------------------------------------------------------
 
 

@@ -144,9 +144,16 @@ class Connection:
             ) from error
 
     async def send(self, message: bytes) -> None:
-        """Send a message. If that fails or is cancelled half-way, the connection is closed."""
-        if self._owed:
+        """Send a message. If that fails or is cancelled half-way, the connection is closed.
+
+        :raises AutoReconnect: the connection broke, or bytes that nobody asked for would be taken for the reply. A pool
+            keeps no such connection, but a pinned one (load-balancers specification) is not given back in between.
+        """
+        if self._owed and not self.more_to_come:
             raise InvalidOperation("this connection waits for a reply; a connection carries one command at a time")
+        if self._owed or self._pending:
+            self.close()
+            raise AutoReconnect(f"{self.address}: the server sent more than one reply to a command")
         sent = False
         try:
             await self._transport.send(message)
