@@ -111,6 +111,7 @@ def test_last_write_dates(date: Any, seconds: float | None) -> None:
         ("setVersion", 1.5),
         ("setVersion", float("inf")),
         ("setVersion", float("nan")),
+        ("setVersion", 1e300),
         ("electionId", "0" * 24),
         ("lastWrite", 5),
     ],

@@ -20,6 +20,9 @@ from wiredrv.description import ServerDescription, ServerType
 from wiredrv.errors import UnreadableReply, command_error
 from wiredrv.types import Address, Reply
 
+#: One more than the largest number of 64 bits.
+_TOO_LARGE = 2**63
+
 
 def server_description_from_hello(
     address: Address, reply: Reply, rtt: float | None = None, now: float = 0.0, min_rtt: float = 0.0
@@ -110,6 +113,8 @@ def _number(reply: Reply, name: str) -> int | None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value // 1:
         raise UnreadableReply(f"{name} in the server's hello is no whole number")
+    if not -_TOO_LARGE <= value < _TOO_LARGE:
+        raise UnreadableReply(f"{name} in the server's hello is larger than any that a server can count to")
     return int(value)
 
 
