@@ -220,3 +220,8 @@ def test_a_field_of_a_raw_document_that_is_broken_is_an_unreadable_reply() -> No
     with pytest.raises(UnreadableReply, match="name"):
         field_of(broken, "name", str)
     assert field_of(raw({"name": "a", "b": 1}), "name", str) == "a"
+
+
+def test_code_is_no_name() -> None:
+    with pytest.raises(UnreadableReply, match="name"):
+        field_of({"name": bson.Code("f()", {"a": 1})}, "name", str)  # it is a str, and cannot be the key of a dict

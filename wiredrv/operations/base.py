@@ -8,6 +8,7 @@ from enum import Enum
 from reprlib import repr as shown
 from typing import Any, ClassVar, Generic, NoReturn, TypeVar
 
+from bson.code import Code
 from bson.codec_options import DEFAULT_CODEC_OPTIONS, CodecOptions
 from bson.raw_bson import RawBSONDocument
 
@@ -239,7 +240,7 @@ def field_of(document: object, field: str, kind: type[F]) -> F:
     if isinstance(document, RawBSONDocument):
         document = sound_document(document)  # what it holds is decoded nowhere else
     value = document.get(field) if isinstance(document, Mapping) else None
-    if not isinstance(value, kind):
+    if not isinstance(value, kind) or isinstance(value, Code):  # a text to Python, and code to BSON
         raise UnreadableReply(f"a document of the reply has no {field!r} that is a {kind.__name__}: {shown(document)}")
     return value
 
