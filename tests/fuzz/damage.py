@@ -14,6 +14,7 @@ from struct import Struct
 from typing import Any
 
 import bson
+from bson.codec_options import CodecOptions, DatetimeConversion
 
 from tests.fuzz import values
 from tests.fuzz.bson_bytes import broken
@@ -29,6 +30,10 @@ _OP_COMPRESSED = 2012
 _OP_MSG = 2013
 _OP_CODES = (0, -1, 1, 2004, 2010, 2011, 2012, 2013, 2014, 2**31 - 1)
 _BOMB = 20_000_000
+#: A client may understand a reply although a date or a text in it is wrong.
+_TOLERANT = CodecOptions[dict[str, Any]](
+    datetime_conversion=DatetimeConversion.DATETIME_AUTO, unicode_decode_error_handler="replace"
+)
 
 
 class Then(Enum):
@@ -113,7 +118,7 @@ def refusal(document: Mapping[str, Any], chance: Chance) -> dict[str, Any]:
 
 def _plain(what: str, body: bytes, envelope: Envelope) -> Delivery:
     try:
-        told: Mapping[str, Any] | None = bson.decode(body)
+        told: Mapping[str, Any] | None = bson.decode(body, _TOLERANT)
     except Exception:
         told = None
     return Delivery(what, (message(body, envelope),), told=told)
