@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from docs.drawings import Arrow, lifelines
-from tests.differential.known import KNOWN, Known
+from tests.differential.known import KNOWN
+from tests.differential.row import Known
 from wiredrv import errors
 from wiredrv.session.pinning import EFFECTS, PinEffect, PinEvent
 from wiredrv.session.transaction import TRANSITIONS, TransactionEvent, TransactionState

@@ -8,126 +8,11 @@ A row is a choice with a reason. What is a defect gets mended, and no row.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-from tests.differential import patterns
-from tests.differential.outcomes import Difference
-
-
-@dataclass(frozen=True)
-class Known:
-    """One known difference.
-
-    :param id: its name in reports.
-    :param elsewhere: what PyMongo does.
-    :param here: what wiredrv does instead.
-    :param reason: why.
-    :param excuses: whether a difference is this one.
-    :param ends: whether the two cannot be compared any further after it: one has done what the other refused.
-    :param shown_by: for what the lab cannot see: a test that does, as ``tests/test_x.py::test_name``.
-    """
-
-    id: str
-    elsewhere: str
-    here: str
-    reason: str
-    excuses: Callable[[Difference], bool] = lambda difference: False
-    ends: bool = False
-    shown_by: str = ""
-
-
-#: What no call by itself shows: tasks, event loops, what becomes of failures later.
-BEYOND_CALLS: Sequence[Known] = (
-    Known(
-        "binding-covers-all",
-        "an operation that forgets `session=` silently leaves the transaction",
-        "`session.bind()` covers every path; `client.transaction()` binds for you",
-        "money must not leave a transaction by a forgotten argument",
-        shown_by="tests/integration/test_bind.py::test_a_transaction_of_a_bound_session_holds_all_that_is_done",
-    ),
-    Known(
-        "inherited-binding",
-        "a bound session leaks into child tasks",
-        "a child task that inherits it gets an error that says how to hand it over; `bind(inherit=True)` and "
-        "`client.transaction(inherit=True)` let the tasks of the block take part",
-        "context variables are copied into each task, whether it was meant or not",
-        shown_by="tests/integration/test_bind.py::test_a_child_task_that_inherits_the_binding_is_refused",
-    ),
-    Known(
-        "two-tasks",
-        "one session used by two tasks at once corrupts its transaction",
-        'its operations take turns, in the order of the calls; `start_session(overlap="refuse")` refuses the second',
-        "statements of a transaction have an order",
-        shown_by="tests/session/test_turns.py::test_turns_come_in_the_order_of_the_calls",
-    ),
-    Known(
-        "first-cause",
-        "“No active transaction” hides the first failure",
-        "the error of a failed transaction has its record in `error.transaction`: attempt, commands, times, cause",
-        "the second error only says that there was a first",
-        shown_by="tests/integration/test_transaction_record.py::test_later_errors_name_the_first_one",
-    ),
-    Known(
-        "labels-in-groups",
-        "a label is lost when an error is wrapped or comes in an exception group",
-        "`with_transaction` finds it",
-        "task groups raise groups",
-        shown_by="tests/integration/test_with_transaction.py::test_labels_are_found_through_groups_and_wrappers",
-    ),
-    Known(
-        "standalone-transactions",
-        "“Transaction numbers are only allowed on a replica set member or mongos”",
-        "refused before sending, with a sentence; `await client.supports_transactions()` asks",
-        "the error says what to do",
-        shown_by="tests/execution/test_decorate.py"
-        "::test_a_transaction_on_a_standalone_is_refused_before_it_is_sent_and_says_what_to_do",
-    ),
-    Known(
-        "unknown-client-options",
-        "an unknown keyword option of the client is a warning",
-        "an error that names the option you may have meant",
-        "a misspelt `tls` must not connect in the clear",
-        shown_by="tests/client/test_uri.py::test_a_bad_keyword_is_an_error_that_names_it_and_what_is_valid",
-    ),
-    Known(
-        "never-closed",
-        "a session or client that was never closed is silent",
-        "a `ResourceWarning` with the place where it was made",
-        "leaks show where they are made",
-        shown_by="tests/integration/test_session_lifetime.py"
-        "::test_a_session_that_was_not_ended_warns_with_where_it_was_started",
-    ),
-    Known(
-        "cancelled-cursors",
-        "cancelling an operation may leave a cursor open on the server",
-        "it is closed; see [Architecture](architecture.md#cancellation)",
-        "cancellation is an ordinary event",
-        shown_by="tests/test_cancellation.py::test_an_operation_cancelled_at_any_await_leaves_nothing_behind",
-    ),
-    Known(
-        "retry-policy",
-        "`with_transaction` has a fixed policy",
-        "`retry=RetryPolicy(timeout=..., max_attempts=..., on_retry=...)`, and hooks on the outcome",
-        "applications have limits of their own",
-        shown_by="tests/integration/test_with_transaction.py::test_the_policy_limits_the_attempts",
-    ),
-    Known(
-        "reopened-clients",
-        "a closed client stays closed",
-        "operations on it raise the same `InvalidOperation`; `await client.open()` or `async with` opens it again, in "
-        "another event loop too",
-        "tests and workers have one event loop after another",
-        shown_by="tests/integration/test_session_lifetime.py::test_a_client_works_in_one_event_loop_after_another",
-    ),
-    Known(
-        "event-loops",
-        "asyncio",
-        "asyncio and trio",
-        "one text for both",
-        shown_by="tests/test_cancellation.py::test_a_storm_of_cancellations_leaves_nothing_behind",
-    ),
-)
+from tests.differential import conditions, patterns
+from tests.differential.beyond import BEYOND_CALLS
+from tests.differential.row import Known
 
 #: What calls show; the lab sees each of them.
 OF_CALLS: Sequence[Known] = (
@@ -205,6 +90,7 @@ OF_CALLS: Sequence[Known] = (
         "it is sent as given",
         "it was a workaround for the old wire protocol",
         patterns.batch_of_one,
+        ends=True,
     ),
     Known(
         "single-batch",
@@ -218,7 +104,7 @@ OF_CALLS: Sequence[Known] = (
         "close-drops",
         "a cursor that was closed still hands out what it had fetched",
         "it ends",
-        "closed means closed",
+        "closed means closed, and `cursor_id` is 0 then",
         patterns.close_drops,
     ),
     Known(
@@ -293,7 +179,7 @@ OF_CALLS: Sequence[Known] = (
         "`server_info` sends `buildinfo`",
         "it sends `buildInfo`",
         "the command's documented name",
-        lambda d: d.what == "commands" and d.theirs == ["buildinfo"] and d.ours == ["buildInfo"],
+        patterns.build_info,
     ),
     Known(
         "order-as-list",
@@ -315,7 +201,7 @@ OF_CALLS: Sequence[Known] = (
         'a filter of `0`, `False`, `""` or `[]` means none in `find`',
         "it is refused",
         "only None means not given",
-        lambda d: d.method in ("find", "find_one") and patterns.refused(d, r"^filter must be a mapping"),
+        lambda d: d.method in ("find", "find_one") and conditions.refused(d, r"^filter must be a mapping"),
         ends=True,
     ),
     Known(
@@ -323,7 +209,7 @@ OF_CALLS: Sequence[Known] = (
         '`drop_index("*")` drops all indexes',
         "it is refused: `drop_indexes()` drops them all",
         "nobody drops all indexes by the method that drops one",
-        lambda d: patterns.refused(d, r"^drop_index drops one index"),
+        lambda d: conditions.refused(d, r"^drop_index drops one index"),
         ends=True,
     ),
     Known(
@@ -409,7 +295,7 @@ OF_CALLS: Sequence[Known] = (
         "array filters and collations are refused for unacknowledged writes",
         "they are sent",
         "every supported server knows them",
-        lambda d: patterns.accepted(d, "unsupported for unacknowledged writes"),
+        lambda d: conditions.accepted(d, "unsupported for unacknowledged writes"),
         ends=True,
     ),
     Known(
@@ -434,6 +320,7 @@ OF_CALLS: Sequence[Known] = (
         "it never takes one",
         "CRUD specification: it takes no session, and is refused in transactions",
         patterns.count_takes_no_session,
+        ends=True,
     ),
     Known(
         "size-as-float",
@@ -451,11 +338,48 @@ OF_CALLS: Sequence[Known] = (
         ends=True,
     ),
     Known(
-        "refused-commit",
-        "a commit that the server refuses (`NoSuchTransaction`) raises the write concern error of the same reply",
+        "refusal-and-concern",
+        "a command that the server refuses raises the write concern error of the same reply",
         "it raises the refusal",
-        "the write concern of what was not committed says nothing",
+        "the write concern of what was not done says nothing",
         patterns.refused_commit,
+    ),
+    Known(
+        "empty-hint",
+        "an empty `hint` of a find is left out",
+        "it is sent, and the server refuses it",
+        "only None means not given",
+        patterns.empty_hint,
+        ends=True,
+    ),
+    Known(
+        "cursor-of-ended-session",
+        "a cursor whose session has ended gives what it has fetched, and then ends as if there were no more",
+        "it says that the session has ended",
+        "documents are missing otherwise, and nobody knows",
+        patterns.cursor_of_ended_session,
+        ends=True,
+    ),
+    Known(
+        "refused-unchanged",
+        "a call that is refused may leave a generated `_id` in its documents",
+        "it leaves them as they are",
+        "nothing was done",
+        patterns.refused_unchanged,
+    ),
+    Known(
+        "batch-size-later",
+        "`batch_size` is refused once a cursor was read",
+        "it may be changed between batches",
+        "each getMore bears its own",
+        patterns.batch_size_later,
+    ),
+    Known(
+        "answered-batches",
+        "an ordered bulk with `w=0` has its batches but the last answered, without a session",
+        "so it has, in an implicit session, with retries",
+        "what is answered can be retried",
+        patterns.answered_batches,
     ),
     Known(
         "arguments-refused-here",

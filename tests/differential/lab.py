@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 
 from tests.differential.adapters import Adapter, PyMongo, Wiredrv
 from tests.differential.calls import Scenario
-from tests.differential.known import KNOWN, Known
+from tests.differential.known import KNOWN
 from tests.differential.outcomes import Difference, compared_closings, compared_data, compared_steps
 from tests.differential.referee import Referee, decoded
+from tests.differential.row import Known
 from tests.differential.side import Side
 
 #: Seconds within which a cursor that one driver closed is closed by the other.

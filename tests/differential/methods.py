@@ -219,7 +219,7 @@ METHODS: Sequence[Method] = (
     Method("database", "create_collection", (v.NAMES,),
            {"capped": v.FLAGS, "size": st.just(4096), "max": st.just(2), "check_exists": v.FLAGS,
             "collation": v.COLLATIONS, "validator": st.just({"n": 1}), "viewOn": st.just("people"),
-            "pipeline": v.PIPELINES, "nope": v.FLAGS, **_COMMENT}, writes=True, weight=1),
+            "pipeline": v.PIPELINES, "nope": v.FLAGS, **_COMMENT}, writes=True, weight=2),
     Method("database", "drop_collection", (v.NAMES,), _COMMENT, writes=True, weight=1),
     Method("database", "get_collection", (v.NAMES,),
            {"read_concern": v.READ_CONCERNS, "write_concern": v.WRITE_CONCERNS}, session=False, weight=1),

@@ -79,6 +79,14 @@ class Names:
             return value if is_fixed(value) else self.generated.setdefault(value, f"<oid {len(self.generated) + 1}>")
         return self._compound(value)
 
+    def glimpse(self, value: Any) -> Any:
+        """As :meth:`value`, without remembering what was named."""
+        before = dict(self.generated)
+        try:
+            return self.value(value)
+        finally:
+            self.generated = before
+
     def _compound(self, value: Any) -> Any:
         if isinstance(value, RawBSONDocument) and not self.in_command:
             return {"<raw>": self.document(value)}

@@ -1,4 +1,4 @@
-"""What the rows of the table excuse: functions of a difference, and what they are made of. Pure.
+"""What the rows of the table excuse: functions of a difference. Pure.
 
 Rules kept here:
 
@@ -9,109 +9,37 @@ Rules kept here:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 from tests.differential.calls import Block, Call, Get, Make
+from tests.differential.conditions import (
+    REFUSALS,
+    accepted,
+    arguments,
+    failed,
+    field,
+    refused,
+    says,
+    sent,
+    sent_nothing,
+    sent_the_same,
+)
 from tests.differential.normal import MISSING
 from tests.differential.outcomes import Difference, Failed, Returned
 
-# --- what patterns are made of ---
-
-#: How Python, PyMongo and its helpers refuse an argument.
-_REFUSALS = frozenset(
-    {
-        "AttributeError",
-        "CollectionInvalid",
-        "ConfigurationError",
-        "IndexError",
-        "InvalidDocument",
-        "InvalidName",
-        "InvalidOperation",
-        "InvalidStringData",
-        "KeyError",
-        "OverflowError",
-        "RuntimeError",
-        "SystemError",
-        "TypeError",
-        "UnboundLocalError",
-        "UnicodeEncodeError",
-        "ValueError",
-    }
-)
-_SERVER_REFUSALS = frozenset(
-    {"OperationFailure", "WriteError", "BulkWriteError", "ExecutionTimeout", "DuplicateKeyError", "CollectionInvalid"}
-)
-#: A cursor that has nothing says so by an error too.
-_END = ("StopAsyncIteration",)
-
-
-def _failed(outcome: Any, *kinds: str) -> bool:
-    return isinstance(outcome, Failed) and (not kinds or outcome.kind in kinds)
-
-
-def says(outcome: Any, pattern: str) -> bool:
-    return isinstance(outcome, Failed) and re.search(pattern, outcome.message) is not None
-
-
-def _sent_nothing(difference: Difference) -> bool:
-    return difference.our_record is not None and not difference.our_record.commands
-
-
-def _they_sent_nothing(difference: Difference) -> bool:
-    return difference.their_record is not None and not difference.their_record.commands
-
-
-def _arguments(difference: Difference) -> Iterator[tuple[str | int, Any]]:
-    """The arguments of the call, by place or name; those of its chain too."""
-    step = difference.our_record.step if difference.our_record else None
-    if isinstance(step, Call):
-        yield from enumerate(step.args)
-        yield from step.options
-        for _, args, options in step.chain:
-            yield from enumerate(args)
-            yield from options
-
-
-def refused(difference: Difference, pattern: str) -> bool:
-    """We refuse with such a text and send nothing; PyMongo takes it, or has the server refuse it."""
-    if difference.what != "outcome" or not _sent_nothing(difference):
-        return False
-    late = _failed(difference.theirs, *_REFUSALS) and not _they_sent_nothing(difference)
-    theirs = late or isinstance(difference.theirs, Returned) or _failed(difference.theirs, *_SERVER_REFUSALS, *_END)
-    return theirs and _failed(difference.ours, "ConfigurationError", "InvalidName") and says(difference.ours, pattern)
-
-
-def accepted(difference: Difference, pattern: str) -> bool:
-    """PyMongo refuses with such a text and sends nothing; we take it, or the server judges it."""
-    if difference.what != "outcome" or not _they_sent_nothing(difference):
-        return False
-    ours = isinstance(difference.ours, Returned) or _failed(difference.ours, *_SERVER_REFUSALS, *_END)
-    ours = ours or says(difference.ours, "^length must be")
-    return ours and _failed(difference.theirs, *_REFUSALS) and says(difference.theirs, pattern)
-
-
-def field(difference: Difference, pattern: str) -> bool:
-    return difference.what == "field" and re.fullmatch(pattern, difference.place) is not None
-
-
-# --- the rows ---
+#: Where a refusal that speaks of transactions is one of arguments.
+_BEFORE_TRANSACTIONS = ("start_transaction", "command", "transaction", "with_transaction")
 
 
 def other_class_of_refusal(difference: Difference) -> bool:
     """Both refuse, after the same commands if any (the length of ``to_list`` is looked at late)."""
     return (
         difference.what == "outcome"
-        and _failed(difference.theirs, *_REFUSALS)
-        and _failed(difference.ours, "ConfigurationError", "InvalidName", "InvalidOperation", "InvalidDocument")
-        and (not says(difference.ours, "transaction") or difference.method in ("start_transaction", "command"))
-        and _sent_the_same(difference)
+        and failed(difference.theirs, *REFUSALS)
+        and failed(difference.ours, "ConfigurationError", "InvalidName", "InvalidOperation", "InvalidDocument")
+        and (not says(difference.ours, "transaction") or difference.method in _BEFORE_TRANSACTIONS)
+        and sent_the_same(difference)
     )
-
-
-def _sent_the_same(difference: Difference) -> bool:
-    theirs, ours = difference.their_record, difference.our_record
-    return theirs is not None and ours is not None and theirs.names == ours.names
 
 
 def default_left_out(difference: Difference) -> bool:
@@ -150,9 +78,9 @@ def keyword_only(difference: Difference) -> bool:
     """An argument that PyMongo takes by position and we take by keyword."""
     return (
         difference.what == "outcome"
-        and _failed(difference.ours, "TypeError")
+        and failed(difference.ours, "TypeError")
         and says(difference.ours, r"takes \d+ (to \d+ )?positional arguments? but \d+")
-        and _sent_nothing(difference)
+        and sent_nothing(difference)
     )
 
 
@@ -194,8 +122,6 @@ _DROPPED_WHEN_EMPTY = frozenset({"comment", "let", "maxTimeMS", "projection", "f
 
 def empty_option(difference: Difference) -> bool:
     """An option with an empty value, which PyMongo takes for one that was not given."""
-    if difference.what == "outcome" and dict(_arguments(difference)).get("hint") == "":
-        return _failed(difference.ours, "OperationFailure") and says(difference.ours, "hint provided does not")
     return (
         difference.what in ("field", "closing")
         and difference.theirs is MISSING
@@ -209,7 +135,8 @@ def batch_of_one(difference: Difference) -> bool:
     if difference.what == "commands":
         sent = difference.our_record.commands if difference.our_record else ()
         ones = all(command.get("batchSize") == 1 for command in sent if "getMore" in command)
-        return ones and {*difference.theirs, *difference.ours} == {"getMore"}
+        others = [[name for name in names if name != "getMore"] for names in (difference.theirs, difference.ours)]
+        return ones and others[0] == others[1] and difference.theirs != difference.ours
     return field(difference, r"getMore\.batchSize") and (difference.theirs, difference.ours) == (2, 1)
 
 
@@ -217,23 +144,19 @@ def single_batch(difference: Difference) -> bool:
     return field(difference, r"find\.batchSize") and sent(difference, "singleBatch") is True
 
 
-def sent(difference: Difference, field: str) -> Any:
-    """A field of the first command that we sent in the step."""
-    commands = difference.our_record.commands if difference.our_record else ()
-    return commands[0].get(field) if commands else None
-
-
 def close_drops(difference: Difference) -> bool:
     step = difference.our_record.step if difference.our_record else None
+    if isinstance(step, Get) and difference.theirs is None:
+        return step.attribute == "cursor_id" and difference.ours == 0  # it failed
     if isinstance(step, Get):
         closed = step.attribute == "cursor_id" and difference.what == "result"
         return closed and difference.ours == 0 and isinstance(difference.theirs, str)
-    if not (isinstance(step, Call) and step.target.kind == "cursor" and _sent_nothing(difference)):
+    if not (isinstance(step, Call) and step.target.kind == "cursor" and sent_nothing(difference)):
         return False
     if step.method not in ("next", "to_list", "try_next"):
         return isinstance(difference.theirs, Returned) and says(difference.ours, "belongs before the first document")
     if difference.what == "outcome":
-        return isinstance(difference.theirs, Returned) and _failed(difference.ours, "StopAsyncIteration")
+        return isinstance(difference.theirs, Returned) and failed(difference.ours, "StopAsyncIteration")
     return difference.what == "result" and difference.ours in ([], None) and bool(difference.theirs)
 
 
@@ -245,7 +168,7 @@ def existence_asked(difference: Difference) -> bool:
 def raw_id(difference: Difference) -> bool:
     if difference.what != "result":
         return False
-    given = next((value for place, value in _arguments(difference) if place == 0), None)
+    given = next((value for place, value in arguments(difference) if place == 0), None)
     if isinstance(given, Make) and given.kind == "iter":
         given = given.args[0]
     documents = given if isinstance(given, (list, tuple)) else [given]
@@ -260,15 +183,15 @@ def exists_before_all(difference: Difference) -> bool:
     return (
         difference.what == "outcome"
         and difference.method == "create_collection"
-        and _failed(difference.theirs, "CollectionInvalid", "OperationFailure")
-        and (_failed(difference.ours, "CollectionExists") or _failed(difference.theirs, "CollectionInvalid"))
+        and failed(difference.theirs, "CollectionInvalid", "OperationFailure")
+        and (failed(difference.ours, "CollectionExists") or failed(difference.theirs, "CollectionInvalid"))
         and isinstance(difference.ours, Failed)
     )
 
 
 def bypass_name(difference: Difference) -> bool:
     return difference.method.startswith(("aggregate", "find_one_and_")) and "bypass_document_validation" in dict(
-        _arguments(difference)
+        arguments(difference)
     )
 
 
@@ -300,7 +223,7 @@ def closed_in_session(difference: Difference) -> bool:
 
 
 def zero_counts_all(difference: Difference) -> bool:
-    given = dict(_arguments(difference))
+    given = dict(arguments(difference))
     if 0 not in (given.get("skip"), given.get("limit")):
         return False
     record = difference.their_record
@@ -313,12 +236,15 @@ def _is_order(sort: Any) -> bool:
     return sort is None or isinstance(sort, Make) or (isinstance(sort, dict) and bool(sort))
 
 
+_FINDS = ("find", "find_one")
+
+
 def order_as_list(difference: Difference) -> bool:
     """An order that PyMongo sends as the list or the name that was given."""
-    bounds = dict(_arguments(difference))
+    bounds = dict(arguments(difference))
     if difference.method == "aggregate" and "hint" in bounds and not isinstance(bounds["hint"], (str, dict)):
         return True
-    if any(isinstance(bounds.get(name), (list, str)) for name in ("min", "max")) and difference.method == "find":
+    if any(isinstance(bounds.get(name), (list, str)) for name in ("min", "max")) and difference.method in _FINDS:
         return True
     if difference.method.startswith(("update_", "replace_")) and "sort" in bounds and not bounds["sort"]:
         return True
@@ -358,7 +284,7 @@ def command_reads_after(difference: Difference) -> bool:
 def drops_by_keys(difference: Difference) -> bool:
     if difference.method != "drop_index":
         return False
-    key = dict(_arguments(difference)).get(0)
+    key = dict(arguments(difference)).get(0)
     by_keys = key is not None and not isinstance(key, str)
     return by_keys and (field(difference, r"dropIndexes\.index(\..*)?") or difference.place == "details.errmsg")
 
@@ -379,11 +305,11 @@ def given_twice(difference: Difference) -> bool:
 def none_option(difference: Difference) -> bool:
     if difference.what == "field":
         return difference.theirs is None and difference.ours is MISSING
-    given = [value for place, value in _arguments(difference) if isinstance(place, str)]
+    given = [value for place, value in arguments(difference) if isinstance(place, str)]
     return (
         None in given
         and difference.what == "outcome"
-        and _failed(difference.theirs, "OperationFailure")
+        and failed(difference.theirs, "OperationFailure")
         and not isinstance(difference.ours, Failed)
     )
 
@@ -433,14 +359,16 @@ def nothing_to_abort(difference: Difference) -> bool:
     """A transaction whose first statement never left this side: there is nothing on the server."""
     theirs = difference.their_record
     if difference.what == "steps":
-        return theirs is not None and theirs.names == ["abortTransaction"] and _sent_nothing(difference)
+        return theirs is not None and theirs.names == ["abortTransaction"] and sent_nothing(difference)
     if field(difference, r"\w+\.startTransaction"):
         return difference.ours is True and theirs is not None and isinstance(theirs.outcome, Failed)
     if difference.what != "outcome":
         return difference.what == "commands" and difference.theirs == ["abortTransaction"] and difference.ours == []
+    if difference.method == "commit_transaction" and says(difference.theirs, "No transaction started"):
+        return isinstance(difference.ours, Returned)
     if not says(difference.theirs, "does not match any in-progress transactions"):
         return False
-    nothing_to_commit = _sent_nothing(difference) and isinstance(difference.ours, Returned)
+    nothing_to_commit = sent_nothing(difference) and isinstance(difference.ours, Returned)
     return nothing_to_commit or sent(difference, "startTransaction") is True
 
 
@@ -459,10 +387,58 @@ def size_as_float(difference: Difference) -> bool:
 def preference_of_transaction(difference: Difference) -> bool:
     """A command in a transaction that reads from others than the primary."""
     refused = says(difference.ours, "read preference in a transaction must be primary")
-    return difference.what == "outcome" and refused and _sent_nothing(difference)
+    return difference.what == "outcome" and refused and sent_nothing(difference)
 
 
 def refused_commit(difference: Difference) -> bool:
-    """A commit that the server refuses, and whose write concern failed too."""
-    aborted = says(difference.ours, "NoSuchTransaction")
-    return difference.what == "outcome" and aborted and _failed(difference.theirs, "WriteConcernError", "WTimeoutError")
+    """A command that the server refuses, and whose write concern failed too."""
+    refused = failed(difference.ours, "OperationFailure", "DuplicateKeyError")
+    return (
+        difference.what == "outcome"
+        and refused
+        and sent_the_same(difference)
+        and failed(difference.theirs, "WriteConcernError", "WTimeoutError")
+    )
+
+
+def empty_hint(difference: Difference) -> bool:
+    """A hint that is an empty text, and that the server refuses."""
+    refused = failed(difference.ours, "OperationFailure") and says(difference.ours, "hint provided does not")
+    given = dict(arguments(difference))
+    return difference.what == "outcome" and refused and "" in (given.get("hint"), given.get(0))
+
+
+def cursor_of_ended_session(difference: Difference) -> bool:
+    """A cursor that is read after its session has ended."""
+    step = difference.our_record.step if difference.our_record else None
+    on_cursor = isinstance(step, Call) and step.target.kind == "cursor"
+    return difference.what == "outcome" and on_cursor and says(difference.ours, "Cannot use ended session")
+
+
+def refused_unchanged(difference: Difference) -> bool:
+    """A generated ``_id`` on a document of a call that we refused."""
+    record = difference.our_record
+    refused = record is not None and failed(record.outcome, "ConfigurationError", "InvalidOperation")
+    added = difference.place.endswith("._id") and difference.ours is MISSING
+    return difference.what == "arguments" and added and refused and sent_nothing(difference)
+
+
+def batch_size_later(difference: Difference) -> bool:
+    """``batch_size`` of a cursor that was read already."""
+    return difference.method == "batch_size" and accepted(difference, "cannot set options after executing query")
+
+
+def build_info(difference: Difference) -> bool:
+    """One command under two names."""
+    if difference.what != "commands" or "buildinfo" not in difference.theirs:
+        return False
+    return [name.lower() for name in difference.theirs] == [name.lower() for name in difference.ours]
+
+
+def answered_batches(difference: Difference) -> bool:
+    """The batches of an ordered, unacknowledged bulk that are answered all the same."""
+    step = difference.our_record.step if difference.our_record else None
+    concern = dict(step.target.options).get("write_concern") if isinstance(step, Call) else None
+    unacknowledged = isinstance(concern, Make) and dict(concern.options).get("w") == 0
+    place = field(difference, r"(insert|update|delete)\.(lsid|txnNumber)")
+    return place and unacknowledged and difference.theirs is MISSING

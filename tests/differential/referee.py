@@ -42,8 +42,15 @@ class Referee:
         #: What each database holds when the starting data is laid out, and the indexes of its collections.
         self._made: dict[str, dict[str, Digest]] = {}
         self._indexes: dict[str, dict[str, tuple[bytes, ...]]] = {}
-        self._client.admin.command("setDefaultRWConcern", 1, defaultWriteConcern={"w": 1})
+        self._have_majorities_answer_at_once()
         self._client.admin.command("setParameter", 1, transactionLifetimeLimitSeconds=10)
+
+    def _have_majorities_answer_at_once(self) -> None:
+        """A majority of one member need not wait for its disk; so reads of a majority see what was written last."""
+        config = dict(self._client.admin.command("replSetGetConfig")["config"])
+        if config.get("writeConcernMajorityJournalDefault", True):
+            config.update(version=config["version"] + 1, writeConcernMajorityJournalDefault=False)
+            self._client.admin.command("replSetReconfig", config)
 
     # --- reading ---
 

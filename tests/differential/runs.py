@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from tests.differential.calls import Scenario
-from tests.differential.known import Known
 from tests.differential.lab import Lab
 from tests.differential.outcomes import Difference
 from tests.differential.reduce import reduced
 from tests.differential.report import report
+from tests.differential.row import Known
 from tests.differential.sequences import scenarios
 
 #: What is generated from one seed: a longer run takes the seeds that follow, so that each part can be run again alone.

@@ -200,7 +200,9 @@ class Side:
             error = failure
             outcome = self._failed(failure)
         commands = self.log.take()
-        told = self.log.names.value(arguments) if arguments is not None else None
+        names = self.log.names
+        # What was not sent gets no names: one driver gives a document its id before it refuses the next, one after.
+        told = None if arguments is None else names.value(arguments) if commands else names.glimpse(arguments)
         self._records.append(Record(step, outcome, commands, told))
         return error
 

@@ -10,12 +10,14 @@ from bson import Int64, ObjectId, Timestamp
 from bson.raw_bson import RawBSONDocument
 from bson.son import SON
 
+from tests.differential.beyond import BEYOND_CALLS
 from tests.differential.calls import Block, Call, Make, Scenario, StartSession, Target, options
-from tests.differential.known import BEYOND_CALLS, KNOWN, OF_CALLS, Known
+from tests.differential.known import KNOWN, OF_CALLS
 from tests.differential.normal import MISSING, Leaf, Names, command_leaves, leaves
 from tests.differential.outcomes import Difference, Failed, Record, Returned, compared, compared_steps
 from tests.differential.reduce import smaller
 from tests.differential.report import report
+from tests.differential.row import Known
 from tests.differential.world import fixed_id
 
 ROOT = Path(__file__).resolve().parents[2]
