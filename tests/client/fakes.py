@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any
 
 import anyio
@@ -63,6 +64,13 @@ class FakeExecutor:
         if isinstance(answer, BaseException):
             raise answer
         return answer
+
+    @contextlib.asynccontextmanager
+    async def one_turn(self, session: Any, command: str) -> AsyncIterator[Any]:
+        yield session
+
+    async def execute_in(self, turn: Any, operation: Operation[Any], session: Any) -> Any:
+        return await self.execute(operation, session)
 
     async def see_to(self, work: Callable[[float], Awaitable[None]]) -> None:
         await work(1.0)

@@ -11,6 +11,8 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from time import monotonic
 
 import anyio
 import pytest
@@ -118,6 +120,15 @@ async def in_a_clients_block_with_all_of_it(scene: Scene) -> None:
                 await cursor.to_list()
 
 
+async def in_a_child_of_a_transactions_block(scene: Scene) -> None:
+    """The child cleans up first; the block that waits for it has no time of its own besides."""
+    async with scene.client.start_session() as session, session.start_transaction():
+        await scene.collection.insert_one({"x": 1}, session=session)
+        scene.freeze()
+        async with anyio.create_task_group() as group:
+            group.start_soon(partial(scene.collection.insert_one, {"x": 2}, session=session))
+
+
 CASES: tuple[Callable[[Scene], Awaitable[None]], ...] = (
     find_one,
     in_a_cursors_block,
@@ -127,6 +138,7 @@ CASES: tuple[Callable[[Scene], Awaitable[None]], ...] = (
     in_with_transaction,
     asleep_in_a_transaction,
     in_a_clients_block_with_all_of_it,
+    in_a_child_of_a_transactions_block,
 )
 
 
@@ -235,4 +247,86 @@ async def test_closing_in_a_cancelled_task_says_what_it_gave_up(
                 scene.freeze()
                 await anyio.sleep(60)
         await session.end_session()
-    assert "the client was closed before everything was cleaned up" in caplog.text
+    assert "the client is closed in the background; still to be done: 1 open transactions" in caplog.text
+
+
+async def test_what_a_closed_client_was_to_clean_up_is_cleaned_up(replica_set: ReplicaSet) -> None:
+    """The deadline is around the client's own block: closing it goes on in the background."""
+    async with watched(replica_set) as (client, _log):
+        collection = await fresh_collection(client, _NAME)
+        watch = LeakWatch(replica_set, client, collection.full_name)
+        await watch.remember()
+        held = int((GRACE_SECONDS + 0.6) * 1000)
+        async with fail_command(primary_of(client), "update", app_name=APP_NAME, block_ms=held):
+            with anyio.move_on_after(_LIMIT) as scope:
+                async with wiredrv.Client(replica_set.uri, appName=APP_NAME) as own, own.start_session() as session:
+                    documents = own[collection.database.name][collection.name]
+                    async with session.start_transaction():
+                        await documents.insert_one({"_id": 1}, session=session)
+                        await documents.update_one({"_id": 1}, {"$set": {"x": 1}}, session=session)
+        assert scope.cancelled_caught
+        await watch.check("a client that was closed past its deadline")
+
+
+async def test_closing_stops_what_is_in_flight_and_aborts_every_transaction(replica_set: ReplicaSet) -> None:
+    async with watched(replica_set) as (client, _log):
+        collection = await fresh_collection(client, _NAME)
+        watch = LeakWatch(replica_set, client, collection.full_name)
+        await watch.remember()
+        own = wiredrv.Client(replica_set.uri, appName="closed")
+        documents = own[collection.database.name][collection.name]
+        sessions = [own.start_session() for _ in range(2)]
+        for number, session in enumerate(sessions):
+            session.start_transaction()
+            await documents.insert_one({"_id": number}, session=session)
+        failures: list[BaseException] = []
+
+        async def update() -> None:
+            try:
+                await documents.update_one({"_id": 0}, {"$set": {"x": 1}}, session=sessions[0])
+            except wiredrv.DriverError as error:
+                failures.append(error)
+
+        async with (
+            fail_command(primary_of(client), "update", app_name="closed", block_ms=5000) as point,
+            anyio.create_task_group() as group,
+        ):
+            group.start_soon(update)
+            await point.wait_until_entered()
+            started = monotonic()
+            await own.close()
+            assert monotonic() - started < 4
+        assert failures
+        for session in sessions:
+            await session.end_session()
+        await watch.check("a client that was closed with a statement in flight")
+        assert await collection.count_documents({}) == 0
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_cancellation_that_a_program_swallowed_is_over(replica_set: ReplicaSet) -> None:
+    """asyncio's counter stays where it is when nobody calls ``uncancel``; what is closed later has its usual time."""
+    async with watched(replica_set) as (client, _log):
+        collection = await fresh_collection(client, _NAME)
+
+        async def swallow_and_go_on() -> list[str]:
+            try:
+                await client.admin.command({"aggregate": 1, "pipeline": [{"$currentOp": {}}], "cursor": {}})
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                pass
+            await asyncio.sleep(GRACE_SECONDS + 0.1)
+            told: list[str] = []
+            async with client.start_session() as session:
+                try:
+                    async with session.start_transaction():
+                        await collection.insert_one({"_id": 1}, session=session)
+                        session.on_abort(lambda: told.append("aborted"))
+                        raise KeyError
+                except KeyError:
+                    return list(told)
+
+        task = asyncio.ensure_future(swallow_and_go_on())
+        await asyncio.sleep(0.2)
+        task.cancel()
+        assert await task == ["aborted"]

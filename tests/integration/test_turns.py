@@ -288,6 +288,97 @@ async def test_the_debug_log_names_both_tasks(replica_set: ReplicaSet, caplog: p
         assert "task 'the writer' waits with insert for its turn: task 'the reader' runs find" in caplog.text
 
 
+async def test_a_bulk_of_several_commands_has_one_turn(replica_set: ReplicaSet) -> None:
+    """A commit that is called after it commits the whole of it."""
+    requests = [
+        wiredrv.InsertOne({"_id": 1}),
+        wiredrv.UpdateOne({"_id": 1}, {"$set": {"x": 1}}),
+        wiredrv.InsertOne({"_id": 2}),
+    ]
+    async with watched(replica_set) as (client, log):
+        collection = await fresh_collection(client, _NAME)
+        async with (
+            fail_command(primary_of(client), "insert", app_name=APP_NAME, block_ms=_HELD_MS),
+            client.start_session() as session,
+        ):
+            session.start_transaction()
+            log.clear()
+            results = await _together(
+                lambda: collection.bulk_write(requests, session=session), session.commit_transaction
+            )
+        assert not _failures(results)
+        assert log.names[:4] == ["insert", "update", "insert", "commitTransaction"]
+        assert await collection.count_documents({}) == 2
+
+
+@pytest.mark.parametrize("ending", ["commit_transaction", "abort_transaction"])
+async def test_a_call_on_a_client_that_still_opens_has_its_place_in_the_transaction(
+    replica_set: ReplicaSet, ending: str
+) -> None:
+    async with watched(replica_set) as (client, _log):
+        collection = await fresh_collection(client, _NAME)
+        unopened = wiredrv.Client(replica_set.uri)
+        same = unopened[collection.database.name][collection.name]
+        session = unopened.start_session()
+        session.start_transaction()
+        results = await _together(lambda: same.insert_one({"_id": 1}, session=session), getattr(session, ending))
+        assert not _failures(results)
+        await session.end_session()
+        await unopened.close()
+        assert await collection.count_documents({}) == (1 if ending == "commit_transaction" else 0)
+
+
+async def test_a_block_whose_commit_does_not_get_its_turn_aborts(replica_set: ReplicaSet) -> None:
+    async with watched(replica_set) as (client, _log):
+        collection = await fresh_collection(client, _NAME)
+        watch = LeakWatch(replica_set, client, collection.full_name)
+        await watch.remember()
+        async with (
+            client.start_session() as session,
+            fail_command(primary_of(client), "insert", app_name=APP_NAME, block_ms=_HELD_MS) as point,
+            anyio.create_task_group() as group,
+        ):
+            with anyio.CancelScope() as scope:
+                async with session.start_transaction():
+                    group.start_soon(partial(collection.insert_one, {"_id": 1}, session=session))
+                    await point.wait_until_entered()
+                    group.start_soon(_cancel_soon, scope)
+            assert scope.cancelled_caught
+            with pytest.raises(InvalidOperation):
+                await session.commit_transaction()
+        await watch.check("a commit that was cancelled while it waited")
+        assert await collection.count_documents({}) == 0
+
+
+async def _cancel_soon(scope: anyio.CancelScope) -> None:
+    await anyio.sleep(0.05)
+    scope.cancel()
+
+
+async def test_a_cancelled_block_is_aborted_however_long_its_statement_takes(replica_set: ReplicaSet) -> None:
+    """The abort has to wait for the statement of another task; until then nothing else can be run or committed."""
+    told: list[str] = []
+    async with watched(replica_set) as (client, _log):
+        collection = await fresh_collection(client, _NAME)
+        async with (
+            client.start_session() as session,
+            fail_command(primary_of(client), "insert", app_name=APP_NAME, block_ms=3000) as point,
+            anyio.create_task_group() as group,
+        ):
+            with anyio.CancelScope() as scope:
+                async with session.start_transaction():
+                    session.on_abort(lambda: told.append("aborted"))
+                    group.start_soon(partial(collection.insert_one, {"_id": 1}, session=session))
+                    await point.wait_until_entered()
+                    scope.cancel()
+                    await anyio.sleep(60)
+            for call in (lambda: collection.insert_one({"_id": 2}, session=session), session.commit_transaction):
+                with pytest.raises(InvalidOperation):
+                    await call()
+        await until(lambda: told == ["aborted"], "the background aborted it")
+        assert await collection.count_documents({}) == 0
+
+
 # --- every pair, in both orders, cancelled at each wait ---------------------------------------------------------------
 
 

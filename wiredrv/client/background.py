@@ -54,16 +54,22 @@ class Background:
         self._posted: deque[Callable[[], None]] = deque()
         self._noted = waits.Event()
 
-    def start(self, set_up: Callable[[Spawn], Awaitable[None]], has_open_work: Callable[[], bool] = bool) -> None:
+    def start(
+        self,
+        set_up: Callable[[Spawn], Awaitable[None]],
+        has_open_work: Callable[[], bool] = bool,
+        at_end: Callable[[], Awaitable[None]] = waits.checkpoint,
+    ) -> None:
         """Start the tasks.
 
         :param set_up: awaited first, with the function that spawns further tasks.
-        :param has_open_work: whether something may still need cleaning up, while the event loop ends.
+        :param has_open_work: whether operations are in flight that may need cleaning up, while the event loop ends.
+        :param at_end: awaited after that, while the event loop ends.
         """
         self._started = True
         self._tasks = (
             waits.spawn(self._main, set_up, name="wiredrv background", done=self._over),
-            waits.spawn(self._clean_up, has_open_work, name="wiredrv clean-up", done=self._cleaned.set),
+            waits.spawn(self._clean_up, has_open_work, at_end, name="wiredrv clean-up", done=self._cleaned.set),
         )
 
     async def wait_ready(self) -> None:
@@ -138,18 +144,18 @@ class Background:
             self._unfinished.discard(done)
             done.set()
 
-    async def wait_clean(self) -> None:
-        """Wait until what is being cleaned up now is done."""
+    async def wait_clean(self, besides: int = 0) -> None:
+        """Wait until everything is cleaned up, but for so much."""
         self._run_posted()
-        for done in list(self._unfinished):
-            await done.wait()
+        while len(self._unfinished) > besides:
+            await waits.sleep(_TICK)
 
     @property
     def unfinished(self) -> int:
         """How much is being cleaned up."""
         return len(self._unfinished)
 
-    async def _clean_up(self, has_open_work: Callable[[], bool]) -> None:
+    async def _clean_up(self, has_open_work: Callable[[], bool], at_end: Callable[[], Awaitable[None]]) -> None:
         if self._stopped:
             return
         # Neither the scopes of anyio nor trio's own end of a program may stop what cleans up.
@@ -157,13 +163,16 @@ class Background:
             async with waits.create_task_group() as self._cleaning:
                 self._cleaning.start_soon(self._run_notes)
                 await waits.insist(self._ended.wait, math.inf)
-                await waits.insist(lambda: self._until_clean(has_open_work), CLEAN_UP_SECONDS)
+                if not self._stopped:
+                    await waits.insist(lambda: self._until_clean(has_open_work), CLEAN_UP_SECONDS / 2)
+                    await waits.insist(at_end, CLEAN_UP_SECONDS / 2)
+                await waits.insist(lambda: self._until_clean(bool), CLEAN_UP_SECONDS)
                 cleaning, self._cleaning = self._cleaning, None
                 cleaning.cancel_scope.cancel()
 
     async def _until_clean(self, has_open_work: Callable[[], bool]) -> None:
         self._run_posted()
-        while self._unfinished or (not self._stopped and has_open_work()):
+        while self._unfinished or has_open_work():
             await waits.sleep(_TICK)
             self._run_posted()
 

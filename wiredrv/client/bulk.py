@@ -1,4 +1,4 @@
-"""Sending a bulk: one batch after another, each an operation of its own; then one result, or one error.
+"""Sending a bulk: one batch after another, in one turn of the session; then one result, or one error.
 
 CRUD specification, "Bulk Write". What fits into a batch and how replies add up is decided in
 :mod:`wiredrv.operations.write_batch`.
@@ -32,6 +32,7 @@ from wiredrv.wire.op_msg import next_request_id
 if TYPE_CHECKING:
     from wiredrv.client.handle import HandleContext
     from wiredrv.session.state import SessionState
+    from wiredrv.session.turns import Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +58,12 @@ class Bulk:
         unheard = not in_transaction and not self.target.write_concern.acknowledged
         if unheard and session is not None:
             raise ConfigurationError("an explicit session cannot be used with an unacknowledged write concern (w=0)")
-        sending = _Sending(self, session, unheard)
-        for run in parts:
-            if not await sending.send(run, run is parts[-1]):
-                break
-        return sending.outcome()
+        async with self.context.executor.one_turn(session, parts[0].command) as turn:
+            sending = _Sending(self, session, turn, unheard)
+            for run in parts:
+                if not await sending.send(run, run is parts[-1]):
+                    break
+            return sending.outcome()
 
 
 @dataclass(slots=True)
@@ -70,6 +72,7 @@ class _Sending:
 
     bulk: Bulk
     session: SessionState | None
+    turn: Turn | None
     unheard: bool
     totals: BulkTotals = field(init=False)
     operation_id: int = field(default_factory=next_request_id)
@@ -113,18 +116,23 @@ class _Sending:
 
     async def _reply(self, batch: WriteBatch) -> Mapping[str, Any] | None:
         """The reply to a batch, empty if nobody is to hear of it; None if a bulk that nobody hears of ends with it."""
-        execute = self.bulk.context.executor.execute
         if self.unheard:
             try:
-                await execute(batch, self.session)
+                await self._execute(batch)
             except OperationFailure:
                 return None
             return {}
         try:
-            return await execute(batch, self.session)
+            return await self._execute(batch)
         except BulkWriteError as failure:
             self.first_failure = self.first_failure or failure
             return failure.details or {}
+
+    async def _execute(self, batch: WriteBatch) -> Mapping[str, Any]:
+        executor = self.bulk.context.executor
+        if self.turn is None or self.session is None:
+            return await executor.execute(batch, None)
+        return await executor.execute_in(self.turn, batch, self.session)
 
     def outcome(self) -> BulkWriteResult:
         """The result of the whole.

@@ -277,7 +277,7 @@ class ClientSession:
         if state.ended:
             return
         try:
-            if state.transaction.active:
+            if state.transaction.open_on_server:
                 await self._ending.abort_quietly()
         finally:
             if not state.ended:

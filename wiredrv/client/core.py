@@ -12,6 +12,7 @@ import os
 import weakref
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from wiredrv import waits
@@ -32,7 +33,7 @@ from wiredrv.net.dial import Dialer
 from wiredrv.net.resolver import Resolver
 from wiredrv.operations.base import Target
 from wiredrv.operations.cursors import kill
-from wiredrv.operations.sessions import ADMIN, END_SESSIONS_BATCH, EndSessions
+from wiredrv.operations.sessions import ADMIN, END_SESSIONS_BATCH, EndSessions, KillSessions
 from wiredrv.operations.transactions import AbortTransaction
 from wiredrv.session.state import SessionState
 from wiredrv.session.transaction import Outcome
@@ -74,6 +75,9 @@ class ClientCore:
         self._home: object = None
         #: Whether the user closed it: only :meth:`open` opens it again.
         self._closed = False
+        #: Set when a close that is under way is done.
+        self._closing: waits.Event | None = None
+        self._closer: object = None
         self._executor = Executor(
             self._new_topology(),
             settings.execution,
@@ -82,6 +86,7 @@ class ClientCore:
             self.is_open,
             self.ensure_open,
             self._in_background,
+            self._unfinished,
         )
         #: The sessions that were started, with what waits for the outcome of their transactions.
         self._sessions: weakref.WeakKeyDictionary[SessionState, Hooks] = weakref.WeakKeyDictionary()
@@ -107,13 +112,15 @@ class ClientCore:
     @property
     def was_opened(self) -> bool:
         """Whether the client was opened and not closed since, in whatever loop."""
-        return self._background is not None
+        return self._background is not None and not self._closed
 
     async def open(self) -> None:
         """Open the client in this event loop, unless it is open here; also one that was closed.
 
         :raises InvalidOperation: it is open in another event loop that still lives, or was closed meanwhile.
         """
+        if self._closing is not None:
+            await self._closing.wait()
         self._closed = False
         await self.ensure_open()
 
@@ -133,7 +140,7 @@ class ClientCore:
             background = None
         if background is None:
             background = self._background = Background()
-            background.start(self._begin, self._has_open_work)
+            background.start(self._begin, self._has_open_work, self._abort_all)
         # Being cancelled here disturbs nobody: the opening goes on in its own task, and others wait for it too.
         try:
             await background.wait_ready()
@@ -181,29 +188,59 @@ class ClientCore:
             if background is not None:
                 self.abandon()
             return
+        self._closed = True
+        budget.begin_operation()
+        closing = self._closing
+        if closing is None:
+            closing = self._closing = waits.Event()
+            self._closer = waits.spawn(self._shut, background, name="wiredrv closing", done=closing.set)
+        if not await budget.bounded(closing.wait, _STOP_SECONDS, self._executor.grace):
+            _LOG.warning("the client is closed in the background; still to be done: %s", self._to_do(background))
+
+    async def _shut(self, background: Background) -> None:
+        """Clean up and close: in a task of its own, so that it goes on when its caller must not be kept any longer."""
         try:
-            if self._home is not None and not await budget.bounded(self._take_leave, _FAREWELL_SECONDS):
-                _LOG.warning("the client was closed before everything was cleaned up: %s", self._given_up(background))
+            if self._home is not None and not await waits.insist(self._take_leave, _FAREWELL_SECONDS):
+                _LOG.warning(
+                    "the client was closed before everything was cleaned up: %s; the server ends that by itself, later",
+                    self._to_do(background),
+                )
+        except Exception:
+            _LOG.exception("cleaning up before a client was closed failed")
         finally:
-            self._closed = True
             self._home = None
             self._background = None
+            self._closing = None
             self.topology.close()
-            await budget.bounded(background.stop, _STOP_SECONDS)
+            await waits.insist(background.stop, _STOP_SECONDS)
 
     async def _take_leave(self) -> None:
         """Transactions first, since they hold locks; then cursors; then what only saves the server some memory."""
-        for state in self._open_transactions():
-            await self.abort(state)
+        await self._abort_all()
         if self._background is not None:
             await self._background.wait_clean()
         await self._end_sessions()
 
-    def _given_up(self, background: Background) -> str:
+    async def _abort_all(self) -> None:
+        """Abort the transactions that are open, side by side. A statement in flight is stopped on the server."""
+        async with waits.create_task_group() as group:
+            for state in self._open_transactions():
+                state.turns.refuse_waiting("waited for its turn while the client was closed")
+                if not state.turns.cleaning_up:
+                    group.start_soon(self._stop, state)
+
+    async def _stop(self, state: SessionState) -> None:
+        with contextlib.suppress(DriverError):
+            server = state.pin or self.topology.pick(None)
+            if state.turns.busy and server is not None:
+                await self._executor.execute(KillSessions((state.lsid,), server.address))
+            await self.abort(state)
+
+    def _to_do(self, background: Background) -> str:
         return (
             f"{len(self._open_transactions())} open transactions, "
             f"{background.unfinished} cancelled operations or unclosed cursors, "
-            f"{len(self._executor.sessions)} pooled sessions; the server ends them by itself, later"
+            f"{len(self._executor.sessions)} pooled sessions"
         )
 
     def abandon(self, *, forked: bool = False, finalizing: bool = False) -> None:
@@ -220,10 +257,23 @@ class ClientCore:
             if background is not None:
                 background.cancel()
 
-        call = None if forked or background is None else background.post if finalizing else background.call_home
+        call: Callable[[], bool] | None = None
+        if background is not None and not forked:
+            later = partial(self._drop_when_clean, background, drop)
+            call = partial(background.post, later) if finalizing else partial(background.call_home, drop)
         # A task that waits on a socket is woken in the loop that it waits in, or, where that is gone, not at all.
-        if call is None or not call(drop):
+        if call is None or not call():
             topology.abandon(wake=False)
+
+    @staticmethod
+    def _drop_when_clean(background: Background, drop: Callable[[], None]) -> None:
+        async def work(seconds: float) -> None:
+            with waits.shield(seconds):
+                await background.wait_clean(besides=1)
+            drop()
+
+        if background.clean_up(work) is None:
+            drop()
 
     async def _end_sessions(self) -> None:
         """Sessions specification: endSessions once, when the client is closed; errors do not matter."""
@@ -242,15 +292,17 @@ class ClientCore:
         background = self._background
         return background.clean_up(work) if background is not None and background.is_home else None
 
+    def _unfinished(self) -> int:
+        return self._background.unfinished if self._background is not None else 0
+
     def _has_open_work(self) -> bool:
-        return self.topology.has_connections_in_use or bool(self._open_transactions())
+        return self.topology.has_connections_in_use
 
     def _open_transactions(self) -> list[SessionState]:
         """The sessions with a transaction in progress, but for those of an event loop that is gone."""
         epoch = self._executor.sessions.epoch
-        return [
-            state for state in list(self._sessions) if state.transaction.active and state.server_session.epoch == epoch
-        ]
+        known = [state for state in list(self._sessions) if state.server_session.epoch == epoch]
+        return [state for state in known if state.transaction.open_on_server]
 
     async def abort(self, state: SessionState) -> None:
         """Abort a session's transaction whatever else was called. What the server answers does not matter."""
@@ -281,6 +333,8 @@ class ClientCore:
     def ended(self, state: SessionState) -> None:
         """A session was ended, and no operation of it is in flight any longer."""
         self.orphan_cursors_left(state)
+        if state.transaction.open_on_server:
+            state.server_session.dirty = True  # nobody else may get it
         self._executor.release(state.server_session)
 
     def conclude(self, state: SessionState) -> None:
@@ -299,6 +353,8 @@ class ClientCore:
 
         :raises InvalidOperation: the session belongs to another client, or is bound in another task.
         """
+        if self._closed:
+            self.refuse_if_closed()
         if session is None:
             return bound_state(self._executor)
         state = getattr(session, "_state", None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -10,6 +11,7 @@ from bson.codec_options import CodecOptions
 from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
 from wiredrv.operations.base import Operation, Target
 from wiredrv.session.state import SessionState
+from wiredrv.session.turns import Turn
 from wiredrv.types import ServerCursor
 
 if TYPE_CHECKING:
@@ -23,6 +25,16 @@ class Executes(Protocol):
 
     async def execute(self, operation: Operation[T], session: SessionState | None = None) -> T:
         """Send the operation's command, with retries as the specifications allow, and return what it parses to."""
+        ...
+
+    def one_turn(
+        self, session: SessionState | None, command: str
+    ) -> contextlib.AbstractAsyncContextManager[Turn | None]:
+        """One turn of the session for a call that sends several commands."""
+        ...
+
+    async def execute_in(self, turn: Turn, operation: Operation[T], session: SessionState) -> T:
+        """As ``execute``, in a turn that was taken."""
         ...
 
     async def see_to(self, work: Callable[[float], Awaitable[None]]) -> None:

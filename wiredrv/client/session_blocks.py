@@ -32,7 +32,7 @@ class TransactionContext:
         if not self._session.in_transaction:
             return
         if error is None:
-            await self._session.commit_transaction()
+            await self._session._ending.commit_block()
         else:
             await self._session._ending.abort_quietly()
 

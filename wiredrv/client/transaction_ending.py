@@ -12,6 +12,7 @@ Transactions specification, "ClientSession changes".
 from __future__ import annotations
 
 import logging
+import math
 
 from wiredrv import waits
 from wiredrv.client.core import ClientCore
@@ -66,10 +67,32 @@ class TransactionEnding:
         commit = CommitTransaction(Target("admin", write_concern=concern), options.max_commit_time_ms)
         try:
             await self._core.executor.execute_in(turn, commit, state, lambda: self._core.conclude(state))
+        except InvalidOperation:
+            transaction.withdraw_commit()  # refused here: the client was closed meanwhile
+            raise
         except BaseException as error:
             if not isinstance(error, (Exception, GeneratorExit)) and transaction.withdraw_commit():
                 await self._clean_up(turn)
             raise
+
+    async def commit_block(self) -> None:
+        """Commit at the end of a block. A commit that does not get its turn aborts: nobody else will."""
+        try:
+            await self.commit()
+        except BaseException as error:
+            if self._state.transaction.active and not isinstance(error, GeneratorExit):
+                await self.abort_quietly()
+            raise
+
+    async def until_free(self) -> None:
+        """Wait until what the session's other operations left is cleaned up."""
+        state = self._state
+        if state.turns.current is not None:
+            turn = self._core.executor.enter(state, "startTransaction", Purpose.HOUSEKEEPING)
+            try:
+                await self._core.executor.turn_comes(state, turn)
+            finally:
+                state.turns.leave(turn)
 
     async def abort(self) -> None:
         """Abort, in turn. Errors of the server are not raised.
@@ -89,8 +112,10 @@ class TransactionEnding:
     async def abort_quietly(self) -> None:
         """Undo a transaction whose block failed; nothing may hide the failure, and a cancellation may not stop it."""
         state = self._state
-        if not state.transaction.active:
+        if not state.transaction.open_on_server or state.turns.cleaning_up:
             return
+        # From now on nothing can be run in it or commit it, however long the abort has to wait for its turn.
+        state.transaction.leave_block()
         state.turns.refuse_waiting("waited for its turn in a transaction whose block was left by an error")
         try:
             turn = self._core.executor.enter(state, "abortTransaction", Purpose.CLEAN_UP)
@@ -123,7 +148,8 @@ class TransactionEnding:
         try:
             await self._core.abort_in(turn, self._state)
         except BaseException as error:
-            if not isinstance(error, (Exception, GeneratorExit)) and transaction.abort_owed:
+            cancelled = not isinstance(error, (Exception, GeneratorExit))
+            if cancelled and transaction.abort_owed and not turn.handed_over:
                 await self._clean_up(turn)
             raise
         finally:
@@ -137,18 +163,23 @@ class TransactionEnding:
         state.turns.hand_over(turn)
         state.server_session.settling += 1
 
-        async def abort() -> None:
+        async def turn_comes() -> None:
             await executor.turn_comes(state, turn)
+
+        async def abort() -> None:
             await self._core.abort_in(turn, state)
 
         async def work(seconds: float) -> None:
             try:
+                # However long the statement in flight takes: an abort that overtakes it is refused.
+                await waits.insist(turn_comes, math.inf)
                 if not await waits.insist(abort, seconds):
                     _LOG.warning("a transaction could not be aborted within %.1f s", seconds)
             except InvalidOperation as error:
                 _LOG.warning("a transaction could not be aborted: %s", error)
             finally:
-                state.on_pin_event(PinEvent.ABORTED)
+                if not state.transaction.active:
+                    state.on_pin_event(PinEvent.ABORTED)
                 executor.session_settled(state.server_session)
                 state.turns.leave(turn)
                 self._core.conclude(state)

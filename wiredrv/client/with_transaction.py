@@ -127,6 +127,7 @@ async def run_in_transaction(
     while True:
         if last is not None:
             await _pause(policy, attempt, last, started)
+            await session._ending.until_free()
         attempt += 1
         session._start(options, attempt)
         try:
@@ -176,7 +177,7 @@ async def _commit(session: ClientSession, policy: RetryPolicy, started: float, a
     """Commit until the result is known. Returns the error for which the whole transaction is to be tried again."""
     while True:
         try:
-            await session.commit_transaction()
+            await session._ending.commit_block()
             return None
         except DriverError as error:
             if commit_may_be_retried(error):

@@ -31,10 +31,13 @@ def seconds_left() -> float:
 
 def begin_operation() -> None:
     """An operation begins while some task's time runs: if it is this task's, and over, the next one gets its own."""
-    if not waits.is_cancelling():
-        running.pop(ref(waits.current_task()), None)
+    now = waits.monotonic()
+    here = ref(waits.current_task())
+    # While it runs, it is the time of whatever comes next: cleaning up runs operations too.
+    if running.get(here, now) < now and waits.forget_cancellation():
+        del running[here]
     # A task that was cancelled once and does nothing since should not cost all others.
-    forgotten = waits.monotonic() - _FORGOTTEN_AFTER
+    forgotten = now - _FORGOTTEN_AFTER
     for task in [task for task, deadline in running.items() if deadline < forgotten]:
         running.pop(task, None)
 
@@ -43,25 +46,49 @@ def _gone(task: ref[object]) -> None:
     running.pop(task, None)
 
 
-async def bounded(work: Callable[[], Awaitable[object]], seconds: float) -> bool:
+class Grace:
+    """The time of one client's tasks together: what several of them meet of one cancellation shares it.
+
+    The child tasks of a block are cancelled with the task that waits for them, and clean up before it does. So while
+    the background is at work on what a cancelled caller left, the next caller waits no longer than that one did.
+    """
+
+    __slots__ = ("_unfinished", "_until")
+
+    def __init__(self, unfinished: Callable[[], int]) -> None:
+        #: How much the background cleans up at the moment.
+        self._unfinished = unfinished
+        self._until = 0.0
+
+    def seconds_left(self) -> float:
+        """What is left of the running task's time, and of that of the callers before it."""
+        left = seconds_left()
+        now = waits.monotonic()
+        if self._unfinished():
+            return max(min(left, self._until - now), 0.0)
+        self._until = now + left
+        return left
+
+
+async def bounded(work: Callable[[], Awaitable[object]], seconds: float, grace: Grace) -> bool:
     """Await ``work``, which cleans up, for so many seconds, or what is left of the time once the task is cancelled.
 
     :param work: may be called again from the start, when a cancellation arrives half-way.
     :returns: whether it came to its end.
     """
     if waits.is_cancelling():
-        return await _in_time_left(work)
+        return await _in_time_left(work, grace)
     try:
         with waits.move_on_after(seconds) as scope:
             await work()
         return not scope.cancelled_caught
     except BaseException as error:
         if isinstance(error, waits.cancelled()):
-            await _in_time_left(work)
+            await _in_time_left(work, grace)
         raise
 
 
-async def _in_time_left(work: Callable[[], Awaitable[object]]) -> bool:
-    with waits.shield(seconds_left()) as scope:
+async def _in_time_left(work: Callable[[], Awaitable[object]], grace: Grace) -> bool:
+    with waits.shield(grace.seconds_left()) as scope:
         await work()
     return not scope.cancelled_caught

@@ -82,6 +82,8 @@ class Settlement:
             self.drop()
             if run.operation.kind is Kind.COMMIT:
                 _tell_of_doubt(run)
+            elif run.operation.kind is Kind.ABORT and run.session is not None:
+                run.session.transaction.abort_answered()
             self._executor.settled(run)
 
     def drop(self) -> None:

@@ -9,8 +9,9 @@ transaction open on the server, and no session in use (``cancellation``).
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
 from wiredrv import waits
@@ -52,6 +53,7 @@ class Executor(Attempts):
     :param ensure_open: opens it where it is not.
     :param in_background: starts cleaning up in the background; returns the event of its end, or None where the
         background is gone.
+    :param unfinished: how much it cleans up at the moment.
     """
 
     def __init__(
@@ -63,11 +65,13 @@ class Executor(Attempts):
         is_open: Callable[[], bool],
         ensure_open: Callable[[], Awaitable[None]],
         in_background: Callable[[CleanUp], waits.Event | None] = lambda work: None,
+        unfinished: Callable[[], int] = lambda: 0,
     ) -> None:
         super().__init__(topology, settings, hub, api)
         self._is_open = is_open
         self._ensure_open = ensure_open
         self._in_background = in_background
+        self.grace = budget.Grace(unfinished)
 
     async def execute(self, operation: Operation[T], session: SessionState | None = None) -> T:
         """Run an operation to its end, with the retries that the specifications allow.
@@ -76,19 +80,21 @@ class Executor(Attempts):
         :param session: the explicit session, or None for an implicit one.
         :raises DriverError: what the last attempt met, or the error before it where that tells more.
         """
-        if not self._is_open():
-            await self._ensure_open()
         if budget.running:
             budget.begin_operation()
         turn: Turn | None = None
         if session is not None:
+            # Before anything is waited for: the call has its place in the queue, and in its transaction, from now on.
             purpose = Purpose.HOUSEKEEPING if operation.kind is _HOUSEKEEPING else _STATEMENT
             turn = self.enter(session, operation.name, purpose)
             if not turn.granted:
                 await self.turn_comes(session, turn)
-        run = Run(operation, session)
-        run.turn = turn
+        run: Run[T] | None = None
         try:
+            if not self._is_open():
+                await self._open_for(session)
+            run = Run(operation, session)
+            run.turn = turn
             if session is not None and operation.opened_in is not None:
                 admit = admit_kill if operation.kind is _HOUSEKEEPING else admit_read
                 admit(operation.opened_in, session)
@@ -96,18 +102,24 @@ class Executor(Attempts):
         except BaseException as error:
             if turn is not None and session is not None:
                 session.turns.failed(turn, error)
-            if not isinstance(error, Exception):
-                await self._cancelled(run, error)
-            elif run.orphan is not None:
-                await self._leave_orphan(run, run.orphan)
+            if run is not None:
+                if not isinstance(error, Exception):
+                    await self._cancelled(run, error)
+                elif run.orphan is not None:
+                    await self._leave_orphan(run, run.orphan)
             raise
         finally:
-            if run.handed_over:
+            if run is not None and run.handed_over:
                 pass  # the background finishes it
             elif turn is not None and session is not None:
                 session.turns.leave(turn)
-            elif run.implicit and not run.kept and run.server_session is not None:
+            elif run is not None and run.implicit and not run.kept and run.server_session is not None:
                 self.release(run.server_session)
+
+    async def _open_for(self, session: SessionState | None) -> None:
+        await self._ensure_open()
+        if session is not None:
+            self._refuse_if_foreign(session)
 
     def enter(self, session: SessionState, command: str, purpose: Purpose) -> Turn:
         """Take the session's turn, or a place in its queue: then await :meth:`turn_comes`.
@@ -116,15 +128,18 @@ class Executor(Attempts):
 
         :raises InvalidOperation: the session, or its transaction, cannot be used for the operation.
         """
+        self._refuse_if_foreign(session)
+        if purpose is _STATEMENT and session.transaction.doomed_by is not None:
+            session.transaction.refuse_if_doomed()
+        return session.turns.enter(command, purpose, waits.current_task())
+
+    def _refuse_if_foreign(self, session: SessionState) -> None:
         if session.owner is not self:
             raise InvalidOperation("a session can only be used with the client that started it")
         if session.server_session.epoch != self.sessions.epoch:
             raise InvalidOperation(
                 "this session was started before the process forked, or in an event loop that is gone: start a new one"
             )
-        if purpose is _STATEMENT and session.transaction.doomed_by is not None:
-            session.transaction.refuse_if_doomed()
-        return session.turns.enter(command, purpose, waits.current_task())
 
     async def turn_comes(self, session: SessionState, turn: Turn) -> None:
         """Wait behind the session's other operations, unless the turn has come.
@@ -167,7 +182,7 @@ class Executor(Attempts):
         :param on_settled: called when the background has settled the operation after a cancellation.
         """
         if not self._is_open():
-            await self._ensure_open()
+            await self._open_for(session)
         run = Run(operation, session)
         run.turn = turn
         run.on_settled = on_settled
@@ -177,6 +192,26 @@ class Executor(Attempts):
             if not isinstance(error, Exception):
                 await self._cancelled(run, error)
             raise
+
+    @contextlib.asynccontextmanager
+    async def one_turn(self, session: SessionState | None, command: str) -> AsyncIterator[Turn | None]:
+        """One turn for a call that sends several commands with :meth:`execute_in`, as a bulk does.
+
+        :raises InvalidOperation: the session, or its transaction, cannot be used for it.
+        """
+        if session is None:
+            yield None
+            return
+        turn = self.enter(session, command, _STATEMENT)
+        await self.turn_comes(session, turn)
+        try:
+            yield turn
+        except BaseException as error:
+            session.turns.failed(turn, error)
+            raise
+        finally:
+            if not turn.handed_over:
+                session.turns.leave(turn)
 
     # --- after a cancellation ---
 
@@ -191,6 +226,10 @@ class Executor(Attempts):
             return
         if isinstance(error, GeneratorExit):
             settlement.drop()  # There is no event loop to wait in.
+            if run.server_session is not None:
+                run.server_session.dirty = True
+            if session is not None and run.unsettled is not None:
+                session.servers_to_kill.add(run.unsettled)
             return
         self._hand_over(run)
         await self.see_to(settlement, wait=not isinstance(error, (KeyboardInterrupt, SystemExit)))
@@ -217,12 +256,13 @@ class Executor(Attempts):
 
         :param work: called with the seconds that it may take.
         """
+        left = self.grace.seconds_left()
         done = self._in_background(work)
         if done is None:
             # The event loop ends, or the client is closed: it is done here, or not at all.
-            await work(budget.seconds_left())
+            await work(left)
         elif wait:
-            with waits.shield(budget.seconds_left()):
+            with waits.shield(left):
                 await done.wait()
 
     def session_settled(self, session: ServerSession) -> None:

@@ -81,6 +81,7 @@ def transaction_advanced(run: Run[Any], address: Address) -> None:
         transaction.commit_succeeded()
         session.on_pin_event(PinEvent.COMMIT_SUCCEEDED)
     elif run.operation.kind is Kind.ABORT:
+        transaction.abort_answered()
         session.on_pin_event(PinEvent.ABORTED)
 
 
@@ -99,6 +100,8 @@ def transaction_failed(
         if error.has_error_label(UNKNOWN_COMMIT_RESULT):
             session.on_pin_event(PinEvent.COMMIT_UNKNOWN)
     elif run.operation.kind is Kind.ABORT:
+        if retry is None:
+            transaction.abort_answered()
         session.on_pin_event(PinEvent.ABORTED)
     shown = run.history.error if run.history is not None and run.history.error is not None else error
     if _unpins(run.operation.kind, error, shown, retry):

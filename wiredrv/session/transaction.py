@@ -58,6 +58,9 @@ class Outcome(Enum):
 _ALREADY = "Transaction already in progress: commit or abort it before the next one is started on this session"
 _NOT_STARTED = "No transaction started: call start_transaction first"
 
+#: In the place of a statement, where a transaction is abort-only because its block was left.
+_BLOCK = "the end of the block"
+
 _S = TransactionState
 _E = TransactionEvent
 
@@ -177,7 +180,7 @@ class Transaction:
         # Whether a commit or an abort went out: after that, what became of it is for the server to say.
         self.ending_sent = False
         self.outcome: Outcome | None = None
-        # Whether the transaction was aborted here and the server was not told yet.
+        # Whether the transaction was aborted here and the server has not answered that yet.
         self.abort_owed = False
         # How many transactions the session has started: tells this one from the next.
         self.number = 0
@@ -237,6 +240,9 @@ class Transaction:
         """The commit or the abort is on its way: from now on only the server can say what became of it."""
         self.state = transition(self.state, TransactionEvent.ENDING_SENT)
         self.ending_sent = True
+
+    def abort_answered(self) -> None:
+        """The server answered the abort, or no further attempt follows."""
         self.abort_owed = False
 
     def commit_succeeded(self) -> None:
@@ -281,6 +287,15 @@ class Transaction:
             self.doomed_by = statement
             self._doom = error
 
+    def leave_block(self) -> None:
+        """The transaction's block was left by an error, and an abort will follow: nothing else may."""
+        self.doom(_BLOCK)
+
+    @property
+    def open_on_server(self) -> bool:
+        """Whether the server may still have the transaction open, because nothing ended it yet."""
+        return self.active or self.abort_owed
+
     @property
     def doomed(self) -> bool:
         """Whether the transaction can only be aborted."""
@@ -293,6 +308,8 @@ class Transaction:
         """
         if not self.doomed:
             return
+        if self.doomed_by == _BLOCK:
+            raise InvalidOperation("the block of this transaction was left by an error, so it is being aborted")
         if self._doom is None:
             raise InvalidOperation(
                 f"{self.doomed_by!r} was cancelled in this transaction, which therefore can only be aborted: whether "

@@ -93,6 +93,13 @@ class Turns:
         """Whether an operation is in flight. None waits where none is."""
         return self.current is not None
 
+    @property
+    def cleaning_up(self) -> bool:
+        """Whether an abort that takes place whatever happens has the turn, or waits for it."""
+        current = self.current
+        turns = self._waiting if current is None else (current, *self._waiting)
+        return any(turn.purpose is Purpose.CLEAN_UP for turn in turns)
+
     def enter(self, command: str, purpose: Purpose, task: object) -> Turn:
         """Take the turn, or a place in the queue: ``granted`` tells which.
 

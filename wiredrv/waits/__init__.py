@@ -17,7 +17,7 @@ clean-up are written once for every scheduler. Today there is one implementation
 ``create_task_group``             tasks that end with a block
 ``spawn``, ``call_soon``          a task of its own; a function in another loop's thread
 ``current_task``                  who runs; ``running_loop``, ``backend`` and ``loop_is_closed`` say where
-``cancelled``, ``is_cancelling``  the class of a cancellation; whether one is under way
+``cancelled``, ``is_cancelling``  the class of a cancellation; whether one is under way; ``forget_cancellation``
 ``monotonic``, ``random``         seconds of the clock; a number from 0 up to but not 1
 ``user``                          calls a function that a user gave
 ================================  ====================================================================================
@@ -38,6 +38,7 @@ from wiredrv.waits.anyio import (
     create_task_group,
     current_task,
     fail_after,
+    forget_cancellation,
     insist,
     is_cancelling,
     loop_is_closed,
@@ -72,6 +73,7 @@ __all__ = [
     "create_task_group",
     "current_task",
     "fail_after",
+    "forget_cancellation",
     "insist",
     "is_cancelling",
     "loop_is_closed",

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Generator
 from random import random as random
 from time import monotonic as monotonic
 from typing import Any, ParamSpec, Protocol, TypeVar, cast
+from weakref import WeakKeyDictionary
 
 import anyio
 import anyio.lowlevel
@@ -114,7 +115,26 @@ def is_cancelling() -> bool:
     if asyncio._get_running_loop() is None:
         return False
     task = asyncio.current_task()
-    return (task is not None and task.cancelling() > 0) or isinstance(sys.exception(), asyncio.CancelledError)
+    if task is not None and task.cancelling() > _forgotten.get(task, 0):
+        return True
+    return isinstance(sys.exception(), asyncio.CancelledError)
+
+
+#: How many cancellations of an asyncio task were over although nobody called ``uncancel``.
+_forgotten: WeakKeyDictionary[asyncio.Task[Any], int] = WeakKeyDictionary()
+
+
+def forget_cancellation() -> bool:
+    """Take a cancellation of the running task as over, unless it is being handled. Returns whether none is.
+
+    A program that catches asyncio's CancelledError and goes on leaves the task's counter where it is, for good.
+    """
+    if anyio.current_effective_deadline() == float("-inf") or isinstance(sys.exception(), asyncio.CancelledError):
+        return False
+    task = asyncio.current_task() if asyncio._get_running_loop() is not None else None
+    if task is not None and task.cancelling():
+        _forgotten[task] = task.cancelling()
+    return True
 
 
 def current_task() -> object:
