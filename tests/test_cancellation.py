@@ -397,10 +397,12 @@ async def test_a_storm_of_cancellations_leaves_nothing_behind(replica_set: Repli
     cancelled = finished = 0
     async with scene_on(replica_set, maxPoolSize=8) as (scene, watch):
         stop = monotonic() + _STORM_SECONDS
+        patience = stop + 30
 
         async def worker() -> None:
             nonlocal cancelled, finished
-            while monotonic() < stop:
+            # A busy machine gets the time that it needs for enough of both.
+            while monotonic() < stop or (min(cancelled, finished) <= 50 and monotonic() < patience):
                 with anyio.move_on_after(chance.random() * 0.03) as scope:
                     # Transactions that meet conflict, as they do for anybody.
                     with contextlib.suppress(wiredrv.errors.OperationFailure):
