@@ -128,7 +128,8 @@ class Executor(Attempts):
 
         :raises InvalidOperation: the session, or its transaction, cannot be used for the operation.
         """
-        self._refuse_if_foreign(session)
+        if session.owner is not self or session.server_session.epoch != self.sessions.epoch:
+            self._refuse_if_foreign(session)
         if purpose is _STATEMENT and session.transaction.doomed_by is not None:
             session.transaction.refuse_if_doomed()
         return session.turns.enter(command, purpose, waits.current_task())
