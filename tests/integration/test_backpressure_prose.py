@@ -17,7 +17,7 @@ from tests.support.fake_server import FakeServer, fine, with_sessions
 from tests.support.pauses import recorded_pauses
 from wiredrv import waits
 from wiredrv.errors import RETRYABLE, SYSTEM_OVERLOADED, OperationFailure
-from wiredrv.execution import executor
+from wiredrv.execution import attempts
 from wiredrv.local import ReplicaSet
 
 pytestmark = pytest.mark.anyio
@@ -38,7 +38,7 @@ async def test_1_the_pauses_grow(replica_set: ReplicaSet, monkeypatch: pytest.Mo
     The machine's own delays take no part: what is compared is the time that the pauses were asked to last, and that
     the run lasts at least as long.
     """
-    pauses = recorded_pauses(monkeypatch, executor)
+    pauses = recorded_pauses(monkeypatch, attempts)
     sums: list[float] = []
     duration = 0.0
     async with watched(replica_set) as (client, _):
@@ -84,7 +84,7 @@ async def test_3_and_4_how_often_an_overloaded_server_is_asked_again(
 async def test_5_the_server_may_name_the_base_of_the_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Client backpressure, prose test 5; a fake stands in for a server 9.0."""
     _jitter(monkeypatch, 1.0)
-    pauses = recorded_pauses(monkeypatch, executor)
+    pauses = recorded_pauses(monkeypatch, attempts)
     base: dict[str, Any] = {}
 
     def answer(command: dict[str, Any]) -> Mapping[str, Any]:

@@ -28,7 +28,7 @@ from wiredrv.errors import (
     OperationFailure,
     WriteConcernError,
 )
-from wiredrv.execution import executor
+from wiredrv.execution import attempts
 from wiredrv.local import ReplicaSet, Server
 
 pytestmark = pytest.mark.anyio
@@ -244,7 +244,7 @@ async def test_writes_6_case_5_only_overload_is_followed_by_a_pause(
     replica_set: ReplicaSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Retryable writes, prose test 6, case 5."""
-    pauses = recorded_pauses(monkeypatch, executor)
+    pauses = recorded_pauses(monkeypatch, attempts)
     async with _two_fail_points(
         replica_set,
         "insert",
@@ -307,7 +307,7 @@ async def test_reads_5_only_overload_is_followed_by_a_pause(
     replica_set: ReplicaSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Retryable reads, prose test 5."""
-    pauses = recorded_pauses(monkeypatch, executor)
+    pauses = recorded_pauses(monkeypatch, attempts)
     async with _two_fail_points(
         replica_set,
         "find",

@@ -111,7 +111,9 @@ async def test_not_primary_from_a_read_makes_the_primary_unknown(disturbed_repli
         with pytest.raises(NotPrimaryError) as caught:
             await client[DATABASE].things.find_one({})
         (change,) = lost(log, primary)
-        assert change.new_description.error is caught.value
+        told = change.new_description.error
+        # The same error, without the frames that it was raised in.
+        assert (type(told), str(told)) == (type(caught.value), str(caught.value))
         assert topology_types(log)[0] is TopologyType.REPLICA_SET_NO_PRIMARY
         assert not log.of(events.PoolClearedEvent), "the member lives: its connections are good"
         await log.wait_for(events.ServerHeartbeatSucceededEvent, address=primary)
