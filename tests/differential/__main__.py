@@ -32,22 +32,21 @@ def main() -> int:
         lab = runner.run(opened(deployment.uri))
         findings = run(runner, lab, arguments.seed, arguments.examples, lambda text: print(text, flush=True))
         seconds = time.monotonic() - began
-        texts = reports(runner, lab, findings)
+        for text in reports(runner, lab, findings):
+            print(f"\n{text}", flush=True)
         runner.run(lab.close())
-    for text in texts:
-        print(f"\n{text}")
     print(f"\n{findings.examples} scenarios in {seconds:.0f} s; differences that the table knows:")
     for row, count in findings.used.most_common():
         print(f"{count:8} {row}")
     unused = findings.unused(KNOWN) if arguments.examples >= EXAMPLES else []
     for row in unused:
         print(f"the row {row!r} excused nothing: take it out of tests/differential/known.py")
-    if texts:
+    if findings.unexcused:
         print(
-            f"{len(texts)} kinds of difference are not in the table; each is repeated by "
+            f"{len(findings.unexcused)} kinds of difference are not in the table; each is repeated by "
             f'make differential ARGS="--seed SEED --examples {CHUNK}" with its seed'
         )
-    return 1 if texts or unused else 0
+    return 1 if findings.unexcused or unused else 0
 
 
 if __name__ == "__main__":

@@ -382,6 +382,14 @@ OF_CALLS: Sequence[Known] = (
         patterns.answered_batches,
     ),
     Known(
+        "name-checked-first",
+        "`create_collection` looks up a name (`listCollections`) that no collection can have",
+        "it is refused before anything is sent",
+        "nothing can be found",
+        patterns.name_checked_first,
+        ends=True,
+    ),
+    Known(
         "arguments-refused-here",
         "some arguments of the wrong kind are sent, and the server refuses them, or reads them in a way of its own",
         "they are refused before anything is sent",

@@ -96,6 +96,7 @@ _FORMS = "|".join(
         "Replacement index",
         "key_or_list must not be empty",
         "batch_size must be >= 0",
+        r"must be True or False, was: \w+=None",
         "too many values",
         "not enough values",
         "has no attribute",
@@ -126,7 +127,7 @@ def empty_option(difference: Difference) -> bool:
         difference.what in ("field", "closing")
         and difference.theirs is MISSING
         and difference.place.rpartition(".")[2] in _DROPPED_WHEN_EMPTY
-        and difference.ours in ("", 0, {}, [])
+        and difference.ours in ("", 0, {}, [], ("<tuple>",))
         and difference.ours is not False
     )
 
@@ -146,6 +147,8 @@ def single_batch(difference: Difference) -> bool:
 
 def close_drops(difference: Difference) -> bool:
     step = difference.our_record.step if difference.our_record else None
+    if isinstance(step, Get) and step.attribute == "alive":
+        return difference.theirs is True and difference.ours is False
     if isinstance(step, Get) and difference.theirs is None:
         return step.attribute == "cursor_id" and difference.ours == 0  # it failed
     if isinstance(step, Get):
@@ -162,7 +165,12 @@ def close_drops(difference: Difference) -> bool:
 
 def existence_asked(difference: Difference) -> bool:
     theirs, ours = difference.theirs, difference.ours
-    return difference.what == "commands" and theirs[:1] == ["listCollections"] and ours in (["create"], [])
+    return difference.what == "commands" and theirs[:1] == ["listCollections"] and ours == ["create"]
+
+
+def name_checked_first(difference: Difference) -> bool:
+    """The name of a new collection, looked up before it is checked."""
+    return difference.what == "commands" and difference.theirs == ["listCollections"] and difference.ours == []
 
 
 def raw_id(difference: Difference) -> bool:
@@ -255,13 +263,12 @@ def order_as_list(difference: Difference) -> bool:
 
 
 def field_order(difference: Difference) -> bool:
-    """Two unknown fields: the server complains of the first it meets."""
-    return (
-        difference.what == "error"
-        and difference.place == "details.errmsg"
-        and "is an unknown field" in str(difference.theirs)
-        and "is an unknown field" in str(difference.ours)
-    )
+    """Two fields that the server refuses: it complains of the first it meets."""
+    theirs, ours = difference.their_record, difference.our_record
+    if difference.what != "error" or theirs is None or ours is None or not (theirs.commands and ours.commands):
+        return False
+    same_fields = set(theirs.commands[-1]) == set(ours.commands[-1])
+    return same_fields and (says(theirs.outcome, "is an unknown field") or says(ours.outcome, "is an unknown field"))
 
 
 def bind_ended(difference: Difference) -> bool:

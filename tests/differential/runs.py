@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from time import monotonic
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
@@ -85,12 +86,18 @@ def _run_chunk(runner: asyncio.Runner, lab: Lab, chunk_seed: int, examples: int,
     each()
 
 
-def reports(runner: asyncio.Runner, lab: Lab, findings: Findings) -> list[str]:
-    """A text for each kind of difference, with the scenario made smaller."""
-    texts = []
-    for signature, (count, scenario, found) in findings.unexcused.items():
+#: Seconds that making one scenario smaller may take: one in which a call hangs takes its time with each try.
+SMALLER_WITHIN = 30.0
 
-        async def holds(candidate: Scenario, signature: _Signature = signature) -> bool:
+
+def reports(runner: asyncio.Runner, lab: Lab, findings: Findings) -> Iterator[str]:
+    """A text for each kind of difference, with the scenario made smaller."""
+    for signature, (count, scenario, found) in findings.unexcused.items():
+        until = monotonic() + SMALLER_WITHIN
+
+        async def holds(candidate: Scenario, signature: _Signature = signature, until: float = until) -> bool:
+            if monotonic() > until:
+                return False
             differences = (await lab.run(candidate)).unexcused
             return bool(differences) and differences[0].signature == signature
 
@@ -98,5 +105,4 @@ def reports(runner: asyncio.Runner, lab: Lab, findings: Findings) -> list[str]:
         differences = runner.run(lab.run(small)).unexcused
         head = f"{count} x {' '.join(signature)} (seed {found})"
         text = report(small, differences) if differences else f"(it did not show again)\n{scenario!r}"
-        texts.append(f"{head}\n{text}")
-    return texts
+        yield f"{head}\n{text}"

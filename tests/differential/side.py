@@ -270,10 +270,10 @@ class Side:
             async def callback(_: Any) -> str:
                 nonlocal attempts
                 attempts += 1
-                await self._body(step)
-                if attempts == MOST_ATTEMPTS:
+                if attempts > MOST_ATTEMPTS:
                     # What swallows the errors of a transaction may be tried again for minutes.
                     raise UserError
+                await self._body(step)
                 return "<returned>"
 
             return await session.with_transaction(callback, **options)

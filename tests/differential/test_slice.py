@@ -49,7 +49,7 @@ def lab(deployment: ReplicaSet, runner: asyncio.Runner) -> Iterator[Lab]:
 def test_generated_scenarios_differ_only_as_the_table_says(runner: asyncio.Runner, lab: Lab) -> None:
     findings = run(runner, lab, SEED, SLICE, lambda text: None)
     assert findings.examples == SLICE
-    found = reports(runner, lab, findings)
+    found = list(reports(runner, lab, findings))
     assert not found, "\n\n".join(found)
     # It sees something: much of what differs on purpose comes up in any three hundred scenarios.
     assert len(findings.used) > 10
@@ -195,7 +195,7 @@ def test_a_scenario_is_made_smaller_and_its_report_can_be_run_again(
     findings = run(runner, lab, SEED, 120, lambda text: None)
     counted = [s for s in findings.unexcused if s[:2] == ("result", "count_documents")]
     assert counted, "no scenario counted"
-    texts = reports(runner, lab, findings)
+    texts = list(reports(runner, lab, findings))
     runner.run(lab.close())
     shortest = next(text for text in texts if "result count_documents" in text.partition("\n")[0])
     assert f"(seed {SEED})" in shortest
