@@ -26,6 +26,7 @@ from wiredrv.errors import (
     ServerSelectionTimeoutError,
     UnreadableReply,
     command_error,
+    handshake_error,
     write_concern_error,
     write_error,
 )
@@ -173,3 +174,9 @@ def test_what_cannot_be_decoded_of_a_refusal_does_not_hide_it() -> None:
     error = command_error(reply)
     assert isinstance(error, DuplicateKeyError)
     assert error.details == {"ok": 0, "code": 11000, "errmsg": "E11000", "x": broken}
+
+
+def test_the_refusal_of_a_handshake_says_nothing_about_an_operation() -> None:
+    labels = ["TransientTransactionError", "RetryableWriteError", "SystemOverloadedError", 5]
+    error = handshake_error({"ok": 0, "code": 251, "errmsg": "no", "errorLabels": labels})
+    assert error.error_labels == {"SystemOverloadedError"}

@@ -421,6 +421,15 @@ def command_error(reply: Mapping[str, Any], max_wire_version: int | None = None)
     return error(message + suffix, code, _plain(reply), max_wire_version, labels)
 
 
+def handshake_error(reply: Mapping[str, Any], max_wire_version: int | None = None) -> DriverError:
+    """As :func:`command_error`, for the refusal of a handshake or an authentication.
+
+    No operation was sent, so that labels which speak of one, or of its transaction, do not count.
+    """
+    labels = _labels(reply) & {SYSTEM_OVERLOADED, RETRYABLE}
+    return command_error({**reply, "errorLabels": sorted(labels)}, max_wire_version)
+
+
 def write_error(entry: Mapping[str, Any], reply: Mapping[str, Any], max_wire_version: int | None = None) -> WriteError:
     """Turn one element of ``writeErrors`` into its error."""
     code = _whole(entry.get("code"))

@@ -15,7 +15,7 @@ from bson import ObjectId
 from wiredrv.connection.auth.negotiation import Speculation, hello_fields
 from wiredrv.connection.settings import ConnectionSettings, ServerApi
 from wiredrv.description import MAX_WIRE_VERSION, MIN_SERVER_VERSION, MIN_WIRE_VERSION
-from wiredrv.errors import ConfigurationError, command_error
+from wiredrv.errors import ConfigurationError, handshake_error
 from wiredrv.types import Address, Limits
 from wiredrv.wire.compression import available
 from wiredrv.wire.op_msg import DEFAULT_MAX_MESSAGE_SIZE
@@ -88,7 +88,7 @@ def read_handshake(address: Address, reply: Mapping[str, Any], settings: Connect
         although one was announced.
     """
     if reply.get("ok") != 1:
-        raise command_error(reply)
+        raise handshake_error(reply)
     least, most = _number(reply, "minWireVersion", 0), _number(reply, "maxWireVersion", 0)
     problem = wire_version_problem(address, least, most)
     if problem is not None and not settings.any_wire_version:

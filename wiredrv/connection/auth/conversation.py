@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from wiredrv.connection.auth.keys import Derivation, ScramKeys
 from wiredrv.connection.settings import Credentials
-from wiredrv.errors import DriverError, OperationFailure, command_error
+from wiredrv.errors import DriverError, OperationFailure, handshake_error
 
 #: What a conversation wants done next.
 Step: TypeAlias = dict[str, Any] | Derivation
@@ -42,8 +42,8 @@ def refused(mechanism: str, credentials: Credentials, why: str) -> OperationFail
 
 def denied(mechanism: str, credentials: Credentials, reply: Mapping[str, Any], wire_version: int) -> DriverError:
     """The error for an ``ok: 0``: a wrong password is code 18; a server that is shutting down says so too."""
-    error = command_error(reply, wire_version)
+    error = handshake_error(reply, wire_version)
     if not isinstance(error, OperationFailure):
         return error
     message = f"authentication failed ({described(mechanism, credentials)}): {error}"
-    return OperationFailure(message, error.code, reply, wire_version)
+    return OperationFailure(message, error.code, reply, wire_version, error.error_labels)
