@@ -25,6 +25,7 @@ from wiredrv.errors import (
     OperationFailure,
     PoolClearedError,
     ServerSelectionTimeoutError,
+    UnreadableReply,
     WaitQueueTimeoutError,
 )
 from wiredrv.operations.cursors import GetMore, KillCursors
@@ -694,3 +695,31 @@ async def test_aggregate_that_writes_and_never_ran_warns() -> None:
         context.database.orders.aggregate([{"$out": "x"}])
         gc.collect()
         assert ["nothing was sent" in str(warning.message) for warning in caught] == [True]
+
+
+class CountedPin:
+    """A connection that is kept; counts who keeps it."""
+
+    def __init__(self) -> None:
+        self.address = ADDRESS
+        self.holders = 1
+
+    def hold(self) -> CountedPin:
+        self.holders += 1
+        return self
+
+    def release(self) -> None:
+        self.holders -= 1
+
+
+async def test_a_cursor_whose_killing_is_interrupted_gives_its_connection_back_when_it_is_closed() -> None:
+    first = batch({"n": 1}, id=5)
+    first.pin = pin = CountedPin()
+    context = FakeContext([first, UnreadableReply("nonsense")])
+    context.executor.kill_error = KeyboardInterrupt()
+    cursor = context.database.orders.find()
+    await cursor.next()
+    with pytest.raises(KeyboardInterrupt):
+        await cursor.next()
+    await cursor.close()
+    assert pin.holders == 0

@@ -82,8 +82,10 @@ class ClosableCursor:
         pin = self._pin if isinstance(error, Exception) else None
         if pin is not None:
             pin.hold()
-        await self._drop_after(error)
-        self._pin = pin
+        try:
+            await self._drop_after(error)
+        finally:
+            self._pin = pin
 
     async def _drop_after(self, error: BaseException) -> None:
         if not self._started:
