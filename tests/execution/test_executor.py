@@ -90,6 +90,15 @@ def test_each_write_has_a_number_of_its_own_in_its_session() -> None:
     assert [command["txnNumber"] for command in bench.transport.commands()] == [1, 2]
 
 
+def test_a_cursor_that_was_opened_without_a_session_is_read_without_one() -> None:
+    """The server that opened it supported no sessions; one that does refuses to read the cursor in another session."""
+    bench = Bench([reply({"ok": 1, "cursor": {"id": 5, "ns": "db.c", "nextBatch": []}})])
+    result = finish(bench.executor.execute(GetMore(TARGET, 5, "c", SERVER)))
+    assert result.lease is None
+    (command,) = bench.transport.commands()
+    assert "lsid" not in command
+
+
 def test_overload_is_retried_twice_with_growing_pauses(no_pauses: list[float]) -> None:
     bench = Bench([SHED, SHED, SHED, SHED])
     with pytest.raises(OperationFailure, match="busy"):

@@ -205,7 +205,7 @@ class Attempts:
         handshake = connection.handshake
         session = run.session
         if run.acknowledged and operation.uses_session:
-            if run.server_session is None and handshake.supports_sessions:
+            if run.server_session is None and handshake.supports_sessions and operation.takes_session:
                 run.server_session = self.acquire()
                 run.implicit = True
             if session is not None and not handshake.supports_sessions:

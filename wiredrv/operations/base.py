@@ -84,6 +84,8 @@ class Operation(Generic[T]):
     may_write: ClassVar[bool] = False
     #: Whether a session id may be sent at all.
     uses_session: ClassVar[bool] = True
+    #: Whether it takes a session from the pool where it is given none.
+    takes_session: ClassVar[bool] = True
     #: Whether it waits for its one server (``server``), as long as server selection may, where that failed.
     waits_for_server: ClassVar[bool] = False
 

@@ -81,6 +81,8 @@ class GetMore(Operation[CursorReply]):
     name: ClassVar[str] = "getMore"
     opens_cursor: ClassVar[bool] = True
     waits_for_server: ClassVar[bool] = True
+    # The server refuses to read a cursor in another session than that which it was opened in, or in none.
+    takes_session: ClassVar[bool] = False
 
     target: Target
     cursor_id: int
