@@ -26,6 +26,7 @@ FLOORS: Sequence[Sequence[str]] = (
     ("pool",),
     ("topology",),
     ("execution",),
+    ("options",),
     ("client",),
     ("local",),
     ("__init__", "_introspect"),  # the public face and the seam for the specification tests
@@ -35,6 +36,9 @@ FLOORS: Sequence[Sequence[str]] = (
 
 #: Rooms that know values only, although these lie below them.
 FORBIDDEN: Mapping[str, Sequence[str]] = {"session": ("net",), "operations": ("net",)}
+
+#: Rooms that are imported by these alone, although others are above them too.
+USED_BY: Mapping[str, Sequence[str]] = {"options": ("client",)}
 
 #: Modules that decide and do not act. Each pattern must match something, so that a renamed file does not slip out.
 PURE: Sequence[str] = (
@@ -65,9 +69,7 @@ PURE: Sequence[str] = (
     "topology.rtt",
     "topology.selection_log",
     "pool.state",
-    "client.uri",
-    "client.*options",
-    "client.*settings",
+    "options.*",
     "*.settings",
 )
 #: What does I/O or schedules. (``bson`` is a codec.)
@@ -106,6 +108,8 @@ def climbing(tree: Tree) -> Iterator[str]:
             yield f"{entry}: {there!r} is not below {here!r}"
         elif there in FORBIDDEN.get(here, ()):
             yield f"{entry}: {here!r} knows values only"
+        elif here not in USED_BY.get(there, (here,)):
+            yield f"{entry}: {there!r} is for {', '.join(USED_BY[there])} alone"
 
 
 def impure(tree: Tree) -> Iterator[str]:
@@ -230,6 +234,7 @@ def test_an_import_from_a_higher_floor_is_found(tmp_path: Path, statement: str, 
         ("operations__find", "net.transport", "'operations' knows values only"),
         ("client__core", "cli.main", "'cli' is not below 'client'"),
         ("net__transport", "topology.topology", "'topology' is not below 'net'"),
+        ("cli__main", "options.uri", "'options' is for client alone"),
     ],
 )
 def test_neighbours_and_forbidden_rooms_are_found(tmp_path: Path, importer: str, imported: str, complaint: str) -> None:

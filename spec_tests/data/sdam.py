@@ -15,7 +15,6 @@ from bson import json_util
 
 from spec_tests.data.case import Case, DataCase, equal, whole
 from spec_tests.errors import SpecFailure
-from wiredrv.client.uri import parse_client_settings
 from wiredrv.description import ServerDescription, TopologyDescription
 from wiredrv.errors import (
     RETRYABLE,
@@ -27,6 +26,7 @@ from wiredrv.errors import (
     write_concern_error,
     write_error,
 )
+from wiredrv.options.uri import parse_client_settings
 from wiredrv.topology.changes import changes
 from wiredrv.topology.hello import server_description_from_hello
 from wiredrv.topology.reactions import Failure, Reaction, on_error, on_failed_check

@@ -15,9 +15,9 @@ from spec_tests.errors import SpecFailure
 from tests.support.dns_records import DOMAIN, SRV_RECORDS, TXT_RECORDS
 from tests.support.dns_server import FakeDNSServer
 from wiredrv import Client
-from wiredrv.client.settings import ClientSettings
 from wiredrv.errors import ConfigurationError
 from wiredrv.net.resolver import Resolver
+from wiredrv.options.settings import ClientSettings
 
 
 def seedlists(tests: Path) -> Iterator[DataCase]:

@@ -9,11 +9,11 @@ from typing import Any
 
 from spec_tests.data.case import Case, DataCase, equal, listed, refused
 from spec_tests.errors import Unsupported
-from wiredrv.client.options import read_pairs
-from wiredrv.client.settings import ClientSettings
-from wiredrv.client.uri import parse_client_settings, parse_uri
 from wiredrv.concerns import ReadConcern, WriteConcern
 from wiredrv.errors import ConfigurationWarning
+from wiredrv.options.settings import ClientSettings
+from wiredrv.options.table import read_pairs
+from wiredrv.options.uri import parse_client_settings, parse_uri
 
 #: What this driver refuses by design, and why, wherever the data uses it.
 _REFUSED = {

@@ -57,7 +57,7 @@ BEYOND_CALLS: Sequence[Known] = (
         "an unknown keyword option of the client is a warning",
         "an error that names the option you may have meant",
         "a misspelt `tls` must not connect in the clear",
-        shown_by="tests/client/test_uri.py::test_a_bad_keyword_is_an_error_that_names_it_and_what_is_valid",
+        shown_by="tests/options/test_uri.py::test_a_bad_keyword_is_an_error_that_names_it_and_what_is_valid",
     ),
     Known(
         "never-closed",

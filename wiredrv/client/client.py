@@ -23,7 +23,6 @@ from wiredrv.client.core import ClientCore
 from wiredrv.client.database import Database
 from wiredrv.client.handle import HandleOptions
 from wiredrv.client.origin import caller
-from wiredrv.client.uri import parse_client_settings
 from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
 from wiredrv.connection.settings import DriverInfo
 from wiredrv.description import ServerType, TopologyDescription, TopologyType
@@ -31,6 +30,7 @@ from wiredrv.errors import ConfigurationError, ConfigurationWarning
 from wiredrv.logs.hub import LoggingHub
 from wiredrv.operations.base import Target, field_of
 from wiredrv.operations.databases import DropDatabase, ListDatabases
+from wiredrv.options.uri import parse_client_settings
 from wiredrv.session.options import SessionOptions, TransactionOptions
 from wiredrv.types import Address
 

@@ -19,8 +19,6 @@ from wiredrv import waits
 from wiredrv.client.background import Background
 from wiredrv.client.binding import bound_state
 from wiredrv.client.hooks import Hooks
-from wiredrv.client.settings import ClientSettings
-from wiredrv.client.uri import settings_with_srv
 from wiredrv.connection.connect import establish
 from wiredrv.connection.connection import Connection
 from wiredrv.connection.metadata import client_metadata, runs_in_faas
@@ -35,6 +33,8 @@ from wiredrv.operations.base import Target
 from wiredrv.operations.cursors import kill
 from wiredrv.operations.sessions import ADMIN, END_SESSIONS_BATCH, EndSessions, KillSessions
 from wiredrv.operations.transactions import AbortTransaction
+from wiredrv.options.settings import ClientSettings
+from wiredrv.options.uri import settings_with_srv
 from wiredrv.session.state import SessionState
 from wiredrv.session.transaction import Outcome
 from wiredrv.session.turns import Purpose, Turn

@@ -1,6 +1,6 @@
 """What a connection needs to know for its handshake: who the client is, and as whom it authenticates.
 
-Values only. ``client/uri.py`` builds them from the options whose names stand beside each field.
+Values only. ``options/uri.py`` builds them from the options whose names stand beside each field.
 Specifications: mongodb-handshake, auth ("MongoCredential"), compression, versioned-api, load-balancers.
 """
 

@@ -1,6 +1,6 @@
 """What the net room needs to know: how long a connection may take, and how TLS is to be spoken.
 
-Values only. Durations are seconds; None means without limit. ``client/uri.py`` builds them from the options whose
+Values only. Durations are seconds; None means without limit. ``options/uri.py`` builds them from the options whose
 names stand beside each field (uri-options specification).
 """
 

@@ -1,6 +1,6 @@
 """What a pool needs to know: how many connections there may be, and how long each may wait or idle.
 
-Values only. Durations are seconds; None means without limit. ``client/uri.py`` builds them from the options whose
+Values only. Durations are seconds; None means without limit. ``options/uri.py`` builds them from the options whose
 names stand beside each field (connection-monitoring-and-pooling specification, "Connection Pool Options").
 """
 

@@ -1,6 +1,6 @@
 """What monitoring and selection need to know: where to start, and how often and how long to look.
 
-Values only. Durations are seconds. ``client/uri.py`` builds them from the options whose names stand beside each
+Values only. Durations are seconds. ``options/uri.py`` builds them from the options whose names stand beside each
 field (server-discovery-and-monitoring and server-selection specifications, "Client configuration").
 """
 

@@ -20,13 +20,13 @@ from pymongo import AsyncMongoClient
 from pymongo.errors import ConfigurationError as PyMongoConfigurationError
 
 import wiredrv
-from wiredrv.client.options import OPTIONS, read_keywords
-from wiredrv.client.settings import ClientSettings
-from wiredrv.client.uri import parse_client_settings, parse_uri, settings_with_srv
 from wiredrv.concerns import ReadConcern, ReadMode, ReadPreference, WriteConcern
 from wiredrv.connection.settings import Credentials, DriverInfo, ServerApi
 from wiredrv.errors import ConfigurationError, ConfigurationWarning, DriverError, InvalidURI
 from wiredrv.net.settings import TLSSettings
+from wiredrv.options.settings import ClientSettings
+from wiredrv.options.table import OPTIONS, read_keywords
+from wiredrv.options.uri import parse_client_settings, parse_uri, settings_with_srv
 from wiredrv.types import Address
 
 SECRET = "hunter2secret"

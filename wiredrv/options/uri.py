@@ -21,11 +21,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import unquote
 
-from wiredrv.client.assemble import assemble
-from wiredrv.client.options import read_keywords, read_pairs
-from wiredrv.client.settings import ClientSettings, Given
 from wiredrv.concerns import ReadPreference
 from wiredrv.errors import ConfigurationError, ConfigurationWarning, InvalidURI
+from wiredrv.options.assemble import assemble
+from wiredrv.options.settings import ClientSettings, Given
+from wiredrv.options.table import read_keywords, read_pairs
 from wiredrv.topology.srv import check_srv_hosts, pick_srv_hosts
 from wiredrv.types import Address
 

@@ -17,13 +17,13 @@ from typing import Any
 
 from bson.codec_options import DEFAULT_CODEC_OPTIONS, CodecOptions
 
-from wiredrv.client.options import OPTIONS
-from wiredrv.client.settings import ClientSettings, Given
 from wiredrv.concerns import NO_MAX_STALENESS, ReadConcern, ReadMode, ReadPreference, WriteConcern
 from wiredrv.connection.settings import ConnectionSettings, Credentials
 from wiredrv.errors import ConfigurationError
 from wiredrv.execution.settings import ExecutionSettings
 from wiredrv.net.settings import NetSettings, TLSSettings
+from wiredrv.options.settings import ClientSettings, Given
+from wiredrv.options.table import OPTIONS
 from wiredrv.pool.settings import PoolSettings
 from wiredrv.topology.settings import TopologySettings
 

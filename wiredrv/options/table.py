@@ -3,7 +3,7 @@
 Rules kept here:
 
 * Names are the uri-options specification's own, and their case does not matter. An option without ``into`` has a
-  meaning only beside others: ``client/assemble.py`` reads those.
+  meaning only beside others: ``assemble.py`` reads those.
 * In a connection string, an unknown option or an invalid value is warned about and ignored (connection-string
   specification, "Keys" and "Values"): the string may be written for another driver. A keyword argument is written
   for this one: there, both are errors.
@@ -22,11 +22,11 @@ from typing import Any
 from bson.binary import UuidRepresentation
 from bson.codec_options import DatetimeConversion, TypeRegistry
 
-from wiredrv.client import option_kinds as kinds
-from wiredrv.client.option_kinds import BadValue, Kind, Notice
 from wiredrv.concerns import ReadConcern, ReadMode, ReadPreference, WriteConcern
 from wiredrv.connection.settings import DriverInfo, ServerApi
 from wiredrv.errors import ConfigurationError
+from wiredrv.options import kinds
+from wiredrv.options.kinds import BadValue, Kind, Notice
 
 
 def _same(value: Any) -> Any:
