@@ -6,20 +6,25 @@ signature. Each table names what belongs to one command, or to one statement of 
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypedDict, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from wiredrv.client import validation as check
+from wiredrv.client.signatures import TypedDict
+from wiredrv.client.signatures import expanded as expanded
 from wiredrv.client.validation import Keys, Table
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 NO_OPTIONS: Mapping[str, Any] = {}
 
 
 class CommonOptions(TypedDict, total=False):
-    """What every command takes."""
+    """What every command takes.
+
+    :param comment: any value that BSON can carry, shown in the server's logs and profiler. A getMore repeats its
+        command's comment from server 4.4 on; a comment that is not a string needs server 4.4.
+    :param max_time_ms: milliseconds after which the server stops the command with ExecutionTimeout; None sets no limit.
+    :param raw_data: whether a time-series collection is accessed as the buckets that it stores (server 8.2).
+    """
 
     comment: Any
     max_time_ms: int | None
@@ -27,7 +32,21 @@ class CommonOptions(TypedDict, total=False):
 
 
 class FindOneOptions(CommonOptions, total=False):
-    """The options of ``find_one``. Times are in milliseconds."""
+    """The options of ``find_one``. Find command; CRUD specification, "Read".
+
+    :param skip: how many of the matching documents are left out first; 0 by default.
+    :param sort: the order of the result: a field's name, or names with directions as in ``[("a", 1), ("b", -1)]``.
+    :param hint: the index to use, by its name or its keys; None lets the server choose.
+    :param collation: how strings are compared: a mapping or a bson ``Collation``; None takes the collection's.
+    :param let: variables that the query's ``$expr`` can use as ``$$name`` (server 5.0).
+    :param max: for each field of the index in ``hint``, the value below which keys must be.
+    :param min: for each field of the index in ``hint``, the least value of its keys.
+    :param return_key: whether the documents hold the fields of the index that was used, and no others.
+    :param show_record_id: whether each document has the server's record number in ``$recordId``.
+    :param allow_disk_use: whether a sort may write to the server's disk when it exceeds 100 MB (server 4.4).
+    :param allow_partial_results: whether a sharded cluster answers without the shards that are down instead of failing.
+    :param oplog_replay: an optimization for reading the oplog, which servers from 4.4 on do by themselves.
+    """
 
     skip: int | None
     sort: Keys | None
@@ -44,7 +63,16 @@ class FindOneOptions(CommonOptions, total=False):
 
 
 class FindOptions(FindOneOptions, total=False):
-    """The options of ``find``. Times are in milliseconds."""
+    """The options of ``find``: each is also a method of the cursor. CRUD specification, "Read".
+
+    :param limit: how many documents at most; 0 means all. A negative number asks for a single batch of that size.
+    :param batch_size: how many documents the server sends at a time; 0 opens the cursor without a document.
+    :param max_await_time_ms: milliseconds that the server waits for new documents in each getMore, for
+        ``CursorType.TAILABLE_AWAIT`` only.
+    :param cursor_type: a :class:`CursorType`; the default is ``NON_TAILABLE``.
+    :param no_cursor_timeout: whether the server keeps the cursor when it was not read for ten minutes. The session
+        that it belongs to still ends after thirty.
+    """
 
     limit: int | None
     batch_size: int | None
@@ -54,7 +82,12 @@ class FindOptions(FindOneOptions, total=False):
 
 
 class WriteOptions(TypedDict, total=False):
-    """What every write takes."""
+    """What every write takes.
+
+    :param comment: any value that BSON can carry, shown in the server's logs and profiler (server 4.4).
+    :param bypass_document_validation: whether the collection's validation rules are ignored.
+    :param raw_data: whether a time-series collection is accessed as the buckets that it stores (server 8.2).
+    """
 
     comment: Any
     bypass_document_validation: bool | None
@@ -62,7 +95,14 @@ class WriteOptions(TypedDict, total=False):
 
 
 class DeleteOptions(TypedDict, total=False):
-    """The options of ``delete_one`` and ``delete_many``."""
+    """The options of ``delete_one`` and ``delete_many``. CRUD specification, "Delete".
+
+    :param collation: how strings are compared: a mapping or a bson ``Collation``; None takes the collection's.
+    :param hint: the index to use, by its name or its keys (server 4.4); None lets the server choose.
+    :param let: variables that the filter's ``$expr`` can use as ``$$name`` (server 5.0).
+    :param comment: any value that BSON can carry, shown in the server's logs and profiler (server 4.4).
+    :param raw_data: whether a time-series collection is accessed as the buckets that it stores (server 8.2).
+    """
 
     collation: Any
     hint: Keys | None
@@ -72,7 +112,13 @@ class DeleteOptions(TypedDict, total=False):
 
 
 class ReplaceOptions(WriteOptions, total=False):
-    """The options of ``replace_one``. ``sort`` needs server 8.0."""
+    """The options of ``replace_one``. CRUD specification, "Update".
+
+    :param collation: how strings are compared: a mapping or a bson ``Collation``; None takes the collection's.
+    :param hint: the index to use, by its name or its keys; None lets the server choose.
+    :param let: variables that the filter's ``$expr`` can use as ``$$name`` (server 5.0).
+    :param sort: which document is replaced if several match: the first in this order (server 8.0).
+    """
 
     collation: Any
     hint: Keys | None
@@ -81,7 +127,13 @@ class ReplaceOptions(WriteOptions, total=False):
 
 
 class UpdateManyOptions(WriteOptions, total=False):
-    """The options of ``update_many``."""
+    """The options of ``update_many``. CRUD specification, "Update".
+
+    :param collation: how strings are compared: a mapping or a bson ``Collation``; None takes the collection's.
+    :param array_filters: conditions for the elements of arrays that the update names ``$[identifier]``.
+    :param hint: the index to use, by its name or its keys; None lets the server choose.
+    :param let: variables that the filter's ``$expr`` and an update pipeline can use as ``$$name`` (server 5.0).
+    """
 
     collation: Any
     array_filters: Sequence[Mapping[str, Any]] | None
@@ -90,13 +142,23 @@ class UpdateManyOptions(WriteOptions, total=False):
 
 
 class UpdateOptions(UpdateManyOptions, total=False):
-    """The options of ``update_one``. ``sort`` needs server 8.0."""
+    """The options of ``update_one``. CRUD specification, "Update".
+
+    :param sort: which document is updated if several match: the first in this order (server 8.0).
+    """
 
     sort: Keys | None
 
 
 class FindAndModifyOptions(CommonOptions, total=False):
-    """The options of ``find_one_and_delete``."""
+    """The options of ``find_one_and_delete``. CRUD specification, "Find And Modify".
+
+    :param projection: the fields of the document to return, as a mapping or a list of names; None returns all.
+    :param sort: which document is chosen if several match: the first in this order.
+    :param hint: the index to use, by its name or its keys (server 4.4); None lets the server choose.
+    :param collation: how strings are compared: a mapping or a bson ``Collation``; None takes the collection's.
+    :param let: variables that the filter's ``$expr`` can use as ``$$name`` (server 5.0).
+    """
 
     projection: Mapping[str, Any] | Sequence[str] | None
     sort: Keys | None
@@ -106,7 +168,12 @@ class FindAndModifyOptions(CommonOptions, total=False):
 
 
 class FindAndReplaceOptions(FindAndModifyOptions, total=False):
-    """The options of ``find_one_and_replace``."""
+    """The options of ``find_one_and_replace``. CRUD specification, "Find And Modify".
+
+    :param upsert: whether a document is inserted if none matches; False by default.
+    :param return_document: which one is returned: ``ReturnDocument.BEFORE`` the change, the default, or ``AFTER`` it.
+    :param bypass_document_validation: whether the collection's validation rules are ignored.
+    """
 
     upsert: bool
     return_document: bool
@@ -114,13 +181,27 @@ class FindAndReplaceOptions(FindAndModifyOptions, total=False):
 
 
 class FindAndUpdateOptions(FindAndReplaceOptions, total=False):
-    """The options of ``find_one_and_update``."""
+    """The options of ``find_one_and_update``. CRUD specification, "Find And Modify".
+
+    :param array_filters: conditions for the elements of arrays that the update names ``$[identifier]``.
+    """
 
     array_filters: Sequence[Mapping[str, Any]] | None
 
 
 class AggregateOptions(CommonOptions, total=False):
-    """The options of ``aggregate``. Times are in milliseconds."""
+    """The options of ``aggregate``. CRUD specification, "Read".
+
+    :param let: variables that the stages can use as ``$$name`` (server 5.0).
+    :param batch_size: how many documents the server sends at a time; 0 opens the cursor without a document.
+    :param max_await_time_ms: milliseconds that the server waits for new documents in each getMore, where the pipeline
+        opens a cursor that waits.
+    :param allow_disk_use: whether stages may write to the server's disk when they exceed 100 MB; None leaves it to the
+        server, which does by default from 6.0 on.
+    :param bypass_document_validation: whether ``$out`` and ``$merge`` ignore their collection's validation rules.
+    :param collation: how strings are compared: a mapping or a bson ``Collation``; None takes the collection's.
+    :param hint: the index to use, by its name or its keys; None lets the server choose.
+    """
 
     let: Mapping[str, Any] | None
     batch_size: int | None
@@ -132,7 +213,13 @@ class AggregateOptions(CommonOptions, total=False):
 
 
 class CountOptions(CommonOptions, total=False):
-    """The options of ``count_documents``."""
+    """The options of ``count_documents`` and ``count``. CRUD specification, "Read".
+
+    :param skip: how many of the matching documents are left out of the count; 0 by default.
+    :param limit: the number at which counting stops; None counts all.
+    :param hint: the index to use, by its name or its keys; None lets the server choose.
+    :param collation: how strings are compared: a mapping or a bson ``Collation``; None takes the collection's.
+    """
 
     skip: int | None
     limit: int | None
@@ -141,7 +228,11 @@ class CountOptions(CommonOptions, total=False):
 
 
 class DistinctOptions(CommonOptions, total=False):
-    """The options of ``distinct``."""
+    """The options of ``distinct``. CRUD specification, "Read".
+
+    :param hint: the index to use, by its name or its keys (server 7.1); None lets the server choose.
+    :param collation: how strings are compared: a mapping or a bson ``Collation``; None takes the collection's.
+    """
 
     hint: Keys | None
     collation: Any
@@ -215,21 +306,3 @@ def write_fields(given: Mapping[str, Any], statement: Table) -> tuple[dict[str, 
     ours = {name: value for name, value in given.items() if name in statement}
     rest = {name: value for name, value in given.items() if name not in statement}
     return check.wire_options(ours, statement), check.wire_options(rest, WRITE_COMMAND)
-
-
-def expanded(options: type[Any]) -> Callable[[F], F]:
-    """Show the options of a TypedDict in a method's signature, in the place of its ``**options``."""
-    added = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
-        for name, annotation in inspect.get_annotations(options).items()
-    ]
-
-    def show(function: F) -> F:
-        signature = inspect.signature(function)
-        own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
-        names = {parameter.name for parameter in own}
-        shown = [*own, *(p for p in added if p.name not in names)]
-        function.__signature__ = signature.replace(parameters=shown)  # type: ignore[attr-defined]  # read by inspect
-        return function
-
-    return show

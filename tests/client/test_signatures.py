@@ -1,0 +1,109 @@
+"""``help()`` of a method whose options are a TypedDict: readable types, and a description of each option."""
+
+from __future__ import annotations
+
+import inspect
+import pydoc
+from typing import Any, Unpack
+
+import pytest
+
+import wiredrv
+from wiredrv.client.signatures import TypedDict, descriptions, expanded
+
+#: Without the overstriking that pagers show as bold.
+_PLAIN = pydoc._PlainTextDoc()  # type: ignore[attr-defined]  # of Python, and missing in typeshed
+
+
+class Sizes(TypedDict, total=False):
+    """Sizes.
+
+    :param width: in metres, and this goes
+        on for a line.
+    :param depth: in metres.
+    """
+
+    width: int | None
+    depth: int | None
+
+
+class Boxes(Sizes, total=False):
+    """Boxes.
+
+    :param depth: in centimetres.
+    :param label: what is on it.
+    """
+
+    label: str
+
+
+@expanded(Boxes)
+def pack(what: str, **options: Unpack[Boxes]) -> list[Any]:
+    """Pack something.
+
+    :param what: the thing.
+    :param options: the others.
+    :returns: the boxes.
+    """
+    return [what, options]
+
+
+@expanded(Sizes)
+def measure(**options: Unpack[Sizes]) -> None:
+    """Measure something."""
+
+
+def test_a_signature_shows_the_options_with_types_as_they_are_written() -> None:
+    shown = "(what: str, *, width: int | None = None, depth: int | None = None, label: str = None) -> list[Any]"
+    assert str(inspect.signature(pack)) == shown
+
+
+def test_the_options_are_described_in_the_place_of_the_keyword_arguments() -> None:
+    assert (pack.__doc__ or "").splitlines() == [
+        "Pack something.",
+        "",
+        ":param what: the thing.",
+        ":param width: in metres, and this goes",
+        "    on for a line.",
+        ":param depth: in centimetres.",
+        ":param label: what is on it.",
+        ":returns: the boxes.",
+    ]
+
+
+def test_a_docstring_without_parameters_gets_those_of_the_options_at_its_end() -> None:
+    assert (measure.__doc__ or "").startswith("Measure something.\n\n:param width: in metres")
+
+
+def test_a_typed_dict_inherits_descriptions_and_may_give_its_own() -> None:
+    assert list(descriptions(Boxes)) == ["width", "depth", "label"]
+    assert descriptions(Boxes)["depth"] == ":param depth: in centimetres.\n"
+
+
+def test_a_function_without_a_docstring_is_left_without() -> None:
+    def bare(**options: Unpack[Sizes]) -> None: ...
+
+    assert expanded(Sizes)(bare).__doc__ is None
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        wiredrv.Collection.find,
+        wiredrv.Collection.find_one,
+        wiredrv.Collection.aggregate,
+        wiredrv.Collection.update_one,
+        wiredrv.Collection.find_one_and_update,
+        wiredrv.Database.aggregate,
+    ],
+    ids=lambda method: method.__qualname__,
+)
+def test_help_shows_no_machinery_and_describes_every_option(method: Any) -> None:
+    text = pydoc.render_doc(method, renderer=_PLAIN)
+    assert "ForwardRef" not in text
+    assert "'" not in str(inspect.signature(method))
+    assert ":param options:" not in text
+    options = set(inspect.signature(method).parameters) - set(method.__code__.co_varnames)
+    assert len(options) > 3
+    for name in options:
+        assert f":param {name}: " in text, name

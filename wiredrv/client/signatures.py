@@ -1,0 +1,95 @@
+"""What ``help()`` shows of a method whose options are a TypedDict: each option in its signature and in its docstring.
+
+Rules kept here:
+
+* An option is described once, by a ``:param`` of the TypedDict that declares it; those derived from it inherit that.
+* Annotations are shown as they are written, and never evaluated: importing stays cheap.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, ForwardRef, TypeVar
+
+if sys.version_info >= (3, 12):
+    from types import get_original_bases
+    from typing import TypedDict
+else:  # Until 3.12, a TypedDict does not know its bases.
+    from typing_extensions import TypedDict, get_original_bases
+
+__all__ = ["TypedDict", "descriptions", "expanded"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+#: A ``:param name: ...`` with the indented lines that continue it.
+_PARAMETER = re.compile(r"^:param (\w+):.*(?:\n[ \t]+\S.*)*\n?", re.MULTILINE)
+
+
+class _Written(str):
+    """An annotation as it is written. ``inspect`` shows signatures by reprs, and this one has no quotes."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def expanded(options: type[Any]) -> Callable[[F], F]:
+    """Show the options of a TypedDict in a method's signature and docstring, in the place of its ``**options``."""
+    annotations = inspect.get_annotations(options)
+    described = descriptions(options)
+
+    def show(function: F) -> F:
+        signature = inspect.signature(function)
+        own = [
+            parameter.replace(annotation=_written(parameter.annotation))
+            for parameter in signature.parameters.values()
+            if parameter.kind is not parameter.VAR_KEYWORD
+        ]
+        added = [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_written(annotation))
+            for name, annotation in annotations.items()
+            if name not in signature.parameters
+        ]
+        function.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # read by inspect
+            [*own, *added], return_annotation=_written(signature.return_annotation)
+        )
+        if function.__doc__ is not None:
+            texts = "".join(described.get(parameter.name, "") for parameter in added)
+            function.__doc__ = _in_place_of_options(inspect.cleandoc(function.__doc__), texts)
+        return function
+
+    return show
+
+
+def descriptions(options: type[Any]) -> Mapping[str, str]:
+    """The ``:param`` fields of a TypedDict's docstring by name, after those that it inherits."""
+    found: dict[str, str] = {}
+    for base in get_original_bases(options):
+        if isinstance(base, type):
+            found.update(descriptions(base))
+    if options.__doc__ is not None:
+        for field in _PARAMETER.finditer(inspect.cleandoc(options.__doc__)):
+            found[field[1]] = field[0].rstrip() + "\n"
+    return found
+
+
+def _in_place_of_options(text: str, fields: str) -> str:
+    """A docstring with ``fields`` in the place of its ``:param options:``, else after its last parameter or its end."""
+    parameters = list(_PARAMETER.finditer(text))
+    for parameter in parameters:
+        if parameter[1] == "options":
+            return text[: parameter.start()] + fields + text[parameter.end() :]
+    if parameters:
+        end = parameters[-1].end()
+        return f"{text[:end].rstrip()}\n{fields}{text[end:]}".rstrip()
+    return f"{text}\n\n{fields}".rstrip()
+
+
+def _written(annotation: Any) -> Any:
+    if isinstance(annotation, ForwardRef):
+        return _Written(annotation.__forward_arg__)
+    return _Written(annotation) if isinstance(annotation, str) else annotation
