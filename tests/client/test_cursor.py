@@ -191,7 +191,16 @@ async def test_settings_are_refused_once_the_first_document_was_asked_for() -> N
 
 
 @pytest.mark.parametrize(
-    "options", [{"limit": "1"}, {"batch_size": 1.5}, {"sort": 5}, {"cursor_type": 64}, {"cursor_type": 5}, {"typo": 1}]
+    "options",
+    [
+        {"limit": "1"},
+        {"batch_size": 1.5},
+        {"sort": 5},
+        {"cursor_type": 64},
+        {"cursor_type": 5},
+        {"cursor_type": None},
+        {"typo": 1},
+    ],
 )
 def test_bad_options_are_refused_when_the_cursor_is_made(options: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError):

@@ -315,6 +315,13 @@ OF_CALLS: Sequence[Known] = (
         patterns.unacknowledged_concern,
     ),
     Known(
+        "bare-unacknowledged",
+        "an unordered bulk write with `w=0` leaves out `$clusterTime`, `comment` and `let`",
+        "they are sent",
+        "sessions specification: each command tells the cluster time; what was given is sent",
+        patterns.bare_unacknowledged,
+    ),
+    Known(
         "estimated-count-session",
         "`estimated_document_count` takes the bound session",
         "it never takes one",

@@ -221,6 +221,16 @@ def number_of_each_batch(difference: Difference) -> bool:
     return field(difference, r"(update|delete|insert)\.txnNumber") and difference.theirs is MISSING
 
 
+def bare_unacknowledged(difference: Difference) -> bool:
+    """An unordered, unacknowledged bulk, of which PyMongo sends the statements alone."""
+    record = difference.their_record
+    step = record.step if record is not None else None
+    unordered = isinstance(step, Call) and dict(step.options).get("ordered") is False
+    bare = record is not None and all(command.get("writeConcern") == {"w": 0} for command in record.commands)
+    place = field(difference, r"(insert|update|delete)\.(\$clusterTime|comment|let)")
+    return place and unordered and bare and difference.method == "bulk_write" and difference.theirs is MISSING
+
+
 def closed_in_session(difference: Difference) -> bool:
     place = difference.place.rpartition(".")[2]
     if difference.what != "closing":
@@ -362,9 +372,22 @@ def getmore_concern(difference: Difference) -> bool:
     return field(difference, r"getMore\.readConcern") and difference.ours is MISSING
 
 
+_NO_SUCH_TRANSACTION = "does not match any in-progress transactions"
+
+
+def _began_here_alone(difference: Difference) -> bool:
+    """Our statement began the transaction; theirs went on with one that the server does not know, and failed so."""
+    theirs = difference.their_record
+    if theirs is None or not theirs.commands or "startTransaction" in theirs.commands[0]:
+        return False
+    return says(theirs.outcome, _NO_SUCH_TRANSACTION) and sent(difference, "startTransaction") is True
+
+
 def nothing_to_abort(difference: Difference) -> bool:
     """A transaction whose first statement never left this side: there is nothing on the server."""
     theirs = difference.their_record
+    if _began_here_alone(difference):
+        return True
     if difference.what == "steps":
         return theirs is not None and theirs.names == ["abortTransaction"] and sent_nothing(difference)
     if field(difference, r"\w+\.startTransaction"):
@@ -373,10 +396,8 @@ def nothing_to_abort(difference: Difference) -> bool:
         return difference.what == "commands" and difference.theirs == ["abortTransaction"] and difference.ours == []
     if difference.method == "commit_transaction" and says(difference.theirs, "No transaction started"):
         return isinstance(difference.ours, Returned)
-    if not says(difference.theirs, "does not match any in-progress transactions"):
-        return False
-    nothing_to_commit = sent_nothing(difference) and isinstance(difference.ours, Returned)
-    return nothing_to_commit or sent(difference, "startTransaction") is True
+    unknown_there = says(difference.theirs, _NO_SUCH_TRANSACTION)
+    return unknown_there and sent_nothing(difference) and isinstance(difference.ours, Returned)
 
 
 def count_takes_no_session(difference: Difference) -> bool:

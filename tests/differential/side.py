@@ -78,7 +78,9 @@ class Log:
         self.wrote = True
         #: Whether anything was sent that may have changed indexes.
         self.changed_indexes = True
+        #: What closed each cursor: the first attempt, and under a name of its own one after an attempt that succeeded.
         self.closings: dict[str, Command] = {}
+        self._closed: set[str] = set()
         self._commands: list[Command] = []
         self._under_way: dict[int, Mapping[str, Any]] = {}
 
@@ -88,10 +90,12 @@ class Log:
             return
         normal = self.names.command(command)
         if "killCursors" in normal:
-            # When a cursor that nobody waits for is closed is the driver's affair: compared at the scenario's end. One
-            # that is unknown was opened by the scenario before.
-            known = [self.names.cursors[number] for number in command["cursors"] if number in self.names.cursors]
-            self.closings.update({name: {**normal, "cursors": "<its own>"} for name in known})
+            # When a cursor that nobody waits for is closed is the driver's affair: compared at the scenario's end.
+            for name in self._known_cursors(command):
+                # What the server refused (its transaction had ended) is tried again by both, each in its own time.
+                again = f"{name} again" if name in self._closed else name
+                self.closings.setdefault(again, {**normal, "cursors": "<its own>"})
+            self._under_way[request] = command
             return
         self.wrote = self.wrote or not _only_reads(normal)
         self.changed_indexes = self.changed_indexes or next(iter(normal)) not in _KEEPING_INDEXES
@@ -101,13 +105,20 @@ class Log:
     def succeeded(self, request: int, reply: Mapping[str, Any]) -> None:
         """A command was answered."""
         command = self._under_way.pop(request, None)
-        if command is not None:
+        if command is None:
+            return
+        if "killCursors" in command:
+            self._closed.update(self._known_cursors(command))
+        else:
             self.names.reply(command, reply)
+
+    def _known_cursors(self, command: Mapping[str, Any]) -> list[str]:
+        """The names of the cursors that a killCursors is for; one without was opened by the scenario before."""
+        return [self.names.cursors[number] for number in command["cursors"] if number in self.names.cursors]
 
     def take(self) -> tuple[Command, ...]:
         """The commands since the last look."""
         commands, self._commands = self._commands, []
-        self._under_way.clear()
         return tuple(commands)
 
     def begin(self, names: Names) -> None:
@@ -116,6 +127,8 @@ class Log:
         self.wrote = False
         self.changed_indexes = False
         self.closings = {}
+        self._closed = set()
+        self._under_way.clear()
         self.take()
 
 

@@ -62,7 +62,7 @@ class Cursor(CursorBase[dict[str, Any]]):
             self._batch_size = check.any_integer("batch_size", options["batch_size"])
         if options.get("max_await_time_ms") is not None:
             self._max_await_time_ms = check.whole_number("max_await_time_ms", options["max_await_time_ms"])
-        if options.get("cursor_type") not in (None, CursorType.NON_TAILABLE):
+        if options.get("cursor_type", CursorType.NON_TAILABLE) != CursorType.NON_TAILABLE:
             self._cursor_type = _tailable_type(options["cursor_type"])
 
     # --- the commands ---
