@@ -38,9 +38,10 @@ class TransactionEnding:
         self._core = core
         self._state = state
 
-    async def commit(self) -> None:
+    async def commit(self, pause: float = 0.0) -> None:
         """Commit, in turn.
 
+        :param pause: seconds to wait, in that turn, before the commit is sent again.
         :raises InvalidOperation: there is nothing to commit, or it is abort-only, and aborted now.
         :raises DriverError: the commit failed.
         """
@@ -48,11 +49,11 @@ class TransactionEnding:
         turn = self._core.executor.enter(self._state, "commitTransaction", Purpose.ENDING)
         try:
             await self._core.executor.turn_comes(self._state, turn)
-            await self._commit_in(turn)
+            await self._commit_in(turn, pause)
         finally:
             self._leave(turn)
 
-    async def _commit_in(self, turn: Turn) -> None:
+    async def _commit_in(self, turn: Turn, pause: float) -> None:
         state = self._state
         transaction = state.transaction
         try:
@@ -66,7 +67,7 @@ class TransactionEnding:
         concern = options.write_concern or self._core.settings.write_concern
         commit = CommitTransaction(Target("admin", write_concern=concern), options.max_commit_time_ms)
         try:
-            await self._core.executor.execute_in(turn, commit, state, lambda: self._core.conclude(state))
+            await self._core.executor.execute_in(turn, commit, state, lambda: self._core.conclude(state), pause)
         except InvalidOperation:
             transaction.withdraw_commit()  # refused here: the client was closed meanwhile
             raise
@@ -75,10 +76,10 @@ class TransactionEnding:
                 await self._clean_up(turn)
             raise
 
-    async def commit_block(self) -> None:
+    async def commit_block(self, pause: float = 0.0) -> None:
         """Commit at the end of a block. A commit that does not get its turn aborts: nobody else will."""
         try:
-            await self.commit()
+            await self.commit(pause)
         except BaseException as error:
             if self._state.transaction.active and not isinstance(error, GeneratorExit):
                 await self.abort_quietly()

@@ -174,14 +174,21 @@ def _whole_retry(error: BaseException, policy: RetryPolicy, attempt: int) -> boo
 
 
 async def _commit(session: ClientSession, policy: RetryPolicy, started: float, attempt: int) -> DriverError | None:
-    """Commit until the result is known. Returns the error for which the whole transaction is to be tried again."""
+    """Commit until the result is known. Returns the error for which the whole transaction is to be tried again.
+
+    The specification says nothing of a pause between two commits. Without one, a server that answers at once and never
+    clearly would be sent thousands in a second.
+    """
+    failures, pause = 0, 0.0
     while True:
         try:
-            await session._ending.commit_block()
+            await session._ending.commit_block(pause)
             return None
         except DriverError as error:
             if commit_may_be_retried(error):
-                if monotonic() - started >= policy.timeout:
+                failures += 1
+                pause = backoff(failures, waits.user(policy.jitter))
+                if monotonic() - started + pause >= policy.timeout:
                     give_up(error, policy.timeout)
                 continue
             if _whole_retry(error, policy, attempt):

@@ -177,10 +177,12 @@ class Executor(Attempts):
         operation: Operation[T],
         session: SessionState,
         on_settled: Callable[[], None] | None = None,
+        pause: float = 0.0,
     ) -> T:
         """As :meth:`execute`, in a turn that was taken. Afterwards it is the caller's again, or ``handed_over``.
 
         :param on_settled: called when the background has settled the operation after a cancellation.
+        :param pause: seconds to wait first. For a commit that was sent before, a cancellation meanwhile is one of it.
         """
         if not self._is_open():
             await self._open_for(session)
@@ -188,6 +190,8 @@ class Executor(Attempts):
         run.turn = turn
         run.on_settled = on_settled
         try:
+            if pause:
+                await waits.sleep(pause)
             return await self.drive(run)
         except BaseException as error:
             if not isinstance(error, Exception):
