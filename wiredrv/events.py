@@ -418,11 +418,11 @@ class ListenerHub:
                     f"{listener!r} is no event listener: give a callable that takes the event, or an object of a "
                     f"class derived from {', '.join(known.__name__ for known in _METHODS)}"
                 )
-            for hearers in families.values():
-                hearers.append(listener)
+            for listeners in families.values():
+                listeners.append(listener)
         self.selection = self.waiting = ()
-        for family, hearers in families.items():
-            setattr(self, family, tuple(hearers))
+        for family, listeners in families.items():
+            setattr(self, family, tuple(listeners))
 
     def refresh(self) -> None:
         """Find out anew who listens. Called when a client opens and after every check of a server; here, nothing."""

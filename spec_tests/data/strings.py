@@ -12,7 +12,7 @@ from spec_tests.errors import Unsupported
 from wiredrv.concerns import ReadConcern, WriteConcern
 from wiredrv.errors import ConfigurationWarning
 from wiredrv.options.settings import ClientSettings
-from wiredrv.options.table import read_pairs
+from wiredrv.options.table import read_options
 from wiredrv.options.uri import parse_client_settings, parse_uri
 
 #: What this driver refuses by design, and why, wherever the data uses it.
@@ -57,7 +57,7 @@ def _settings(uri: str) -> tuple[ClientSettings, int]:
 def _read(uri: str) -> tuple[Any, dict[str, Any], list[str]]:
     notes: list[str] = []
     string = parse_uri(uri)
-    return string, read_pairs(string.options, notes.append), notes
+    return string, read_options(string.options, notes.append), notes
 
 
 def _refuse_by_design(uri: str) -> None:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wiredrv.connection.auth.conversation import Conversation, Step, advance
-from wiredrv.connection.auth.keys import Derivation, KeyMemory, ScramKeys
+from wiredrv.connection.auth.keys import Derivation, KeyCache, ScramKeys
 from wiredrv.connection.auth.saslprep import NotPrepared, saslprep
 from wiredrv.connection.auth.scram import MOST_ITERATIONS, new_nonce, scram
 from wiredrv.connection.settings import Credentials
@@ -326,33 +326,38 @@ def test_nonces_are_long_printable_and_new_every_time() -> None:
     assert all(len(nonce) >= 32 and nonce.isascii() and nonce.isprintable() and "," not in nonce for nonce in nonces)
 
 
-def wish(password: bytes = b"secret", salt: bytes = b"salt", iterations: int = 4096) -> Derivation:
+def request(password: bytes = b"secret", salt: bytes = b"salt", iterations: int = 4096) -> Derivation:
     return Derivation("sha256", password, salt, iterations)
 
 
 def test_keys_are_remembered_for_the_same_password_salt_count_and_mechanism_only() -> None:
-    memory = KeyMemory()
+    cache = KeyCache()
     keys = ScramKeys(b"client", b"server")
-    memory.keep(wish(), keys)
-    assert memory.recall(wish()) is keys
-    others = [wish(b"other"), wish(salt=b"pepper"), wish(iterations=4097), Derivation("sha1", b"secret", b"salt", 4096)]
-    assert [memory.recall(other) for other in others] == [None] * 4
+    cache.put(request(), keys)
+    assert cache.get(request()) is keys
+    others = [
+        request(b"other"),
+        request(salt=b"pepper"),
+        request(iterations=4097),
+        Derivation("sha1", b"secret", b"salt", 4096),
+    ]
+    assert [cache.get(other) for other in others] == [None] * 4
     # What is salt and what is password must not blur.
-    assert memory.recall(wish(b"tsecret", b"sal")) is None
+    assert cache.get(request(b"tsecret", b"sal")) is None
 
 
 def test_the_memory_is_bounded_and_forgets_the_oldest() -> None:
-    memory = KeyMemory(limit=3)
+    cache = KeyCache(limit=3)
     keys = ScramKeys(b"client", b"server")
     for number in range(3):
-        memory.keep(wish(iterations=5000 + number), keys)
-    assert memory.recall(wish(iterations=5000)) is keys
-    memory.keep(wish(iterations=6000), keys)
-    kept = [memory.recall(wish(iterations=count)) is not None for count in (5000, 5001, 5002, 6000)]
+        cache.put(request(iterations=5000 + number), keys)
+    assert cache.get(request(iterations=5000)) is keys
+    cache.put(request(iterations=6000), keys)
+    kept = [cache.get(request(iterations=count)) is not None for count in (5000, 5001, 5002, 6000)]
     assert kept == [True, False, True, True]
 
 
 def test_no_repr_shows_a_secret() -> None:
-    shown = f"{wish()!r} {ScramKeys(b'client key', b'server key')!r} {KeyMemory()!r} {USER!r}"
+    shown = f"{request()!r} {ScramKeys(b'client key', b'server key')!r} {KeyCache()!r} {USER!r}"
     for secret in ("secret", "client key", "server key", "pencil"):
         assert secret not in shown

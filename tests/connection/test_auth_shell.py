@@ -13,7 +13,7 @@ import pytest
 from tests.connection.test_auth_scram import ScramServer
 from tests.support.peers import HELLO, PATIENCE, answering, listening
 from wiredrv.connection import authenticate as shell
-from wiredrv.connection.auth.keys import Derivation, KeyMemory, ScramKeys
+from wiredrv.connection.auth.keys import Derivation, KeyCache, ScramKeys
 from wiredrv.connection.connect import establish
 from wiredrv.connection.connection import Connection
 from wiredrv.connection.settings import ConnectionSettings, Credentials, ServerApi
@@ -112,11 +112,11 @@ async def test_keys_are_derived_once_in_a_thread_and_then_remembered(monkeypatch
     threads: list[int] = []
     derive = Derivation.derive
 
-    def watched(wish: Derivation) -> ScramKeys:
+    def watched(request: Derivation) -> ScramKeys:
         threads.append(threading.get_ident())
-        return derive(wish)
+        return derive(request)
 
-    monkeypatch.setattr(shell, "_memory", KeyMemory())
+    monkeypatch.setattr(shell, "_cache", KeyCache())
     monkeypatch.setattr(Derivation, "derive", watched)
     with listening(answering(FakeScramServer())) as address:
         for _ in range(3):

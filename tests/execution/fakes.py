@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from wiredrv.connection.handshake import Handshake
-from wiredrv.operations.base import Kind, Limits, Operation, Target
+from wiredrv.operations.base import Limits, Operation, OperationKind, Target
 from wiredrv.session.options import SessionOptions, TransactionOptions
 from wiredrv.session.server_session import ServerSession
 from wiredrv.session.state import SessionState
@@ -23,7 +23,7 @@ class FakeOperation(Operation[Reply]):
     name = "fake"
 
     target: Target
-    kind: Kind = Kind.READ  # type: ignore[misc]  # a class attribute everywhere else
+    kind: OperationKind = OperationKind.READ  # type: ignore[misc]  # a class attribute everywhere else
     retryable: bool = True
     accepts_read_concern: bool = True  # type: ignore[misc]
     accepts_cluster_time: bool = True  # type: ignore[misc]
@@ -39,15 +39,23 @@ class FakeOperation(Operation[Reply]):
         return reply
 
 
-def make_operation(kind: Kind, target: Target | None = None, **traits: Any) -> FakeOperation:
+def make_operation(kind: OperationKind, target: Target | None = None, **traits: Any) -> FakeOperation:
     """An operation with the traits that commands of its kind have."""
-    usual: dict[Kind, dict[str, Any]] = {
-        Kind.READ: {},
-        Kind.WRITE: {"accepts_read_concern": False, "accepts_write_concern": True},
-        Kind.COMMAND: {"accepts_read_concern": False, "accepts_cluster_time": False, "retryable": False},
-        Kind.COMMIT: {"accepts_read_concern": False, "accepts_cluster_time": False, "accepts_write_concern": True},
-        Kind.ABORT: {"accepts_read_concern": False, "accepts_cluster_time": False, "accepts_write_concern": True},
-        Kind.HOUSEKEEPING: {"accepts_read_concern": False, "accepts_cluster_time": False, "retryable": False},
+    usual: dict[OperationKind, dict[str, Any]] = {
+        OperationKind.READ: {},
+        OperationKind.WRITE: {"accepts_read_concern": False, "accepts_write_concern": True},
+        OperationKind.COMMAND: {"accepts_read_concern": False, "accepts_cluster_time": False, "retryable": False},
+        OperationKind.COMMIT: {
+            "accepts_read_concern": False,
+            "accepts_cluster_time": False,
+            "accepts_write_concern": True,
+        },
+        OperationKind.ABORT: {
+            "accepts_read_concern": False,
+            "accepts_cluster_time": False,
+            "accepts_write_concern": True,
+        },
+        OperationKind.HOUSEKEEPING: {"accepts_read_concern": False, "accepts_cluster_time": False, "retryable": False},
     }
     return FakeOperation(target or Target("db", "c"), kind, **{**usual[kind], **traits})
 

@@ -116,7 +116,7 @@ class FakeTopology:
         self.errors: list[DriverError] = []
         self.description = replace(TopologyDescription(), logical_session_timeout_minutes=30)
 
-    def pick(self, want: object) -> FakeServerHandle:
+    def pick(self, read_preference: object) -> FakeServerHandle:
         return self._server
 
     async def select(self, *arguments: Any, **more: Any) -> FakeServerHandle:

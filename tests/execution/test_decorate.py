@@ -16,9 +16,9 @@ from tests.execution.fakes import SERVER, begin_transaction, make_handshake, mak
 from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
 from wiredrv.connection.settings import ServerApi
 from wiredrv.errors import ConfigurationError, InvalidOperation
-from wiredrv.execution.decorate import Surroundings, decorate
+from wiredrv.execution.decorate import CommandContext, decorate
 from wiredrv.execution.run import Run
-from wiredrv.operations.base import Kind, Target
+from wiredrv.operations.base import OperationKind, Target
 from wiredrv.session.options import TransactionOptions
 from wiredrv.session.server_session import ServerSession
 from wiredrv.session.state import SessionState
@@ -31,14 +31,14 @@ MAJORITY = WriteConcern("majority")
 
 def around(
     *, direct: bool = False, api: ServerApi | None = None, cluster_time: Any = None, **handshake: Any
-) -> Surroundings:
-    return Surroundings(make_handshake(**handshake), direct, api, cluster_time)
+) -> CommandContext:
+    return CommandContext(make_handshake(**handshake), direct, api, cluster_time)
 
 
-def put_on(run: Run[Any], surroundings: Surroundings | None = None) -> dict[str, Any]:
+def put_on(run: Run[Any], context: CommandContext | None = None) -> dict[str, Any]:
     """What ``decorate`` added to an empty command, without the fields whose values are always the same."""
     command: dict[str, Any] = {"fake": 1}
-    decorate(command, run, surroundings or around())
+    decorate(command, run, context or around())
     assert next(iter(command)) == "fake"
     assert list(command)[-1] == "$db", "the database comes last"
     assert command.pop("$db") == run.operation.target.database
@@ -49,7 +49,7 @@ def put_on(run: Run[Any], surroundings: Surroundings | None = None) -> dict[str,
     return command
 
 
-def implicit(kind: Kind, target: Target | None = None, **traits: Any) -> Run[Any]:
+def implicit(kind: OperationKind, target: Target | None = None, **traits: Any) -> Run[Any]:
     """A run with the implicit session that the executor acquires after checkout."""
     run: Run[Any] = Run(make_operation(kind, target, **traits), None)
     run.server_session = ServerSession(0.0)
@@ -64,49 +64,49 @@ S = TransactionState
 IN_TRANSACTION = {"txnNumber": 1, "autocommit": False}
 FIRST = {"txnNumber": 1, "startTransaction": True, "autocommit": False}
 
-CASES: list[tuple[Kind, str, TransactionState, dict[str, Any]]] = [
+CASES: list[tuple[OperationKind, str, TransactionState, dict[str, Any]]] = [
     # No session: of an unacknowledged write, or to a server without sessions.
-    (Kind.READ, "none", S.NONE, {}),
-    (Kind.WRITE, "none", S.NONE, {}),
-    (Kind.COMMAND, "none", S.NONE, {}),
+    (OperationKind.READ, "none", S.NONE, {}),
+    (OperationKind.WRITE, "none", S.NONE, {}),
+    (OperationKind.COMMAND, "none", S.NONE, {}),
     # Implicit sessions: their id, and nothing else.
-    (Kind.READ, "implicit", S.NONE, {"lsid": "own"}),
-    (Kind.WRITE, "implicit", S.NONE, {"lsid": "own"}),
-    (Kind.COMMAND, "implicit", S.NONE, {"lsid": "own"}),
-    (Kind.HOUSEKEEPING, "implicit", S.NONE, {"lsid": "own"}),
+    (OperationKind.READ, "implicit", S.NONE, {"lsid": "own"}),
+    (OperationKind.WRITE, "implicit", S.NONE, {"lsid": "own"}),
+    (OperationKind.COMMAND, "implicit", S.NONE, {"lsid": "own"}),
+    (OperationKind.HOUSEKEEPING, "implicit", S.NONE, {"lsid": "own"}),
     # Causally consistent sessions: afterClusterTime on reads and (since 2026) on writes.
-    (Kind.READ, "causal", S.NONE, {"lsid": "own", "readConcern": {"afterClusterTime": T1}}),
-    (Kind.WRITE, "causal", S.NONE, {"lsid": "own", "readConcern": {"afterClusterTime": T1}}),
-    (Kind.COMMAND, "causal", S.NONE, {"lsid": "own"}),
-    (Kind.HOUSEKEEPING, "causal", S.NONE, {"lsid": "own"}),
-    (Kind.READ, "causal", S.COMMITTED, {"lsid": "own", "readConcern": {"afterClusterTime": T1}}),
-    (Kind.READ, "causal", S.ABORTED, {"lsid": "own", "readConcern": {"afterClusterTime": T1}}),
+    (OperationKind.READ, "causal", S.NONE, {"lsid": "own", "readConcern": {"afterClusterTime": T1}}),
+    (OperationKind.WRITE, "causal", S.NONE, {"lsid": "own", "readConcern": {"afterClusterTime": T1}}),
+    (OperationKind.COMMAND, "causal", S.NONE, {"lsid": "own"}),
+    (OperationKind.HOUSEKEEPING, "causal", S.NONE, {"lsid": "own"}),
+    (OperationKind.READ, "causal", S.COMMITTED, {"lsid": "own", "readConcern": {"afterClusterTime": T1}}),
+    (OperationKind.READ, "causal", S.ABORTED, {"lsid": "own", "readConcern": {"afterClusterTime": T1}}),
     # The first command of a transaction, whatever it is.
-    (Kind.READ, "causal", S.STARTING, {"lsid": "own", **FIRST, "readConcern": {"afterClusterTime": T1}}),
-    (Kind.WRITE, "causal", S.STARTING, {"lsid": "own", **FIRST, "readConcern": {"afterClusterTime": T1}}),
-    (Kind.COMMAND, "causal", S.STARTING, {"lsid": "own", **FIRST, "readConcern": {"afterClusterTime": T1}}),
+    (OperationKind.READ, "causal", S.STARTING, {"lsid": "own", **FIRST, "readConcern": {"afterClusterTime": T1}}),
+    (OperationKind.WRITE, "causal", S.STARTING, {"lsid": "own", **FIRST, "readConcern": {"afterClusterTime": T1}}),
+    (OperationKind.COMMAND, "causal", S.STARTING, {"lsid": "own", **FIRST, "readConcern": {"afterClusterTime": T1}}),
     # Every later one.
-    (Kind.READ, "causal", S.IN_PROGRESS, {"lsid": "own", **IN_TRANSACTION}),
-    (Kind.WRITE, "causal", S.IN_PROGRESS, {"lsid": "own", **IN_TRANSACTION}),
-    (Kind.COMMAND, "causal", S.IN_PROGRESS, {"lsid": "own", **IN_TRANSACTION}),
+    (OperationKind.READ, "causal", S.IN_PROGRESS, {"lsid": "own", **IN_TRANSACTION}),
+    (OperationKind.WRITE, "causal", S.IN_PROGRESS, {"lsid": "own", **IN_TRANSACTION}),
+    (OperationKind.COMMAND, "causal", S.IN_PROGRESS, {"lsid": "own", **IN_TRANSACTION}),
     # Ends of a transaction, which is no longer active then.
-    (Kind.COMMIT, "causal", S.COMMITTED, {"lsid": "own", **IN_TRANSACTION}),
-    (Kind.ABORT, "causal", S.ABORTED, {"lsid": "own", **IN_TRANSACTION}),
+    (OperationKind.COMMIT, "causal", S.COMMITTED, {"lsid": "own", **IN_TRANSACTION}),
+    (OperationKind.ABORT, "causal", S.ABORTED, {"lsid": "own", **IN_TRANSACTION}),
     # Sessions that are not causally consistent.
-    (Kind.READ, "plain", S.NONE, {"lsid": "own"}),
-    (Kind.WRITE, "plain", S.NONE, {"lsid": "own"}),
-    (Kind.READ, "plain", S.STARTING, {"lsid": "own", **FIRST}),
-    (Kind.READ, "plain", S.IN_PROGRESS, {"lsid": "own", **IN_TRANSACTION}),
-    (Kind.COMMIT, "plain", S.COMMITTED, {"lsid": "own", **IN_TRANSACTION}),
+    (OperationKind.READ, "plain", S.NONE, {"lsid": "own"}),
+    (OperationKind.WRITE, "plain", S.NONE, {"lsid": "own"}),
+    (OperationKind.READ, "plain", S.STARTING, {"lsid": "own", **FIRST}),
+    (OperationKind.READ, "plain", S.IN_PROGRESS, {"lsid": "own", **IN_TRANSACTION}),
+    (OperationKind.COMMIT, "plain", S.COMMITTED, {"lsid": "own", **IN_TRANSACTION}),
     # Snapshot sessions.
-    (Kind.READ, "snapshot", S.NONE, {"lsid": "own", "readConcern": {"level": "snapshot"}}),
-    (Kind.WRITE, "snapshot", S.NONE, {"lsid": "own", "readConcern": {"level": "snapshot"}}),
-    (Kind.COMMAND, "snapshot", S.NONE, {"lsid": "own", "readConcern": {"level": "snapshot"}}),
-    (Kind.HOUSEKEEPING, "snapshot", S.NONE, {"lsid": "own"}),
+    (OperationKind.READ, "snapshot", S.NONE, {"lsid": "own", "readConcern": {"level": "snapshot"}}),
+    (OperationKind.WRITE, "snapshot", S.NONE, {"lsid": "own", "readConcern": {"level": "snapshot"}}),
+    (OperationKind.COMMAND, "snapshot", S.NONE, {"lsid": "own", "readConcern": {"level": "snapshot"}}),
+    (OperationKind.HOUSEKEEPING, "snapshot", S.NONE, {"lsid": "own"}),
 ]
 
 
-def _run(kind: Kind, session_kind: str, state: TransactionState) -> Run[Any]:
+def _run(kind: OperationKind, session_kind: str, state: TransactionState) -> Run[Any]:
     if session_kind == "none":
         return Run(make_operation(kind), None)
     if session_kind == "implicit":
@@ -135,7 +135,7 @@ def _bring_to(session: SessionState, state: TransactionState) -> None:
     "kind, session_kind, state, expected", CASES, ids=[f"{k.value}-{kind}-{s.name}" for k, kind, s, _ in CASES]
 )
 def test_the_fields_and_their_order(
-    kind: Kind, session_kind: str, state: TransactionState, expected: dict[str, Any]
+    kind: OperationKind, session_kind: str, state: TransactionState, expected: dict[str, Any]
 ) -> None:
     command = put_on(_run(kind, session_kind, state))
     assert command == expected
@@ -146,7 +146,9 @@ def test_the_whole_order_at_once() -> None:
     session = make_session()
     session.operation_time = T1
     begin_transaction(session, TransactionOptions(read_concern=ReadConcern("snapshot")))
-    first = put_on(Run(make_operation(Kind.WRITE), session), around(cluster_time=CLIENT_TIME, api=ServerApi("1", True)))
+    first = put_on(
+        Run(make_operation(OperationKind.WRITE), session), around(cluster_time=CLIENT_TIME, api=ServerApi("1", True))
+    )
     assert list(first) == [
         "lsid",
         "txnNumber",
@@ -160,7 +162,7 @@ def test_the_whole_order_at_once() -> None:
     session.transaction.command_sent()
     session.transaction.learn_recovery_token({"shard": "a"})
     session.transaction.commit()
-    commit = make_operation(Kind.COMMIT, Target("admin", write_concern=MAJORITY))
+    commit = make_operation(OperationKind.COMMIT, Target("admin", write_concern=MAJORITY))
     last = put_on(Run(commit, session), around(cluster_time=CLIENT_TIME, api=ServerApi("1", None, True)))
     assert list(last) == [
         "lsid",
@@ -177,8 +179,8 @@ def test_the_whole_order_at_once() -> None:
 def test_transaction_numbers_are_64_bits_wide() -> None:
     session = make_session()
     begin_transaction(session)
-    assert isinstance(put_on(Run(make_operation(Kind.WRITE), session))["txnNumber"], Int64)
-    run = implicit(Kind.WRITE)
+    assert isinstance(put_on(Run(make_operation(OperationKind.WRITE), session))["txnNumber"], Int64)
+    run = implicit(OperationKind.WRITE)
     run.txn_number = 3
     command = put_on(run)
     assert (command, type(command["txnNumber"])) == ({"lsid": "own", "txnNumber": 3}, Int64)
@@ -187,7 +189,7 @@ def test_transaction_numbers_are_64_bits_wide() -> None:
 def test_decorating_changes_no_state() -> None:
     session = make_session()
     begin_transaction(session)
-    run: Run[Any] = Run(make_operation(Kind.WRITE), session)
+    run: Run[Any] = Run(make_operation(OperationKind.WRITE), session)
     assert put_on(run) == put_on(run)
     assert session.transaction.state is S.STARTING
 
@@ -197,16 +199,16 @@ def test_decorating_changes_no_state() -> None:
 
 def test_an_operations_read_concern_goes_out_where_the_command_takes_one() -> None:
     target = Target("db", read_concern=ReadConcern("majority"))
-    assert put_on(implicit(Kind.READ, target))["readConcern"] == {"level": "majority"}
-    assert "readConcern" not in put_on(implicit(Kind.READ, target, accepts_read_concern=False))
-    assert "readConcern" not in put_on(implicit(Kind.WRITE, target))
+    assert put_on(implicit(OperationKind.READ, target))["readConcern"] == {"level": "majority"}
+    assert "readConcern" not in put_on(implicit(OperationKind.READ, target, accepts_read_concern=False))
+    assert "readConcern" not in put_on(implicit(OperationKind.WRITE, target))
 
 
 def test_read_concern_and_after_cluster_time_are_one_document() -> None:
     session = make_session()
     session.operation_time = T1
     target = Target("db", read_concern=ReadConcern("majority"))
-    assert put_on(Run(make_operation(Kind.READ, target), session))["readConcern"] == {
+    assert put_on(Run(make_operation(OperationKind.READ, target), session))["readConcern"] == {
         "level": "majority",
         "afterClusterTime": T1,
     }
@@ -216,38 +218,40 @@ def test_the_shared_read_concern_is_never_written_to() -> None:
     concern = ReadConcern("majority")
     session = make_session()
     session.operation_time = T1
-    put_on(Run(make_operation(Kind.READ, Target("db", read_concern=concern)), session))
+    put_on(Run(make_operation(OperationKind.READ, Target("db", read_concern=concern)), session))
     assert concern.document == {"level": "majority"}
 
 
 def test_no_after_cluster_time_before_the_first_operation_nor_without_session_support() -> None:
     session = make_session()
-    assert "readConcern" not in put_on(Run(make_operation(Kind.READ), session))
+    assert "readConcern" not in put_on(Run(make_operation(OperationKind.READ), session))
     session.operation_time = T1
-    assert "readConcern" not in put_on(Run(make_operation(Kind.READ), session), around(supports_sessions=False))
+    assert "readConcern" not in put_on(
+        Run(make_operation(OperationKind.READ), session), around(supports_sessions=False)
+    )
 
 
 def test_a_transactions_read_concern_replaces_the_operations_own_and_goes_out_once() -> None:
     session = make_session(causal_consistency=False)
     begin_transaction(session, TransactionOptions(read_concern=ReadConcern("snapshot")))
     target = Target("db", read_concern=ReadConcern("majority"))
-    run: Run[Any] = Run(make_operation(Kind.READ, target), session)
+    run: Run[Any] = Run(make_operation(OperationKind.READ, target), session)
     assert put_on(run)["readConcern"] == {"level": "snapshot"}
     session.transaction.command_sent()
-    assert "readConcern" not in put_on(Run(make_operation(Kind.READ, target), session))
+    assert "readConcern" not in put_on(Run(make_operation(OperationKind.READ, target), session))
 
 
 def test_write_concerns_go_out_but_not_inside_transactions() -> None:
     target = Target("db", write_concern=MAJORITY)
-    assert put_on(implicit(Kind.WRITE, target))["writeConcern"] == {"w": "majority"}
-    assert "writeConcern" not in put_on(implicit(Kind.READ, target))
+    assert put_on(implicit(OperationKind.WRITE, target))["writeConcern"] == {"w": "majority"}
+    assert "writeConcern" not in put_on(implicit(OperationKind.READ, target))
     session = make_session()
     begin_transaction(session)
-    assert "writeConcern" not in put_on(Run(make_operation(Kind.WRITE, target), session))
+    assert "writeConcern" not in put_on(Run(make_operation(OperationKind.WRITE, target), session))
 
 
 def test_an_unacknowledged_write_bears_its_write_concern_and_no_session() -> None:
-    run: Run[Any] = Run(make_operation(Kind.WRITE, Target("db", write_concern=WriteConcern(w=0))), None)
+    run: Run[Any] = Run(make_operation(OperationKind.WRITE, Target("db", write_concern=WriteConcern(w=0))), None)
     assert not run.acknowledged
     assert put_on(run) == {"writeConcern": {"w": 0}}
 
@@ -255,11 +259,11 @@ def test_an_unacknowledged_write_bears_its_write_concern_and_no_session() -> Non
 # --- commit and abort (transactions specification, "Retrying commitTransaction") -------------------------------------
 
 
-def _ending(kind: Kind, concern: WriteConcern, attempted: bool) -> dict[str, Any]:
+def _ending(kind: OperationKind, concern: WriteConcern, attempted: bool) -> dict[str, Any]:
     session = make_session()
     begin_transaction(session)
     session.transaction.command_sent()
-    if kind is Kind.COMMIT:
+    if kind is OperationKind.COMMIT:
         session.transaction.commit()
     else:
         session.transaction.abort()
@@ -282,21 +286,21 @@ def _ending(kind: Kind, concern: WriteConcern, attempted: bool) -> dict[str, Any
 def test_a_repeated_commit_asks_for_a_majority(
     concern: WriteConcern, attempted: bool, expected: dict[str, Any] | None
 ) -> None:
-    assert _ending(Kind.COMMIT, concern, attempted).get("writeConcern") == expected
+    assert _ending(OperationKind.COMMIT, concern, attempted).get("writeConcern") == expected
 
 
 def test_an_abort_keeps_its_write_concern() -> None:
-    assert _ending(Kind.ABORT, WriteConcern(w=1), True)["writeConcern"] == {"w": 1}
+    assert _ending(OperationKind.ABORT, WriteConcern(w=1), True)["writeConcern"] == {"w": 1}
 
 
-@pytest.mark.parametrize("kind", [Kind.COMMIT, Kind.ABORT], ids=lambda kind: kind.value)
-def test_the_recovery_token_goes_out_with_commit_and_abort_only(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", [OperationKind.COMMIT, OperationKind.ABORT], ids=lambda kind: kind.value)
+def test_the_recovery_token_goes_out_with_commit_and_abort_only(kind: OperationKind) -> None:
     session = make_session()
     begin_transaction(session)
     session.transaction.command_sent()
     session.transaction.learn_recovery_token({"shard": "a"})
-    assert "recoveryToken" not in put_on(Run(make_operation(Kind.WRITE), session))
-    if kind is Kind.COMMIT:
+    assert "recoveryToken" not in put_on(Run(make_operation(OperationKind.WRITE), session))
+    if kind is OperationKind.COMMIT:
         session.transaction.commit()
     else:
         session.transaction.abort()
@@ -308,7 +312,7 @@ def test_the_recovery_token_goes_out_with_commit_and_abort_only(kind: Kind) -> N
 
 def test_the_first_read_asks_for_a_snapshot_and_later_ones_for_the_same() -> None:
     session = make_session(snapshot=True)
-    run: Run[Any] = Run(make_operation(Kind.READ), session)
+    run: Run[Any] = Run(make_operation(OperationKind.READ), session)
     assert put_on(run)["readConcern"] == {"level": "snapshot"}
     session.snapshot_time = T5
     assert put_on(run)["readConcern"] == {"level": "snapshot", "atClusterTime": T5}
@@ -316,25 +320,28 @@ def test_the_first_read_asks_for_a_snapshot_and_later_ones_for_the_same() -> Non
 
 def test_a_given_snapshot_time_is_asked_for_from_the_first_read_on() -> None:
     session = make_session(snapshot=True, snapshot_time=T9)
-    assert put_on(Run(make_operation(Kind.READ), session))["readConcern"] == {"level": "snapshot", "atClusterTime": T9}
+    assert put_on(Run(make_operation(OperationKind.READ), session))["readConcern"] == {
+        "level": "snapshot",
+        "atClusterTime": T9,
+    }
 
 
 def test_a_snapshot_replaces_the_operations_read_concern_and_knows_no_causality() -> None:
     session = make_session(snapshot=True)
     session.operation_time = T1
     target = Target("db", read_concern=ReadConcern("local"))
-    assert put_on(Run(make_operation(Kind.READ, target), session))["readConcern"] == {"level": "snapshot"}
+    assert put_on(Run(make_operation(OperationKind.READ, target), session))["readConcern"] == {"level": "snapshot"}
 
 
 def test_a_get_more_reads_on_in_its_cursors_snapshot() -> None:
     session = make_session(snapshot=True, snapshot_time=T9)
-    get_more = make_operation(Kind.READ, opens_cursor=True, server=SERVER)
+    get_more = make_operation(OperationKind.READ, opens_cursor=True, server=SERVER)
     assert put_on(Run(get_more, session)) == {"lsid": "own"}
 
 
 @pytest.mark.parametrize("wire_version, works", [(12, False), (13, True)])
 def test_snapshot_reads_need_server_5_0(wire_version: int, works: bool) -> None:
-    run: Run[Any] = Run(make_operation(Kind.READ), make_session(snapshot=True))
+    run: Run[Any] = Run(make_operation(OperationKind.READ), make_session(snapshot=True))
     if works:
         assert "readConcern" in put_on(run, around(wire_version=wire_version))
         return
@@ -351,27 +358,27 @@ def test_snapshot_reads_need_server_5_0(wire_version: int, works: bool) -> None:
 def test_the_later_cluster_time_of_client_and_session_goes_out(client: Any, session: Any, expected: Any) -> None:
     state = make_session()
     state.cluster_time = {"clusterTime": session} if session else None
-    surroundings = around(cluster_time={"clusterTime": client} if client else None)
-    sent = put_on(Run(make_operation(Kind.READ), state), surroundings).get("$clusterTime")
+    context = around(cluster_time={"clusterTime": client} if client else None)
+    sent = put_on(Run(make_operation(OperationKind.READ), state), context).get("$clusterTime")
     assert sent == ({"clusterTime": expected} if expected else None)
 
 
 NEAREST = ReadPreference("nearest")
-PREFERENCES: list[tuple[str, Kind, ReadPreference, dict[str, Any], bool, str | None]] = [
+PREFERENCES: list[tuple[str, OperationKind, ReadPreference, dict[str, Any], bool, str | None]] = [
     # which, kind, preference, server, direct, the mode that is sent
-    ("a member, primary", Kind.READ, ReadPreference.PRIMARY, {}, False, None),
-    ("a member, nearest", Kind.READ, NEAREST, {}, False, "nearest"),
-    ("a member, command", Kind.COMMAND, NEAREST, {}, False, "nearest"),
-    ("a member, write", Kind.WRITE, NEAREST, {}, False, None),
-    ("a member alone, primary", Kind.READ, ReadPreference.PRIMARY, {}, True, "primaryPreferred"),
-    ("a member alone, command", Kind.COMMAND, ReadPreference.PRIMARY, {}, True, "primaryPreferred"),
-    ("a member alone, nearest", Kind.READ, NEAREST, {}, True, "nearest"),
-    ("a member alone, write", Kind.WRITE, ReadPreference.PRIMARY, {}, True, None),
-    ("a standalone, primary", Kind.READ, ReadPreference.PRIMARY, {"is_standalone": True}, True, None),
-    ("a standalone, nearest", Kind.READ, NEAREST, {"is_standalone": True}, True, None),
-    ("a mongos, primary", Kind.READ, ReadPreference.PRIMARY, {"is_mongos": True}, False, None),
-    ("a mongos, nearest", Kind.READ, NEAREST, {"is_mongos": True}, False, "nearest"),
-    ("a mongos alone, primary", Kind.READ, ReadPreference.PRIMARY, {"is_mongos": True}, True, None),
+    ("a member, primary", OperationKind.READ, ReadPreference.PRIMARY, {}, False, None),
+    ("a member, nearest", OperationKind.READ, NEAREST, {}, False, "nearest"),
+    ("a member, command", OperationKind.COMMAND, NEAREST, {}, False, "nearest"),
+    ("a member, write", OperationKind.WRITE, NEAREST, {}, False, None),
+    ("a member alone, primary", OperationKind.READ, ReadPreference.PRIMARY, {}, True, "primaryPreferred"),
+    ("a member alone, command", OperationKind.COMMAND, ReadPreference.PRIMARY, {}, True, "primaryPreferred"),
+    ("a member alone, nearest", OperationKind.READ, NEAREST, {}, True, "nearest"),
+    ("a member alone, write", OperationKind.WRITE, ReadPreference.PRIMARY, {}, True, None),
+    ("a standalone, primary", OperationKind.READ, ReadPreference.PRIMARY, {"is_standalone": True}, True, None),
+    ("a standalone, nearest", OperationKind.READ, NEAREST, {"is_standalone": True}, True, None),
+    ("a mongos, primary", OperationKind.READ, ReadPreference.PRIMARY, {"is_mongos": True}, False, None),
+    ("a mongos, nearest", OperationKind.READ, NEAREST, {"is_mongos": True}, False, "nearest"),
+    ("a mongos alone, primary", OperationKind.READ, ReadPreference.PRIMARY, {"is_mongos": True}, True, None),
 ]
 
 
@@ -379,7 +386,7 @@ PREFERENCES: list[tuple[str, Kind, ReadPreference, dict[str, Any], bool, str | N
     "kind, preference, server, direct, mode", [case[1:] for case in PREFERENCES], ids=[case[0] for case in PREFERENCES]
 )
 def test_read_preferences_go_out_where_the_server_needs_them(
-    kind: Kind, preference: ReadPreference, server: dict[str, Any], direct: bool, mode: str | None
+    kind: OperationKind, preference: ReadPreference, server: dict[str, Any], direct: bool, mode: str | None
 ) -> None:
     run = implicit(kind, Target("db", read_preference=preference))
     sent = put_on(run, around(direct=direct, **server)).get("$readPreference")
@@ -387,19 +394,19 @@ def test_read_preferences_go_out_where_the_server_needs_them(
 
 
 def test_a_cursors_own_server_needs_no_read_preference() -> None:
-    run = implicit(Kind.READ, Target("db", read_preference=NEAREST), server=SERVER)
+    run = implicit(OperationKind.READ, Target("db", read_preference=NEAREST), server=SERVER)
     assert "$readPreference" not in put_on(run)
 
 
 def test_no_read_preference_inside_a_transaction() -> None:
     session = make_session()
     begin_transaction(session)
-    run: Run[Any] = Run(make_operation(Kind.READ), session)
+    run: Run[Any] = Run(make_operation(OperationKind.READ), session)
     assert "$readPreference" not in put_on(run, around(direct=True))
 
 
-@pytest.mark.parametrize("kind", Kind, ids=lambda kind: kind.value)
-def test_the_stable_api_version_is_on_every_command(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", OperationKind, ids=lambda kind: kind.value)
+def test_the_stable_api_version_is_on_every_command(kind: OperationKind) -> None:
     session = make_session()
     begin_transaction(session)
     session.transaction.command_sent()
@@ -412,5 +419,5 @@ def test_a_transaction_on_a_standalone_is_refused_before_it_is_sent_and_says_wha
     session = make_session()
     begin_transaction(session)
     with pytest.raises(InvalidOperation, match="wiredrv local up"):
-        put_on(Run(make_operation(Kind.WRITE), session), around(is_standalone=True))
+        put_on(Run(make_operation(OperationKind.WRITE), session), around(is_standalone=True))
     assert session.transaction.state is S.STARTING

@@ -23,7 +23,7 @@ from wiredrv.errors import (
 )
 from wiredrv.execution.pins import RouterPin
 from wiredrv.execution.settings import ExecutionSettings
-from wiredrv.operations.base import Kind, Target
+from wiredrv.operations.base import OperationKind, Target
 from wiredrv.operations.cursors import GetMore, KillCursors
 from wiredrv.operations.find import Find
 from wiredrv.operations.insert import Insert
@@ -330,7 +330,11 @@ def test_a_commit_is_sent_again_asking_for_a_majority() -> None:
     bench = Bench([LOST, OK])
     session = in_transaction(bench)
     session.transaction.commit()
-    finish(bench.executor.execute(make_operation(Kind.COMMIT, Target("admin", write_concern=WriteConcern(1))), session))
+    finish(
+        bench.executor.execute(
+            make_operation(OperationKind.COMMIT, Target("admin", write_concern=WriteConcern(1))), session
+        )
+    )
     first, second = bench.transport.commands()
     assert first["writeConcern"] == {"w": 1}
     assert second["writeConcern"] == {"w": "majority", "wtimeout": 10_000}
@@ -342,7 +346,11 @@ def test_a_commit_shed_by_an_overloaded_server_is_no_attempt() -> None:
     bench = Bench([SHED, OK])
     session = in_transaction(bench)
     session.transaction.commit()
-    finish(bench.executor.execute(make_operation(Kind.COMMIT, Target("admin", write_concern=WriteConcern(1))), session))
+    finish(
+        bench.executor.execute(
+            make_operation(OperationKind.COMMIT, Target("admin", write_concern=WriteConcern(1))), session
+        )
+    )
     assert [command["writeConcern"] for command in bench.transport.commands()] == [{"w": 1}, {"w": 1}]
 
 
@@ -351,7 +359,7 @@ def test_a_commit_nobody_answers_is_unknown() -> None:
     session = in_transaction(bench)
     session.transaction.commit()
     with pytest.raises(AutoReconnect) as caught:
-        finish(bench.executor.execute(make_operation(Kind.COMMIT, Target("admin")), session))
+        finish(bench.executor.execute(make_operation(OperationKind.COMMIT, Target("admin")), session))
     assert caught.value.has_error_label("UnknownTransactionCommitResult")
     assert session.transaction.outcome is Outcome.UNKNOWN
 
@@ -362,7 +370,7 @@ def test_a_commit_of_a_transaction_that_the_server_gave_up_is_aborted() -> None:
     session = in_transaction(bench)
     session.transaction.commit()
     with pytest.raises(OperationFailure):
-        finish(bench.executor.execute(make_operation(Kind.COMMIT, Target("admin")), session))
+        finish(bench.executor.execute(make_operation(OperationKind.COMMIT, Target("admin")), session))
     assert session.transaction.outcome is Outcome.ABORTED
 
 
@@ -372,7 +380,7 @@ def test_a_transaction_on_a_mongos_stays_there() -> None:
     finish(bench.executor.execute(Insert(TARGET, {"_id": 1}, 1, {}), session))
     assert session.pin == RouterPin(bench.server.address)
     session.transaction.commit()
-    finish(bench.executor.execute(make_operation(Kind.COMMIT, Target("admin")), session))
+    finish(bench.executor.execute(make_operation(OperationKind.COMMIT, Target("admin")), session))
     assert session.pin == RouterPin(bench.server.address), "a commit may have to be repeated there"
 
 
@@ -381,7 +389,7 @@ def test_a_mongos_recovery_token_is_kept_for_the_commit() -> None:
     session = in_transaction(bench, sent=0)
     finish(bench.executor.execute(Insert(TARGET, {"_id": 1}, 1, {}), session))
     session.transaction.commit()
-    finish(bench.executor.execute(make_operation(Kind.COMMIT, Target("admin")), session))
+    finish(bench.executor.execute(make_operation(OperationKind.COMMIT, Target("admin")), session))
     assert bench.transport.commands()[1]["recoveryToken"] == {"shard": "a"}
 
 

@@ -27,7 +27,7 @@ from wiredrv.errors import (
 )
 from wiredrv.execution.labels import Circumstances, add_labels, outcome_of_failed_commit
 from wiredrv.failures import is_network_error
-from wiredrv.operations.base import Kind
+from wiredrv.operations.base import OperationKind
 from wiredrv.session.transaction import Outcome
 
 R, T, U = RETRYABLE_WRITE, TRANSIENT_TRANSACTION, UNKNOWN_COMMIT_RESULT
@@ -35,60 +35,81 @@ R, T, U = RETRYABLE_WRITE, TRANSIENT_TRANSACTION, UNKNOWN_COMMIT_RESULT
 OLD, LABELLING = 8, 9
 
 #: name: (error, kind, in a transaction, wire version, from a mongos, labels)
-CASES: dict[str, tuple[DriverError, Kind, bool, int, bool, set[str]]] = {
+CASES: dict[str, tuple[DriverError, OperationKind, bool, int, bool, set[str]]] = {
     # No reply.
-    "network, read": (AutoReconnect("x"), Kind.READ, False, 0, False, set()),
-    "network, write": (AutoReconnect("x"), Kind.WRITE, False, 0, False, {R}),
-    "timeout, write": (NetworkTimeout("x"), Kind.WRITE, False, 17, False, {R}),
-    "pool cleared, write": (PoolClearedError("x"), Kind.WRITE, False, 0, False, {R}),
-    "network, generic command": (AutoReconnect("x"), Kind.COMMAND, False, 0, False, set()),
-    "network, read in a transaction": (AutoReconnect("x"), Kind.READ, True, 0, False, {T}),
-    "network, write in a transaction": (AutoReconnect("x"), Kind.WRITE, True, 0, False, {T}),
-    "network, command in a transaction": (AutoReconnect("x"), Kind.COMMAND, True, 0, False, {T}),
-    "selection in a transaction": (ServerSelectionTimeoutError("x"), Kind.READ, True, 0, False, {T}),
-    "network, commit": (AutoReconnect("x"), Kind.COMMIT, True, 17, False, {R, U}),
+    "network, read": (AutoReconnect("x"), OperationKind.READ, False, 0, False, set()),
+    "network, write": (AutoReconnect("x"), OperationKind.WRITE, False, 0, False, {R}),
+    "timeout, write": (NetworkTimeout("x"), OperationKind.WRITE, False, 17, False, {R}),
+    "pool cleared, write": (PoolClearedError("x"), OperationKind.WRITE, False, 0, False, {R}),
+    "network, generic command": (AutoReconnect("x"), OperationKind.COMMAND, False, 0, False, set()),
+    "network, read in a transaction": (AutoReconnect("x"), OperationKind.READ, True, 0, False, {T}),
+    "network, write in a transaction": (AutoReconnect("x"), OperationKind.WRITE, True, 0, False, {T}),
+    "network, command in a transaction": (AutoReconnect("x"), OperationKind.COMMAND, True, 0, False, {T}),
+    "selection in a transaction": (ServerSelectionTimeoutError("x"), OperationKind.READ, True, 0, False, {T}),
+    "network, commit": (AutoReconnect("x"), OperationKind.COMMIT, True, 17, False, {R, U}),
     # Neither a server nor a connection was had: no network error, so not RetryableWriteError.
-    "selection, write": (ServerSelectionTimeoutError("x"), Kind.WRITE, False, 0, False, set()),
-    "no connection free, write": (WaitQueueTimeoutError("x"), Kind.WRITE, False, 0, False, set()),
-    "selection, commit": (ServerSelectionTimeoutError("x"), Kind.COMMIT, True, 0, False, {U}),
-    "no connection free, commit": (WaitQueueTimeoutError("x"), Kind.COMMIT, True, 0, False, {U}),
-    "selection, abort": (ServerSelectionTimeoutError("x"), Kind.ABORT, True, 0, False, set()),
-    "network, abort": (AutoReconnect("x"), Kind.ABORT, True, 17, False, {R}),
+    "selection, write": (ServerSelectionTimeoutError("x"), OperationKind.WRITE, False, 0, False, set()),
+    "no connection free, write": (WaitQueueTimeoutError("x"), OperationKind.WRITE, False, 0, False, set()),
+    "selection, commit": (ServerSelectionTimeoutError("x"), OperationKind.COMMIT, True, 0, False, {U}),
+    "no connection free, commit": (WaitQueueTimeoutError("x"), OperationKind.COMMIT, True, 0, False, {U}),
+    "selection, abort": (ServerSelectionTimeoutError("x"), OperationKind.ABORT, True, 0, False, set()),
+    "network, abort": (AutoReconnect("x"), OperationKind.ABORT, True, 17, False, {R}),
     # A reply of a server that labels nothing.
-    "not primary, write, 4.2": (NotPrimaryError("x", {"code": 10107}), Kind.WRITE, False, OLD, False, {R}),
-    "not primary, write, 4.4": (NotPrimaryError("x", {"code": 10107}), Kind.WRITE, False, LABELLING, False, set()),
-    "not primary, commit, 4.2": (NotPrimaryError("x", {"code": 91}), Kind.COMMIT, True, OLD, False, {R, U}),
-    "not primary in a transaction, 4.2": (NotPrimaryError("x", {"code": 10107}), Kind.WRITE, True, OLD, False, set()),
-    "another code, write, 4.2": (OperationFailure("x", 11000), Kind.WRITE, False, OLD, False, set()),
-    "ExceededTimeLimit, write, 4.2": (OperationFailure("x", 262), Kind.WRITE, False, OLD, False, {R}),
-    "write concern, write, 4.2": (WriteConcernError("x", 91), Kind.WRITE, False, OLD, False, {R}),
-    "write concern of a mongos, 4.2": (WriteConcernError("x", 91), Kind.WRITE, False, OLD, True, set()),
+    "not primary, write, 4.2": (NotPrimaryError("x", {"code": 10107}), OperationKind.WRITE, False, OLD, False, {R}),
+    "not primary, write, 4.4": (
+        NotPrimaryError("x", {"code": 10107}),
+        OperationKind.WRITE,
+        False,
+        LABELLING,
+        False,
+        set(),
+    ),
+    "not primary, commit, 4.2": (NotPrimaryError("x", {"code": 91}), OperationKind.COMMIT, True, OLD, False, {R, U}),
+    "not primary in a transaction, 4.2": (
+        NotPrimaryError("x", {"code": 10107}),
+        OperationKind.WRITE,
+        True,
+        OLD,
+        False,
+        set(),
+    ),
+    "another code, write, 4.2": (OperationFailure("x", 11000), OperationKind.WRITE, False, OLD, False, set()),
+    "ExceededTimeLimit, write, 4.2": (OperationFailure("x", 262), OperationKind.WRITE, False, OLD, False, {R}),
+    "write concern, write, 4.2": (WriteConcernError("x", 91), OperationKind.WRITE, False, OLD, False, {R}),
+    "write concern of a mongos, 4.2": (WriteConcernError("x", 91), OperationKind.WRITE, False, OLD, True, set()),
     # Commits.
-    "commit, maxTimeMS": (OperationFailure("x", 50), Kind.COMMIT, True, 17, False, {U}),
-    "commit, wtimeout": (WTimeoutError("x", 64), Kind.COMMIT, True, 17, False, {U}),
-    "commit, write concern failed": (WriteConcernError("x", 75), Kind.COMMIT, True, 17, False, {U}),
-    "commit, unsatisfiable": (WriteConcernError("x", 100), Kind.COMMIT, True, 17, False, set()),
-    "commit, unknown concern": (WriteConcernError("x", 79), Kind.COMMIT, True, 17, False, set()),
-    "commit, unreadable": (UnreadableReply("x"), Kind.COMMIT, True, 17, False, {U}),
-    "commit, broken stream": (ProtocolError("x"), Kind.COMMIT, True, 17, False, {R, U}),
-    "commit, interrupted": (OperationFailure("x", 11601), Kind.COMMIT, True, 17, False, set()),
-    "abort, unreadable": (UnreadableReply("x"), Kind.ABORT, True, 17, False, set()),
-    "statement, unreadable": (UnreadableReply("x"), Kind.READ, True, 17, False, set()),
-    "statement, broken stream": (ProtocolError("x"), Kind.READ, True, 17, False, {T}),
-    "write, unreadable": (UnreadableReply("x"), Kind.WRITE, False, 17, False, set()),
-    "write, broken stream": (ProtocolError("x"), Kind.WRITE, False, 17, False, {R}),
-    "commit, no such transaction": (OperationFailure("x", 251), Kind.COMMIT, True, 17, False, set()),
+    "commit, maxTimeMS": (OperationFailure("x", 50), OperationKind.COMMIT, True, 17, False, {U}),
+    "commit, wtimeout": (WTimeoutError("x", 64), OperationKind.COMMIT, True, 17, False, {U}),
+    "commit, write concern failed": (WriteConcernError("x", 75), OperationKind.COMMIT, True, 17, False, {U}),
+    "commit, unsatisfiable": (WriteConcernError("x", 100), OperationKind.COMMIT, True, 17, False, set()),
+    "commit, unknown concern": (WriteConcernError("x", 79), OperationKind.COMMIT, True, 17, False, set()),
+    "commit, unreadable": (UnreadableReply("x"), OperationKind.COMMIT, True, 17, False, {U}),
+    "commit, broken stream": (ProtocolError("x"), OperationKind.COMMIT, True, 17, False, {R, U}),
+    "commit, interrupted": (OperationFailure("x", 11601), OperationKind.COMMIT, True, 17, False, set()),
+    "abort, unreadable": (UnreadableReply("x"), OperationKind.ABORT, True, 17, False, set()),
+    "statement, unreadable": (UnreadableReply("x"), OperationKind.READ, True, 17, False, set()),
+    "statement, broken stream": (ProtocolError("x"), OperationKind.READ, True, 17, False, {T}),
+    "write, unreadable": (UnreadableReply("x"), OperationKind.WRITE, False, 17, False, set()),
+    "write, broken stream": (ProtocolError("x"), OperationKind.WRITE, False, 17, False, {R}),
+    "commit, no such transaction": (OperationFailure("x", 251), OperationKind.COMMIT, True, 17, False, set()),
     "commit, labelled by the server": (
         OperationFailure("x", 91, {"errorLabels": [R]}),
-        Kind.COMMIT,
+        OperationKind.COMMIT,
         True,
         17,
         False,
         {R, U},
     ),
-    "read, maxTimeMS": (OperationFailure("x", 50), Kind.READ, False, 17, False, set()),
+    "read, maxTimeMS": (OperationFailure("x", 50), OperationKind.READ, False, 17, False, set()),
     # What the server labelled stays.
-    "labelled by the server": (OperationFailure("x", 1, {"errorLabels": [T]}), Kind.WRITE, True, 17, False, {T}),
+    "labelled by the server": (
+        OperationFailure("x", 1, {"errorLabels": [T]}),
+        OperationKind.WRITE,
+        True,
+        17,
+        False,
+        {T},
+    ),
 }
 
 
@@ -103,13 +124,15 @@ def test_the_labels(name: str) -> None:
 def test_a_write_that_may_not_be_retried_is_not_labelled_as_retryable(switched_off: dict[str, bool]) -> None:
     error = AutoReconnect("x")
     flags: dict[str, Any] = {"retryable": True, "retry_writes": True, **switched_off}
-    add_labels(error, Circumstances(Kind.WRITE, False, wire_version=17, **flags))
+    add_labels(error, Circumstances(OperationKind.WRITE, False, wire_version=17, **flags))
     assert error.error_labels == set()
 
 
 @pytest.mark.parametrize("retry_writes", [True, False])
-@pytest.mark.parametrize("kind", [Kind.COMMIT, Kind.ABORT])
-def test_commit_and_abort_are_retryable_whatever_the_client_says_about_writes(kind: Kind, retry_writes: bool) -> None:
+@pytest.mark.parametrize("kind", [OperationKind.COMMIT, OperationKind.ABORT])
+def test_commit_and_abort_are_retryable_whatever_the_client_says_about_writes(
+    kind: OperationKind, retry_writes: bool
+) -> None:
     error = AutoReconnect("x")
     add_labels(error, Circumstances(kind, True, True, retry_writes, 17))
     assert error.has_error_label(R)

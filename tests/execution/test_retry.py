@@ -42,7 +42,7 @@ from wiredrv.execution.retry import (
     never_sent,
 )
 from wiredrv.execution.settings import ExecutionSettings
-from wiredrv.operations.base import Kind
+from wiredrv.operations.base import OperationKind
 
 DEFAULT = ExecutionSettings()
 
@@ -80,17 +80,17 @@ def decided(
     return decide(error, after(*before, error), traits, settings)
 
 
-READ = Traits(Kind.READ, retryable=True, in_transaction=False)
-WRITE = Traits(Kind.WRITE, retryable=True, in_transaction=False)
-GET_MORE = Traits(Kind.READ, retryable=False, in_transaction=False, waits_for_server=True)
-IN_GET_MORE = Traits(Kind.READ, retryable=False, in_transaction=True, waits_for_server=True)
-UPDATE_MANY = Traits(Kind.WRITE, retryable=False, in_transaction=False)
-COMMAND = Traits(Kind.COMMAND, retryable=False, in_transaction=False)
-IN_READ = Traits(Kind.READ, retryable=True, in_transaction=True)
-IN_WRITE = Traits(Kind.WRITE, retryable=True, in_transaction=True)
-COMMIT = Traits(Kind.COMMIT, retryable=True, in_transaction=True)
-ABORT = Traits(Kind.ABORT, retryable=True, in_transaction=True)
-KILL = Traits(Kind.HOUSEKEEPING, retryable=False, in_transaction=False)
+READ = Traits(OperationKind.READ, retryable=True, in_transaction=False)
+WRITE = Traits(OperationKind.WRITE, retryable=True, in_transaction=False)
+GET_MORE = Traits(OperationKind.READ, retryable=False, in_transaction=False, waits_for_server=True)
+IN_GET_MORE = Traits(OperationKind.READ, retryable=False, in_transaction=True, waits_for_server=True)
+UPDATE_MANY = Traits(OperationKind.WRITE, retryable=False, in_transaction=False)
+COMMAND = Traits(OperationKind.COMMAND, retryable=False, in_transaction=False)
+IN_READ = Traits(OperationKind.READ, retryable=True, in_transaction=True)
+IN_WRITE = Traits(OperationKind.WRITE, retryable=True, in_transaction=True)
+COMMIT = Traits(OperationKind.COMMIT, retryable=True, in_transaction=True)
+ABORT = Traits(OperationKind.ABORT, retryable=True, in_transaction=True)
+KILL = Traits(OperationKind.HOUSEKEEPING, retryable=False, in_transaction=False)
 
 EVERYTHING: dict[str, Traits] = {
     "read": READ,
@@ -195,7 +195,7 @@ def test_without_overload_there_is_one_retry() -> None:
 
 
 def test_with_a_deadline_there_are_as_many_as_there_is_time_for() -> None:
-    timed = Traits(Kind.READ, True, False, has_deadline=True)
+    timed = Traits(OperationKind.READ, True, False, has_deadline=True)
     assert decided(AutoReconnect("x"), timed, DEFAULT, *[AutoReconnect("x") for _ in range(50)]) is not None
 
 
@@ -203,7 +203,7 @@ def test_with_a_deadline_there_are_as_many_as_there_is_time_for() -> None:
 @pytest.mark.parametrize("allowed", [0, 1, 2, 5])
 def test_once_there_was_overload_its_limit_counts_for_every_retry(allowed: int, has_deadline: bool) -> None:
     settings = ExecutionSettings(max_adaptive_retries=allowed)
-    traits = Traits(Kind.READ, True, False, has_deadline=has_deadline)
+    traits = Traits(OperationKind.READ, True, False, has_deadline=has_deadline)
     for failures in range(1, 8):
         before = [overloaded() for _ in range(failures - 1)]
         assert (decided(overloaded(), traits, settings, *before) is not None) == (failures <= allowed)
@@ -256,7 +256,7 @@ def test_where_a_retry_avoids_the_server_that_failed(
     sharded: bool, error: DriverError, retargeting: bool, elsewhere: bool
 ) -> None:
     settings = ExecutionSettings(enable_overload_retargeting=retargeting)
-    retry = decided(error, Traits(Kind.READ, True, False, sharded), settings)
+    retry = decided(error, Traits(OperationKind.READ, True, False, sharded), settings)
     assert retry is not None
     assert retry.deprioritize is elsewhere
 
@@ -317,8 +317,10 @@ def _pseudo_code(errors: list[DriverError], traits: Traits, settings: ExecutionS
     attempt = 0
     allowed: float = float("inf") if is_csot else 1
     for error in errors:
-        retryable_read = traits.kind is Kind.READ and traits.retryable and isinstance(error, AutoReconnect)
-        retryable_write = traits.kind is Kind.WRITE and traits.retryable and error.has_error_label(RETRYABLE_WRITE)
+        retryable_read = traits.kind is OperationKind.READ and traits.retryable and isinstance(error, AutoReconnect)
+        retryable_write = (
+            traits.kind is OperationKind.WRITE and traits.retryable and error.has_error_label(RETRYABLE_WRITE)
+        )
         is_overload = error.has_error_label(SYSTEM_OVERLOADED)
         again = retryable_read or retryable_write or (is_overload and error.has_error_label(RETRYABLE))
         if again:
@@ -363,6 +365,6 @@ def test_any_run_of_errors_is_decided_as_the_pseudo_code_does(
 
 def test_every_kind_is_decided_for() -> None:
     covered = {traits.kind for traits in EVERYTHING.values()}
-    assert covered == set(Kind)
+    assert covered == set(OperationKind)
     for traits, (error, _) in itertools.product(EVERYTHING.values(), FIRST_ERRORS.values()):
         decided(error, traits)

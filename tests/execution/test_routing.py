@@ -28,11 +28,11 @@ from wiredrv.errors import (
 from wiredrv.execution.pins import RouterPin
 from wiredrv.execution.settings import ExecutionSettings
 from wiredrv.operations.aggregate import Aggregate
-from wiredrv.operations.base import Kind, Target
+from wiredrv.operations.base import OperationKind, Target
 from wiredrv.operations.find import Find
 from wiredrv.operations.insert import Insert
 from wiredrv.operations.update import Update
-from wiredrv.operations.write_batch import Run, WriteBatch
+from wiredrv.operations.write_batch import StatementGroup, WriteBatch
 from wiredrv.session.options import SessionOptions
 from wiredrv.session.state import SessionState
 from wiredrv.types import Limits
@@ -172,7 +172,7 @@ def test_a_batch_is_not_sent_again_in_smaller_pieces(narrower: Limits) -> None:
     """What the first attempt did of the rest would be done a second time under the next number."""
     bench = Bench([LOST, OK], then={"limits": narrower})
     bodies = [{"_id": number, "x": "x" * 200} for number in range(5)]
-    batch = WriteBatch(TARGET, Run("insert", bodies, range(5)), 0, True, {})
+    batch = WriteBatch(TARGET, StatementGroup("insert", bodies, range(5)), 0, True, {})
     with pytest.raises(AutoReconnect):
         finish(bench.executor.execute(batch))
     assert len(bench.transport.sent) == 1
@@ -182,7 +182,7 @@ def test_a_batch_is_not_sent_again_in_smaller_pieces(narrower: Limits) -> None:
 def test_a_batch_that_fits_there_too_is_sent_again() -> None:
     bench = Bench([LOST, OK], then={"limits": Limits(17, 16_777_216, 1_000_000, 5)})
     bodies = [{"_id": number} for number in range(5)]
-    finish(bench.executor.execute(WriteBatch(TARGET, Run("insert", bodies, range(5)), 0, True, {})))
+    finish(bench.executor.execute(WriteBatch(TARGET, StatementGroup("insert", bodies, range(5)), 0, True, {})))
     assert len(bench.transport.sent) == 2
 
 
@@ -202,7 +202,7 @@ def concern_error(version: Any = None, **more: Any) -> bytes:
 
 def test_a_bulk_whose_retry_writes_nothing_fails_with_what_was_written() -> None:
     bench = Bench([concern_error(), NO_WRITES])
-    batch = WriteBatch(TARGET, Run("insert", [{"_id": 1}, {"_id": 2}], (0, 1)), 0, True, {})
+    batch = WriteBatch(TARGET, StatementGroup("insert", [{"_id": 1}, {"_id": 2}], (0, 1)), 0, True, {})
     with pytest.raises(BulkWriteError) as caught:
         finish(bench.executor.execute(batch))
     assert caught.value.details is not None
@@ -362,7 +362,7 @@ def test_a_commit_counts_like_any_other() -> None:
     bench = Bench([OK, OK], is_mongos=True)
     session = in_transaction(bench)
     session.transaction.commit()
-    finish(bench.executor.execute(make_operation(Kind.COMMIT, Target("admin")), session))
+    finish(bench.executor.execute(make_operation(OperationKind.COMMIT, Target("admin")), session))
     bench.nothing_is_out()
 
 
@@ -393,14 +393,14 @@ def test_the_read_preference_that_is_sent_is_the_one_that_selected(
     if not waits:
         topology.oldest_wire_version = oldest
 
-    def known(want: object) -> Any:
-        asked.append(want)
-        return None if waits else pick(want)
+    def known(read_preference: object) -> Any:
+        asked.append(read_preference)
+        return None if waits else pick(read_preference)
 
-    async def found(want: object, *arguments: Any) -> Any:
-        asked.append(want)
+    async def found(read_preference: object, *arguments: Any) -> Any:
+        asked.append(read_preference)
         topology.oldest_wire_version = oldest  # the servers are known now
-        return await select(want, *arguments)
+        return await select(read_preference, *arguments)
 
     topology.pick, topology.select = known, found  # type: ignore[method-assign]  # to see what is asked for
     finish(bench.executor.execute(Aggregate(SECONDARY, OUT, {})))

@@ -21,7 +21,7 @@ from tests.support.sharded_double import ShardedDouble
 from wiredrv.execution import decorate
 from wiredrv.execution.executor import Executor
 from wiredrv.execution.run import Run
-from wiredrv.topology.topology import Server
+from wiredrv.topology.topology import TopologyServer
 from wiredrv.types import Address
 
 Patch = Callable[[pytest.MonkeyPatch], None]
@@ -77,7 +77,7 @@ def no_mutation(monkeypatch: pytest.MonkeyPatch) -> None:
 def ignore_pins(monkeypatch: pytest.MonkeyPatch) -> None:
     """A pinned session's commands go to another router than the one it is pinned to."""
 
-    def another(self: Executor, run: Run[Any], address: Address, pin: object) -> Server:
+    def another(self: Executor, run: Run[Any], address: Address, pin: object) -> TopologyServer:
         if pin is None:  # a getMore, outside of transactions
             return self.topology.servers[address]
         return next((s for s in self.topology.servers.values() if s.address != address), self.topology.servers[address])

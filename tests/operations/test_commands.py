@@ -20,7 +20,7 @@ from wiredrv.connection.handshake import declare_api
 from wiredrv.errors import ConfigurationError
 from wiredrv.execution import decorate as decorate_module
 from wiredrv.operations.aggregate import Aggregate, CountDocuments
-from wiredrv.operations.base import DRIVER_FIELDS, Kind, Operation, Target
+from wiredrv.operations.base import DRIVER_FIELDS, Operation, OperationKind, Target
 from wiredrv.operations.collections import Create, Drop, ListCollections, Rename
 from wiredrv.operations.count import Count
 from wiredrv.operations.cursors import GetMore, KillCursors
@@ -34,7 +34,7 @@ from wiredrv.operations.insert import Insert
 from wiredrv.operations.map_reduce import MapReduce
 from wiredrv.operations.run_command import RunCommand, RunCursorCommand
 from wiredrv.operations.update import Update
-from wiredrv.operations.write_batch import Run, WriteBatch
+from wiredrv.operations.write_batch import StatementGroup, WriteBatch
 
 MATCH = {"$match": {"a": 1}}
 OUT = {"$out": "other"}
@@ -149,7 +149,10 @@ def test_command_is_built_anew_for_every_attempt(operation: Operation[Any], expe
 #: Every operation that takes options.
 OPTIONED: list[Any] = [
     *(operation for operation, _ in COMMANDS if hasattr(operation, "options")),
-    *(WriteBatch(ORDERS, Run(name, [{"limit": 1}], [0]), 0, True, {}) for name in ("insert", "update", "delete")),
+    *(
+        WriteBatch(ORDERS, StatementGroup(name, [{"limit": 1}], [0]), 0, True, {})
+        for name in ("insert", "update", "delete")
+    ),
 ]
 
 
@@ -199,14 +202,14 @@ def test_the_fields_of_the_driver_are_those_that_decorate_puts_on() -> None:
     assert set(re.findall(r'command\["([^"]+)"\] =', source)) == DRIVER_FIELDS
 
 
-R, W, C = Kind.READ, Kind.WRITE, Kind.COMMAND
-BATCH_OF_ONE = WriteBatch(ORDERS, Run("update", [ONE], [0]), 0, True, {})
-BATCH_WITH_MULTI = WriteBatch(ORDERS, Run("update", [ONE, MANY], [0, 1]), 0, True, {})
+R, W, C = OperationKind.READ, OperationKind.WRITE, OperationKind.COMMAND
+BATCH_OF_ONE = WriteBatch(ORDERS, StatementGroup("update", [ONE], [0]), 0, True, {})
+BATCH_WITH_MULTI = WriteBatch(ORDERS, StatementGroup("update", [ONE, MANY], [0, 1]), 0, True, {})
 
 #: kind, retryable, takes readConcern, takes afterClusterTime, takes writeConcern, may leave a cursor.
 #: Sources: retryable-reads and retryable-writes ("Supported ... Operations"), read-write-concern ("Read Concern",
 #: "afterClusterTime", "Other commands that write").
-TRAITS: list[tuple[Operation[Any], Kind, bool, bool, bool, bool, bool]] = [
+TRAITS: list[tuple[Operation[Any], OperationKind, bool, bool, bool, bool, bool]] = [
     (Insert(ORDERS, {}, 1, {}), W, True, False, True, True, False),
     (Insert(UNACKNOWLEDGED, {}, 1, {}), W, False, False, True, True, False),
     (Update(ORDERS, ONE, {}), W, True, False, True, True, False),
@@ -240,7 +243,7 @@ TRAITS: list[tuple[Operation[Any], Kind, bool, bool, bool, bool, bool]] = [
     (DropDatabase(SHOP, {}), W, False, False, True, True, False),
     (Rename(SHOP, "a", "b", {}), W, False, False, False, True, False),
     (GetMore(ORDERS, 1, "orders", ADDRESS), R, False, False, False, False, True),
-    (KillCursors(ORDERS, "orders", (1,), ADDRESS), Kind.HOUSEKEEPING, False, False, False, False, False),
+    (KillCursors(ORDERS, "orders", (1,), ADDRESS), OperationKind.HOUSEKEEPING, False, False, False, False, False),
 ]
 
 
@@ -251,7 +254,7 @@ TRAITS: list[tuple[Operation[Any], Kind, bool, bool, bool, bool, bool]] = [
 )
 def test_traits(
     operation: Operation[Any],
-    kind: Kind,
+    kind: OperationKind,
     retryable: bool,
     read_concern: bool,
     cluster_time: bool,
@@ -320,7 +323,7 @@ HINTED = {**ONE, "hint": "a_1"}
         Update(UNACKNOWLEDGED, HINTED, {}),
         Delete(UNACKNOWLEDGED, {"q": {}, "limit": 1, "hint": "a_1"}, {}),
         FindAndModify(UNACKNOWLEDGED, {}, {}, {"hint": "a_1"}),
-        WriteBatch(UNACKNOWLEDGED, Run("update", [ONE, HINTED], [0, 1]), 0, True, {}),
+        WriteBatch(UNACKNOWLEDGED, StatementGroup("update", [ONE, HINTED], [0, 1]), 0, True, {}),
     ],
     ids=lambda operation: type(operation).__name__,
 )

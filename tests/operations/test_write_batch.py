@@ -14,11 +14,11 @@ from wiredrv.errors import BulkWriteError, InvalidDocument
 from wiredrv.operations.write_batch import (
     COMMAND_RESERVE,
     BulkTotals,
-    Run,
     Statement,
+    StatementGroup,
     StatementTooLarge,
     WriteBatch,
-    runs,
+    group_statements,
 )
 
 
@@ -37,15 +37,15 @@ def delete(number: int, limit: int = 1) -> Statement:
 MIXED = [insert(0), insert(1), update(2), insert(3), delete(4), delete(5), update(6)]
 
 
-def shape(found: list[Run]) -> list[tuple[str, list[int]]]:
-    return [(run.command, list(run.indexes)) for run in found]
+def shape(found: list[StatementGroup]) -> list[tuple[str, list[int]]]:
+    return [(group.command, list(group.indexes)) for group in found]
 
 
 # --- grouping ---
 
 
 def test_ordered_statements_are_grouped_with_their_neighbours_only() -> None:
-    assert shape(runs(MIXED, ordered=True)) == [
+    assert shape(group_statements(MIXED, ordered=True)) == [
         ("insert", [0, 1]),
         ("update", [2]),
         ("insert", [3]),
@@ -55,7 +55,7 @@ def test_ordered_statements_are_grouped_with_their_neighbours_only() -> None:
 
 
 def test_unordered_statements_are_grouped_by_command() -> None:
-    assert shape(runs(MIXED, ordered=False)) == [
+    assert shape(group_statements(MIXED, ordered=False)) == [
         ("insert", [0, 1, 3]),
         ("update", [2, 6]),
         ("delete", [4, 5]),
@@ -64,7 +64,7 @@ def test_unordered_statements_are_grouped_by_command() -> None:
 
 @pytest.mark.parametrize("statements", [[delete(0), update(1), insert(2)], [insert(2), delete(0), update(1)]])
 def test_unordered_commands_come_in_one_order_whatever_that_of_the_statements(statements: list[Statement]) -> None:
-    assert [run.command for run in runs(statements, ordered=False)] == ["insert", "update", "delete"]
+    assert [group.command for group in group_statements(statements, ordered=False)] == ["insert", "update", "delete"]
 
 
 STATEMENTS = st.lists(st.sampled_from([insert, update, delete]).map(lambda make: make(0)), max_size=40)
@@ -72,12 +72,12 @@ STATEMENTS = st.lists(st.sampled_from([insert, update, delete]).map(lambda make:
 
 @given(STATEMENTS, st.booleans())
 def test_every_statement_is_in_one_run(statements: list[Statement], ordered: bool) -> None:
-    found = runs(statements, ordered)
-    indexes = [index for run in found for index in run.indexes]
+    found = group_statements(statements, ordered)
+    indexes = [index for group in found for index in group.indexes]
     assert sorted(indexes) == list(range(len(statements)))
-    for run in found:
-        assert list(run.indexes) == sorted(run.indexes)
-        assert all(statements[i].command == run.command for i in run.indexes)
+    for group in found:
+        assert list(group.indexes) == sorted(group.indexes)
+        assert all(statements[i].command == group.command for i in group.indexes)
     if ordered:
         assert indexes == sorted(indexes)
 
@@ -85,21 +85,21 @@ def test_every_statement_is_in_one_run(statements: list[Statement], ordered: boo
 # --- cutting ---
 
 
-def batches(run: Run, server: Any) -> list[WriteBatch]:
-    """All batches of a run, as the sending loop makes them."""
+def batches(group: StatementGroup, server: Any) -> list[WriteBatch]:
+    """All batches of a group, as the sending loop makes them."""
     found: list[WriteBatch] = []
     start = 0
-    while start < len(run.bodies):
-        batch = WriteBatch(ORDERS, run, start, True, {})
+    while start < len(group.bodies):
+        batch = WriteBatch(ORDERS, group, start, True, {})
         batch.command(server)
         found.append(batch)
         start += batch.taken
     return found
 
 
-def inserts(sizes: list[int]) -> Run:
+def inserts(sizes: list[int]) -> StatementGroup:
     """Inserts of documents whose text is so many characters long."""
-    return Run("insert", [{"_id": i, "t": "x" * size} for i, size in enumerate(sizes)], range(len(sizes)))
+    return StatementGroup("insert", [{"_id": i, "t": "x" * size} for i, size in enumerate(sizes)], range(len(sizes)))
 
 
 @given(
@@ -108,9 +108,9 @@ def inserts(sizes: list[int]) -> Run:
     st.integers(COMMAND_RESERVE + 100, COMMAND_RESERVE + 9_000),
 )
 def test_batches_keep_all_limits_and_lose_nothing(sizes: list[int], statements: int, message: int) -> None:
-    run = inserts(sizes)
+    group = inserts(sizes)
     server = limits(document=4_000, message=message, statements=statements)
-    found = batches(run, server)
+    found = batches(group, server)
     sent = [document for batch in found for document in batch.sequences(server)[0].documents]
     assert [bson.decode(document)["_id"] for document in sent] == list(range(len(sizes)))
     for batch in found:
@@ -120,44 +120,44 @@ def test_batches_keep_all_limits_and_lose_nothing(sizes: list[int], statements: 
 
 
 def test_batch_takes_as_many_as_fit() -> None:
-    run = inserts([10] * 7)
-    assert [batch.taken for batch in batches(run, limits(statements=3))] == [3, 3, 1]
+    group = inserts([10] * 7)
+    assert [batch.taken for batch in batches(group, limits(statements=3))] == [3, 3, 1]
 
 
 def test_options_take_room_from_the_statements() -> None:
-    run = inserts([1_000] * 4)
+    group = inserts([1_000] * 4)
     server = limits(message=COMMAND_RESERVE + 4_200)
-    plain = WriteBatch(ORDERS, run, 0, True, {})
-    commented = WriteBatch(ORDERS, run, 0, True, {"comment": "c" * 2_000})
+    plain = WriteBatch(ORDERS, group, 0, True, {})
+    commented = WriteBatch(ORDERS, group, 0, True, {"comment": "c" * 2_000})
     plain.command(server)
     commented.command(server)
     assert (plain.taken, commented.taken) == (4, 2)
 
 
 def test_document_over_the_limit_ends_the_batch_before_it_and_is_refused_by_its_place() -> None:
-    run = inserts([10, 10, 18_000, 10])
+    group = inserts([10, 10, 18_000, 10])
     server = limits(document=1_000)
-    first = WriteBatch(ORDERS, run, 0, True, {})
+    first = WriteBatch(ORDERS, group, 0, True, {})
     first.command(server)
     assert first.taken == 2
     with pytest.raises(StatementTooLarge, match=r"statement 2 has \d+ bytes; this server accepts 1000"):
-        WriteBatch(ORDERS, run, 2, True, {}).command(server)
-    last = WriteBatch(ORDERS, run, 3, True, {})
+        WriteBatch(ORDERS, group, 2, True, {}).command(server)
+    last = WriteBatch(ORDERS, group, 3, True, {})
     last.command(server)
     assert last.taken == 1
 
 
 def test_document_a_little_over_the_limit_is_the_servers_to_judge_where_somebody_hears_of_it() -> None:
-    run = inserts([10, 2_000])
+    group = inserts([10, 2_000])
     server = limits(document=1_000)
-    answered = WriteBatch(ORDERS, run, 0, True, {})
+    answered = WriteBatch(ORDERS, group, 0, True, {})
     answered.command(server)
     assert answered.taken == 2
-    unanswered = WriteBatch(UNACKNOWLEDGED, run, 0, True, {})
+    unanswered = WriteBatch(UNACKNOWLEDGED, group, 0, True, {})
     unanswered.command(server)
     assert unanswered.taken == 1
     with pytest.raises(StatementTooLarge):
-        WriteBatch(UNACKNOWLEDGED, run, 1, True, {}).command(server)
+        WriteBatch(UNACKNOWLEDGED, group, 1, True, {}).command(server)
 
 
 def test_batch_that_is_to_be_answered_is_cut_as_the_one_that_is_not() -> None:
@@ -173,22 +173,22 @@ def test_batch_that_is_to_be_answered_is_cut_as_the_one_that_is_not() -> None:
 
 def test_statement_may_be_larger_than_the_document_that_it_holds() -> None:
     body = {"q": {}, "u": {"$set": {"t": "x" * 990}}}
-    found = batches(Run("update", [body], [0]), limits(document=1_000))
+    found = batches(StatementGroup("update", [body], [0]), limits(document=1_000))
     assert found[0].taken == 1
 
 
 def test_document_that_cannot_be_encoded() -> None:
     with pytest.raises(InvalidDocument):
-        batches(Run("insert", [{"_id": object()}], [0]), SERVER_6_0)
+        batches(StatementGroup("insert", [{"_id": object()}], [0]), SERVER_6_0)
 
 
 def test_command_names_collection_and_order_and_statements_travel_beside_it() -> None:
-    run = Run("delete", [delete(1).body, delete(2).body], [0, 1])
-    batch = WriteBatch(ORDERS, run, 0, False, {"comment": "c"})
+    group = StatementGroup("delete", [delete(1).body, delete(2).body], [0, 1])
+    batch = WriteBatch(ORDERS, group, 0, False, {"comment": "c"})
     assert batch.command(SERVER_6_0) == {"delete": "orders", "ordered": False, "comment": "c"}
     (sequence,) = batch.sequences(SERVER_6_0)
     assert sequence.identifier == "deletes"
-    assert [bson.decode(document) for document in sequence.documents] == run.bodies
+    assert [bson.decode(document) for document in sequence.documents] == group.bodies
 
 
 def test_listeners_see_the_statements_in_the_command() -> None:
@@ -199,7 +199,7 @@ def test_listeners_see_the_statements_in_the_command() -> None:
 
 def test_id_travels_first() -> None:
     # CRUD specification, "Generated identifiers".
-    batch = WriteBatch(ORDERS, Run("insert", [{"a": 1, "_id": 2}], [0]), 0, True, {})
+    batch = WriteBatch(ORDERS, StatementGroup("insert", [{"a": 1, "_id": 2}], [0]), 0, True, {})
     assert list(bson.decode(batch.sequences(SERVER_6_0)[0].documents[0])) == ["_id", "a"]
 
 
@@ -223,24 +223,24 @@ def test_batch_stays_as_it_was_cut_for_its_retry() -> None:
 )
 def test_batch_is_retryable_unless_a_statement_may_touch_many(statements: list[Statement], retryable: bool) -> None:
     # Retryable-writes specification, "Supported Write Operations".
-    (run,) = runs(statements, ordered=True)
-    assert WriteBatch(ORDERS, run, 0, True, {}).retryable is retryable
-    assert WriteBatch(UNACKNOWLEDGED, run, 0, True, {}).retryable is False
+    (group,) = group_statements(statements, ordered=True)
+    assert WriteBatch(ORDERS, group, 0, True, {}).retryable is retryable
+    assert WriteBatch(UNACKNOWLEDGED, group, 0, True, {}).retryable is False
 
 
 def test_batches_are_judged_one_by_one() -> None:
-    run = Run("update", [update(0).body, update(1, multi=True).body], [0, 1])
-    found = batches(run, limits(statements=1))
+    group = StatementGroup("update", [update(0).body, update(1, multi=True).body], [0, 1])
+    found = batches(group, limits(statements=1))
     assert [batch.retryable for batch in found] == [True, False]
 
 
 def test_variables_go_with_updates_and_deletes_alone() -> None:
     # The insert command refuses `let`.
     sent = {}
-    for run in runs([insert(0), update(1), delete(2)], ordered=True):
-        command = WriteBatch(ORDERS, run, 0, True, {"let": {"v": 1}, "comment": "c"}).command(SERVER_6_0)
+    for group in group_statements([insert(0), update(1), delete(2)], ordered=True):
+        command = WriteBatch(ORDERS, group, 0, True, {"let": {"v": 1}, "comment": "c"}).command(SERVER_6_0)
         assert command["comment"] == "c"
-        sent[run.command] = command.get("let")
+        sent[group.command] = command.get("let")
     assert sent == {"insert": None, "update": {"v": 1}, "delete": {"v": 1}}
 
 
@@ -269,7 +269,7 @@ def test_totals_of_unacknowledged_writes_invent_no_counts() -> None:
 
 def test_totals_of_all_kinds() -> None:
     totals = BulkTotals()
-    parts = runs(MIXED, ordered=False)
+    parts = group_statements(MIXED, ordered=False)
     totals.add(parts[0], 0, {"n": 3})
     totals.add(parts[1], 0, {"n": 2, "nModified": 1, "upserted": [{"index": 1, "_id": "u"}]})
     totals.add(parts[2], 0, {"n": 2})
@@ -288,7 +288,7 @@ def test_totals_of_all_kinds() -> None:
 
 def test_failures_bear_the_index_and_the_statement_of_the_users_list() -> None:
     totals = BulkTotals()
-    parts = runs(MIXED, ordered=False)
+    parts = group_statements(MIXED, ordered=False)
     totals.add(parts[1], 0, {"n": 1, "nModified": 1, "writeErrors": [{"index": 1, "code": 9, "errmsg": "bad"}]})
     totals.add(parts[0], 2, {"n": 0, "writeErrors": [{"index": 0, "code": 11000, "errmsg": "dup", "keyValue": {}}]})
     totals.add(parts[2], 0, {"n": 2, "writeConcernError": {"code": 64, "errmsg": "late"}})

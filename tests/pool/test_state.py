@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from wiredrv.errors import InvalidOperation, PoolClearedError
 from wiredrv.pool.settings import PoolSettings
-from wiredrv.pool.state import MayConnect, Phase, PoolState, Waiter
+from wiredrv.pool.state import CheckOutWaiter, MayConnect, Phase, PoolState
 
 
 class Fake:
@@ -47,9 +47,9 @@ def connect(state: PoolState[Fake], service_id: Any = None) -> Fake:
     return made
 
 
-def waiting(state: PoolState[Fake]) -> Waiter[Fake]:
+def waiting(state: PoolState[Fake]) -> CheckOutWaiter[Fake]:
     woken: list[int] = []
-    waiter: Waiter[Fake] = Waiter(lambda: woken.append(1))
+    waiter: CheckOutWaiter[Fake] = CheckOutWaiter(lambda: woken.append(1))
     state.waiters.append(waiter)
     return waiter
 
@@ -239,7 +239,7 @@ class PoolMachine(RuleBasedStateMachine):
         self.used: list[Fake] = []
         self.making: list[MayConnect] = []
         # What the model expects: those who wait and were given nothing yet, in order.
-        self.line: deque[tuple[int, Waiter[Fake]]] = deque()
+        self.line: deque[tuple[int, CheckOutWaiter[Fake]]] = deque()
         self.woken: list[int] = []
         self.came = 0
 
@@ -258,7 +258,7 @@ class PoolMachine(RuleBasedStateMachine):
     def _stand_in_line(self) -> None:
         self.came += 1
         number = self.came
-        waiter: Waiter[Fake] = Waiter(lambda: self.woken.append(number))
+        waiter: CheckOutWaiter[Fake] = CheckOutWaiter(lambda: self.woken.append(number))
         self.state.waiters.append(waiter)
         self.line.append((number, waiter))
 

@@ -79,19 +79,19 @@ class Background:
             raise self._failure
 
     @property
-    def is_home(self) -> bool:
+    def in_owning_loop(self) -> bool:
         """Whether the caller runs in the event loop that the background belongs to."""
         return waits.running_loop() is self._loop
 
     @property
-    def home_is_closed(self) -> bool:
+    def owning_loop_is_closed(self) -> bool:
         """Whether the event loop that the background belongs to is gone."""
         closed = waits.loop_is_closed(self._loop)
         return self._ended.is_set() if closed is None else closed
 
-    def call_home(self, function: Callable[[], None]) -> bool:
+    def call_in_owning_loop(self, function: Callable[[], None]) -> bool:
         """Call ``function`` in the loop that the background belongs to: at once, or soon. False where it is gone."""
-        if self.is_home:
+        if self.in_owning_loop:
             function()
             return True
         return waits.call_soon(self._loop, function)

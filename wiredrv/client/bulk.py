@@ -26,7 +26,14 @@ from wiredrv.errors import (
 )
 from wiredrv.operations.base import Target
 from wiredrv.operations.results import BulkWriteResult
-from wiredrv.operations.write_batch import BulkTotals, Run, Statement, StatementTooLarge, WriteBatch, runs
+from wiredrv.operations.write_batch import (
+    BulkTotals,
+    Statement,
+    StatementGroup,
+    StatementTooLarge,
+    WriteBatch,
+    group_statements,
+)
 from wiredrv.wire.op_msg import next_request_id
 
 if TYPE_CHECKING:
@@ -50,9 +57,9 @@ class Bulk:
         :raises BulkWriteError: statements or write concerns failed.
         :raises DriverError: a batch could not be sent or was refused whole; ``partial_result`` tells of those before.
         """
-        return await self.send_runs(runs(statements, self.ordered), session)
+        return await self.send_groups(group_statements(statements, self.ordered), session)
 
-    async def send_runs(self, parts: Sequence[Run], session: SessionState | None) -> BulkWriteResult:
+    async def send_groups(self, parts: Sequence[StatementGroup], session: SessionState | None) -> BulkWriteResult:
         """As :meth:`send`, of statements grouped already."""
         in_transaction = session is not None and session.transaction.active
         unheard = not in_transaction and not self.target.write_concern.acknowledged
@@ -60,8 +67,8 @@ class Bulk:
             raise ConfigurationError("an explicit session cannot be used with an unacknowledged write concern (w=0)")
         async with self.context.executor.one_turn(session, parts[0].command) as turn:
             sending = _Sending(self, session, turn, unheard)
-            for run in parts:
-                if not await sending.send(run, run is parts[-1]):
+            for group in parts:
+                if not await sending.send(group, group is parts[-1]):
                     break
             return sending.outcome()
 
@@ -82,15 +89,15 @@ class _Sending:
     def __post_init__(self) -> None:
         self.totals = BulkTotals(self.bulk.target.write_concern.acknowledged)
 
-    async def send(self, run: Run, last: bool) -> bool:
-        """Send the batches of a run; return whether another run may follow."""
+    async def send(self, group: StatementGroup, last: bool) -> bool:
+        """Send the batches of a group; return whether another group may follow."""
         start = 0
-        while start < len(run.bodies):
+        while start < len(group.bodies):
             try:
-                batch = self._batch(run, start, last)
+                batch = self._batch(group, start, last)
                 reply = await self._reply(batch)
             except StatementTooLarge as error:
-                self.totals.refuse(run, start, str(error))
+                self.totals.refuse(group, start, str(error))
                 self.refused = self.refused or error
                 start += 1
             except DriverError as error:
@@ -99,7 +106,7 @@ class _Sending:
             else:
                 if reply is None:
                     return False
-                self.totals.add(run, start, reply)
+                self.totals.add(group, start, reply)
                 start += batch.taken
             if self.bulk.ordered and self.totals.has_write_errors:
                 return False
@@ -107,10 +114,10 @@ class _Sending:
                 return False  # the server steps down or shuts down, and the retry did not help
         return True
 
-    def _batch(self, run: Run, start: int, last: bool) -> WriteBatch:
+    def _batch(self, group: StatementGroup, start: int, last: bool) -> WriteBatch:
         bulk = self.bulk
-        batch = WriteBatch(bulk.target, run, start, bulk.ordered, bulk.options, self.operation_id)
-        if self.unheard and bulk.ordered and not (start + batch.taken == len(run.bodies) and last):
+        batch = WriteBatch(bulk.target, group, start, bulk.ordered, bulk.options, self.operation_id)
+        if self.unheard and bulk.ordered and not (start + batch.taken == len(group.bodies) and last):
             return batch.answered()
         return batch
 

@@ -58,7 +58,7 @@ class ClientTransaction:
             raise
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if self._binding is None:
             return  # The outer transaction, which this one joined, ends it.
@@ -66,6 +66,6 @@ class ClientTransaction:
         self._binding.leave()
         try:
             if self._block is not None:
-                await self._block.__aexit__(kind, error, trace)
+                await self._block.__aexit__(exc_type, exc, traceback)
         finally:
-            await self._binding.__aexit__(kind, error, trace)
+            await self._binding.__aexit__(exc_type, exc, traceback)

@@ -42,7 +42,7 @@ from wiredrv.operations.results import (
     UpdateResult,
 )
 from wiredrv.operations.update import Update
-from wiredrv.operations.write_batch import Run
+from wiredrv.operations.write_batch import StatementGroup
 
 if TYPE_CHECKING:
     from wiredrv.client.client_session import ClientSession
@@ -106,8 +106,8 @@ class CollectionWrites(CollectionBase):
         if not sent:
             raise ConfigurationError("documents must not be empty")
         bulk = Bulk(self._context, self._target, ordered, fields)
-        run = Run("insert", sent, range(len(sent)))
-        result = await bulk.send_runs([run], state)
+        group = StatementGroup("insert", sent, range(len(sent)))
+        result = await bulk.send_groups([group], state)
         return InsertManyResult(ids, result.acknowledged)
 
     # --- updates ---

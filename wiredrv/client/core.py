@@ -131,8 +131,8 @@ class ClientCore:
         """
         self.refuse_if_closed()
         background = self._background
-        if background is not None and not background.is_home:
-            if not background.home_is_closed:
+        if background is not None and not background.in_owning_loop:
+            if not background.owning_loop_is_closed:
                 raise InvalidOperation(
                     "this client is open in another event loop: close it there first, or make a client for each loop"
                 )
@@ -183,7 +183,7 @@ class ClientCore:
         That takes a few seconds at most; in a task that is cancelled, what is left of the time for cleaning up.
         """
         background = self._background
-        if background is None or not background.is_home:
+        if background is None or not background.in_owning_loop:
             self._closed = True
             if background is not None:
                 self.abandon()
@@ -260,7 +260,7 @@ class ClientCore:
         call: Callable[[], bool] | None = None
         if background is not None and not forked:
             later = partial(self._drop_when_clean, background, drop)
-            call = partial(background.post, later) if finalizing else partial(background.call_home, drop)
+            call = partial(background.post, later) if finalizing else partial(background.call_in_owning_loop, drop)
         # A task that waits on a socket is woken in the loop that it waits in, or, where that is gone, not at all.
         if call is None or not call():
             topology.abandon(wake=False)
@@ -290,7 +290,7 @@ class ClientCore:
 
     def _in_background(self, work: CleanUp) -> waits.Event | None:
         background = self._background
-        return background.clean_up(work) if background is not None and background.is_home else None
+        return background.clean_up(work) if background is not None and background.in_owning_loop else None
 
     def _unfinished(self) -> int:
         return self._background.unfinished if self._background is not None else 0

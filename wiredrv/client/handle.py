@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Executes(Protocol):
+class OperationExecutor(Protocol):
     """Carries operations out."""
 
     async def execute(self, operation: Operation[T], session: SessionState | None = None) -> T:
@@ -50,7 +50,7 @@ class HandleContext(Protocol):
     """What a client gives to its handles."""
 
     @property
-    def executor(self) -> Executes:
+    def executor(self) -> OperationExecutor:
         """Carries operations out."""
         ...
 

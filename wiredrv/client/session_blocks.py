@@ -27,11 +27,11 @@ class TransactionContext:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if not self._session.in_transaction:
             return
-        if error is None:
+        if exc is None:
             await self._session._ending.commit_block()
         else:
             await self._session._ending.abort_quietly()
@@ -61,7 +61,7 @@ class SessionBinding:
         self._entered[-1].leave()
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._entered.pop().leave()
         if self._end_session:

@@ -11,12 +11,12 @@ from typing import Any
 
 from wiredrv import waits
 from wiredrv.connection.auth.conversation import advance, denied
-from wiredrv.connection.auth.keys import Derivation, KeyMemory, ScramKeys
+from wiredrv.connection.auth.keys import Derivation, KeyCache, ScramKeys
 from wiredrv.connection.auth.negotiation import Speculation, take_up
 from wiredrv.connection.connection import Connection
 from wiredrv.connection.settings import Credentials
 
-_memory = KeyMemory()
+_cache = KeyCache()
 
 
 async def authenticate(
@@ -42,10 +42,10 @@ async def authenticate(
         step = advance(conversation, reply)
 
 
-async def _derive(wish: Derivation) -> ScramKeys:
-    keys = _memory.recall(wish)
+async def _derive(request: Derivation) -> ScramKeys:
+    keys = _cache.get(request)
     if keys is None:
         # Thousands of hashes would hold the event loop up; a thread that nobody waits for any more does no harm.
-        keys = await waits.to_thread(wish.derive)
-        _memory.keep(wish, keys)
+        keys = await waits.to_thread(request.derive)
+        _cache.put(request, keys)
     return keys

@@ -112,7 +112,7 @@ async def _shake_hands(
     speculation: Speculation | None,
 ) -> Mapping[str, Any]:
     command = hello_command(settings, metadata, speculation)
-    connection.inflates = bool(settings.compressors)
+    connection.accepts_compressed = bool(settings.compressors)
     request_id = next_request_id()
     started = monotonic()
     hello = decode(await connection.round_trip(encode_message(encode(command), request_id), request_id))

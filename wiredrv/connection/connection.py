@@ -38,6 +38,7 @@ class Connection:
         "_owed",
         "_pending",
         "_transport",
+        "accepts_compressed",
         "address",
         "api",
         "closed",
@@ -47,7 +48,6 @@ class Connection:
         "handshake",
         "hello_duration",
         "id",
-        "inflates",
         "last_used",
         "more_to_come",
         "pinned_by",
@@ -71,7 +71,7 @@ class Connection:
         #: What requests are compressed with; None until the handshake agreed on something.
         self.compressor: Compressor | None = None
         #: Whether replies may be compressed: from the handshake on that offers it, its own reply included.
-        self.inflates = False
+        self.accepts_compressed = False
         #: How many seconds the server took to answer the handshake.
         self.hello_duration = 0.0
         self.last_used = 0.0
@@ -178,7 +178,7 @@ class Connection:
                     where = "" if framer.is_empty else " in the middle of a reply"
                     raise AutoReconnect(f"{self.address}: the server closed the connection{where}")
                 data = framer.feed(chunk)
-            if self.inflates:
+            if self.accepts_compressed:
                 data = decompress(data, framer.max_message_size)
             message = decode_message(data)
             if message.response_to != self._owed:

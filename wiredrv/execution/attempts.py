@@ -27,7 +27,7 @@ from wiredrv.errors import (
 )
 from wiredrv.events import ListenerHub
 from wiredrv.execution.cancellation import Settlement
-from wiredrv.execution.decorate import Surroundings, decorate
+from wiredrv.execution.decorate import CommandContext, decorate
 from wiredrv.execution.exchange import exchange
 from wiredrv.execution.labels import Circumstances, add_labels, explain
 from wiredrv.execution.learning import learn, transaction_advanced, transaction_failed
@@ -37,23 +37,23 @@ from wiredrv.execution.retry import Retry, Traits, decide
 from wiredrv.execution.run import Run, refuse_retry_without_number
 from wiredrv.execution.settings import ExecutionSettings
 from wiredrv.failures import consequences, is_network_error
-from wiredrv.operations.base import Kind
+from wiredrv.operations.base import OperationKind
 from wiredrv.operations.cursors import CursorReply
 from wiredrv.session.cluster_time import ClusterClock
 from wiredrv.session.pinning import PinEvent
 from wiredrv.session.server_session import ServerSession, ServerSessionPool
 from wiredrv.session.state import SessionState
 from wiredrv.session.transaction import TransactionState
-from wiredrv.topology.reactions import ErrorKind, kind_of
-from wiredrv.topology.topology import Server, Topology
+from wiredrv.topology.reactions import ErrorKind, error_kind_of
+from wiredrv.topology.topology import Topology, TopologyServer
 from wiredrv.types import Address, Pin, Reply, ServerCursor
 from wiredrv.waits import monotonic
 
 T = TypeVar("T")
 
-_HOUSEKEEPING = Kind.HOUSEKEEPING
-_MAY_OPEN_CURSORS = frozenset({Kind.READ, Kind.WRITE, Kind.COMMAND})
-_TO_WRITABLE = frozenset({Kind.WRITE, Kind.COMMIT, Kind.ABORT})
+_HOUSEKEEPING = OperationKind.HOUSEKEEPING
+_MAY_OPEN_CURSORS = frozenset({OperationKind.READ, OperationKind.WRITE, OperationKind.COMMAND})
+_TO_WRITABLE = frozenset({OperationKind.WRITE, OperationKind.COMMIT, OperationKind.ABORT})
 
 
 class Attempts:
@@ -100,7 +100,7 @@ class Attempts:
                 await waits.sleep(waits.random() * retry.backoff)
 
     async def _attempt(self, run: Run[T]) -> T:
-        server: Server | None = None
+        server: TopologyServer | None = None
         connection: Connection | None = None
         generation = 0
         try:
@@ -139,11 +139,11 @@ class Attempts:
 
     # --- select ---
 
-    def _pick(self, run: Run[Any]) -> Server | None:
+    def _pick(self, run: Run[Any]) -> TopologyServer | None:
         """A server that can be had at once: the usual case."""
         operation = run.operation
         session = run.session
-        if session is not None and session.pin is not None and operation.kind is not Kind.HOUSEKEEPING:
+        if session is not None and session.pin is not None and operation.kind is not OperationKind.HOUSEKEEPING:
             if run.in_transaction:
                 self._wanted(run)  # refuses another read preference than primary
                 return self._only_server(run, session.pin.address, session.pin)
@@ -154,7 +154,7 @@ class Attempts:
             return None
         return self.topology.pick(self._wanted(run))
 
-    def _only_server(self, run: Run[Any], address: Address, pin: Pin | None) -> Server | None:
+    def _only_server(self, run: Run[Any], address: Address, pin: Pin | None) -> TopologyServer | None:
         """The server where a transaction or a cursor is, and behind a load balancer its connection.
 
         None: a getMore has to wait for it (:meth:`_select`).
@@ -172,7 +172,7 @@ class Attempts:
             return None
         return server
 
-    async def _select(self, run: Run[Any]) -> Server:
+    async def _select(self, run: Run[Any]) -> TopologyServer:
         if run.operation.waits_for_server and run.operation.server is not None:
             if run.select_until is None:
                 run.select_until = self.topology.selection_limit(run.deadline)
@@ -200,7 +200,7 @@ class Attempts:
 
     # --- decorate and send ---
 
-    async def _send(self, run: Run[Any], server: Server, connection: Connection) -> Reply:
+    async def _send(self, run: Run[Any], server: TopologyServer, connection: Connection) -> Reply:
         operation = run.operation
         handshake = connection.handshake
         session = run.session
@@ -213,13 +213,13 @@ class Attempts:
                     "Sessions are not supported by this MongoDB deployment: "
                     "they need a replica set or a sharded cluster"
                 )
-            if self._settings.retry_writes and operation.kind is Kind.WRITE and not run.in_transaction:
+            if self._settings.retry_writes and operation.kind is OperationKind.WRITE and not run.in_transaction:
                 self._number_write(run, connection)
         elif session is not None and not run.acknowledged:
             raise ConfigurationError("an explicit session cannot be used with an unacknowledged write concern (w=0)")
         command = operation.command(handshake.limits)
         direct = self.topology.is_direct
-        decorate(command, run, Surroundings(handshake, direct, self._api, self.clock.latest))
+        decorate(command, run, CommandContext(handshake, direct, self._api, self.clock.latest))
         if run.in_transaction and handshake.is_mongos and session is not None:
             self._pin_session(run, session, server, connection)
         try:
@@ -232,7 +232,7 @@ class Attempts:
     # --- pins ---
 
     @staticmethod
-    def _pin_session(run: Run[Any], session: SessionState, server: Server, connection: Connection) -> None:
+    def _pin_session(run: Run[Any], session: SessionState, server: TopologyServer, connection: Connection) -> None:
         """Pin a session to the router, or the connection, that gets the first command of its transaction."""
         if session.pin is not None or session.transaction.state is not TransactionState.STARTING:
             return
@@ -242,7 +242,7 @@ class Attempts:
         session.on_pin_event(PinEvent.FIRST_COMMAND_SELECTED, pin)
 
     @staticmethod
-    def _pin_cursor(run: Run[Any], server: Server, connection: Connection, result: CursorReply) -> None:
+    def _pin_cursor(run: Run[Any], server: TopologyServer, connection: Connection, result: CursorReply) -> None:
         """Behind a load balancer, keep the connection on which a cursor was opened for it."""
         if result.id and run.operation.server is None:
             result.pin = run.hold_for_cursor(connection, server.pool.check_in)
@@ -260,7 +260,7 @@ class Attempts:
 
     # --- learn ---
 
-    def _read(self, run: Run[T], server: Server, connection: Connection, reply: Reply) -> T:
+    def _read(self, run: Run[T], server: TopologyServer, connection: Connection, reply: Reply) -> T:
         """Take in what a reply teaches, and turn it into the operation's result.
 
         :raises UnreadableReply: the reply is not of the form that its command's replies have.
@@ -280,7 +280,9 @@ class Attempts:
         except Exception as error:
             raise unreadable(error, run.operation, connection.address, reply) from error
 
-    def _take_orphan(self, run: Run[Any], server: Server, connection: Connection, error: UnreadableReply) -> None:
+    def _take_orphan(
+        self, run: Run[Any], server: TopologyServer, connection: Connection, error: UnreadableReply
+    ) -> None:
         """Take from an unreadable reply what it tells all the same, and the cursor that nobody else can close."""
         # The caller may keep the error for long, and the reply may be large.
         envelope, error.envelope = error.envelope, None
@@ -295,18 +297,20 @@ class Attempts:
                 )
                 run.orphan = ServerCursor(connection.address, *found, None, pin)
 
-    def _look_at_concern_error(self, run: Run[Any], server: Server, connection: Connection, reply: Reply) -> None:
+    def _look_at_concern_error(
+        self, run: Run[Any], server: TopologyServer, connection: Connection, reply: Reply
+    ) -> None:
         """A write concern error may tell of a failing server, and may be worth another attempt."""
         entry = reply["writeConcernError"]
         limits = connection.handshake.limits
         error = write_concern_error(entry, reply, limits.max_wire_version)
-        if kind_of(error) is ErrorKind.STATE_CHANGE:
+        if error_kind_of(error) is ErrorKind.STATE_CHANGE:
             # The version is the reply's: the entry has none, and would count as newer than anything (SDAM,
             # "isStaleError").
             news = NotPrimaryError(str(error), {**entry, "topologyVersion": reply.get("topologyVersion")})
             self.topology.on_error(server, news, connection, connection.generation)
         add_labels(error, self._circumstances(run, connection))
-        if error.has_error_label(RETRYABLE_WRITE) and run.operation.kind is Kind.WRITE:
+        if error.has_error_label(RETRYABLE_WRITE) and run.operation.kind is OperationKind.WRITE:
             try:
                 # What the operation raises tells more: a bulk's error counts what was written.
                 run.operation.parse(reply, connection.address)
@@ -343,13 +347,13 @@ class Attempts:
     @staticmethod
     def _retry_possible(run: Run[Any], connection: Connection | None) -> bool:
         """Whether the server that was asked could tell a retry from a second write."""
-        return run.operation.kind is not Kind.WRITE or run.txn_number != 0 or connection is None
+        return run.operation.kind is not OperationKind.WRITE or run.txn_number != 0 or connection is None
 
     def _failure(
         self,
         run: Run[Any],
         error: DriverError,
-        server: Server | None,
+        server: TopologyServer | None,
         connection: Connection | None,
         generation: int,
     ) -> _AttemptFailed:
@@ -363,7 +367,7 @@ class Attempts:
             run.server_session.dirty = True
         history = run.failed(error)
         traits = Traits(
-            kind=Kind.WRITE if run.operation.has_write_stage else run.operation.kind,
+            kind=OperationKind.WRITE if run.operation.has_write_stage else run.operation.kind,
             retryable=run.operation.retryable and self._retry_possible(run, connection),
             in_transaction=run.in_transaction,
             sharded=self.topology.is_sharded,
@@ -393,10 +397,10 @@ def _transaction_preference(run: Run[Any], session: SessionState) -> ReadPrefere
     :raises InvalidOperation: it reads with another read preference than primary.
     """
     kind = run.operation.kind
-    if kind is not Kind.READ and kind is not Kind.COMMAND:
+    if kind is not OperationKind.READ and kind is not OperationKind.COMMAND:
         return None
     preference = session.transaction.options.read_preference
-    if kind is Kind.COMMAND and run.operation.read_preference.mode is not ReadMode.PRIMARY:
+    if kind is OperationKind.COMMAND and run.operation.read_preference.mode is not ReadMode.PRIMARY:
         # A generic command takes no defaults, so this one was given with the call.
         preference = run.operation.read_preference
     if preference is not None and preference.mode is not ReadMode.PRIMARY:

@@ -20,12 +20,12 @@ from wiredrv.errors import DriverError
 from wiredrv.execution.learning import learn
 from wiredrv.execution.reading import cursor_in
 from wiredrv.execution.run import Run
-from wiredrv.operations.base import Kind
+from wiredrv.operations.base import OperationKind
 from wiredrv.operations.cursors import kill
 from wiredrv.operations.sessions import KillSessions
 from wiredrv.session.cluster_time import ClusterClock
 from wiredrv.session.transaction import Outcome
-from wiredrv.topology.topology import Server
+from wiredrv.topology.topology import TopologyServer
 from wiredrv.types import ServerCursor
 from wiredrv.wire.envelope import decode_tolerantly, pick_envelope
 
@@ -37,7 +37,7 @@ _LOG = logging.getLogger("wiredrv.session")
 REPLY_SECONDS = 0.5
 
 
-class Executes(Protocol):
+class SettlementExecutor(Protocol):
     """What a settlement needs of the executor."""
 
     clock: ClusterClock
@@ -60,7 +60,11 @@ class Settlement:
     __slots__ = ("_connection", "_executor", "_run", "_server")
 
     def __init__(
-        self, run: Run[Any], executor: Executes, server: Server | None = None, connection: Connection | None = None
+        self,
+        run: Run[Any],
+        executor: SettlementExecutor,
+        server: TopologyServer | None = None,
+        connection: Connection | None = None,
     ) -> None:
         self._run = run
         self._executor = executor
@@ -68,7 +72,7 @@ class Settlement:
         self._connection = connection
         if connection is not None:
             # Until the reply says otherwise.
-            run.unsettled = connection.address
+            run.server_to_kill = connection.address
 
     async def __call__(self, seconds: float) -> None:
         run = self._run
@@ -80,9 +84,9 @@ class Settlement:
             _LOG.warning("cleaning up after %s failed: %s", name, error)
         finally:
             self.drop()
-            if run.operation.kind is Kind.COMMIT:
+            if run.operation.kind is OperationKind.COMMIT:
                 _tell_of_doubt(run)
-            elif run.operation.kind is Kind.ABORT and run.session is not None:
+            elif run.operation.kind is OperationKind.ABORT and run.session is not None:
                 run.session.transaction.abort_answered()
             self._executor.settled(run)
 
@@ -109,7 +113,7 @@ class Settlement:
                 self._look_at(connection, body)
             self._give_back()
         run = self._run
-        if run.operation.kind is Kind.COMMIT:
+        if run.operation.kind is OperationKind.COMMIT:
             await self._commit_again()
         elif run.orphan is not None and run.in_transaction and run.session is not None:
             # Nothing but an abort follows, and the cursor is killed after that.
@@ -132,19 +136,19 @@ class Settlement:
         run = self._run
         reply = decode_tolerantly(body)
         cursor = cursor_in(pick_envelope(body) if reply is None else reply, run.operation)
-        if cursor is not None and run.operation.kind is not Kind.COMMIT:
+        if cursor is not None and run.operation.kind is not OperationKind.COMMIT:
             pin = None
             if connection.service_id is not None and self._server is not None:
                 pin = run.hold_for_cursor(connection, self._server.pool.check_in)
             run.orphan = ServerCursor(connection.address, *cursor, None, pin)
         if reply is not None:
             learn(run, reply, self._executor.clock)
-        if run.operation.kind is Kind.COMMIT and run.session is not None:
+        if run.operation.kind is OperationKind.COMMIT and run.session is not None:
             if reply is None or reply.get("ok") != 1 or "writeConcernError" in reply:
                 return
             run.session.transaction.commit_succeeded()
         if reply is not None or run.orphan is not None:
-            run.unsettled = None
+            run.server_to_kill = None
 
     async def _commit_again(self) -> None:
         """Find out whether a cancelled commit took place: once it was sent, a transaction is never aborted."""
@@ -170,14 +174,14 @@ class Settlement:
     async def _kill_session(self) -> None:
         run = self._run
         server_session = run.server_session
-        if server_session is None or run.unsettled is None:
+        if server_session is None or run.server_to_kill is None:
             return
         server_session.dirty = True
         if run.session is not None and not run.is_statement and not run.session.ended:
             # Its other cursors, or its transaction, may be in use: it is killed when it ends.
-            run.session.servers_to_kill.add(run.unsettled)
+            run.session.servers_to_kill.add(run.server_to_kill)
             return
-        await self._drive(Run(KillSessions((server_session.lsid,), run.unsettled), None))
+        await self._drive(Run(KillSessions((server_session.lsid,), run.server_to_kill), None))
 
     async def _drive(self, run: Run[T]) -> T:
         try:

@@ -20,7 +20,7 @@ from wiredrv.connection.handshake import Handshake, declare_api
 from wiredrv.connection.settings import ServerApi
 from wiredrv.errors import ConfigurationError, InvalidOperation
 from wiredrv.execution.run import Run
-from wiredrv.operations.base import Kind, Operation
+from wiredrv.operations.base import Operation, OperationKind
 from wiredrv.operations.transactions import retried_commit_concern
 from wiredrv.session.cluster_time import ClusterTime, later
 from wiredrv.session.state import SessionState
@@ -30,8 +30,8 @@ _FIRST_SNAPSHOT_WIRE_VERSION = 13
 _PRIMARY_PREFERRED = ReadPreference.PRIMARY_PREFERRED
 
 
-class Surroundings(NamedTuple):
-    """What stands around a command: the selected server, and what the client knows and declares.
+class CommandContext(NamedTuple):
+    """What stands context a command: the selected server, and what the client knows and declares.
 
     ``direct``: the topology is one server that was asked for by itself.
     """
@@ -42,7 +42,7 @@ class Surroundings(NamedTuple):
     cluster_time: ClusterTime | None
 
 
-def decorate(command: dict[str, Any], run: Run[Any], around: Surroundings) -> None:
+def decorate(command: dict[str, Any], run: Run[Any], context: CommandContext) -> None:
     """Put on ``command`` everything that its session and its concerns ask for.
 
     :raises ConfigurationError: the server supports no sessions, or no snapshot reads, and they are asked for.
@@ -50,16 +50,16 @@ def decorate(command: dict[str, Any], run: Run[Any], around: Surroundings) -> No
     operation = run.operation
     session = run.session
     server_session = run.server_session
-    cluster_time = around.cluster_time
+    cluster_time = context.cluster_time
     # A retry may have been selected another server than the one that the session was acquired for.
-    if server_session is not None and around.handshake.supports_sessions:
+    if server_session is not None and context.handshake.supports_sessions:
         command["lsid"] = server_session.lsid
         if run.in_transaction and session is not None:
-            _add_transaction(command, operation, session, around)
+            _add_transaction(command, operation, session, context)
         elif run.txn_number:
             command["txnNumber"] = Int64(run.txn_number)
     if session is not None:
-        _add_session_read_concern(command, operation, session, run.in_transaction, around)
+        _add_session_read_concern(command, operation, session, run.in_transaction, context)
         cluster_time = later(cluster_time, session.cluster_time)
     elif operation.accepts_read_concern and operation.target.read_concern.level is not None:
         command["readConcern"] = operation.target.read_concern.document
@@ -69,16 +69,16 @@ def decorate(command: dict[str, Any], run: Run[Any], around: Surroundings) -> No
             command["writeConcern"] = concern.document
     if cluster_time is not None:
         command["$clusterTime"] = cluster_time
-    _add_read_preference(command, run, around)
-    if around.api is not None:
-        declare_api(command, around.api)
+    _add_read_preference(command, run, context)
+    if context.api is not None:
+        declare_api(command, context.api)
     command["$db"] = operation.target.database
 
 
 def _add_transaction(
-    command: dict[str, Any], operation: Operation[Any], session: SessionState, around: Surroundings
+    command: dict[str, Any], operation: Operation[Any], session: SessionState, context: CommandContext
 ) -> None:
-    if around.handshake.is_standalone:
+    if context.handshake.is_standalone:
         raise InvalidOperation(
             "transactions need a replica set or a sharded cluster, and this server is a standalone; "
             "`wiredrv local up` starts a replica set on this machine"
@@ -88,13 +88,13 @@ def _add_transaction(
     if transaction.state is TransactionState.STARTING:
         command["startTransaction"] = True
     command["autocommit"] = False
-    if operation.kind is Kind.COMMIT or operation.kind is Kind.ABORT:
+    if operation.kind is OperationKind.COMMIT or operation.kind is OperationKind.ABORT:
         _add_ending(command, operation, transaction)
 
 
 def _add_ending(command: dict[str, Any], operation: Operation[Any], transaction: Transaction) -> None:
     concern = operation.target.write_concern
-    if operation.kind is Kind.COMMIT and transaction.commit_attempted:
+    if operation.kind is OperationKind.COMMIT and transaction.commit_attempted:
         concern = retried_commit_concern(concern)
     if not concern.is_server_default:
         command["writeConcern"] = concern.document
@@ -107,14 +107,14 @@ def _add_session_read_concern(
     operation: Operation[Any],
     session: SessionState,
     in_transaction: bool,
-    around: Surroundings,
+    context: CommandContext,
 ) -> None:
     """The read concern that an explicit session asks for, merged with the operation's own."""
-    if operation.kind is Kind.HOUSEKEEPING:
+    if operation.kind is OperationKind.HOUSEKEEPING:
         return  # killCursors takes none: the server would refuse it, and the cursor would stay open.
     options = session.options
     if options.snapshot:
-        if around.handshake.limits.max_wire_version < _FIRST_SNAPSHOT_WIRE_VERSION:
+        if context.handshake.limits.max_wire_version < _FIRST_SNAPSHOT_WIRE_VERSION:
             raise ConfigurationError("Snapshot reads require MongoDB 5.0 or later")
         if operation.opens_cursor and operation.server is not None:
             return  # A getMore reads on in the snapshot of its cursor.
@@ -132,7 +132,7 @@ def _add_session_read_concern(
     else:
         concern = operation.target.read_concern.document if operation.accepts_read_concern else {}
         causal = options.causal_consistency and operation.accepts_cluster_time
-    handshake = around.handshake
+    handshake = context.handshake
     if (
         causal
         and session.operation_time is not None
@@ -144,17 +144,21 @@ def _add_session_read_concern(
         command["readConcern"] = concern
 
 
-def _add_read_preference(command: dict[str, Any], run: Run[Any], around: Surroundings) -> None:
+def _add_read_preference(command: dict[str, Any], run: Run[Any], context: CommandContext) -> None:
     operation = run.operation
     kind = operation.kind
-    if (kind is not Kind.READ and kind is not Kind.COMMAND) or run.in_transaction or operation.server is not None:
+    if (
+        (kind is not OperationKind.READ and kind is not OperationKind.COMMAND)
+        or run.in_transaction
+        or operation.server is not None
+    ):
         return
     preference = run.preference or operation.read_preference
     if preference.mode is ReadMode.PRIMARY:
-        if not around.direct or around.handshake.is_mongos or around.handshake.is_standalone:
+        if not context.direct or context.handshake.is_mongos or context.handshake.is_standalone:
             return
         # A member that was asked for by itself answers whatever it is.
         preference = _PRIMARY_PREFERRED
-    elif around.handshake.is_standalone:
+    elif context.handshake.is_standalone:
         return
     command["$readPreference"] = preference.document

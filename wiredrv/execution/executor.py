@@ -25,7 +25,7 @@ from wiredrv.execution.attempts import Attempts
 from wiredrv.execution.cancellation import Settlement
 from wiredrv.execution.run import Run
 from wiredrv.execution.settings import ExecutionSettings
-from wiredrv.operations.base import Kind, Operation
+from wiredrv.operations.base import Operation, OperationKind
 from wiredrv.session.cursors import admit_kill, admit_read
 from wiredrv.session.server_session import ServerSession
 from wiredrv.session.state import SessionState
@@ -40,7 +40,7 @@ T = TypeVar("T")
 _LOG = logging.getLogger("wiredrv.session")
 
 #: What operations are to the turns of a session. (A look at a member of an enum costs a call.)
-_STATEMENT, _HOUSEKEEPING = Purpose.STATEMENT, Kind.HOUSEKEEPING
+_STATEMENT, _HOUSEKEEPING = Purpose.STATEMENT, OperationKind.HOUSEKEEPING
 
 #: Cleans up; the argument is how many seconds that may take.
 CleanUp = Callable[[float], Awaitable[None]]
@@ -223,7 +223,7 @@ class Executor(Attempts):
     async def _cancelled(self, run: Run[Any], error: BaseException) -> None:
         """Have the background settle what was under way, and wait for that as long as the caller can be kept."""
         session = run.session
-        if run.operation.kind is Kind.COMMIT and session is not None and session.transaction.ending_sent:
+        if run.operation.kind is OperationKind.COMMIT and session is not None and session.transaction.ending_sent:
             session.transaction.commit_failed(Outcome.UNKNOWN)
             run.settlement = run.settlement or Settlement(run, self)
         settlement = run.settlement
@@ -233,8 +233,8 @@ class Executor(Attempts):
             settlement.drop()  # There is no event loop to wait in.
             if run.server_session is not None:
                 run.server_session.dirty = True
-            if session is not None and run.unsettled is not None:
-                session.servers_to_kill.add(run.unsettled)
+            if session is not None and run.server_to_kill is not None:
+                session.servers_to_kill.add(run.server_to_kill)
             return
         self._hand_over(run)
         await self.see_to(settlement, wait=not isinstance(error, (KeyboardInterrupt, SystemExit)))

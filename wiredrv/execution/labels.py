@@ -20,7 +20,7 @@ from wiredrv.errors import (
     WriteConcernError,
 )
 from wiredrv.failures import is_network_error, leaves_commit_open
-from wiredrv.operations.base import Kind
+from wiredrv.operations.base import OperationKind
 from wiredrv.session.transaction import Outcome
 
 #: Servers from 4.4 on label retryable writes themselves.
@@ -45,7 +45,7 @@ class Circumstances:
     may have reached the server; ``wire_version`` that of the server that answered, 0 if none did.
     """
 
-    kind: Kind
+    kind: OperationKind
     in_transaction: bool
     retryable: bool
     retry_writes: bool
@@ -56,11 +56,11 @@ class Circumstances:
 def add_labels(error: DriverError, where: Circumstances) -> None:
     """Put the labels on ``error`` that its circumstances ask for."""
     no_reply = is_network_error(error)
-    if where.in_transaction and no_reply and where.kind not in (Kind.COMMIT, Kind.ABORT):
+    if where.in_transaction and no_reply and where.kind not in (OperationKind.COMMIT, OperationKind.ABORT):
         error.add_error_label(TRANSIENT_TRANSACTION)
     if _is_retryable_write_error(error, no_reply, where):
         error.add_error_label(RETRYABLE_WRITE)
-    if where.kind is Kind.COMMIT and _commit_is_unknown(error):
+    if where.kind is OperationKind.COMMIT and _commit_is_unknown(error):
         error.add_error_label(UNKNOWN_COMMIT_RESULT)
 
 
@@ -94,10 +94,12 @@ def outcome_of_failed_commit(error: DriverError, attempted_before: bool) -> Outc
 
 
 def _is_retryable_write_error(error: DriverError, no_reply: bool, where: Circumstances) -> bool:
-    if where.kind in (Kind.COMMIT, Kind.ABORT):
+    if where.kind in (OperationKind.COMMIT, OperationKind.ABORT):
         allowed = True
     else:
-        allowed = where.kind is Kind.WRITE and where.retryable and where.retry_writes and not where.in_transaction
+        allowed = (
+            where.kind is OperationKind.WRITE and where.retryable and where.retry_writes and not where.in_transaction
+        )
     if not allowed:
         return False
     if no_reply:

@@ -21,12 +21,12 @@ from wiredrv.errors import (
 from wiredrv.execution.labels import outcome_of_failed_commit
 from wiredrv.execution.retry import Retry
 from wiredrv.execution.run import Run
-from wiredrv.operations.base import Kind
+from wiredrv.operations.base import OperationKind
 from wiredrv.session.cluster_time import ClusterClock
 from wiredrv.session.pinning import PinEvent
 from wiredrv.session.state import SessionState
 from wiredrv.session.transaction import SentCommand
-from wiredrv.topology.topology import Server
+from wiredrv.topology.topology import TopologyServer
 from wiredrv.types import Address, Reply
 from wiredrv.waits import monotonic
 from wiredrv.wire.codec import sound_document
@@ -77,16 +77,16 @@ def transaction_advanced(run: Run[Any], address: Address) -> None:
     assert session is not None
     transaction = session.transaction
     _note(run, session, address, "ok")
-    if run.operation.kind is Kind.COMMIT:
+    if run.operation.kind is OperationKind.COMMIT:
         transaction.commit_succeeded()
         session.on_pin_event(PinEvent.COMMIT_SUCCEEDED)
-    elif run.operation.kind is Kind.ABORT:
+    elif run.operation.kind is OperationKind.ABORT:
         transaction.abort_answered()
         session.on_pin_event(PinEvent.ABORTED)
 
 
 def transaction_failed(
-    run: Run[Any], session: SessionState, error: DriverError, retry: Retry | None, server: Server | None
+    run: Run[Any], session: SessionState, error: DriverError, retry: Retry | None, server: TopologyServer | None
 ) -> None:
     """A command of a transaction failed; ``retry`` says whether another attempt follows."""
     transaction = session.transaction
@@ -94,12 +94,12 @@ def transaction_failed(
     if run.first_of_transaction and overloaded and retry is not None:
         transaction.first_command_shed()
         run.first_of_transaction = False  # until it is sent again
-    if run.operation.kind is Kind.COMMIT:
+    if run.operation.kind is OperationKind.COMMIT:
         outcome = outcome_of_failed_commit(error, transaction.commit_attempted)
         transaction.commit_failed(outcome, attempted=not overloaded)
         if error.has_error_label(UNKNOWN_COMMIT_RESULT):
             session.on_pin_event(PinEvent.COMMIT_UNKNOWN)
-    elif run.operation.kind is Kind.ABORT:
+    elif run.operation.kind is OperationKind.ABORT:
         if retry is None:
             transaction.abort_answered()
         session.on_pin_event(PinEvent.ABORTED)
@@ -111,14 +111,14 @@ def transaction_failed(
     shown.transaction = session.record()
 
 
-def _unpins(kind: Kind, error: DriverError, shown: DriverError, retry: Retry | None) -> bool:
+def _unpins(kind: OperationKind, error: DriverError, shown: DriverError, retry: Retry | None) -> bool:
     """Whether a transient error lets the router, or the connection, of a transaction go.
 
     A statement that is tried again, which only overload allows, stays where its transaction is. If it fails in the end,
     the error that its caller is shown decides: while that one is not transient, the transaction is open, and is aborted
     there.
     """
-    if kind is Kind.COMMIT:
+    if kind is OperationKind.COMMIT:
         return error.has_error_label(TRANSIENT_TRANSACTION)
     return retry is None and shown.has_error_label(TRANSIENT_TRANSACTION)
 

@@ -24,7 +24,7 @@ from wiredrv.errors import (
 )
 from wiredrv.execution.settings import ExecutionSettings
 from wiredrv.failures import is_network_error, leaves_commit_open
-from wiredrv.operations.base import Kind
+from wiredrv.operations.base import OperationKind
 
 #: Seconds; client-backpressure specification, "Overload retry policy".
 BASE_BACKOFF = 0.1
@@ -38,7 +38,7 @@ RETRYABLE_READ_CODES = frozenset({262, 11600, 11602, 10107, 13435, 13436, 189, 1
 class Traits:
     """What the decision needs to know of an operation in its session."""
 
-    kind: Kind
+    kind: OperationKind
     retryable: bool
     in_transaction: bool
     sharded: bool = False
@@ -109,18 +109,23 @@ def _overload_retry(error: DriverError, traits: Traits, settings: ExecutionSetti
     if not (error.has_error_label(SYSTEM_OVERLOADED) and error.has_error_label(RETRYABLE)):
         return False
     match traits.kind:
-        case Kind.READ | Kind.HOUSEKEEPING:
+        case OperationKind.READ | OperationKind.HOUSEKEEPING:
             return settings.retry_reads
-        case Kind.WRITE:
+        case OperationKind.WRITE:
             return settings.retry_writes
-        case Kind.COMMAND:
+        case OperationKind.COMMAND:
             return settings.retry_reads and settings.retry_writes
-        case Kind.COMMIT | Kind.ABORT:
+        case OperationKind.COMMIT | OperationKind.ABORT:
             return True
 
 
 def _read_retry(error: DriverError, traits: Traits, settings: ExecutionSettings) -> bool:
-    if traits.kind is not Kind.READ or not traits.retryable or traits.in_transaction or not settings.retry_reads:
+    if (
+        traits.kind is not OperationKind.READ
+        or not traits.retryable
+        or traits.in_transaction
+        or not settings.retry_reads
+    ):
         return False
     if isinstance(error, NotPrimaryError):
         return True
@@ -134,14 +139,14 @@ def _write_retry(error: DriverError, traits: Traits, settings: ExecutionSettings
         return False
     if isinstance(error, (ServerSelectionTimeoutError, WaitQueueTimeoutError)):
         return False
-    if traits.kind in (Kind.COMMIT, Kind.ABORT):
+    if traits.kind in (OperationKind.COMMIT, OperationKind.ABORT):
         return True
-    return traits.kind is Kind.WRITE and settings.retry_writes and not traits.in_transaction
+    return traits.kind is OperationKind.WRITE and settings.retry_writes and not traits.in_transaction
 
 
 def _commit_retry(error: DriverError, traits: Traits) -> bool:
     """A commit that got an answer, but not a clear one, is sent again; where none came, the label decides."""
-    return traits.kind is Kind.COMMIT and leaves_commit_open(error) and not is_network_error(error)
+    return traits.kind is OperationKind.COMMIT and leaves_commit_open(error) and not is_network_error(error)
 
 
 def _backoff(error: DriverError, failures: int) -> float:

@@ -9,7 +9,7 @@ from wiredrv.concerns import ReadPreference
 from wiredrv.errors import ConfigurationError, DriverError
 from wiredrv.execution.pins import ConnectionPin
 from wiredrv.execution.retry import History
-from wiredrv.operations.base import Kind, Operation
+from wiredrv.operations.base import Operation, OperationKind
 from wiredrv.session.cursors import within
 from wiredrv.session.server_session import ServerSession
 from wiredrv.session.state import SessionState
@@ -20,7 +20,7 @@ from wiredrv.wire.op_msg import next_request_id
 
 T = TypeVar("T")
 
-_ENDINGS = frozenset({Kind.COMMIT, Kind.ABORT})
+_ENDINGS = frozenset({OperationKind.COMMIT, OperationKind.ABORT})
 
 
 class Settles(Protocol):
@@ -47,8 +47,8 @@ class Run(Generic[T]):
     selected the server where it is another than the operation's own.
 
     ``turn`` is the operation's turn in its session. After a cancellation, ``settlement`` is what remains to be done;
-    a background task does it (``handed_over``), and calls ``on_settled``. ``unsettled`` is the server that may still be
-    at work on the command, and ``orphan`` a cursor whose reply nobody will see.
+    a background task does it (``handed_over``), and calls ``on_settled``. ``server_to_kill`` is the server that may
+    still be running the command, and ``orphan`` a cursor that the caller never learns of.
     """
 
     # What most operations never change stands here once, and not in every instance.
@@ -67,7 +67,7 @@ class Run(Generic[T]):
     settlement: Settles | None = None
     handed_over = False
     on_settled: Callable[[], None] | None = None
-    unsettled: Address | None = None
+    server_to_kill: Address | None = None
     orphan: ServerCursor | None = None
 
     def __init__(self, operation: Operation[T], session: SessionState | None) -> None:
@@ -86,7 +86,7 @@ class Run(Generic[T]):
                 self.in_transaction = session.transaction.active or operation.kind in _ENDINGS
         self.acknowledged = (
             self.in_transaction
-            or (operation.kind is not Kind.WRITE and not operation.may_write)
+            or (operation.kind is not OperationKind.WRITE and not operation.may_write)
             or not operation.accepts_write_concern
             or operation.target.write_concern.acknowledged
         )
@@ -94,7 +94,7 @@ class Run(Generic[T]):
     @property
     def is_statement(self) -> bool:
         """Whether what becomes of the operation means something to the transaction that it is part of."""
-        return self.in_transaction and self.operation.kind is not Kind.HOUSEKEEPING
+        return self.in_transaction and self.operation.kind is not OperationKind.HOUSEKEEPING
 
     def hold_for_cursor(self, connection: Any, give_back: Callable[[Any], None]) -> ConnectionPin[Any]:
         """Behind a load balancer, a cursor's pin: the transaction's, if the cursor is in one, or its own."""
@@ -118,7 +118,7 @@ class Run(Generic[T]):
         if self.server_session is not None:
             self.server_session.last_use = now
         session = self.session
-        if session is None or self.operation.kind is Kind.HOUSEKEEPING:
+        if session is None or self.operation.kind is OperationKind.HOUSEKEEPING:
             return
         if self.operation.kind in _ENDINGS:
             session.transaction.ending_went_out()

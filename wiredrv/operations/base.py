@@ -26,7 +26,7 @@ F = TypeVar("F")
 _DOCUMENT: Any = Mapping
 
 
-class Kind(Enum):
+class OperationKind(Enum):
     """What an operation is to the specifications of retries, concerns and transactions."""
 
     READ = "read"
@@ -73,7 +73,7 @@ class Operation(Generic[T]):
 
     #: The command's name on the wire.
     name: ClassVar[str]
-    kind: ClassVar[Kind] = Kind.READ
+    kind: ClassVar[OperationKind] = OperationKind.READ
     #: Whether the command takes a ``readConcern`` with a level.
     accepts_read_concern: ClassVar[bool] = False
     #: Whether a causally consistent session puts ``afterClusterTime`` on it (read-write-concern specification).

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from wiredrv.concerns import ReadPreference
-from wiredrv.operations.base import Kind, Limits, Operation, Target, add_options
+from wiredrv.operations.base import Limits, Operation, OperationKind, Target, add_options
 from wiredrv.operations.cursors import CursorReply, parse_cursor
 from wiredrv.operations.failures import raise_concern_failure
 from wiredrv.types import Address, Reply
@@ -47,7 +47,7 @@ class Create(Operation[None]):
     """Create a collection or a view."""
 
     name: ClassVar[str] = "create"
-    kind: ClassVar[Kind] = Kind.WRITE
+    kind: ClassVar[OperationKind] = OperationKind.WRITE
     accepts_cluster_time: ClassVar[bool] = True
     accepts_write_concern = True
 
@@ -66,7 +66,7 @@ class Drop(Operation[Reply]):
     """Drop a collection. Servers before 7.0 answer :data:`NAMESPACE_NOT_FOUND` where there is none."""
 
     name: ClassVar[str] = "drop"
-    kind: ClassVar[Kind] = Kind.WRITE
+    kind: ClassVar[OperationKind] = OperationKind.WRITE
     accepts_cluster_time: ClassVar[bool] = True
     accepts_write_concern = True
 
@@ -86,7 +86,7 @@ class Rename(Operation[Reply]):
     """Give a collection another name. Runs on the admin database."""
 
     name: ClassVar[str] = "renameCollection"
-    kind: ClassVar[Kind] = Kind.WRITE
+    kind: ClassVar[OperationKind] = OperationKind.WRITE
     accepts_write_concern = True
 
     #: The admin database, with the write concern of the collection.

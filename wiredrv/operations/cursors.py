@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import bson
 
 from wiredrv.errors import UnreadableReply
-from wiredrv.operations.base import Kind, Limits, Operation, Target
+from wiredrv.operations.base import Limits, Operation, OperationKind, Target
 from wiredrv.types import Address, Pin, Reply, ServerCursor
 from wiredrv.wire.codec import decode_documents
 
@@ -114,7 +114,7 @@ class KillCursors(Operation[None]):
     """Tell the server that a cursor is not needed any longer. It takes part in the transaction of its cursor alone."""
 
     name: ClassVar[str] = "killCursors"
-    kind: ClassVar[Kind] = Kind.HOUSEKEEPING
+    kind: ClassVar[OperationKind] = OperationKind.HOUSEKEEPING
 
     target: Target
     collection: str

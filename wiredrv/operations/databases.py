@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from wiredrv.concerns import ReadPreference
-from wiredrv.operations.base import Kind, Limits, Operation, Target, add_options, decoded, field_of
+from wiredrv.operations.base import Limits, Operation, OperationKind, Target, add_options, decoded, field_of
 from wiredrv.operations.cursors import CursorReply
 from wiredrv.operations.failures import raise_concern_failure
 from wiredrv.types import Address, Reply
@@ -40,7 +40,7 @@ class DropDatabase(Operation[None]):
     """Drop a database with all its collections."""
 
     name: ClassVar[str] = "dropDatabase"
-    kind: ClassVar[Kind] = Kind.WRITE
+    kind: ClassVar[OperationKind] = OperationKind.WRITE
     accepts_cluster_time: ClassVar[bool] = True
     accepts_write_concern = True
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from wiredrv.errors import UnreadableReply
-from wiredrv.operations.base import Kind, Limits, Operation, Target, add_options
+from wiredrv.operations.base import Limits, Operation, OperationKind, Target, add_options
 from wiredrv.operations.failures import check_hint, raise_concern_failure
 from wiredrv.types import Address, Reply
 from wiredrv.wire.codec import decode_documents
@@ -21,7 +21,7 @@ class FindAndModify(Operation[Any]):
     """
 
     name: ClassVar[str] = "findAndModify"
-    kind: ClassVar[Kind] = Kind.WRITE
+    kind: ClassVar[OperationKind] = OperationKind.WRITE
     accepts_cluster_time: ClassVar[bool] = True
     accepts_write_concern = True
 

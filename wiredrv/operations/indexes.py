@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from wiredrv.concerns import ReadPreference
 from wiredrv.errors import ConfigurationError
-from wiredrv.operations.base import Kind, Limits, Operation, Target, add_options
+from wiredrv.operations.base import Limits, Operation, OperationKind, Target, add_options
 from wiredrv.operations.cursors import CursorReply, parse_cursor
 from wiredrv.operations.failures import raise_concern_failure
 from wiredrv.types import Address, Reply
@@ -21,7 +21,7 @@ class CreateIndexes(Operation[list[str]]):
     """Create indexes; the value is their names. Each of ``indexes`` has a ``key`` and a ``name``."""
 
     name: ClassVar[str] = "createIndexes"
-    kind: ClassVar[Kind] = Kind.WRITE
+    kind: ClassVar[OperationKind] = OperationKind.WRITE
     accepts_cluster_time: ClassVar[bool] = True
     accepts_write_concern = True
 
@@ -69,7 +69,7 @@ class DropIndexes(Operation[None]):
     """Drop the index of a name or of a key pattern, or all but that of ``_id`` (``"*"``)."""
 
     name: ClassVar[str] = "dropIndexes"
-    kind: ClassVar[Kind] = Kind.WRITE
+    kind: ClassVar[OperationKind] = OperationKind.WRITE
     accepts_cluster_time: ClassVar[bool] = True
     accepts_write_concern = True
 

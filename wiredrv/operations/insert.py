@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from wiredrv.operations.base import Kind, Limits, Operation, Target, add_options
+from wiredrv.operations.base import Limits, Operation, OperationKind, Target, add_options
 from wiredrv.operations.failures import raise_write_failure
 from wiredrv.operations.results import InsertOneResult
 from wiredrv.types import Address, Reply
@@ -17,7 +17,7 @@ class Insert(Operation[InsertOneResult]):
     """Insert one document, whose ``_id`` is ``inserted_id``. ``options`` bear the wire's names."""
 
     name: ClassVar[str] = "insert"
-    kind: ClassVar[Kind] = Kind.WRITE
+    kind: ClassVar[OperationKind] = OperationKind.WRITE
     accepts_cluster_time: ClassVar[bool] = True
     accepts_write_concern = True
 

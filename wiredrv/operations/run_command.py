@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from bson.raw_bson import RawBSONDocument
 
-from wiredrv.operations.base import Kind, Limits, Operation, Target
+from wiredrv.operations.base import Limits, Operation, OperationKind, Target
 from wiredrv.operations.cursors import CursorReply, parse_cursor
 from wiredrv.types import Address, Reply
 from wiredrv.wire.codec import decode_for_user
@@ -18,7 +18,7 @@ from wiredrv.wire.codec import decode_for_user
 class RunCommand(Operation[Any]):
     """Run a command and return the reply. ``body``'s first key is the command's name; it is not changed."""
 
-    kind: ClassVar[Kind] = Kind.COMMAND
+    kind: ClassVar[OperationKind] = OperationKind.COMMAND
 
     target: Target
     body: Mapping[str, Any]
@@ -43,7 +43,7 @@ class RunCursorCommand(Operation[CursorReply]):
     :raises UnreadableReply: the reply holds none.
     """
 
-    kind: ClassVar[Kind] = Kind.COMMAND
+    kind: ClassVar[OperationKind] = OperationKind.COMMAND
     opens_cursor: ClassVar[bool] = True
 
     target: Target

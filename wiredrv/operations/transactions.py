@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from wiredrv.concerns import WriteConcern
 from wiredrv.errors import write_concern_error
-from wiredrv.operations.base import Kind, Limits, Operation, Target
+from wiredrv.operations.base import Limits, Operation, OperationKind, Target
 from wiredrv.types import Address, Reply
 
 #: What a repeated commit waits for at most, unless its write concern says otherwise (milliseconds).
@@ -19,7 +19,7 @@ class CommitTransaction(Operation[None]):
     """Make the transaction's writes visible. ``target.write_concern`` is the transaction's."""
 
     name: ClassVar[str] = "commitTransaction"
-    kind: ClassVar[Kind] = Kind.COMMIT
+    kind: ClassVar[OperationKind] = OperationKind.COMMIT
     retryable = True
     accepts_write_concern = True
 
@@ -41,7 +41,7 @@ class AbortTransaction(Operation[None]):
     """Undo the transaction."""
 
     name: ClassVar[str] = "abortTransaction"
-    kind: ClassVar[Kind] = Kind.ABORT
+    kind: ClassVar[OperationKind] = OperationKind.ABORT
     retryable = True
     accepts_write_concern = True
 

@@ -8,7 +8,7 @@ from reprlib import repr as shown
 from typing import Any, ClassVar
 
 from wiredrv.errors import UnreadableReply
-from wiredrv.operations.base import Kind, Limits, Operation, Target, add_options, count_in, decoded
+from wiredrv.operations.base import Limits, Operation, OperationKind, Target, add_options, count_in, decoded
 from wiredrv.operations.failures import check_hint, raise_write_failure
 from wiredrv.operations.results import UpdateResult
 from wiredrv.types import Address, Reply
@@ -19,7 +19,7 @@ class Update(Operation[UpdateResult]):
     """Apply one statement: ``{"q": filter, "u": update, "multi": ..., ...}``. ``options`` are the command's."""
 
     name: ClassVar[str] = "update"
-    kind: ClassVar[Kind] = Kind.WRITE
+    kind: ClassVar[OperationKind] = OperationKind.WRITE
     accepts_cluster_time: ClassVar[bool] = True
     accepts_write_concern = True
 

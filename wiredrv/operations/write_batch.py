@@ -23,7 +23,7 @@ from typing import Any, ClassVar
 
 from wiredrv.concerns import DEFAULT_WRITE_CONCERN
 from wiredrv.errors import BulkWriteError, DocumentTooLarge, UnreadableReply
-from wiredrv.operations.base import Kind, Limits, Operation, Target, add_options, count_in, decoded, field_of
+from wiredrv.operations.base import Limits, Operation, OperationKind, Target, add_options, count_in, decoded, field_of
 from wiredrv.operations.failures import check_hint
 from wiredrv.operations.results import BulkWriteResult
 from wiredrv.types import Address, Reply
@@ -73,7 +73,7 @@ def multi(command: str, body: Mapping[str, Any]) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class StatementGroup:
     """Statements for one command, in order, and where each stood in the user's list."""
 
     command: str
@@ -81,7 +81,7 @@ class Run:
     indexes: Sequence[int]
 
 
-def runs(statements: Sequence[Statement], ordered: bool) -> list[Run]:
+def group_statements(statements: Sequence[Statement], ordered: bool) -> list[StatementGroup]:
     """Group statements by command: neighbours only where the order counts, else all of a kind together.
 
     Then inserts come first and deletes last, as with PyMongo: a bulk that deletes what it inserts deletes it there too.
@@ -100,7 +100,7 @@ def runs(statements: Sequence[Statement], ordered: bool) -> list[Run]:
         group[2].append(index)
     if not ordered:
         groups.sort(key=lambda group: _UNORDERED_RANK[group[0]])
-    return [Run(*group) for group in groups]
+    return [StatementGroup(*group) for group in groups]
 
 
 class StatementTooLarge(DocumentTooLarge):
@@ -109,14 +109,14 @@ class StatementTooLarge(DocumentTooLarge):
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """What of a run goes into one message: the encoded statements, and the limits that were kept."""
+    """What of a group goes into one message: the encoded statements, and the limits that were kept."""
 
     limits: Limits
     documents: tuple[bytes, ...]
 
 
-def cut(run: Run, start: int, limits: Limits, target: Target, reserve: int = COMMAND_RESERVE) -> Cut:
-    """Take as many statements of ``run`` from ``start`` on as one message may carry: at least one.
+def cut(group: StatementGroup, start: int, limits: Limits, target: Target, reserve: int = COMMAND_RESERVE) -> Cut:
+    """Take as many statements of ``group`` from ``start`` on as one message may carry: at least one.
 
     :param reserve: bytes of the message that belong to the rest of the command.
     :raises StatementTooLarge: the first one is larger than a message may carry; what comes before one is a batch.
@@ -125,18 +125,18 @@ def cut(run: Run, start: int, limits: Limits, target: Target, reserve: int = COM
     documents: list[bytes] = []
     room = limits.max_message_size - reserve
     largest = limits.max_bson_object_size
-    if run.command != "insert" or target.write_concern.acknowledged:
+    if group.command != "insert" or target.write_concern.acknowledged:
         # What is a little too large is the server's to judge, as with one document; but not where nobody hears of it.
         largest += STATEMENT_RESERVE
     options = target.codec_options
-    for body in run.bodies[start : start + limits.max_write_batch_size]:
+    for body in group.bodies[start : start + limits.max_write_batch_size]:
         document = encode(body, options)
         size = len(document)
         if size > largest:
             if documents:
                 break
             raise StatementTooLarge(
-                f"{run.command}: statement {run.indexes[start]} has {size} bytes; "
+                f"{group.command}: statement {group.indexes[start]} has {size} bytes; "
                 f"this server accepts {limits.max_bson_object_size}"
             )
         room -= size
@@ -156,12 +156,12 @@ class WriteBatch(Operation[Reply]):
     :raises StatementTooLarge: the first statement cannot be sent.
     """
 
-    kind: ClassVar[Kind] = Kind.WRITE
+    kind: ClassVar[OperationKind] = OperationKind.WRITE
     accepts_cluster_time: ClassVar[bool] = True
     accepts_write_concern = True
 
     target: Target
-    run: Run
+    group: StatementGroup
     start: int
     ordered: bool
     options: Mapping[str, Any]
@@ -171,7 +171,7 @@ class WriteBatch(Operation[Reply]):
 
     @property
     def name(self) -> str:  # type: ignore[override]  # one class for three commands, which differ by a word
-        return self.run.command
+        return self.group.command
 
     @property
     def taken(self) -> int:
@@ -181,7 +181,7 @@ class WriteBatch(Operation[Reply]):
     def answered(self) -> WriteBatch:
         """The same batch with the server's own write concern, so that it is answered."""
         target = replace(self.target, write_concern=DEFAULT_WRITE_CONCERN)
-        batch = WriteBatch(target, self.run, self.start, self.ordered, self.options, self.operation_id)
+        batch = WriteBatch(target, self.group, self.start, self.ordered, self.options, self.operation_id)
         batch._cut = self._cut
         return batch
 
@@ -206,7 +206,7 @@ class WriteBatch(Operation[Reply]):
         return (DocumentSequence(_FIELDS[self.name], self._fit(limits).documents),)
 
     def described(self, command: Mapping[str, Any]) -> Mapping[str, Any]:
-        bodies = self.run.bodies[self.start : self.start + self.taken]
+        bodies = self.group.bodies[self.start : self.start + self.taken]
         return {**command, _FIELDS[self.name]: [dict(body) for body in bodies]}
 
     def parse(self, reply: Reply, address: Address) -> Reply:
@@ -224,7 +224,7 @@ class WriteBatch(Operation[Reply]):
             return False
         if self.name == "insert":
             return True
-        bodies = self.run.bodies[self.start : self.start + self.taken]
+        bodies = self.group.bodies[self.start : self.start + self.taken]
         return not any(multi(self.name, body) for body in bodies)
 
     def _fit(self, limits: Limits | None) -> Cut:
@@ -233,13 +233,13 @@ class WriteBatch(Operation[Reply]):
         if known is not None and (limits is None or _as_wide(limits, known.limits)):
             return known
         reserve = COMMAND_RESERVE + (len(encode(self.options)) if self.options else 0)
-        self._cut = cut(self.run, self.start, limits or USUAL_LIMITS, self.target, reserve)
+        self._cut = cut(self.group, self.start, limits or USUAL_LIMITS, self.target, reserve)
         return self._cut
 
     def _check_hints(self, limits: Limits) -> None:
         if self.name == "insert" or self.target.write_concern.acknowledged:
             return
-        for body in self.run.bodies:
+        for body in self.group.bodies:
             check_hint(body, self.target, limits)
 
 
@@ -307,45 +307,45 @@ class BulkTotals:
         """Whether the bulk ends in an error."""
         return bool(self.details["writeErrors"] or self.details["writeConcernErrors"])
 
-    def refuse(self, run: Run, position: int, reason: str) -> None:
+    def refuse(self, group: StatementGroup, position: int, reason: str) -> None:
         """Add a statement that was too large to be sent."""
-        failure = {"index": run.indexes[position], "code": TOO_LARGE, "errmsg": reason, "op": run.bodies[position]}
+        failure = {"index": group.indexes[position], "code": TOO_LARGE, "errmsg": reason, "op": group.bodies[position]}
         self.details["writeErrors"].append(failure)
 
-    def add(self, run: Run, start: int, reply: Mapping[str, Any]) -> None:
-        """Add the reply to the batch that began at ``start`` of ``run``; an empty one is no answer.
+    def add(self, group: StatementGroup, start: int, reply: Mapping[str, Any]) -> None:
+        """Add the reply to the batch that began at ``start`` of ``group``; an empty one is no answer.
 
         :raises UnreadableReply: the reply is not of the form that a write's replies have.
         """
         self.acknowledged = self.acknowledged or bool(reply)
         try:
-            self._add(run, start, reply)
+            self._add(group, start, reply)
         except (LookupError, TypeError, ValueError, AttributeError) as error:
-            raise UnreadableReply(f"the reply to {run.command!r} cannot be read: {error!r}") from error
+            raise UnreadableReply(f"the reply to {group.command!r} cannot be read: {error!r}") from error
 
-    def _add(self, run: Run, start: int, reply: Mapping[str, Any]) -> None:
-        self._count(run, start, reply)
+    def _add(self, group: StatementGroup, start: int, reply: Mapping[str, Any]) -> None:
+        self._count(group, start, reply)
         for entry in reply.get("writeErrors") or ():
             position = start + entry["index"]
-            failure = {**entry, "index": run.indexes[position], "op": run.bodies[position]}
+            failure = {**entry, "index": group.indexes[position], "op": group.bodies[position]}
             self.details["writeErrors"].append(failure)
         concern_error = reply.get("writeConcernError")
         if concern_error:
             self.details["writeConcernErrors"].append(dict(concern_error))
 
-    def _count(self, run: Run, start: int, reply: Mapping[str, Any]) -> None:
+    def _count(self, group: StatementGroup, start: int, reply: Mapping[str, Any]) -> None:
         details = self.details
         affected = int(reply.get("n", 0))
-        if run.command == "insert":
+        if group.command == "insert":
             details["nInserted"] += affected
-        elif run.command == "delete":
+        elif group.command == "delete":
             details["nRemoved"] += affected
         else:
             upserted = reply.get("upserted") or ()
             details["nUpserted"] += len(upserted)
             details["nMatched"] += affected - len(upserted)
             details["nModified"] += int(reply.get("nModified", 0))
-            details["upserted"] += [{**entry, "index": run.indexes[start + entry["index"]]} for entry in upserted]
+            details["upserted"] += [{**entry, "index": group.indexes[start + entry["index"]]} for entry in upserted]
 
     def finish(self) -> dict[str, Any]:
         """The details, with failures in the order of the user's list."""

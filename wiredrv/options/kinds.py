@@ -38,7 +38,7 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class OptionKind:
     """A kind of value.
 
     :param accepts: the valid values, in words that follow "must be".
@@ -51,7 +51,7 @@ class Kind:
     from_keyword: Callable[[Any], Any]
 
 
-def integer(low: int, high: int = _INT32, also: int | None = None, words: str = "") -> Kind:
+def integer(low: int, high: int = _INT32, also: int | None = None, words: str = "") -> OptionKind:
     """A whole number from ``low`` to ``high``, or the one number ``also``."""
 
     def check(value: Any) -> int:
@@ -66,7 +66,7 @@ def integer(low: int, high: int = _INT32, also: int | None = None, words: str = 
             raise BadValue
         return check(int(text))
 
-    return Kind(words or _range_words(low, high), read, check)
+    return OptionKind(words or _range_words(low, high), read, check)
 
 
 def _range_words(low: int, high: int) -> str:
@@ -88,10 +88,10 @@ def _check_boolean(value: Any) -> bool:
     return value
 
 
-BOOLEAN = Kind("true or false", _read_boolean, _check_boolean)
+BOOLEAN = OptionKind("true or false", _read_boolean, _check_boolean)
 
 
-def text(words: str = "a string that is not empty", empty: bool = False, max_bytes: int | None = None) -> Kind:
+def text(words: str = "a string that is not empty", empty: bool = False, max_bytes: int | None = None) -> OptionKind:
     """A string, of at most ``max_bytes`` bytes in UTF-8."""
 
     def check(value: Any) -> str:
@@ -101,10 +101,10 @@ def text(words: str = "a string that is not empty", empty: bool = False, max_byt
             raise BadValue
         return value
 
-    return Kind(words, check, check)
+    return OptionKind(words, check, check)
 
 
-def choice(*names: str) -> Kind:
+def choice(*names: str) -> OptionKind:
     """One of a few names, spelt exactly."""
 
     def check(value: Any) -> str:
@@ -112,10 +112,10 @@ def choice(*names: str) -> Kind:
             raise BadValue
         return value
 
-    return Kind("one of " + ", ".join(names), check, check)
+    return OptionKind("one of " + ", ".join(names), check, check)
 
 
-def names(known: tuple[str, ...]) -> Kind:
+def names(known: tuple[str, ...]) -> OptionKind:
     """A list of known names in the order of preference; in a connection string, those unknown are left out."""
 
     def read(text: str) -> tuple[str, ...] | Notice:
@@ -135,10 +135,10 @@ def names(known: tuple[str, ...]) -> Kind:
             raise BadValue
         return tuple(dict.fromkeys(kept))
 
-    return Kind(f"a list of {', '.join(known)}", read, check)
+    return OptionKind(f"a list of {', '.join(known)}", read, check)
 
 
-def instance(words: str, *types: type) -> Kind:
+def instance(words: str, *types: type) -> OptionKind:
     """An object of one of ``types``: for keywords only."""
 
     def refuse(text: str) -> Any:
@@ -149,10 +149,10 @@ def instance(words: str, *types: type) -> Kind:
             raise BadValue
         return value
 
-    return Kind(words, refuse, check)
+    return OptionKind(words, refuse, check)
 
 
-def named(values: Mapping[str, Any]) -> Kind:
+def named(values: Mapping[str, Any]) -> OptionKind:
     """A name that stands for a value; a keyword may be the value itself."""
 
     def read(text: str) -> Any:
@@ -167,16 +167,16 @@ def named(values: Mapping[str, Any]) -> Kind:
             raise BadValue
         return value
 
-    return Kind("one of " + ", ".join(values), read, check)
+    return OptionKind("one of " + ", ".join(values), read, check)
 
 
-def either(kind: Kind, *types: type) -> Kind:
+def either(kind: OptionKind, *types: type) -> OptionKind:
     """What ``kind`` accepts or, as a keyword, an object of one of ``types``."""
 
     def check(value: Any) -> Any:
         return value if isinstance(value, types) else kind.from_keyword(value)
 
-    return Kind(kind.accepts, kind.from_text, check)
+    return OptionKind(kind.accepts, kind.from_text, check)
 
 
 # --- kinds of one option each ---------------------------------------------------------------------------------------
@@ -196,10 +196,10 @@ def _check_w(value: Any) -> int | str:
     return value
 
 
-W = Kind("a whole number from 0 up, 'majority' or the name of a custom write concern", _read_w, _check_w)
+W = OptionKind("a whole number from 0 up, 'majority' or the name of a custom write concern", _read_w, _check_w)
 
 
-def read_pairs(text: str) -> dict[str, str]:
+def read_key_values(text: str) -> dict[str, str]:
     """Read ``key:value,key:value``; a value may hold more colons (connection-string, "Key value pairs").
 
     :raises BadValue: a pair has no colon or no key.
@@ -215,17 +215,17 @@ def read_pairs(text: str) -> dict[str, str]:
 
 def _check_pairs(value: Any) -> dict[str, Any]:
     if isinstance(value, str):
-        return dict(read_pairs(value))
+        return dict(read_key_values(value))
     if not isinstance(value, Mapping) or not all(isinstance(key, str) and key for key in value):
         raise BadValue
     return dict(value)
 
 
-PAIRS = Kind("pairs written key:value,key:value", read_pairs, _check_pairs)
+PAIRS = OptionKind("pairs written key:value,key:value", read_key_values, _check_pairs)
 
 
 def _read_tag_sets(text: str) -> tuple[Mapping[str, str], ...]:
-    return (read_pairs(text),)
+    return (read_key_values(text),)
 
 
 def _check_tag_sets(value: Any) -> tuple[Mapping[str, str], ...]:
@@ -236,7 +236,7 @@ def _check_tag_sets(value: Any) -> tuple[Mapping[str, str], ...]:
     return tuple(_check_pairs(tag_set) for tag_set in value)
 
 
-TAG_SETS = Kind("tags written key:value,key:value, once for each tag set", _read_tag_sets, _check_tag_sets)
+TAG_SETS = OptionKind("tags written key:value,key:value, once for each tag set", _read_tag_sets, _check_tag_sets)
 
 _SERVICE_NAME = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9]+(-[A-Za-z0-9]+)*")
 
@@ -247,7 +247,7 @@ def _check_service_name(value: Any) -> str:
     return value
 
 
-SERVICE_NAME = Kind(
+SERVICE_NAME = OptionKind(
     "a service name of RFC 6335: letters, digits and single hyphens, at most 62 characters",
     _check_service_name,
     _check_service_name,
@@ -260,4 +260,4 @@ def _read_try_once(text: str) -> Any:
     return Notice(given, "this driver always selects until the time is up") if given else value
 
 
-TRY_ONCE = Kind("false", _read_try_once, _check_boolean)
+TRY_ONCE = OptionKind("false", _read_try_once, _check_boolean)

@@ -26,7 +26,7 @@ from wiredrv.concerns import ReadConcern, ReadMode, ReadPreference, WriteConcern
 from wiredrv.connection.settings import DriverInfo, ServerApi
 from wiredrv.errors import ConfigurationError
 from wiredrv.options import kinds
-from wiredrv.options.kinds import BadValue, Kind, Notice
+from wiredrv.options.kinds import BadValue, Notice, OptionKind
 
 
 def _same(value: Any) -> Any:
@@ -62,7 +62,7 @@ class Option:
     """
 
     name: str
-    kind: Kind
+    kind: OptionKind
     into: str = ""
     convert: Callable[[Any], Any] = _same
     secret: bool = False
@@ -163,7 +163,7 @@ _BY_NAME = {name.lower(): option for option in OPTIONS for name in (option.name,
 _OUTDATED = {name.lower() for option in OPTIONS for name in option.outdated}
 
 
-def read_pairs(pairs: Iterable[tuple[str, str]], warn: Callable[[str], None]) -> dict[str, Any]:
+def read_options(pairs: Iterable[tuple[str, str]], warn: Callable[[str], None]) -> dict[str, Any]:
     """Read the options of a connection string or of a TXT record.
 
     :param pairs: names and percent-decoded values in their order.

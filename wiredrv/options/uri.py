@@ -25,7 +25,7 @@ from wiredrv.concerns import ReadPreference
 from wiredrv.errors import ConfigurationError, ConfigurationWarning, InvalidURI
 from wiredrv.options.assemble import assemble
 from wiredrv.options.settings import ClientSettings, Given
-from wiredrv.options.table import read_keywords, read_pairs
+from wiredrv.options.table import read_keywords, read_options
 from wiredrv.topology.srv import check_srv_hosts, pick_srv_hosts
 from wiredrv.types import Address
 
@@ -195,7 +195,7 @@ def parse_client_settings(
         username=string.username,
         password=string.password,
         database=string.database,
-        options=_merge(read_pairs(string.options, _warn), read_keywords(keywords)),
+        options=_merge(read_options(string.options, _warn), read_keywords(keywords)),
     )
     return assemble(given)
 
@@ -208,7 +208,7 @@ def _refuse_tls_conflict(pairs: Iterable[tuple[str, str]], keywords: Mapping[str
     given: dict[str, Any] = {}
     for name, text in pairs:
         if name.lower() in _TLS_NAMES:
-            given |= {name.lower(): value for value in read_pairs([(name, text)], lambda _: None).values()}
+            given |= {name.lower(): value for value in read_options([(name, text)], lambda _: None).values()}
     for name, value in keywords.items():
         if name.lower() in _TLS_NAMES:
             given |= {name.lower(): value for value in read_keywords({name: value}).values()}
@@ -283,7 +283,7 @@ def _read_txt(records: Sequence[str]) -> dict[str, Any]:
             raise ConfigurationError(
                 f"the TXT record sets {name!r}; it may set authSource, replicaSet and loadBalanced only"
             )
-    return read_pairs(pairs, _warn)
+    return read_options(pairs, _warn)
 
 
 def _warn(text: str) -> None:

@@ -22,7 +22,7 @@ from wiredrv.connection.connection import Connection
 from wiredrv.errors import AutoReconnect, DriverError, InvalidOperation, PoolClearedError, WaitQueueTimeoutError
 from wiredrv.events import ListenerHub
 from wiredrv.pool.settings import PoolSettings
-from wiredrv.pool.state import MayConnect, Phase, PoolState, Waiter
+from wiredrv.pool.state import CheckOutWaiter, MayConnect, Phase, PoolState
 from wiredrv.types import Address
 from wiredrv.waits import monotonic
 
@@ -151,7 +151,7 @@ class Pool:
 
     async def _wait(self, started: float, deadline: float | None) -> Connection | MayConnect:
         event = waits.Event()
-        waiter: Waiter[Connection] = Waiter(event.set)
+        waiter: CheckOutWaiter[Connection] = CheckOutWaiter(event.set)
         self.state.waiters.append(waiter)
         limit = self._settings.wait_queue_timeout
         until = started + limit if limit is not None else None

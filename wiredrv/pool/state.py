@@ -55,7 +55,7 @@ class MayConnect:
     generation: int
 
 
-class Waiter(Generic[C]):
+class CheckOutWaiter(Generic[C]):
     """Somebody who waits for a connection. ``wake`` is called once, when ``grant`` is set."""
 
     __slots__ = ("grant", "wake")
@@ -94,7 +94,7 @@ class PoolState(Generic[C]):
         self.idle: list[C] = []
         self.in_use: set[C] = set()
         self.connecting = 0
-        self.waiters: deque[Waiter[C]] = deque()
+        self.waiters: deque[CheckOutWaiter[C]] = deque()
         # Connections that a decision threw away, with the reason, for the shell to close.
         self.discarded: list[tuple[C, str]] = []
 
@@ -176,7 +176,7 @@ class PoolState(Generic[C]):
             self.idle.append(connection)
         return reason
 
-    def given_up(self, waiter: Waiter[C], now: float) -> None:
+    def given_up(self, waiter: CheckOutWaiter[C], now: float) -> None:
         """A waiter was cancelled or its time was up: what it was granted goes to the next."""
         if waiter.grant is None:
             self.waiters.remove(waiter)

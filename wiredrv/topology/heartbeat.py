@@ -18,7 +18,16 @@ from wiredrv.waits import monotonic
 class Heartbeat:
     """A check that is under way. Whoever listens when it begins hears of its end."""
 
-    __slots__ = ("_address", "_awaited", "_connection_id", "_hearers", "_hub", "_server_id", "_topology_id", "started")
+    __slots__ = (
+        "_address",
+        "_awaited",
+        "_connection_id",
+        "_hub",
+        "_listeners",
+        "_server_id",
+        "_topology_id",
+        "started",
+    )
 
     def __init__(
         self,
@@ -31,30 +40,30 @@ class Heartbeat:
     ) -> None:
         self.started = monotonic()
         self._hub = hub
-        self._hearers = hub.heartbeat
+        self._listeners = hub.heartbeat
         self._address = address
         self._topology_id = topology_id
         self._awaited = awaited
         self._connection_id = connection_id
         self._server_id = server_id
-        if self._hearers:
-            hub.publish(self._hearers, events.ServerHeartbeatStartedEvent(*self._common()))
+        if self._listeners:
+            hub.publish(self._listeners, events.ServerHeartbeatStartedEvent(*self._common()))
 
     def succeeded(self, reply: Mapping[str, Any], duration: float, server_id: int | None) -> None:
         """The server answered, after ``duration`` seconds."""
-        if self._hearers:
+        if self._listeners:
             self._server_id = server_id
             event = events.ServerHeartbeatSucceededEvent(*self._common(), duration=duration, reply=reply)
-            self._hub.publish(self._hearers, event)
-        self._hearers = ()
+            self._hub.publish(self._listeners, event)
+        self._listeners = ()
 
     def failed(self, error: BaseException) -> None:
         """The server did not answer, or with an error. Does nothing when the check has ended."""
-        if self._hearers:
+        if self._listeners:
             duration = monotonic() - self.started
             event = events.ServerHeartbeatFailedEvent(*self._common(), duration=duration, failure=error)
-            self._hub.publish(self._hearers, event)
-        self._hearers = ()
+            self._hub.publish(self._listeners, event)
+        self._listeners = ()
 
     def _common(self) -> tuple[Address, bool, int, int | None, Any]:
         return self._address, self._awaited, self._connection_id, self._server_id, self._topology_id

@@ -93,7 +93,7 @@ class Reaction:
 IGNORE = Reaction()
 
 
-def kind_of(error: BaseException) -> ErrorKind:
+def error_kind_of(error: BaseException) -> ErrorKind:
     """Sort an error by what it says about its server."""
     kind = failures.kind_of(error)
     if kind is FailureKind.NO_CONNECTION:
@@ -137,7 +137,7 @@ def on_error(failure: Failure, topology: TopologyDescription, pool_generation: i
     known = topology.servers.get(failure.address)
     if known is None or failure.generation < pool_generation:
         return IGNORE
-    kind = kind_of(failure.error)
+    kind = error_kind_of(failure.error)
     load_balanced = topology.topology_type is TopologyType.LOAD_BALANCED
     if kind is ErrorKind.STATE_CHANGE:
         return _on_state_change(failure, known, load_balanced)
@@ -173,7 +173,7 @@ def on_failed_check(previous: ServerDescription, error: BaseException) -> Reacti
     :param previous: what was believed of the server before the check.
     :param error: what ended the check: a network error, or an ``ok: 0``.
     """
-    kind = kind_of(error)
+    kind = error_kind_of(error)
     network = kind in (ErrorKind.NETWORK, ErrorKind.TIMEOUT)
     return Reaction(
         server=unknown_server(previous.address, error),

@@ -14,11 +14,13 @@ from wiredrv.types import Address
 class SelectionLog:
     """Tells the steps of one selection, if the log wants them. That it waits is told once."""
 
-    __slots__ = ("_hub", "_operation", "_operation_id", "_waiting", "_want")
+    __slots__ = ("_hub", "_operation", "_operation_id", "_read_preference", "_waiting")
 
-    def __init__(self, hub: ListenerHub, want: ReadPreference | None, operation: str, operation_id: int) -> None:
+    def __init__(
+        self, hub: ListenerHub, read_preference: ReadPreference | None, operation: str, operation_id: int
+    ) -> None:
         self._hub = hub
-        self._want = want
+        self._read_preference = read_preference
         self._operation = operation
         self._operation_id = operation_id
         self._waiting = False
@@ -45,5 +47,7 @@ class SelectionLog:
             self._hub.publish(self._hub.selection, self._event("failed", topology, failure=error))
 
     def _event(self, step: str, topology: TopologyDescription, **more: Any) -> ServerSelectionEvent:
-        selector = "writable server" if self._want is None else f"read preference {self._want.document}"
+        selector = (
+            "writable server" if self._read_preference is None else f"read preference {self._read_preference.document}"
+        )
         return ServerSelectionEvent(step, selector, self._operation, self._operation_id, topology, **more)

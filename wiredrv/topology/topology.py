@@ -41,7 +41,7 @@ from wiredrv.waits import monotonic
 Connect = Callable[[Address, int, int], Awaitable[Connection]]
 
 
-class Server:
+class TopologyServer:
     """A server as the executor sees it. ``operations`` counts those that are in flight there."""
 
     __slots__ = ("address", "description", "monitor", "operations", "pool")
@@ -64,11 +64,11 @@ class Topology:
         self._pool_settings = pool_settings
         self._connect = connect
         self._spawn: Spawn | None = None
-        self._servers: dict[Address, Server] = {}
+        self._servers: dict[Address, TopologyServer] = {}
         # Made when the topology is opened: an event belongs to its loop.
         self._changed: waits.Event | None = None
-        self._writable: tuple[Server, ...] = ()
-        self._selected: dict[ReadPreference, tuple[Server, ...]] = {}
+        self._writable: tuple[TopologyServer, ...] = ()
+        self._selected: dict[ReadPreference, tuple[TopologyServer, ...]] = {}
         self.id = ObjectId()
         self.description = TopologyDescription()
 
@@ -118,7 +118,7 @@ class Topology:
         self.description = TopologyDescription()
 
     @property
-    def servers(self) -> Mapping[Address, Server]:
+    def servers(self) -> Mapping[Address, TopologyServer]:
         """The servers that are watched now."""
         return self._servers
 
@@ -157,26 +157,26 @@ class Topology:
 
     # --- selection ---
 
-    def pick(self, want: ReadPreference | None) -> Server | None:
-        """A suitable server among those known, without waiting; None for ``want`` means a writable one."""
+    def pick(self, read_preference: ReadPreference | None) -> TopologyServer | None:
+        """A suitable server among those known, without waiting; None for ``read_preference`` means a writable one."""
         candidates = self._writable
-        if want is not None and (want.mode is not ReadMode.PRIMARY or not candidates):
-            candidates = self._selected.get(want, ())
+        if read_preference is not None and (read_preference.mode is not ReadMode.PRIMARY or not candidates):
+            candidates = self._selected.get(read_preference, ())
         if len(candidates) == 1:
             return candidates[0]
         return self._least_busy(candidates) if candidates else None
 
     async def select(
         self,
-        want: ReadPreference | None,
+        read_preference: ReadPreference | None,
         operation: str,
         deadline: float | None = None,
         deprioritized: Collection[Address] = (),
         operation_id: int = 0,
-    ) -> Server:
+    ) -> TopologyServer:
         """A suitable server; waits until there is one.
 
-        :param want: a read preference, or None for a writable server.
+        :param read_preference: a read preference, or None for a writable server.
         :param operation: what for, for the message.
         :param deadline: until when to wait, on the monotonic clock; ``serverSelectionTimeoutMS`` applies besides.
         :param deprioritized: servers to avoid while there are others.
@@ -185,10 +185,10 @@ class Topology:
         :raises ConfigurationError: a server speaks no wire version of ours, or the preference cannot be met by it.
         """
         limit = self.selection_limit(deadline)
-        telling = SelectionLog(self._hub, want, operation, operation_id)
+        telling = SelectionLog(self._hub, read_preference, operation, operation_id)
         telling.started(self.description)
         try:
-            server = await self._wait_for_server(want, operation, limit, deprioritized, telling)
+            server = await self._wait_for_server(read_preference, operation, limit, deprioritized, telling)
         except DriverError as error:
             telling.failed(self.description, error)
             raise
@@ -197,19 +197,19 @@ class Topology:
 
     async def _wait_for_server(
         self,
-        want: ReadPreference | None,
+        read_preference: ReadPreference | None,
         operation: str,
         limit: float,
         deprioritized: Collection[Address],
         telling: SelectionLog,
-    ) -> Server:
+    ) -> TopologyServer:
         while True:
-            server = self._select_now(want, deprioritized)
+            server = self._select_now(read_preference, deprioritized)
             if server is not None:
                 return server
             left = limit - monotonic()
             if left <= 0:
-                raise self._selection_failed(want, operation)
+                raise self._selection_failed(read_preference, operation)
             telling.waiting(self.description, left)
             for known in self._servers.values():
                 if known.monitor is not None:
@@ -226,7 +226,7 @@ class Topology:
         limit = monotonic() + self._settings.server_selection_timeout
         return limit if deadline is None or limit < deadline else deadline
 
-    async def select_address(self, address: Address, limit: float) -> Server:
+    async def select_address(self, address: Address, limit: float) -> TopologyServer:
         """The only server that can answer; waits until it does if it failed.
 
         :param limit: until when to wait, on the monotonic clock.
@@ -261,22 +261,24 @@ class Topology:
         with waits.move_on_after(seconds):
             await changed.wait()
 
-    def server(self, address: Address) -> Server | None:
+    def server(self, address: Address) -> TopologyServer | None:
         """The server at an address, if it is still watched."""
         return self._servers.get(address)
 
-    def _select_now(self, want: ReadPreference | None, deprioritized: Collection[Address]) -> Server | None:
+    def _select_now(
+        self, read_preference: ReadPreference | None, deprioritized: Collection[Address]
+    ) -> TopologyServer | None:
         self._refuse_if_closed()
         description = self.description
         if description.compatibility_error is not None:
             raise ConfigurationError(description.compatibility_error)
         if not deprioritized:
-            server = self.pick(want)
+            server = self.pick(read_preference)
             if server is not None:
                 return server
         found = selection.candidates(
             description,
-            want,
+            read_preference,
             local_threshold=self._settings.local_threshold,
             heartbeat_frequency=self._settings.heartbeat_frequency,
             deprioritized=deprioritized,
@@ -286,21 +288,21 @@ class Topology:
             return None
         # While each selection is told of, none is answered from the cache, which would not come here.
         if not deprioritized and not self._hub.selection:
-            if want is None:
+            if read_preference is None:
                 self._writable = candidates
             else:
-                self._selected[want] = candidates
+                self._selected[read_preference] = candidates
         return self._least_busy(candidates)
 
-    def _least_busy(self, candidates: tuple[Server, ...]) -> Server:
+    def _least_busy(self, candidates: tuple[TopologyServer, ...]) -> TopologyServer:
         counts = {server.address: server.operations for server in candidates}
         chosen = selection.choose([server.description for server in candidates], counts)
         return self._servers[chosen.address]
 
-    def _selection_failed(self, want: ReadPreference | None, operation: str) -> ServerSelectionTimeoutError:
+    def _selection_failed(self, read_preference: ReadPreference | None, operation: str) -> ServerSelectionTimeoutError:
         settings = self._settings
         text = selection.describe_failure(
-            self.description, want, settings.heartbeat_frequency, settings.server_selection_timeout
+            self.description, read_preference, settings.heartbeat_frequency, settings.server_selection_timeout
         )
         return ServerSelectionTimeoutError(f"{operation}: {text}", self.description)
 
@@ -326,7 +328,7 @@ class Topology:
         self._react(server, reaction, outcome)
         return reaction.request_check
 
-    def _answered(self, server: Server, hello: Mapping[str, Any], times: RoundTripTimes) -> None:
+    def _answered(self, server: TopologyServer, hello: Mapping[str, Any], times: RoundTripTimes) -> None:
         description = server_description_from_hello(server.address, hello, times.average, monotonic(), times.least)
         new = apply(self.description, description, self._settings)
         # The pool is ready before anybody can select its server. A reply that is outdated by what an error told
@@ -341,7 +343,9 @@ class Topology:
             self._hub.refresh()
             self._become(description)
 
-    def on_error(self, server: Server, error: DriverError, connection: Connection | None, generation: int) -> None:
+    def on_error(
+        self, server: TopologyServer, error: DriverError, connection: Connection | None, generation: int
+    ) -> None:
         """Take in an operation's error.
 
         :param connection: the connection that it happened on; None when none could be established.
@@ -364,7 +368,7 @@ class Topology:
             if reaction.request_check:
                 server.monitor.request_check()
 
-    def _react(self, server: Server, reaction: Reaction, error: DriverError, service_id: Any = None) -> None:
+    def _react(self, server: TopologyServer, reaction: Reaction, error: DriverError, service_id: Any = None) -> None:
         if reaction.server is not None:
             self._become(apply(self.description, reaction.server, self._settings))
         if reaction.clear_pool:
@@ -411,7 +415,7 @@ class Topology:
             pool.ready()
         else:
             monitor = Monitor(address, self._monitor_settings, self.report, self.id)
-        server = self._servers[address] = Server(description, pool, monitor)
+        server = self._servers[address] = TopologyServer(description, pool, monitor)
         if self._spawn is None:
             return
         if monitor is not None:
@@ -419,7 +423,7 @@ class Topology:
         if pool.wants_upkeep:
             self._spawn(pool.upkeep)
 
-    def _close_server(self, server: Server) -> None:
+    def _close_server(self, server: TopologyServer) -> None:
         if server.monitor is not None:
             server.monitor.close()
         server.pool.close()

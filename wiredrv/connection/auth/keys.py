@@ -1,7 +1,7 @@
-"""What SCRAM derives from a password, and a bounded memory of it. Pure.
+"""What SCRAM derives from a password, and a bounded cache of it. Pure.
 
 Deriving takes thousands of hashes by design, so who runs a conversation may do it in a thread; a conversation asks
-for it with a :class:`Derivation`. The memory holds no password: its keys are digests under a key of this process.
+for it with a :class:`Derivation`. The cache holds no password: its keys are digests under a key of this process.
 
 Specification: auth ("Caching credentials in SCRAM").
 """
@@ -27,7 +27,7 @@ class ScramKeys:
 
 @dataclass(frozen=True, slots=True)
 class Derivation:
-    """A wish of a conversation: these keys.
+    """A request of a conversation: these keys.
 
     :param digest: the hash's name, ``sha1`` or ``sha256``.
     :param password: what the mechanism makes of the password.
@@ -48,7 +48,7 @@ class Derivation:
         )
 
 
-class KeyMemory:
+class KeyCache:
     """The keys derived last, the oldest forgotten first.
 
     :param limit: how many are kept.
@@ -59,24 +59,26 @@ class KeyMemory:
         self._secret = secrets.token_bytes(32)
         self._keys: OrderedDict[bytes, ScramKeys] = OrderedDict()
 
-    def recall(self, wish: Derivation) -> ScramKeys | None:
+    def get(self, request: Derivation) -> ScramKeys | None:
         """The keys, if they were derived lately."""
-        name = self._name(wish)
+        name = self._name(request)
         keys = self._keys.get(name)
         if keys is not None:
             self._keys.move_to_end(name)
         return keys
 
-    def keep(self, wish: Derivation, keys: ScramKeys) -> None:
+    def put(self, request: Derivation, keys: ScramKeys) -> None:
         """Remember keys that were derived."""
-        name = self._name(wish)
+        name = self._name(request)
         self._keys[name] = keys
         self._keys.move_to_end(name)
         if len(self._keys) > self._limit:
             self._keys.popitem(last=False)
 
-    def _name(self, wish: Derivation) -> bytes:
-        digest = hmac.new(self._secret, f"{wish.digest} {wish.iterations} {len(wish.salt)} ".encode(), "sha256")
-        digest.update(wish.salt)
-        digest.update(wish.password)
+    def _name(self, request: Derivation) -> bytes:
+        digest = hmac.new(
+            self._secret, f"{request.digest} {request.iterations} {len(request.salt)} ".encode(), "sha256"
+        )
+        digest.update(request.salt)
+        digest.update(request.password)
         return digest.digest()
