@@ -518,17 +518,23 @@ async def test_a_commit_cancelled_while_the_server_holds_it_is_committed_and_nev
         assert await scene.scratch.find_one({"_id": "kept"}) is not None
 
 
-async def test_what_was_left_on_several_servers_is_killed_with_its_session(replica_set: ReplicaSet) -> None:
-    async with scene_on(replica_set, appName="held") as (scene, watch), scene.client.start_session() as session:
+@pytest.mark.filterwarnings("ignore:a session started at:ResourceWarning")
+@pytest.mark.parametrize("how", ["ended", "collected"])
+async def test_what_was_left_on_several_servers_is_killed_with_its_session(replica_set: ReplicaSet, how: str) -> None:
+    async with scene_on(replica_set, appName="held") as (scene, watch):
+        session = scene.client.start_session()
         for mode in ("primary", "secondary"):
             reads = scene.collection.with_options(read_preference=wiredrv.ReadPreference(mode))
 
-            async def read(reads: Any = reads) -> object:
+            async def read(reads: Any = reads, session: wiredrv.ClientSession = session) -> object:
                 return await reads.find({}, batch_size=2, session=session).next()
 
             await _cancel_held_anywhere(scene, read)
         assert len(session._state.servers_to_kill) == 2
-        await session.end_session()
+        if how == "ended":
+            await session.end_session()
+        del session, read
+        gc.collect()
         await watch.check("finds of one session, cancelled on two servers")
 
 

@@ -7,8 +7,6 @@ Specifications: sessions, causal-consistency, snapshot-sessions, transactions.
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import warnings
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from inspect import iscoroutinefunction
@@ -17,15 +15,13 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 
 from bson.timestamp import Timestamp
 
-from wiredrv import waits
 from wiredrv.client.hooks import Hooks
 from wiredrv.client.origin import caller
 from wiredrv.client.session_blocks import SessionBinding, TransactionContext
 from wiredrv.client.transaction_ending import TransactionEnding
 from wiredrv.client.with_transaction import DEFAULT_POLICY, RetryPolicy, run_in_transaction
 from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
-from wiredrv.errors import ConfigurationError, DriverError, InvalidOperation
-from wiredrv.operations.sessions import KillSessions
+from wiredrv.errors import ConfigurationError, InvalidOperation
 from wiredrv.session.cluster_time import check_cluster_time
 from wiredrv.session.options import SessionOptions, TransactionOptions
 from wiredrv.session.pinning import PinEvent
@@ -39,8 +35,6 @@ if TYPE_CHECKING:
     from wiredrv.client.core import ClientCore
 
 T = TypeVar("T")
-
-_LOG = logging.getLogger("wiredrv.session")
 
 
 class ClientSession:
@@ -284,24 +278,9 @@ class ClientSession:
                 await self._finish()
 
     async def _finish(self) -> None:
-        state = self._state
-        executor = self._core.executor
-        kills = [KillSessions((state.lsid,), address) for address in state.servers_to_kill]
-        if not kills or not self._core.is_open():
-            state.end(lambda: self._core.ended(state))
-            return
-        # A cancelled operation may have left a cursor in this session; nobody else gets it until that is killed.
-        state.server_session.settling += 1
-        state.end(lambda: self._core.ended(state))
-
-        async def work(seconds: float) -> None:
-            with waits.shield(seconds):
-                for kill in kills:
-                    with contextlib.suppress(DriverError):
-                        await executor.execute(kill)
-            executor.session_settled(state.server_session)
-
-        await executor.see_to(work)
+        rest = self._core.end(self._state)
+        if rest is not None:
+            await self._core.executor.see_to(rest)
 
     async def __aenter__(self) -> Self:
         return self

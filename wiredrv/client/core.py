@@ -35,6 +35,7 @@ from wiredrv.operations.sessions import ADMIN, END_SESSIONS_BATCH, EndSessions, 
 from wiredrv.operations.transactions import AbortTransaction
 from wiredrv.options.settings import ClientSettings
 from wiredrv.options.uri import settings_with_srv
+from wiredrv.session.server_session import ServerSession
 from wiredrv.session.state import SessionState
 from wiredrv.session.transaction import Outcome
 from wiredrv.session.turns import Purpose, Turn
@@ -337,6 +338,31 @@ class ClientCore:
             state.server_session.dirty = True  # nobody else may get it
         self._executor.release(state.server_session)
 
+    def end(self, state: SessionState) -> CleanUp | None:
+        """End a session whose transaction is over, or aborted by others.
+
+        :returns: what kills the cursors that cancelled operations of the session may have left on servers; until then
+            nobody else gets its server session. None: there are none, or the client is closed.
+        """
+        kills = [KillSessions((state.lsid,), address) for address in state.servers_to_kill] if self.is_open() else []
+        if kills:
+            state.server_session.settling += 1
+        state.end(lambda: self.ended(state))
+        return partial(self._kill, kills, state.server_session) if kills else None
+
+    async def _kill(self, kills: list[KillSessions], server_session: ServerSession, seconds: float) -> None:
+        async def kill_one(kill: KillSessions) -> None:
+            with contextlib.suppress(DriverError):
+                await self._executor.execute(kill)
+
+        try:
+            with waits.shield(seconds):
+                async with waits.create_task_group() as group:
+                    for kill in kills:
+                        group.start_soon(kill_one, kill)
+        finally:
+            self._executor.session_settled(server_session)
+
     def conclude(self, state: SessionState) -> None:
         """The outcome of a transaction may be known now: call the hooks, and kill what had to wait for it."""
         outcome = state.transaction.outcome
@@ -395,7 +421,7 @@ class ClientCore:
             self.orphan_cursor(cursor)
 
     def orphan_session(self, state: SessionState) -> None:
-        """Abort, in the background, the transaction of a session that nobody can end any longer; free its pin.
+        """End, in the background, a session that nobody can end any longer: its transaction, its cursors, its pin.
 
         May be called by a finalizer, in any thread.
         """
@@ -403,11 +429,14 @@ class ClientCore:
 
     def _clean_up_session(self, state: SessionState) -> None:
         async def work(seconds: float) -> None:
+            limit = waits.monotonic() + seconds
             try:
                 with waits.shield(seconds), contextlib.suppress(InvalidOperation):
                     await self.abort(state)
             finally:
-                state.end(lambda: self.ended(state))
+                rest = self.end(state)
+            if rest is not None:
+                await rest(max(limit - waits.monotonic(), 0.0))
 
         if self._in_background(work) is None:
             state.end(lambda: self.ended(state))
