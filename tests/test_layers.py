@@ -19,7 +19,8 @@ Rule: TypeAlias = Callable[[Tree], Iterator[str]]
 
 #: The rooms, from the ground up. Those of one floor do not know one another.
 FLOORS: Sequence[Sequence[str]] = (
-    ("_version", "errors", "types", "waits"),
+    ("_version", "server_facts", "types", "waits"),
+    ("errors",),
     ("concerns", "description", "failures"),
     ("events", "wire", "net"),
     ("connection", "logs", "operations", "session"),
@@ -42,6 +43,7 @@ USED_BY: Mapping[str, Sequence[str]] = {"options": ("client",)}
 
 #: Modules that decide and do not act. Each pattern must match something, so that a renamed file does not slip out.
 PURE: Sequence[str] = (
+    "server_facts",
     "errors",
     "failures",
     "types",

@@ -13,12 +13,8 @@ from typing import Any
 
 from bson import ObjectId
 
+from wiredrv.server_facts import MAX_WIRE_VERSION, MIN_SERVER_VERSION, MIN_WIRE_VERSION
 from wiredrv.types import Address
-
-#: The wire versions that this driver speaks: servers 4.2 and later.
-MIN_WIRE_VERSION = 8
-MAX_WIRE_VERSION = 29
-MIN_SERVER_VERSION = "4.2"
 
 
 class ServerType(Enum):
@@ -160,3 +156,21 @@ class TopologyDescription:
         servers = "; ".join(str(server) for server in self.servers.values()) or "no servers"
         name = f" {self.set_name!r}" if self.set_name else ""
         return f"{self.topology_type.value}{name} [{servers}]"
+
+
+def wire_version_problem(address: Address, least: int, most: int) -> str | None:
+    """Say why the wire versions of a server and those of the driver do not overlap, or None where they do.
+
+    Server-discovery-and-monitoring specification, "Checking wire protocol compatibility"; the first sentences are its.
+    """
+    if least > MAX_WIRE_VERSION:
+        return (
+            f"Server at {address} requires wire version {least}, but this version of wiredrv only supports up to "
+            f"{MAX_WIRE_VERSION}. Use a newer wiredrv."
+        )
+    if most < MIN_WIRE_VERSION:
+        return (
+            f"Server at {address} reports wire version {most}, but this version of wiredrv requires at least "
+            f"{MIN_WIRE_VERSION} (MongoDB {MIN_SERVER_VERSION}). Use a newer server."
+        )
+    return None

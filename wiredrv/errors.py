@@ -52,6 +52,8 @@ from bson.errors import InvalidBSON
 from bson.errors import InvalidDocument as BsonInvalidDocument
 from bson.raw_bson import RawBSONDocument
 
+from wiredrv.server_facts import NOT_PRIMARY_CODES, RECOVERING_CODES, ErrorCode
+
 TRANSIENT_TRANSACTION = "TransientTransactionError"
 UNKNOWN_COMMIT_RESULT = "UnknownTransactionCommitResult"
 RETRYABLE_WRITE = "RetryableWriteError"
@@ -319,7 +321,7 @@ class OperationFailure(DriverError):
 
     @property
     def timeout(self) -> bool:
-        return self.code == 50  # MaxTimeMSExpired
+        return self.code == ErrorCode.MaxTimeMSExpired
 
 
 class CollectionExists(CollectionInvalid, OperationFailure):
@@ -358,16 +360,20 @@ class DuplicateKeyError(WriteError):
     """A unique index has the key already."""
 
 
+#: The code of a bulk's error, as a plain number: users see it.
+_SEVERAL = ErrorCode.MultipleErrorsOccurred.value
+
+
 class BulkWriteError(OperationFailure):
     """One or more writes of a bulk failed. ``details`` counts what was done and lists the failures."""
 
     def __init__(self, results: Mapping[str, Any], error_labels: Iterable[str] | None = None) -> None:
-        OperationFailure.__init__(self, _bulk_message(results), 65, results, error_labels=error_labels)
+        OperationFailure.__init__(self, _bulk_message(results), _SEVERAL, results, error_labels=error_labels)
 
     @property
     def timeout(self) -> bool:
         errors = (self.details or {}).get("writeConcernErrors") or ()
-        return any(error.get("code") == 64 for error in errors)
+        return any(error.get("code") == ErrorCode.WriteConcernTimeout for error in errors)
 
 
 class BulkDocumentTooLarge(BulkWriteError, DocumentTooLarge):
@@ -384,23 +390,18 @@ def _bulk_message(results: Mapping[str, Any]) -> str:
     )
 
 
-# "not writable primary" and "node is recovering" (SDAM, "Error handling"), by code.
-NOT_PRIMARY_CODES = frozenset({10107, 13435, 10058})
-RECOVERING_CODES = frozenset({11600, 11602, 13436, 189, 91})
-SHUTDOWN_CODES = frozenset({11600, 91})
-
 #: How the details of errors are decoded: with these nothing that a server stores fails.
 _DETAILS: CodecOptions[dict[str, Any]] = CodecOptions(
     unicode_decode_error_handler="replace", datetime_conversion=DatetimeConversion.DATETIME_AUTO
 )
 
 _CLASS_OF_CODE: dict[int, type[OperationFailure]] = {
-    43: CursorNotFound,
-    50: ExecutionTimeout,
-    64: WTimeoutError,
-    11000: DuplicateKeyError,
-    11001: DuplicateKeyError,
-    12582: DuplicateKeyError,
+    ErrorCode.CursorNotFound: CursorNotFound,
+    ErrorCode.MaxTimeMSExpired: ExecutionTimeout,
+    ErrorCode.WriteConcernTimeout: WTimeoutError,
+    ErrorCode.DuplicateKey: DuplicateKeyError,
+    ErrorCode.DuplicateKeyOnUpdate: DuplicateKeyError,
+    ErrorCode.DuplicateKeyOnCappedInsert: DuplicateKeyError,
 }
 
 
@@ -443,9 +444,9 @@ def write_concern_error(
 ) -> WriteConcernError:
     """Turn a ``writeConcernError`` into its error."""
     code = _whole(entry.get("code"))
-    # Code 64, or an errInfo that says so, is a timeout (read-write-concern, "WriteConcernError").
+    # The code, or an errInfo that says so, tells of a timeout (read-write-concern, "WriteConcernError").
     info = entry.get("errInfo")
-    timed_out = code == 64 or (isinstance(info, Mapping) and bool(info.get("wtimeout")))
+    timed_out = code == ErrorCode.WriteConcernTimeout or (isinstance(info, Mapping) and bool(info.get("wtimeout")))
     error = WTimeoutError if timed_out else WriteConcernError
     labels = _labels(reply) | _labels(entry)
     return error(str(entry.get("errmsg")), code, _plain(entry), max_wire_version, labels)

@@ -18,7 +18,6 @@ from wiredrv.cli.demo.ledger import Fate, Tally, Transfer
 from wiredrv.cli.demo.scale import Scale
 from wiredrv.cli.demo.show import Show
 from wiredrv.cli.demo.stage import Part, Stage, ask_member, until
-from wiredrv.cli.demo.timeline import CONFLICT
 from wiredrv.cli.demo.verdicts import Check, Verdict
 from wiredrv.cli.main import main
 from wiredrv.client.client import Client
@@ -26,6 +25,7 @@ from wiredrv.client.client_session import ClientSession
 from wiredrv.concerns import WriteConcern
 from wiredrv.errors import AutoReconnect, ConfigurationError, ConnectionFailure, DriverError
 from wiredrv.local import ReplicaSet, Standalone
+from wiredrv.server_facts import ErrorCode
 
 SMALL = Scale(
     hold=0.3,
@@ -195,7 +195,7 @@ async def test_a_transfer_that_is_not_there_after_an_error_is_made_again_but_not
 
 
 async def _conflict(stage: Stage) -> None:
-    await until(lambda: any(entry.code == CONFLICT for entry in stage.recorder.entries), "a conflict")
+    await until(lambda: any(entry.code == ErrorCode.WriteConflict for entry in stage.recorder.entries), "a conflict")
 
 
 # --- parts that do not come to their end ----------------------------------------------------------------------------

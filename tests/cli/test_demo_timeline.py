@@ -20,7 +20,7 @@ from wiredrv.cli.demo.excerpts import (
     unanswered_commits,
 )
 from wiredrv.cli.demo.show import Show
-from wiredrv.cli.demo.timeline import CONFLICT, Entry, Recorder, lines, timestamp_text
+from wiredrv.cli.demo.timeline import Entry, Recorder, lines, timestamp_text
 from wiredrv.description import ServerDescription, ServerType, TopologyDescription, TopologyType
 from wiredrv.errors import AutoReconnect, OperationFailure
 from wiredrv.events import (
@@ -30,6 +30,7 @@ from wiredrv.events import (
     ListenerHub,
     TopologyDescriptionChangedEvent,
 )
+from wiredrv.server_facts import ErrorCode
 from wiredrv.types import Address
 
 HERE = Address("127.0.0.1", 27001)
@@ -220,7 +221,7 @@ def attempt(at: float, number: int, session: str, *commands: str, **last: Any) -
     return found
 
 
-CONFLICTED = attempt(0, 1, "aaaaaa", "update", failure="WriteConflict", code=CONFLICT)
+CONFLICTED = attempt(0, 1, "aaaaaa", "update", failure="WriteConflict", code=ErrorCode.WriteConflict)
 ABORTED = attempt(1, 1, "aaaaaa", "abortTransaction", failure="NoSuchTransaction", code=251)
 COMMITTED = attempt(2, 2, "aaaaaa", "update", "insert", "commitTransaction")
 SMOOTH = attempt(0, 9, "bbbbbb", "update", "commitTransaction")

@@ -9,8 +9,9 @@ from bson import ObjectId
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wiredrv.connection.handshake import declare_api, hello_command, read_handshake, wire_version_problem
+from wiredrv.connection.handshake import declare_api, hello_command, read_handshake
 from wiredrv.connection.settings import ConnectionSettings, ServerApi
+from wiredrv.description import wire_version_problem
 from wiredrv.errors import ConfigurationError, DriverError, OperationFailure
 from wiredrv.types import Address
 

@@ -10,14 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wiredrv.description import (
-    MAX_WIRE_VERSION,
-    MIN_WIRE_VERSION,
     ServerDescription,
     ServerType,
     TopologyDescription,
     TopologyType,
 )
 from wiredrv.errors import AutoReconnect
+from wiredrv.server_facts import MAX_WIRE_VERSION, MIN_WIRE_VERSION
 from wiredrv.topology.changes import changes, makes_pool_ready, same_server
 from wiredrv.topology.settings import TopologySettings
 from wiredrv.topology.update import (

@@ -18,9 +18,10 @@ from wiredrv.client.requests import IndexModel, index_name
 from wiredrv.client.validation import Keys
 from wiredrv.errors import ConfigurationError, OperationFailure
 from wiredrv.operations.base import Target, document_in, field_of
-from wiredrv.operations.collections import NAMESPACE_NOT_FOUND, Drop, Rename
+from wiredrv.operations.collections import Drop, Rename
 from wiredrv.operations.failures import raise_concern_failure
 from wiredrv.operations.indexes import CreateIndexes, DropIndexes, ListIndexes
+from wiredrv.server_facts import ErrorCode
 from wiredrv.wire.codec import sound_document
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ class CollectionIndexes(CollectionBase):
         try:
             await self._context.executor.execute(operation, self._context.session_state(session))
         except OperationFailure as error:
-            if error.code != NAMESPACE_NOT_FOUND:
+            if error.code != ErrorCode.NamespaceNotFound:
                 raise
             raise_concern_failure(error.details or {})
 
@@ -194,7 +195,7 @@ async def drop(
         reply = await context.executor.execute(operation, context.session_state(session))
         return dict(reply)
     except OperationFailure as error:
-        if error.code != NAMESPACE_NOT_FOUND:
+        if error.code != ErrorCode.NamespaceNotFound:
             raise
         # That there was nothing to drop is no failure; that nobody knows whether it stays so is one.
         raise_concern_failure(error.details or {})

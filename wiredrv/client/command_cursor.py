@@ -14,8 +14,8 @@ from wiredrv.client.cursor_base import CursorBase
 from wiredrv.client.validation import whole_number
 from wiredrv.errors import OperationFailure
 from wiredrv.operations.base import Operation
-from wiredrv.operations.collections import NAMESPACE_NOT_FOUND
 from wiredrv.operations.cursors import CursorReply
+from wiredrv.server_facts import ErrorCode
 
 if TYPE_CHECKING:
     from wiredrv.client.client_session import ClientSession
@@ -64,7 +64,7 @@ class CommandCursor(CursorBase[T]):
         return self._operation
 
     def _excuses(self, error: OperationFailure) -> bool:
-        nothing = self._excused and not self._started and error.code == NAMESPACE_NOT_FOUND
+        nothing = self._excused and not self._started and error.code == ErrorCode.NamespaceNotFound
         return nothing or super()._excuses(error)
 
     @property

@@ -18,10 +18,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from wiredrv import waits
-from wiredrv.client.cursor_closing import CURSOR_GONE, ClosableCursor
+from wiredrv.client.cursor_closing import ClosableCursor
 from wiredrv.errors import ConfigurationError, InvalidOperation, OperationFailure
 from wiredrv.operations.base import Operation, Target
 from wiredrv.operations.cursors import CursorReply, GetMore
+from wiredrv.server_facts import CURSOR_GONE_CODES
 from wiredrv.types import Address
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class CursorBase(ClosableCursor, Generic[T]):
 
         PyMongo's meaning for tailable cursors: their reader looks at ``alive``, and opens another one when it is false.
         """
-        return self._started and self._is_tailable and error.code in CURSOR_GONE
+        return self._started and self._is_tailable and error.code in CURSOR_GONE_CODES
 
     @property
     def _is_tailable(self) -> bool:

@@ -19,6 +19,7 @@ from wiredrv.errors import AutoReconnect, ConnectionFailure, DriverError, Invali
 from wiredrv.execution.retry import never_sent
 from wiredrv.operations.base import Target
 from wiredrv.operations.cursors import KillCursors
+from wiredrv.server_facts import CURSOR_GONE_CODES
 from wiredrv.session.cursors import Kill, is_over, way_to_kill
 from wiredrv.session.state import SessionState
 from wiredrv.types import Address, Pin, ServerCursor
@@ -28,10 +29,6 @@ if TYPE_CHECKING:
 
 #: How many seconds a killCursors may take: the server drops an abandoned cursor by itself, later.
 KILL_DEADLINE = 5.0
-
-#: Codes after which the server has no such cursor any longer: CursorNotFound, CappedPositionLost (the collection has
-#: overwritten what was to be read next), QueryPlanKilled, CursorKilled.
-CURSOR_GONE = frozenset({43, 136, 175, 237})
 
 
 class ClosableCursor:
@@ -90,7 +87,7 @@ class ClosableCursor:
     async def _drop_after(self, error: BaseException) -> None:
         if not self._started:
             self._started = self._ended = True
-        elif isinstance(error, OperationFailure) and error.code in CURSOR_GONE:
+        elif isinstance(error, OperationFailure) and error.code in CURSOR_GONE_CODES:
             self._forget()
         elif isinstance(error, (GeneratorExit, KeyboardInterrupt, SystemExit)):
             self._abandon()  # Nothing can be waited for any longer.

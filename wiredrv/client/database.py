@@ -23,8 +23,9 @@ from wiredrv.client.handle import HandleContext, HandleOptions
 from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
 from wiredrv.errors import CollectionExists, ConfigurationError, NotPrimaryError, OperationFailure
 from wiredrv.operations.base import Target, field_of
-from wiredrv.operations.collections import NAMESPACE_EXISTS, Create, ListCollections
+from wiredrv.operations.collections import Create, ListCollections
 from wiredrv.operations.run_command import RunCommand, RunCursorCommand
+from wiredrv.server_facts import ErrorCode
 
 if TYPE_CHECKING:
     from wiredrv.client.client_session import ClientSession
@@ -271,7 +272,7 @@ class Database(HandleOptions):
         try:
             await self._context.executor.execute(operation, self._context.session_state(session))
         except OperationFailure as error:
-            if error.code != NAMESPACE_EXISTS:
+            if error.code != ErrorCode.NamespaceExists:
                 raise
             raise _exists(error) from None
         return collection

@@ -20,6 +20,7 @@ from wiredrv.errors import (
     OperationFailure,
     TransactionTimeoutError,
 )
+from wiredrv.server_facts import ErrorCode
 from wiredrv.session.options import TransactionOptions
 from wiredrv.waits import monotonic
 
@@ -31,7 +32,6 @@ T = TypeVar("T")
 _BACKOFF_INITIAL = 0.005
 _BACKOFF_GROWTH = 1.5
 _BACKOFF_MAX = 0.5
-_MAX_TIME_EXPIRED = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ def bears_label(error: BaseException, label: str, cancelled: type[BaseException]
 
 def commit_may_be_retried(error: DriverError) -> bool:
     """Whether a failed commit is to be sent again by the loop: its result is unknown, and not for lack of time."""
-    expired = isinstance(error, OperationFailure) and error.code == _MAX_TIME_EXPIRED
+    expired = isinstance(error, OperationFailure) and error.code == ErrorCode.MaxTimeMSExpired
     return error.has_error_label(UNKNOWN_COMMIT_RESULT) and not expired
 
 

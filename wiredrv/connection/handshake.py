@@ -14,7 +14,7 @@ from bson import ObjectId
 
 from wiredrv.connection.auth.negotiation import Speculation, hello_fields
 from wiredrv.connection.settings import ConnectionSettings, ServerApi
-from wiredrv.description import MAX_WIRE_VERSION, MIN_SERVER_VERSION, MIN_WIRE_VERSION
+from wiredrv.description import wire_version_problem
 from wiredrv.errors import ConfigurationError, handshake_error
 from wiredrv.types import Address, Limits
 from wiredrv.wire.compression import available
@@ -118,21 +118,6 @@ def read_handshake(address: Address, reply: Mapping[str, Any], settings: Connect
         is_standalone=not is_mongos and "setName" not in reply and not reply.get("isreplicaset"),
         hello_ok=bool(reply.get("helloOk")),
     )
-
-
-def wire_version_problem(address: Address, least: int, most: int) -> str | None:
-    """Say why a server's range of wire versions does not meet ours, or None where it does."""
-    if most < MIN_WIRE_VERSION:
-        return (
-            f"the server at {address} speaks wire versions up to {most}; wiredrv needs at least {MIN_WIRE_VERSION} "
-            f"(server {MIN_SERVER_VERSION}): use a newer server"
-        )
-    if least > MAX_WIRE_VERSION:
-        return (
-            f"the server at {address} needs at least wire version {least}; wiredrv speaks up to {MAX_WIRE_VERSION}: "
-            "use a newer wiredrv"
-        )
-    return None
 
 
 def _number(reply: Mapping[str, Any], field: str, default: int) -> int:

@@ -22,11 +22,11 @@ from wiredrv.errors import ConfigurationError, InvalidOperation
 from wiredrv.execution.run import Run
 from wiredrv.operations.base import Operation, OperationKind
 from wiredrv.operations.transactions import retried_commit_concern
+from wiredrv.server_facts import SERVER_5_0
 from wiredrv.session.cluster_time import ClusterTime, later
 from wiredrv.session.state import SessionState
 from wiredrv.session.transaction import Transaction, TransactionState
 
-_FIRST_SNAPSHOT_WIRE_VERSION = 13
 _PRIMARY_PREFERRED = ReadPreference.PRIMARY_PREFERRED
 
 
@@ -114,7 +114,7 @@ def _add_session_read_concern(
         return  # killCursors takes none: the server would refuse it, and the cursor would stay open.
     options = session.options
     if options.snapshot:
-        if context.handshake.limits.max_wire_version < _FIRST_SNAPSHOT_WIRE_VERSION:
+        if context.handshake.limits.max_wire_version < SERVER_5_0:
             raise ConfigurationError("Snapshot reads require MongoDB 5.0 or later")
         if operation.opens_cursor and operation.server is not None:
             return  # A getMore reads on in the snapshot of its cursor.

@@ -21,17 +21,9 @@ from wiredrv.errors import (
 )
 from wiredrv.failures import is_network_error, leaves_commit_open
 from wiredrv.operations.base import OperationKind
+from wiredrv.server_facts import RETRYABLE_WRITE_CODES, SERVER_4_4, UNSATISFIABLE_CONCERN_CODES, ErrorCode
 from wiredrv.session.transaction import Outcome
 
-#: Servers from 4.4 on label retryable writes themselves.
-_FIRST_LABELLING_WIRE_VERSION = 9
-_RETRYABLE_WRITE_CODES = frozenset({11600, 11602, 10107, 13435, 13436, 189, 91, 7, 6, 89, 9001, 262})
-# Write concern errors that say that the concern cannot ever be met: a retry would fail in the same way.
-_UNSATISFIABLE_CONCERN_CODES = frozenset({79, 100})
-_MAX_TIME_EXPIRED = 50
-# The commit was stopped on the server, perhaps not before it took effect. The specification wants no label for it.
-_INTERRUPTED = 11601
-_ILLEGAL_OPERATION = 20
 _NO_RETRYABLE_WRITES = (
     "This MongoDB deployment does not support retryable writes. Please add retryWrites=false to your connection string."
 )
@@ -69,7 +61,7 @@ def explain(error: DriverError) -> None:
 
     Retryable-writes specification, "Executing Retryable Write Commands": code 20, "Transaction numbers ...".
     """
-    if getattr(error, "code", None) == _ILLEGAL_OPERATION and str(error).startswith("Transaction numbers"):
+    if getattr(error, "code", None) == ErrorCode.IllegalOperation and str(error).startswith("Transaction numbers"):
         error.args = (_NO_RETRYABLE_WRITES,)
 
 
@@ -88,7 +80,8 @@ def outcome_of_failed_commit(error: DriverError, attempted_before: bool) -> Outc
         or error.has_error_label(UNKNOWN_COMMIT_RESULT)
         or error.has_error_label(SYSTEM_OVERLOADED)
         or leaves_commit_open(error)
-        or getattr(error, "code", None) == _INTERRUPTED
+        # Stopped on the server, perhaps not before it took effect. The specification wants no label for it.
+        or getattr(error, "code", None) == ErrorCode.Interrupted
     )
     return Outcome.UNKNOWN if in_doubt else Outcome.ABORTED
 
@@ -105,16 +98,16 @@ def _is_retryable_write_error(error: DriverError, no_reply: bool, where: Circums
     if no_reply:
         # Neither is a network error: no server, or no connection, was had at all.
         return not isinstance(error, (ServerSelectionTimeoutError, WaitQueueTimeoutError))
-    if not 0 < where.wire_version < _FIRST_LABELLING_WIRE_VERSION:
-        return False
+    if not 0 < where.wire_version < SERVER_4_4:
+        return False  # Newer servers label retryable writes themselves.
     if isinstance(error, WriteConcernError) and where.from_mongos:
         return False
-    return getattr(error, "code", None) in _RETRYABLE_WRITE_CODES
+    return getattr(error, "code", None) in RETRYABLE_WRITE_CODES
 
 
 def _commit_is_unknown(error: DriverError) -> bool:
     if leaves_commit_open(error) or error.has_error_label(RETRYABLE_WRITE):
         return True
     if isinstance(error, WriteConcernError):
-        return error.code not in _UNSATISFIABLE_CONCERN_CODES
-    return isinstance(error, OperationFailure) and error.code == _MAX_TIME_EXPIRED
+        return error.code not in UNSATISFIABLE_CONCERN_CODES
+    return isinstance(error, OperationFailure) and error.code == ErrorCode.MaxTimeMSExpired

@@ -25,13 +25,11 @@ from wiredrv.errors import (
 from wiredrv.execution.settings import ExecutionSettings
 from wiredrv.failures import is_network_error, leaves_commit_open
 from wiredrv.operations.base import OperationKind
+from wiredrv.server_facts import RETRYABLE_READ_CODES
 
 #: Seconds; client-backpressure specification, "Overload retry policy".
 BASE_BACKOFF = 0.1
 MAX_BACKOFF = 10.0
-
-#: Server errors after which a read may be sent again (retryable-reads specification, "Retryable Error").
-RETRYABLE_READ_CODES = frozenset({262, 11600, 11602, 10107, 13435, 13436, 189, 134, 91, 7, 6, 89, 9001})
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from wiredrv.local.find import Mongod, find_mongod
 from wiredrv.local.home import Home, Record, fixed_ports
 from wiredrv.local.server import Launch, Server, free_ports
 from wiredrv.local.watchdog import Watchdog
+from wiredrv.server_facts import ErrorCode
 
 #: Seconds that a deployment may take until it is ready.
 READY_WITHIN = 60.0
@@ -39,7 +40,6 @@ _TEST_COMMANDS = ("--setParameter", "enableTestCommands=1")
 # for a minute, and majority writes hang for as long after a failover.
 _FAST_ELECTIONS = {"electionTimeoutMillis": 2000, "heartbeatIntervalMillis": 500, "chainingAllowed": False}
 _ELECTED_WITHIN = 10.0
-_ALREADY_INITIALIZED = 23
 _MOST_MEMBERS = 7  # of a replica set, with a vote
 
 
@@ -293,7 +293,7 @@ class ReplicaSet(Deployment):
         try:
             first.ask({"replSetInitiate": self._configuration()}, 30.0)
         except OperationFailure as error:
-            if error.code != _ALREADY_INITIALIZED:  # as it is when started again from a kept directory
+            if error.code != ErrorCode.AlreadyInitialized:  # as it is when started again from a kept directory
                 raise
         until(self._elect_first, _ELECTED_WITHIN)
 

@@ -12,10 +12,8 @@ from typing import Any, ClassVar
 from wiredrv.operations.base import Limits, Operation, Target, add_options, count_in
 from wiredrv.operations.cursors import CursorReply, parse_cursor
 from wiredrv.operations.failures import raise_concern_failure
+from wiredrv.server_facts import SERVER_5_0
 from wiredrv.types import Address, Reply
-
-#: Server 5.0, whose secondaries run pipelines that write.
-_WRITES_ON_SECONDARIES = 13
 
 
 def writes(pipeline: Sequence[Mapping[str, Any]]) -> bool:
@@ -69,7 +67,7 @@ class Aggregate(Operation[CursorReply]):
 
     @property
     def secondaries_since(self) -> int:
-        return _WRITES_ON_SECONDARIES if writes(self.pipeline) else 0
+        return SERVER_5_0 if writes(self.pipeline) else 0
 
 
 @dataclass(frozen=True, slots=True)

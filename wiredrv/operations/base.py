@@ -14,6 +14,7 @@ from bson.raw_bson import RawBSONDocument
 
 from wiredrv.concerns import DEFAULT_READ_CONCERN, DEFAULT_WRITE_CONCERN, ReadConcern, ReadPreference, WriteConcern
 from wiredrv.errors import ConfigurationError, UnreadableReply
+from wiredrv.server_facts import SERVER_8_2
 from wiredrv.types import Address, Pin, Reply
 from wiredrv.types import Limits as Limits
 from wiredrv.wire.codec import decode_for_user, is_default, sound_document
@@ -158,10 +159,6 @@ class Operation(Generic[T]):
         return 0
 
 
-#: The first wire version whose servers know ``rawData`` (CRUD specification: never sent to older ones).
-RAW_DATA_WIRE_VERSION = 27
-
-
 #: What the driver puts on commands itself: of its sessions and transactions, and of the options of handles and clients.
 DRIVER_FIELDS = frozenset(
     {
@@ -192,8 +189,8 @@ def add_options(command: dict[str, Any], options: Mapping[str, Any], limits: Lim
     if not command.keys().isdisjoint(options) or not DRIVER_FIELDS.isdisjoint(options):
         _refuse_replacement(command, options)
     command.update(options)
-    if limits.max_wire_version < RAW_DATA_WIRE_VERSION:
-        command.pop("rawData", None)
+    if limits.max_wire_version < SERVER_8_2:
+        command.pop("rawData", None)  # CRUD specification: never sent to older servers.
     return command
 
 

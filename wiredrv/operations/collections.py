@@ -12,11 +12,6 @@ from wiredrv.operations.cursors import CursorReply, parse_cursor
 from wiredrv.operations.failures import raise_concern_failure
 from wiredrv.types import Address, Reply
 
-#: The server's code for a drop of what does not exist, which is no failure: a drop can be repeated.
-NAMESPACE_NOT_FOUND = 26
-#: And for the creation of what exists already.
-NAMESPACE_EXISTS = 48
-
 
 @dataclass(frozen=True, slots=True)
 class ListCollections(Operation[CursorReply]):
@@ -63,7 +58,7 @@ class Create(Operation[None]):
 
 @dataclass(frozen=True, slots=True)
 class Drop(Operation[Reply]):
-    """Drop a collection. Servers before 7.0 answer :data:`NAMESPACE_NOT_FOUND` where there is none."""
+    """Drop a collection. Servers before 7.0 answer ``NamespaceNotFound`` where there is none."""
 
     name: ClassVar[str] = "drop"
     kind: ClassVar[OperationKind] = OperationKind.WRITE

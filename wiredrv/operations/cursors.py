@@ -11,6 +11,7 @@ import bson
 
 from wiredrv.errors import UnreadableReply
 from wiredrv.operations.base import Limits, Operation, OperationKind, Target
+from wiredrv.server_facts import SERVER_4_4
 from wiredrv.types import Address, Pin, Reply, ServerCursor
 from wiredrv.wire.codec import decode_documents
 
@@ -101,7 +102,7 @@ class GetMore(Operation[CursorReply]):
             command["batchSize"] = self.batch_size
         if self.max_time_ms is not None:
             command["maxTimeMS"] = self.max_time_ms
-        if self.comment is not None and limits.max_wire_version >= 9:
+        if self.comment is not None and limits.max_wire_version >= SERVER_4_4:
             command["comment"] = self.comment
         return command
 

@@ -7,10 +7,8 @@ from typing import Any, NoReturn
 
 from wiredrv.errors import ConfigurationError, write_concern_error, write_error
 from wiredrv.operations.base import Limits, Target
+from wiredrv.server_facts import SERVER_4_4
 from wiredrv.types import Reply
-
-#: Servers before 4.4 ignore a hint that they do not know when nobody waits for their answer.
-_HINT_WIRE_VERSION = 9
 
 
 def raise_write_failure(reply: Reply) -> NoReturn:
@@ -33,11 +31,11 @@ def raise_concern_failure(reply: Reply) -> None:
 
 
 def check_hint(options: Mapping[str, Any], target: Target, limits: Limits) -> None:
-    """Refuse a hint that an old server would silently ignore (CRUD specification, ``hint``).
+    """Refuse a hint that a server before 4.4 would silently ignore (CRUD specification, ``hint``).
 
     :raises ConfigurationError: there is a hint, the write is unacknowledged, and the server is older than 4.4.
     """
-    if "hint" in options and limits.max_wire_version < _HINT_WIRE_VERSION and not target.write_concern.acknowledged:
+    if "hint" in options and limits.max_wire_version < SERVER_4_4 and not target.write_concern.acknowledged:
         raise ConfigurationError(
             "a hint on an unacknowledged write needs server 4.4 or later: write with w=1 or more, or leave it out"
         )

@@ -11,9 +11,8 @@ from wiredrv.errors import ConfigurationError
 from wiredrv.operations.base import Limits, Operation, OperationKind, Target, add_options
 from wiredrv.operations.cursors import CursorReply, parse_cursor
 from wiredrv.operations.failures import raise_concern_failure
+from wiredrv.server_facts import SERVER_4_4
 from wiredrv.types import Address, Reply
-
-_COMMIT_QUORUM_WIRE_VERSION = 9  # server 4.4
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +29,7 @@ class CreateIndexes(Operation[list[str]]):
     options: Mapping[str, Any]
 
     def command(self, limits: Limits) -> dict[str, Any]:
-        if "commitQuorum" in self.options and limits.max_wire_version < _COMMIT_QUORUM_WIRE_VERSION:
+        if "commitQuorum" in self.options and limits.max_wire_version < SERVER_4_4:
             raise ConfigurationError("commitQuorum needs server 4.4 or later")
         command = {"createIndexes": self.target.collection, "indexes": list(self.indexes)}
         return add_options(command, self.options, limits)

@@ -26,21 +26,25 @@ from wiredrv.errors import BulkWriteError, DocumentTooLarge, UnreadableReply
 from wiredrv.operations.base import Limits, Operation, OperationKind, Target, add_options, count_in, decoded, field_of
 from wiredrv.operations.failures import check_hint
 from wiredrv.operations.results import BulkWriteResult
+from wiredrv.server_facts import MIN_WIRE_VERSION, ErrorCode
 from wiredrv.types import Address, Reply
 from wiredrv.wire.codec import encode
 from wiredrv.wire.op_msg import DocumentSequence
 
 #: What every supported server (4.2 and later) accepts; used before a server is selected.
 USUAL_LIMITS = Limits(
-    max_wire_version=8, max_bson_object_size=16_777_216, max_message_size=48_000_000, max_write_batch_size=100_000
+    max_wire_version=MIN_WIRE_VERSION,
+    max_bson_object_size=16_777_216,
+    max_message_size=48_000_000,
+    max_write_batch_size=100_000,
 )
 #: Bytes kept free in a message for the command around the statements: session, cluster time, concerns, API version.
 COMMAND_RESERVE = 16_384
 #: How much larger than a document a statement (or a command) may be that holds one.
 STATEMENT_RESERVE = 16_382
 
-#: The server's own code for a document that is too large (BSONObjectTooLarge).
-TOO_LARGE = 10334
+#: What the server answers to a document that is too large; a plain number, for users see it.
+_TOO_LARGE = ErrorCode.BSONObjectTooLarge.value
 
 #: The field of each command in which its statements travel.
 _FIELDS = {"insert": "documents", "update": "updates", "delete": "deletes"}
@@ -309,7 +313,7 @@ class BulkTotals:
 
     def refuse(self, group: StatementGroup, position: int, reason: str) -> None:
         """Add a statement that was too large to be sent."""
-        failure = {"index": group.indexes[position], "code": TOO_LARGE, "errmsg": reason, "op": group.bodies[position]}
+        failure = {"index": group.indexes[position], "code": _TOO_LARGE, "errmsg": reason, "op": group.bodies[position]}
         self.details["writeErrors"].append(failure)
 
     def add(self, group: StatementGroup, start: int, reply: Mapping[str, Any]) -> None:

@@ -22,9 +22,6 @@ from typing import Any
 from wiredrv import failures
 from wiredrv.description import ServerDescription, ServerType, TopologyDescription, TopologyType
 from wiredrv.errors import (
-    NOT_PRIMARY_CODES,
-    RECOVERING_CODES,
-    SHUTDOWN_CODES,
     SYSTEM_OVERLOADED,
     BulkWriteError,
     DriverError,
@@ -34,6 +31,7 @@ from wiredrv.errors import (
     WriteError,
 )
 from wiredrv.failures import FailureKind
+from wiredrv.server_facts import NOT_PRIMARY_CODES, RECOVERING_CODES, SHUTDOWN_CODES
 from wiredrv.topology.hello import topology_version_of
 from wiredrv.topology.update import compare_topology_versions, unknown_server
 from wiredrv.types import Address

@@ -16,7 +16,7 @@ from bson import ObjectId
 from wiredrv import events, waits
 from wiredrv.concerns import ReadMode, ReadPreference
 from wiredrv.connection.connection import Connection
-from wiredrv.description import MAX_WIRE_VERSION, ServerDescription, ServerType, TopologyDescription, TopologyType
+from wiredrv.description import ServerDescription, ServerType, TopologyDescription, TopologyType
 from wiredrv.errors import (
     AutoReconnect,
     ConfigurationError,
@@ -26,6 +26,7 @@ from wiredrv.errors import (
 )
 from wiredrv.pool.pool import Pool
 from wiredrv.pool.settings import PoolSettings
+from wiredrv.server_facts import MAX_WIRE_VERSION
 from wiredrv.topology import selection
 from wiredrv.topology.changes import changes, makes_pool_ready
 from wiredrv.topology.hello import server_description_from_hello

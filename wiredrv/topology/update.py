@@ -17,22 +17,18 @@ from dataclasses import replace
 from typing import Any, TypeAlias
 
 from wiredrv.description import (
-    MAX_WIRE_VERSION,
-    MIN_SERVER_VERSION,
-    MIN_WIRE_VERSION,
     ServerDescription,
     ServerType,
     TopologyDescription,
     TopologyType,
+    wire_version_problem,
 )
 from wiredrv.errors import NotPrimaryError
+from wiredrv.server_facts import SERVER_6_0
 from wiredrv.topology.settings import TopologySettings
 from wiredrv.types import Address
 
 _T, _S = TopologyType, ServerType
-
-#: MongoDB 6.0: from here on an election id counts before a set version.
-_ELECTION_ID_FIRST = 17
 
 
 def initial_description(settings: TopologySettings) -> TopologyDescription:
@@ -95,7 +91,7 @@ def apply(topology: TopologyDescription, server: ServerDescription, settings: To
             updated = action(updated, server, settings)
     return replace(
         updated,
-        compatibility_error=compatibility_error(updated.servers.values()),
+        compatibility_error=_compatibility_error(updated.servers.values()),
         logical_session_timeout_minutes=_session_timeout(updated.servers.values()),
     )
 
@@ -226,8 +222,8 @@ def _newer_election(topology: TopologyDescription, server: ServerDescription) ->
     """The greatest election id and set version now, or None when this primary is older than one seen before."""
     now: tuple[Any, Any] = (server.election_id, server.set_version)
     seen: tuple[Any, Any] = (topology.max_election_id, topology.max_set_version)
-    if server.max_wire_version >= _ELECTION_ID_FIRST:
-        # None is less than any value.
+    if server.max_wire_version >= SERVER_6_0:
+        # The election id counts before the set version. None is less than any value.
         return now if tuple(map(_rank, now)) >= tuple(map(_rank, seen)) else None
     # Before 6.0 the set version counted first, and only where both are known.
     if None not in now:
@@ -280,22 +276,11 @@ def _is_misnamed(server: ServerDescription) -> bool:
     return server.me is not None and server.me != server.address
 
 
-def compatibility_error(servers: Iterable[ServerDescription]) -> str | None:
-    """What to tell when a server and this driver have no wire version in common; None when all have one."""
-    for server in servers:
-        if server.server_type is _S.UNKNOWN:
-            continue
-        if server.min_wire_version > MAX_WIRE_VERSION:
-            return (
-                f"Server at {server.address} requires wire version {server.min_wire_version}, but this version of "
-                f"wiredrv only supports up to {MAX_WIRE_VERSION}."
-            )
-        if server.max_wire_version < MIN_WIRE_VERSION:
-            return (
-                f"Server at {server.address} reports wire version {server.max_wire_version}, but this version of "
-                f"wiredrv requires at least {MIN_WIRE_VERSION} (MongoDB {MIN_SERVER_VERSION})."
-            )
-    return None
+def _compatibility_error(servers: Iterable[ServerDescription]) -> str | None:
+    """Why the driver cannot speak to one of the servers; None when it can speak to all whose versions are known."""
+    known = (server for server in servers if server.server_type is not _S.UNKNOWN)
+    problems = (wire_version_problem(it.address, it.min_wire_version, it.max_wire_version) for it in known)
+    return next((problem for problem in problems if problem is not None), None)
 
 
 def _session_timeout(servers: Iterable[ServerDescription]) -> int | None:

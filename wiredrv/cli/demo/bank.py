@@ -16,13 +16,13 @@ from anyio.abc import TaskGroup
 from bson import ObjectId
 
 from wiredrv.cli.demo.ledger import Book, Fate, Tally, Transfer
-from wiredrv.cli.demo.timeline import CONFLICT
 from wiredrv.client.client import Client
 from wiredrv.client.client_session import ClientSession
 from wiredrv.client.database import Database
 from wiredrv.client.with_transaction import RetryPolicy
 from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
 from wiredrv.errors import DriverError, OperationFailure
+from wiredrv.server_facts import ErrorCode
 
 _MAJORITY = WriteConcern("majority")
 _SNAPSHOT = ReadConcern("snapshot")
@@ -164,7 +164,7 @@ def _as_transfer(found: Mapping[str, Any]) -> Transfer:
 
 
 def _count(tally: Tally, error: BaseException) -> None:
-    if isinstance(error, OperationFailure) and error.code == CONFLICT:
+    if isinstance(error, OperationFailure) and error.code == ErrorCode.WriteConflict:
         tally.conflicts += 1
     else:
         tally.other_retries[_reason(error)] += 1

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from wiredrv.cli.demo.timeline import CONFLICT, Entry
+from wiredrv.cli.demo.timeline import Entry
+from wiredrv.server_facts import ErrorCode
 
 _STALE_SHOWN = 2
 _READS_SHOWN = 3
@@ -56,7 +57,9 @@ def conflict_and_retry(entries: Iterable[Entry]) -> Excerpt:
     """The shortest life of a transaction that met a conflict, and was committed at another attempt."""
     title = "one transfer: a write conflict, and the attempt that was committed"
     with_conflict = [
-        life for life in lives(entries) if any(e.code == CONFLICT for e in life) and not any(e.unanswered for e in life)
+        life
+        for life in lives(entries)
+        if any(e.code == ErrorCode.WriteConflict for e in life) and not any(e.unanswered for e in life)
     ]
     return Excerpt(title, tuple(_shortest(with_conflict)))
 

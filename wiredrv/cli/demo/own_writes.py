@@ -19,6 +19,7 @@ from wiredrv.cli.demo.stage import Stage, ask_member, until
 from wiredrv.client.collection import Collection as Documents
 from wiredrv.concerns import ReadPreference, WriteConcern
 from wiredrv.errors import OperationFailure
+from wiredrv.server_facts import ErrorCode
 
 #: Stops a secondary from applying what it has fetched. It is of the servers' own test commands.
 _FAIL_POINT = "rsSyncApplyStop"
@@ -27,7 +28,7 @@ _HELD_BACK = ReadPreference("secondary", [_TAG])
 _READ_EVERY = 0.005  # seconds
 _AGREED_WITHIN = 15.0  # seconds
 _LOOKS_EVERY = 0.05  # seconds
-_CONFIG_BUSY = frozenset({109, 308})  # ConfigurationInProgress, CurrentConfigNotCommittedYet
+_CONFIG_BUSY = frozenset({ErrorCode.ConfigurationInProgress, ErrorCode.CurrentConfigNotCommittedYet})
 
 
 async def play(stage: Stage) -> verdicts.Verdict | None:

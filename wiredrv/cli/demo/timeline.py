@@ -31,7 +31,6 @@ _ROLES = {
     ServerType.MONGOS: "mongos",
 }
 _SESSION_DIGITS = 6
-CONFLICT = 112
 
 
 class Entry(NamedTuple):
