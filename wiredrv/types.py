@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, Self, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, TypeAlias, runtime_checkable
 
 #: A command or a document on its way to the server.
 Document: TypeAlias = MutableMapping[str, Any]
@@ -12,6 +12,23 @@ Document: TypeAlias = MutableMapping[str, Any]
 Reply: TypeAlias = Mapping[str, Any]
 #: Starts a background task in the client's task group: ``spawn(function, *arguments)``.
 Spawn: TypeAlias = Callable[..., None]
+
+if TYPE_CHECKING:
+    # Every type checker knows this package; it is not needed at run time. Python 3.13 has its TypeVar.
+    from typing_extensions import TypeVar
+
+    #: What a client, a database or a collection hands out documents as: ``document_class``.
+    DocumentT = TypeVar("DocumentT", bound=Mapping[str, Any], default=dict[str, Any])
+    #: The same of a handle that is made from another one.
+    OtherDocumentT = TypeVar("OtherDocumentT", bound=Mapping[str, Any], default=dict[str, Any])
+    #: The same of what only gives documents, as cursors do.
+    DocumentT_co = TypeVar("DocumentT_co", bound=Mapping[str, Any], default=dict[str, Any], covariant=True)
+else:
+    from typing import TypeVar
+
+    DocumentT = TypeVar("DocumentT")
+    OtherDocumentT = TypeVar("OtherDocumentT")
+    DocumentT_co = TypeVar("DocumentT_co", covariant=True)
 
 DEFAULT_PORT = 27017
 

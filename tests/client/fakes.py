@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from typing import Any
+from typing import Any, cast
 
 import anyio
 
+from wiredrv.client.client import Client
 from wiredrv.client.database import Database
 from wiredrv.operations.base import Limits, Operation, Target
 from wiredrv.operations.cursors import CursorReply, KillCursors
@@ -103,7 +104,7 @@ class FakeContext:
     @property
     def database(self) -> Database:
         """A database that works with this context."""
-        return Database("the client", self, Target("shop"))
+        return Database(cast("Client", "the client"), self, Target("shop"))
 
 
 def batch(

@@ -296,7 +296,7 @@ async def test_write_concern_error_that_can_be_retried_is(replica_set: ReplicaSe
 
 
 async def test_users_codec_options_work_on_every_path(replica_set: ReplicaSet) -> None:
-    options: CodecOptions[Any] = CodecOptions(uuid_representation=UuidRepresentation.STANDARD, tz_aware=True)
+    options: CodecOptions[dict[str, Any]] = CodecOptions(uuid_representation=UuidRepresentation.STANDARD, tz_aware=True)
     one, two, three = uuid.uuid4(), uuid.uuid4(), uuid.uuid4()
     async with watched(replica_set) as (client, _):
         orders = (await fresh_collection(client, NAME)).with_options(codec_options=options)
@@ -319,13 +319,15 @@ async def test_users_codec_options_work_on_every_path(replica_set: ReplicaSet) -
 
 
 async def test_raw_documents_go_in_and_out(replica_set: ReplicaSet) -> None:
-    options: CodecOptions[Any] = CodecOptions(document_class=bson.raw_bson.RawBSONDocument)
+    options = CodecOptions(document_class=bson.raw_bson.RawBSONDocument)
     async with watched(replica_set) as (client, _):
         orders = (await fresh_collection(client, NAME)).with_options(codec_options=options)
         raw = bson.raw_bson.RawBSONDocument(bson.encode({"_id": 1, "a": {"b": 2}}))
         await orders.insert_one(raw)
-        assert (await orders.find_one(1)).raw == raw.raw
-        assert [document.raw async for document in orders.find()] == [raw.raw]  # type: ignore[attr-defined]  # raw ones
+        found = await orders.find_one(1)
+        assert found is not None
+        assert found.raw == raw.raw
+        assert [document.raw async for document in orders.find()] == [raw.raw]
 
 
 # --- aggregates that write ---

@@ -36,6 +36,7 @@ async def _shop(replica_set: ReplicaSet) -> AsyncIterator[tuple[wiredrv.Client, 
 
 async def _stock(database: wiredrv.Database) -> int:
     found = await database.inventory.find_one({"sku": "abc123"})
+    assert found is not None
     return int(found["qty"])
 
 
@@ -50,6 +51,7 @@ async def test_pymongo_async_a_causally_consistent_read_on_a_secondary(replica_s
                 await collection.update_one({"sku": "abc123"}, {"$set": {"qty": quantity}}, session=session)
                 on_secondary = collection.with_options(read_preference=ReadPreference.SECONDARY)
                 found = await on_secondary.find_one({"sku": "abc123"}, session=session)
+                assert found is not None
                 assert found["qty"] == quantity
 
 
@@ -99,7 +101,9 @@ async def test_pymongo_async_a_snapshot_of_two_collections(replica_set: ReplicaS
             order = await orders.find_one({"sku": "abc123"}, session=session)
             await inventory.update_one({"sku": "abc123"}, {"$set": {"qty": 1}})
             stock = await inventory.find_one({"sku": "abc123"}, session=session)
+        assert order is not None
         assert order["sku"] == "abc123"
+        assert stock is not None
         assert stock["qty"] == 100
         assert [command["readConcern"]["level"] for command in log.sent("find")] == ["snapshot", "snapshot"]
 
@@ -146,7 +150,9 @@ async def test_motor_a_coroutine_in_a_transaction(replica_set: ReplicaSet) -> No
     async with _shop(replica_set) as (client, database, _):
         async with await client.start_session() as session:
             inserted_id = await session.with_transaction(_buy)
-        assert (await database.orders.find_one({"_id": inserted_id}))["qty"] == 100
+        found = await database.orders.find_one({"_id": inserted_id})
+        assert found is not None
+        assert found["qty"] == 100
         assert await _stock(database) == 0
 
 

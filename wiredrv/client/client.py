@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, Literal, NoReturn, Self
+from typing import Any, Literal, NoReturn, Self, overload
 
 from bson.codec_options import CodecOptions
 from bson.timestamp import Timestamp
@@ -32,7 +32,7 @@ from wiredrv.operations.base import Target, field_of
 from wiredrv.operations.databases import DropDatabase, ListDatabases
 from wiredrv.options.uri import parse_client_settings
 from wiredrv.session.options import SessionOptions, TransactionOptions
-from wiredrv.types import Address
+from wiredrv.types import Address, DocumentT, OtherDocumentT
 
 _LIST: check.Table = {
     "filter": ("filter", check.document),
@@ -41,7 +41,7 @@ _LIST: check.Table = {
 }
 
 
-class Client(HandleOptions):
+class Client(HandleOptions[DocumentT]):
     """A client of one deployment: a replica set, a sharded cluster or a single server.
 
     ::
@@ -54,6 +54,8 @@ class Client(HandleOptions):
     client raise InvalidOperation; ``async with`` or :meth:`open` opens it again, also in another event loop.
 
     :param uri: a connection string; or a host, ``host:port``, or several hosts; None for this machine.
+    :param document_class: what documents are given as: a class of mutable mappings (``dict`` if it is None), a
+        TypedDict, or ``RawBSONDocument``. Databases and collections take it over.
     :param event_listeners: objects of the listener classes in :mod:`wiredrv.events`, or callables that take any event.
     :param options: options by the names that they have in a connection string (``maxPoolSize=20``); they win over it.
     :raises InvalidURI: the connection string cannot be read.
@@ -64,10 +66,11 @@ class Client(HandleOptions):
         self,
         uri: str | Sequence[str] | None = None,
         *,
+        document_class: type[DocumentT] | None = None,
         event_listeners: Iterable[Any] = (),
         **options: Any,
     ) -> None:
-        settings = parse_client_settings(uri, options)
+        settings = parse_client_settings(uri, {"document_class": document_class, **options})
         if settings.execution.timeout not in (None, math.inf):
             warnings.warn(
                 "timeoutMS is read but not applied by this version: set the limit with anyio.fail_after() or "
@@ -130,13 +133,37 @@ class Client(HandleOptions):
 
     # --- handles ---
 
-    def __getitem__(self, name: str) -> Database:
+    def __getitem__(self, name: str) -> Database[DocumentT]:
         """The database called ``name``."""
         return self.get_database(name)
 
-    def __getattr__(self, name: str) -> Database:
+    def __getattr__(self, name: str) -> Database[DocumentT]:
         refuse_absent("Client", name, "a database of that name is client[{}]")
         return self.get_database(name)
+
+    @overload
+    def get_database(
+        self,
+        name: str | None = None,
+        codec_options: None = None,
+        read_preference: ReadPreference | None = None,
+        write_concern: WriteConcern | None = None,
+        read_concern: ReadConcern | None = None,
+        *,
+        document_class: None = None,
+    ) -> Database[DocumentT]: ...
+
+    @overload
+    def get_database(
+        self,
+        name: str | None = None,
+        codec_options: CodecOptions[OtherDocumentT] | None = None,
+        read_preference: ReadPreference | None = None,
+        write_concern: WriteConcern | None = None,
+        read_concern: ReadConcern | None = None,
+        *,
+        document_class: type[OtherDocumentT] | None = None,
+    ) -> Database[OtherDocumentT]: ...
 
     def get_database(
         self,
@@ -145,17 +172,46 @@ class Client(HandleOptions):
         read_preference: ReadPreference | None = None,
         write_concern: WriteConcern | None = None,
         read_concern: ReadConcern | None = None,
-    ) -> Database:
+        *,
+        document_class: type[Any] | None = None,
+    ) -> Database[Any]:
         """A database with options of its own; None takes over the client's.
 
         :param name: its name; None takes that of the connection string.
+        :param document_class: what documents are given as; it wins over that of ``codec_options``.
         :raises ConfigurationError: neither gives a name.
         """
         name = name if name is not None else self._core.settings.default_database
         if name is None:
             raise ConfigurationError("no database is named: give a name, or put one into the connection string")
-        target = derived_target(self._target, "", codec_options, read_preference, write_concern, read_concern)
+        target = derived_target(
+            self._target, "", codec_options, read_preference, write_concern, read_concern, document_class
+        )
         return Database(self, self._core, replace(target, database=name))
+
+    @overload
+    def get_default_database(
+        self,
+        default: str | None = None,
+        codec_options: None = None,
+        read_preference: ReadPreference | None = None,
+        write_concern: WriteConcern | None = None,
+        read_concern: ReadConcern | None = None,
+        *,
+        document_class: None = None,
+    ) -> Database[DocumentT]: ...
+
+    @overload
+    def get_default_database(
+        self,
+        default: str | None = None,
+        codec_options: CodecOptions[OtherDocumentT] | None = None,
+        read_preference: ReadPreference | None = None,
+        write_concern: WriteConcern | None = None,
+        read_concern: ReadConcern | None = None,
+        *,
+        document_class: type[OtherDocumentT] | None = None,
+    ) -> Database[OtherDocumentT]: ...
 
     def get_default_database(
         self,
@@ -164,13 +220,17 @@ class Client(HandleOptions):
         read_preference: ReadPreference | None = None,
         write_concern: WriteConcern | None = None,
         read_concern: ReadConcern | None = None,
-    ) -> Database:
+        *,
+        document_class: type[Any] | None = None,
+    ) -> Database[Any]:
         """The database that the connection string names, else ``default``.
 
+        :param document_class: what documents are given as; it wins over that of ``codec_options``.
         :raises ConfigurationError: neither gives a name.
         """
         name = self._core.settings.default_database or default
-        return self.get_database(name, codec_options, read_preference, write_concern, read_concern)
+        options = (codec_options, read_preference, write_concern, read_concern)
+        return self.get_database(name, *options, document_class=document_class)
 
     # --- sessions ---
 
@@ -243,7 +303,7 @@ class Client(HandleOptions):
         session: ClientSession | None = None,
         comment: Any = None,
         **options: Any,
-    ) -> CommandCursor[Mapping[str, Any]]:
+    ) -> CommandCursor[dict[str, Any]]:
         """The deployment's databases, as documents with ``name`` and ``sizeOnDisk``.
 
         :param session: the session to use.
@@ -281,13 +341,13 @@ class Client(HandleOptions):
         *,
         filter: Mapping[str, Any] | None = None,
         authorizedDatabases: bool | None = None,
-    ) -> list[Database]:
+    ) -> list[Database[DocumentT]]:
         """The deployment's databases as handles. As :meth:`list_database_names`."""
         names = await self.list_database_names(session, comment, filter=filter, authorizedDatabases=authorizedDatabases)
         return [self[name] for name in names]
 
     async def drop_database(
-        self, name_or_database: str | Database, session: ClientSession | None = None, comment: Any = None
+        self, name_or_database: str | Database[Any], session: ClientSession | None = None, comment: Any = None
     ) -> None:
         """Drop a database with all its collections.
 
@@ -299,10 +359,9 @@ class Client(HandleOptions):
         drop = DropDatabase(database._target, {} if comment is None else {"comment": comment})
         await self._core.executor.execute(drop, self._core.session_state(session))
 
-    async def server_info(self, session: ClientSession | None = None) -> Mapping[str, Any]:
+    async def server_info(self, session: ClientSession | None = None) -> dict[str, Any]:
         """What ``buildInfo`` answers: the server's version, among others."""
-        reply: Mapping[str, Any] = await self["admin"].command("buildInfo", session=session)
-        return reply
+        return await self["admin"].command("buildInfo", session=session)
 
     @property
     def topology_description(self) -> TopologyDescription:

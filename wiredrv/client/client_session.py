@@ -43,7 +43,7 @@ class ClientSession:
     Code written as ``await client.start_session()`` works too: awaiting a session gives the session.
     """
 
-    def __init__(self, client: Client, core: ClientCore, options: SessionOptions) -> None:
+    def __init__(self, client: Client[Any], core: ClientCore, options: SessionOptions) -> None:
         self._client = client
         self._core = core
         self._state = SessionState(options, core.executor.acquire(), core.executor)
@@ -55,7 +55,7 @@ class ClientSession:
     # --- what it is ---
 
     @property
-    def client(self) -> Client:
+    def client(self) -> Client[Any]:
         """The client that started this session."""
         return self._client
 

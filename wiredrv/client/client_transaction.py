@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wiredrv.client.binding import bound_transaction, opened_at
 from wiredrv.client.session_blocks import SessionBinding
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 class ClientTransaction:
     """What :meth:`Client.transaction` returns. It is entered once."""
 
-    def __init__(self, client: Client, options: TransactionOptions, join: bool, inherit: bool, origin: str) -> None:
+    def __init__(
+        self, client: Client[Any], options: TransactionOptions, join: bool, inherit: bool, origin: str
+    ) -> None:
         self._client = client
         self._options = options
         self._join = join

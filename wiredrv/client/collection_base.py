@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self, cast, overload
 
 from bson.codec_options import CodecOptions
 
@@ -11,29 +11,39 @@ from wiredrv.client.handle import HandleContext, HandleOptions
 from wiredrv.client.validation import collection_name, refuse
 from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
 from wiredrv.operations.base import Target
+from wiredrv.types import DocumentT, OtherDocumentT
 
 if TYPE_CHECKING:
+    from wiredrv.client.collection import Collection
     from wiredrv.client.database import Database
 
 
-class CollectionBase(HandleOptions):
+class CollectionBase(HandleOptions[DocumentT]):
     """A collection's name and options. It costs nothing to make, sends nothing, and never changes."""
 
     __slots__ = ("_context", "_database", "_target")
 
     def __init__(
         self,
-        database: Database,
+        database: Database[Any],
         name: str,
-        codec_options: CodecOptions[Any] | None = None,
+        codec_options: CodecOptions[DocumentT] | None = None,
         read_preference: ReadPreference | None = None,
         write_concern: WriteConcern | None = None,
         read_concern: ReadConcern | None = None,
+        *,
+        document_class: type[DocumentT] | None = None,
     ) -> None:
         self._database = database
         self._context: HandleContext = database._context
         self._target = derived_target(
-            database._target, collection_name(name), codec_options, read_preference, write_concern, read_concern
+            database._target,
+            collection_name(name),
+            codec_options,
+            read_preference,
+            write_concern,
+            read_concern,
+            document_class,
         )
 
     @property
@@ -47,9 +57,31 @@ class CollectionBase(HandleOptions):
         return self._target.namespace
 
     @property
-    def database(self) -> Database:
-        """The database that the collection is in."""
+    def database(self) -> Database[Any]:
+        """The database that the collection is in. Its documents may be of another class."""
         return self._database
+
+    @overload
+    def with_options(
+        self,
+        codec_options: None = None,
+        read_preference: ReadPreference | None = None,
+        write_concern: WriteConcern | None = None,
+        read_concern: ReadConcern | None = None,
+        *,
+        document_class: None = None,
+    ) -> Collection[DocumentT]: ...
+
+    @overload
+    def with_options(
+        self,
+        codec_options: CodecOptions[OtherDocumentT] | None = None,
+        read_preference: ReadPreference | None = None,
+        write_concern: WriteConcern | None = None,
+        read_concern: ReadConcern | None = None,
+        *,
+        document_class: type[OtherDocumentT] | None = None,
+    ) -> Collection[OtherDocumentT]: ...
 
     def with_options(
         self,
@@ -57,15 +89,20 @@ class CollectionBase(HandleOptions):
         read_preference: ReadPreference | None = None,
         write_concern: WriteConcern | None = None,
         read_concern: ReadConcern | None = None,
-    ) -> Self:
-        """The same collection with other options; what is None stays as it is."""
+        *,
+        document_class: type[Any] | None = None,
+    ) -> Collection[Any]:
+        """The same collection with other options; what is None stays as it is.
+
+        :param document_class: what documents are given as; it wins over that of ``codec_options``.
+        """
         copy = type(self).__new__(type(self))
         copy._database = self._database
         copy._context = self._context
         copy._target = derived_target(
-            self._target, self.name, codec_options, read_preference, write_concern, read_concern
+            self._target, self.name, codec_options, read_preference, write_concern, read_concern, document_class
         )
-        return copy
+        return cast("Collection[Any]", copy)
 
     def __getitem__(self, name: str) -> Self:
         """A collection whose name is this one's, a dot and ``name``."""
@@ -79,10 +116,14 @@ class CollectionBase(HandleOptions):
         refuse_absent("Collection", name, "a collection of that name, after this one's and a dot, is collection[{}]")
         return self[name]
 
-    def __call__(self, *arguments: Any, **options: Any) -> NoReturn:
-        parent, _, method = self.name.rpartition(".")
-        where = f"the collection {parent!r}" if parent else "a database"
-        raise TypeError(f"{where} has no method {method!r}: {self.full_name!r} is a collection, which cannot be called")
+    if not TYPE_CHECKING:  # a type checker finds by itself that a collection cannot be called
+
+        def __call__(self, *arguments: object, **options: object) -> NoReturn:
+            parent, _, method = self.name.rpartition(".")
+            where = f"the collection {parent!r}" if parent else "a database"
+            raise TypeError(
+                f"{where} has no method {method!r}: {self.full_name!r} is a collection, which cannot be called"
+            )
 
     def __bool__(self) -> NoReturn:
         raise NotImplementedError(
@@ -117,6 +158,7 @@ def derived_target(
     read_preference: ReadPreference | None = None,
     write_concern: WriteConcern | None = None,
     read_concern: ReadConcern | None = None,
+    document_class: type[Any] | None = None,
 ) -> Target:
     """A target in the same database; options that are None are taken from ``base``.
 
@@ -130,11 +172,21 @@ def derived_target(
     ):
         if value is not None and not isinstance(value, kind):
             refuse(name, f"a {kind.__name__}", value)
+    codec_options = base.codec_options if codec_options is None else codec_options
+    if document_class is not None:
+        codec_options = _with_document_class(codec_options, document_class)
     return Target(
         base.database,
         collection,
         base.read_preference if read_preference is None else read_preference,
         base.read_concern if read_concern is None else read_concern,
         base.write_concern if write_concern is None else write_concern,
-        base.codec_options if codec_options is None else codec_options,
+        codec_options,
     )
+
+
+def _with_document_class(codec_options: CodecOptions[Any], document_class: object) -> CodecOptions[Any]:
+    try:
+        return codec_options.with_options(document_class=document_class)
+    except TypeError:
+        refuse("document_class", "a class of mutable mappings, a TypedDict or RawBSONDocument", document_class)

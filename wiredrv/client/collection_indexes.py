@@ -22,6 +22,7 @@ from wiredrv.operations.collections import Drop, Rename
 from wiredrv.operations.failures import raise_concern_failure
 from wiredrv.operations.indexes import CreateIndexes, DropIndexes, ListIndexes
 from wiredrv.server_facts import ErrorCode
+from wiredrv.types import DocumentT
 from wiredrv.wire.codec import sound_document
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ _COMMAND_OPTIONS = frozenset({"max_time_ms", "maxTimeMS", "commit_quorum", "comm
 _CREATE_INDEXES: check.Table = {**arguments.COMMON, "commit_quorum": ("commitQuorum", None)}
 
 
-class CollectionIndexes(CollectionBase):
+class CollectionIndexes(CollectionBase[DocumentT]):
     """Methods on indexes and on the collection itself."""
 
     __slots__ = ()

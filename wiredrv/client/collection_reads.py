@@ -27,6 +27,7 @@ from wiredrv.operations.count import Count
 from wiredrv.operations.distinct import Distinct
 from wiredrv.operations.find import FindOne
 from wiredrv.operations.map_reduce import MapReduce
+from wiredrv.types import DocumentT
 
 if TYPE_CHECKING:
     from wiredrv.client.client_session import ClientSession
@@ -42,7 +43,7 @@ _AGGREGATE_CURSOR = {
 }
 
 
-class CollectionReads(CollectionBase):
+class CollectionReads(CollectionBase[DocumentT]):
     """Methods that read. All but one take ``session=``; without it they use the bound session, or an implicit one."""
 
     __slots__ = ()
@@ -55,7 +56,7 @@ class CollectionReads(CollectionBase):
         *,
         session: ClientSession | None = None,
         **options: Unpack[FindOptions],
-    ) -> Cursor:
+    ) -> Cursor[DocumentT]:
         """A cursor over the documents that match. Nothing is sent before the first document is asked for.
 
         :param filter: the query; None matches everything.
@@ -67,7 +68,7 @@ class CollectionReads(CollectionBase):
         given: dict[str, Any] = dict(options)
         if projection is not None:
             given["projection"] = projection
-        return Cursor(cast("Collection", self), filter, session, given)
+        return Cursor(cast("Collection[DocumentT]", self), filter, session, given)
 
     @expanded(FindOneOptions)
     async def find_one(
@@ -77,7 +78,7 @@ class CollectionReads(CollectionBase):
         *,
         session: ClientSession | None = None,
         **options: Unpack[FindOneOptions],
-    ) -> Any:
+    ) -> DocumentT | None:
         """The first document that matches, or None.
 
         :param filter: the query, or a value that is no mapping, which is taken for an ``_id``; None matches everything.
@@ -93,7 +94,8 @@ class CollectionReads(CollectionBase):
         if options or projection is not None:
             fields = check.wire_options({"projection": projection, **options}, arguments.FIND)
         context = self._context
-        return await context.executor.execute(FindOne(self._target, filter, fields), context.session_state(session))
+        operation: FindOne[DocumentT] = FindOne(self._target, filter, fields)
+        return await context.executor.execute(operation, context.session_state(session))
 
     @expanded(AggregateOptions)
     def aggregate(
@@ -101,7 +103,7 @@ class CollectionReads(CollectionBase):
         pipeline: Sequence[Mapping[str, Any]],
         session: ClientSession | None = None,
         **options: Unpack[AggregateOptions],
-    ) -> CommandCursor[dict[str, Any]]:
+    ) -> CommandCursor[DocumentT]:
         """A cursor over the result of a pipeline; with ``await`` the command is sent at once, else when iterated.
 
         A pipeline that ends in ``$out`` or ``$merge`` must be awaited or iterated to take place. It goes to the
@@ -227,7 +229,7 @@ def aggregate(
     pipeline: Sequence[Mapping[str, Any]],
     session: ClientSession | None,
     options: Mapping[str, Any],
-) -> CommandCursor[dict[str, Any]]:
+) -> CommandCursor[Any]:
     """The cursor of an aggregate on a collection or a database."""
     stages = check.pipeline(pipeline)
     cursor = check.wire_options({n: v for n, v in options.items() if n in _AGGREGATE_CURSOR}, _AGGREGATE_CURSOR)

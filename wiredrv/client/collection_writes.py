@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
+from bson.raw_bson import RawBSONDocument
+
 from wiredrv.client import arguments
 from wiredrv.client import validation as check
 from wiredrv.client.arguments import (
@@ -43,6 +45,7 @@ from wiredrv.operations.results import (
 )
 from wiredrv.operations.update import Update
 from wiredrv.operations.write_batch import StatementGroup
+from wiredrv.types import DocumentT
 
 if TYPE_CHECKING:
     from wiredrv.client.client_session import ClientSession
@@ -51,7 +54,7 @@ Filter = Mapping[str, Any]
 Change = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
 
-class CollectionWrites(CollectionBase):
+class CollectionWrites(CollectionBase[DocumentT]):
     """Methods that write. All take ``session=``; without it they use the bound session, or an implicit one."""
 
     __slots__ = ()
@@ -60,7 +63,11 @@ class CollectionWrites(CollectionBase):
 
     @expanded(WriteOptions)
     async def insert_one(
-        self, document: Mapping[str, Any], *, session: ClientSession | None = None, **options: Unpack[WriteOptions]
+        self,
+        document: DocumentT | RawBSONDocument,
+        *,
+        session: ClientSession | None = None,
+        **options: Unpack[WriteOptions],
     ) -> InsertOneResult:
         """Insert a document. One without an ``_id`` is given an ObjectId, which is set on ``document`` too.
 
@@ -79,7 +86,7 @@ class CollectionWrites(CollectionBase):
     @expanded(WriteOptions)
     async def insert_many(
         self,
-        documents: Iterable[Mapping[str, Any]],
+        documents: Iterable[DocumentT | RawBSONDocument],
         ordered: bool = True,
         *,
         session: ClientSession | None = None,
@@ -216,7 +223,7 @@ class CollectionWrites(CollectionBase):
     @expanded(FindAndModifyOptions)
     async def find_one_and_delete(
         self, filter: Filter, *, session: ClientSession | None = None, **options: Unpack[FindAndModifyOptions]
-    ) -> Any:
+    ) -> DocumentT | None:
         """Delete a document and return it, or None if none matches.
 
         :raises ConfigurationError: an argument is of the wrong kind.
@@ -232,7 +239,7 @@ class CollectionWrites(CollectionBase):
         *,
         session: ClientSession | None = None,
         **options: Unpack[FindAndReplaceOptions],
-    ) -> Any:
+    ) -> DocumentT | None:
         """Replace a document and return it as it was, or as it is with ``return_document=ReturnDocument.AFTER``.
 
         None if none matches (and, with ``upsert``, the document before was asked for).
@@ -248,7 +255,7 @@ class CollectionWrites(CollectionBase):
         *,
         session: ClientSession | None = None,
         **options: Unpack[FindAndUpdateOptions],
-    ) -> Any:
+    ) -> DocumentT | None:
         """Update a document and return it as it was, or as it is with ``return_document=ReturnDocument.AFTER``.
 
         None if none matches (and, with ``upsert``, the document before was asked for).
@@ -261,10 +268,12 @@ class CollectionWrites(CollectionBase):
         change: Mapping[str, Any],
         session: ClientSession | None,
         options: Mapping[str, Any],
-    ) -> Any:
+    ) -> DocumentT | None:
         fields = check.wire_options(options, arguments.FIND_AND_MODIFY) if options else NO_OPTIONS
         context = self._context
-        operation = FindAndModify(self._target, check.document("filter", filter), change, fields)
+        operation: FindAndModify[DocumentT] = FindAndModify(
+            self._target, check.document("filter", filter), change, fields
+        )
         return await context.executor.execute(operation, context.session_state(session))
 
     # --- many of all kinds ---
@@ -272,7 +281,7 @@ class CollectionWrites(CollectionBase):
     @expanded(WriteOptions)
     async def bulk_write(
         self,
-        requests: Sequence[WriteRequest],
+        requests: Sequence[WriteRequest[DocumentT]],
         ordered: bool = True,
         *,
         session: ClientSession | None = None,

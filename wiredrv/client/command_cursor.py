@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from wiredrv.client.cursor_base import CursorBase
 from wiredrv.client.validation import whole_number
@@ -16,15 +16,14 @@ from wiredrv.errors import OperationFailure
 from wiredrv.operations.base import Operation
 from wiredrv.operations.cursors import CursorReply
 from wiredrv.server_facts import ErrorCode
+from wiredrv.types import DocumentT_co
 
 if TYPE_CHECKING:
     from wiredrv.client.client_session import ClientSession
     from wiredrv.client.handle import HandleContext
 
-T = TypeVar("T")
 
-
-class CommandCursor(CursorBase[T]):
+class CommandCursor(CursorBase[DocumentT_co]):
     """The documents that a command answers with.
 
     :param operation: the command that opens the cursor.

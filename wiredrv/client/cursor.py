@@ -21,6 +21,7 @@ from wiredrv.operations.base import Operation
 from wiredrv.operations.cursors import CursorReply
 from wiredrv.operations.find import Find
 from wiredrv.operations.run_command import RunCommand
+from wiredrv.types import DocumentT_co
 
 if TYPE_CHECKING:
     from wiredrv.client.client_session import ClientSession
@@ -32,14 +33,14 @@ _OWN_OPTIONS = frozenset({"limit", "batch_size", "max_await_time_ms", "cursor_ty
 _OF_DISTINCT = ("collation", "hint", "maxTimeMS", "comment", "rawData")
 
 
-class Cursor(CursorBase[dict[str, Any]]):
+class Cursor(CursorBase[DocumentT_co]):
     """The documents of a collection that match a filter. Made by ``collection.find``."""
 
     __slots__ = ("_collection", "_cursor_type", "_filter", "_limit", "_options")
 
     def __init__(
         self,
-        collection: Collection,
+        collection: Collection[DocumentT_co],
         filter: Mapping[str, Any] | None = None,
         session: ClientSession | None = None,
         options: Mapping[str, Any] | None = None,
@@ -200,11 +201,11 @@ class Cursor(CursorBase[dict[str, Any]]):
     # --- again, or otherwise ---
 
     @property
-    def collection(self) -> Collection:
+    def collection(self) -> Collection[DocumentT_co]:
         """The collection that the documents are of."""
         return self._collection
 
-    def clone(self) -> Cursor:
+    def clone(self) -> Cursor[DocumentT_co]:
         """A new cursor with the same settings and the same explicit session, not sent yet."""
         copy = Cursor(self._collection, self._filter, self._session)
         copy._limit = self._limit
@@ -215,10 +216,10 @@ class Cursor(CursorBase[dict[str, Any]]):
         copy._comment = self._comment
         return copy
 
-    def __copy__(self) -> Cursor:
+    def __copy__(self) -> Cursor[DocumentT_co]:
         return self.clone()
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Cursor:
+    def __deepcopy__(self, memo: dict[int, Any]) -> Cursor[DocumentT_co]:
         # The settings are copied; the collection and the session are what the new cursor works with too.
         copy = self.clone()
         copy._filter = deepcopy(self._filter, memo)

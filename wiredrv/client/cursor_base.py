@@ -15,7 +15,7 @@ Rules kept here:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self
 
 from wiredrv import waits
 from wiredrv.client.cursor_closing import ClosableCursor
@@ -23,19 +23,17 @@ from wiredrv.errors import ConfigurationError, InvalidOperation, OperationFailur
 from wiredrv.operations.base import Operation, Target
 from wiredrv.operations.cursors import CursorReply, GetMore
 from wiredrv.server_facts import CURSOR_GONE_CODES
-from wiredrv.types import Address
+from wiredrv.types import Address, DocumentT_co
 
 if TYPE_CHECKING:
     from wiredrv.client.client_session import ClientSession
     from wiredrv.client.handle import HandleContext
 
-T = TypeVar("T")
-
 #: How many buffered documents an iteration hands out before it lets other tasks run, and can be cancelled.
 DOCUMENTS_PER_CHECKPOINT = 100
 
 
-class CursorBase(ClosableCursor, Generic[T]):
+class CursorBase(ClosableCursor, Generic[DocumentT_co]):
     """Documents that a server hands out in batches. Used by one task at a time."""
 
     __slots__ = (
@@ -49,7 +47,7 @@ class CursorBase(ClosableCursor, Generic[T]):
         "_session",
     )
 
-    _batch: list[T]
+    _batch: list[DocumentT_co]
 
     def __init__(self, context: HandleContext, target: Target, session: ClientSession | None) -> None:
         super().__init__(context, target)
@@ -163,7 +161,7 @@ class CursorBase(ClosableCursor, Generic[T]):
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> T:
+    async def __anext__(self) -> DocumentT_co:
         if self._position and not self._position % DOCUMENTS_PER_CHECKPOINT:
             await waits.checkpoint()
         while True:
@@ -177,14 +175,14 @@ class CursorBase(ClosableCursor, Generic[T]):
             if not self._batch and self._is_tailable:
                 raise StopAsyncIteration
 
-    async def next(self) -> T:
+    async def next(self) -> DocumentT_co:
         """The next document.
 
         :raises StopAsyncIteration: there is none. A tailable cursor may have one later: see ``alive``.
         """
         return await self.__anext__()
 
-    async def try_next(self) -> T | None:
+    async def try_next(self) -> DocumentT_co | None:
         """The next document, or None if none is there after at most one command. ``alive`` tells whether more may come.
 
         :raises OperationFailure: the server refused the command.
@@ -197,7 +195,7 @@ class CursorBase(ClosableCursor, Generic[T]):
         self._position = position + 1
         return self._batch[position]
 
-    async def to_list(self, length: int | None = None) -> list[T]:
+    async def to_list(self, length: int | None = None) -> list[DocumentT_co]:
         """The documents that are left, or at most ``length`` of them.
 
         A tailable cursor, and that of a ``$changeStream``, give those that are there: up to the first empty batch.
@@ -206,7 +204,7 @@ class CursorBase(ClosableCursor, Generic[T]):
         """
         if length is not None and (isinstance(length, bool) or not isinstance(length, int) or length < 1):
             raise ConfigurationError(f"length must be a whole number from 1 up or None, not {length!r}")
-        found: list[T] = []
+        found: list[DocumentT_co] = []
         while True:
             stop = None if length is None else self._position + length - len(found)
             found += self._batch[self._position : stop]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from bson.codec_options import CodecOptions
 
@@ -12,7 +12,7 @@ from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
 from wiredrv.operations.base import Operation, Target
 from wiredrv.session.state import SessionState
 from wiredrv.session.turns import Turn
-from wiredrv.types import ServerCursor
+from wiredrv.types import DocumentT, ServerCursor
 
 if TYPE_CHECKING:
     from wiredrv.client.client_session import ClientSession
@@ -66,7 +66,7 @@ class HandleContext(Protocol):
         ...
 
 
-class HandleOptions:
+class HandleOptions(Generic[DocumentT]):
     """How a handle reads and writes: the options that clients, databases and collections all have."""
 
     __slots__ = ()
@@ -74,7 +74,7 @@ class HandleOptions:
     _target: Target
 
     @property
-    def codec_options(self) -> CodecOptions[Any]:
+    def codec_options(self) -> CodecOptions[DocumentT]:
         """How documents become Python objects and back."""
         return self._target.codec_options
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping, Sequence
-from typing import Any
+from typing import Any, Generic, Never
 
 from bson.objectid import ObjectId
 from bson.raw_bson import RawBSONDocument
@@ -13,6 +13,7 @@ from wiredrv.client.arguments import DELETE_STATEMENT, UPDATE_STATEMENT
 from wiredrv.client.validation import Keys
 from wiredrv.errors import ConfigurationError
 from wiredrv.operations.write_batch import Statement
+from wiredrv.types import DocumentT_co
 
 
 def with_id(document: Any) -> tuple[Mapping[str, Any], Any]:
@@ -45,7 +46,7 @@ def _other_with_id(document: Mapping[str, Any]) -> tuple[Mapping[str, Any], Any]
     return {"_id": generated, **document}, generated
 
 
-class WriteRequest:
+class WriteRequest(Generic[DocumentT_co]):
     """One write of a bulk."""
 
     __slots__ = ()
@@ -67,7 +68,7 @@ class WriteRequest:
         return f"{type(self).__name__}({', '.join(f'{n}={getattr(self, n)!r}' for n in self._names())})"
 
 
-class InsertOne(WriteRequest):
+class InsertOne(WriteRequest[DocumentT_co]):
     """Insert a document.
 
     :raises ConfigurationError: it is no mapping. So do all requests, when they are made.
@@ -75,14 +76,14 @@ class InsertOne(WriteRequest):
 
     __slots__ = ("document",)
 
-    def __init__(self, document: Mapping[str, Any]) -> None:
+    def __init__(self, document: DocumentT_co | RawBSONDocument) -> None:
         self.document = check.document("document", document)
 
     def statement(self) -> Statement:
         return Statement("insert", with_id(self.document)[0])
 
 
-class _Delete(WriteRequest):
+class _Delete(WriteRequest[Never]):
     __slots__ = ("filter", "options")
 
     _limit: int
@@ -109,7 +110,7 @@ class DeleteMany(_Delete):
     _limit = 0
 
 
-class _Update(WriteRequest):
+class _Update(WriteRequest[DocumentT_co]):
     __slots__ = ("change", "filter", "options", "upsert")
 
     _multi = False
@@ -128,7 +129,7 @@ class _Update(WriteRequest):
         return Statement("update", body)
 
 
-class UpdateOne(_Update):
+class UpdateOne(_Update[Never]):
     """Update the first document that matches. ``sort`` needs server 8.0."""
 
     __slots__ = ()
@@ -147,7 +148,7 @@ class UpdateOne(_Update):
         self._set(filter, check.update_document(update), upsert, options)
 
 
-class UpdateMany(_Update):
+class UpdateMany(_Update[Never]):
     """Update all documents that match. A batch with one is not retried."""
 
     __slots__ = ()
@@ -166,7 +167,7 @@ class UpdateMany(_Update):
         self._set(filter, check.update_document(update), upsert, options)
 
 
-class ReplaceOne(_Update):
+class ReplaceOne(_Update[DocumentT_co]):
     """Replace the first document that matches. ``sort`` needs server 8.0."""
 
     __slots__ = ()
@@ -174,7 +175,7 @@ class ReplaceOne(_Update):
     def __init__(
         self,
         filter: Mapping[str, Any],
-        replacement: Mapping[str, Any],
+        replacement: DocumentT_co | RawBSONDocument,
         upsert: bool | None = None,
         collation: Any = None,
         hint: Keys | None = None,

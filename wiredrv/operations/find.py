@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 from wiredrv.errors import UnreadableReply
 from wiredrv.operations.base import Limits, Operation, Target, add_options
 from wiredrv.operations.cursors import CursorReply, parse_cursor
-from wiredrv.types import Address, Reply
-from wiredrv.wire.codec import decode_documents
+from wiredrv.types import Address, DocumentT, Reply
+from wiredrv.wire.codec import decode_document
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Find(Operation[CursorReply]):
 
 
 @dataclass(frozen=True, slots=True)
-class FindOne(Operation[Any]):
+class FindOne(Operation[DocumentT | None]):
     """The first document that matches, or None. It leaves no cursor: the command says ``singleBatch``."""
 
     name: ClassVar[str] = "find"
@@ -51,14 +51,16 @@ class FindOne(Operation[Any]):
         command = {"find": self.target.collection, "filter": self.filter, "limit": 1, "singleBatch": True}
         return add_options(command, self.options, limits) if self.options else command
 
-    def parse(self, reply: Reply, address: Address) -> Any:
+    def parse(self, reply: Reply, address: Address) -> DocumentT | None:
         batch = reply["cursor"]["firstBatch"]
         if type(batch) is not list:
             raise UnreadableReply(f"its firstBatch is a {type(batch).__name__}")
         if not batch:
             return None
         if not self.target.plain:
-            return decode_documents(batch[:1], self.target.codec_options)[0]
-        if type(batch[0]) is not dict:
+            decoded: DocumentT = decode_document(batch[0], self.target.codec_options)
+            return decoded
+        document: DocumentT = batch[0]
+        if type(document) is not dict:
             raise UnreadableReply("its firstBatch holds something other than documents")
-        return batch[0]
+        return document

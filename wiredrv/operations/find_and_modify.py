@@ -9,12 +9,12 @@ from typing import Any, ClassVar
 from wiredrv.errors import UnreadableReply
 from wiredrv.operations.base import Limits, Operation, OperationKind, Target, add_options
 from wiredrv.operations.failures import check_hint, raise_concern_failure
-from wiredrv.types import Address, Reply
-from wiredrv.wire.codec import decode_documents
+from wiredrv.types import Address, DocumentT, Reply
+from wiredrv.wire.codec import decode_document
 
 
 @dataclass(frozen=True, slots=True)
-class FindAndModify(Operation[Any]):
+class FindAndModify(Operation[DocumentT | None]):
     """``change`` is ``{"update": ...}`` or ``{"remove": True}``; ``options`` bear the wire's names.
 
     The value is the document, or None where none matched.
@@ -35,16 +35,17 @@ class FindAndModify(Operation[Any]):
         command = {"findAndModify": self.target.collection, "query": self.filter, **self.change}
         return add_options(command, self.options, limits)
 
-    def parse(self, reply: Reply, address: Address) -> Any:
+    def parse(self, reply: Reply, address: Address) -> DocumentT | None:
         raise_concern_failure(reply)
-        value = reply.get("value")
+        value: DocumentT | None = reply.get("value")
         if value is None:
             return None
         if self.target.plain:
             if type(value) is not dict:
                 raise UnreadableReply(f"its 'value' is a {type(value).__name__}, not a document")
             return value
-        return decode_documents((value,), self.target.codec_options)[0]
+        decoded: DocumentT = decode_document(value, self.target.codec_options)
+        return decoded
 
     @property
     def retryable(self) -> bool:

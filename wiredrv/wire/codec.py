@@ -9,7 +9,7 @@ their raw bytes, so that a custom type never changes what the driver reads of a 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, is_typeddict
 
 import bson
 from bson.codec_options import DEFAULT_CODEC_OPTIONS, CodecOptions
@@ -18,6 +18,7 @@ from bson.errors import InvalidDocument as _BsonInvalidDocument
 from bson.raw_bson import RawBSONDocument
 
 from wiredrv.errors import InvalidDocument, UnreadableReply
+from wiredrv.types import DocumentT
 from wiredrv.wire.envelope import TOLERANT
 
 # Tolerant, since only the driver's own fields are read with these options: documents of users with their own.
@@ -59,7 +60,7 @@ def decode_raw(data: bytes) -> RawBSONDocument:
     return document
 
 
-def decode_for_user(data: bytes | memoryview, options: CodecOptions[Any]) -> Any:
+def decode_for_user(data: bytes | memoryview, options: CodecOptions[DocumentT]) -> DocumentT:
     """Decode a document with a user's codec options.
 
     :raises UnreadableReply: it cannot be decoded, or a type decoder of the user's raised.
@@ -70,7 +71,15 @@ def decode_for_user(data: bytes | memoryview, options: CodecOptions[Any]) -> Any
         raise _unreadable(error) from error
 
 
-def decode_documents(raw: Sequence[RawBSONDocument], options: CodecOptions[Any]) -> list[Any]:
+def decode_document(raw: object, options: CodecOptions[DocumentT]) -> DocumentT:
+    """Decode a document of a reply that was decoded lazily; as :func:`decode_for_user`."""
+    try:
+        return bson.decode(raw.raw, options)  # type: ignore[attr-defined]  # what is not a document raises
+    except Exception as error:
+        raise _unreadable(error) from error
+
+
+def decode_documents(raw: Sequence[RawBSONDocument], options: CodecOptions[DocumentT]) -> list[DocumentT]:
     """Decode documents of a reply that was decoded lazily; as :func:`decode_for_user`."""
     try:
         return [bson.decode(document.raw, options) for document in raw]
@@ -98,8 +107,12 @@ def reason(error: BaseException) -> str:
 
 
 def is_default(options: CodecOptions[Any]) -> bool:
-    """Whether ``options`` decode exactly as the driver's own do."""
-    return options is DEFAULT_CODEC_OPTIONS or options == DEFAULT_CODEC_OPTIONS
+    """Whether ``options`` decode exactly as the driver's own do. An object of a TypedDict is a plain dict."""
+    if options is DEFAULT_CODEC_OPTIONS:
+        return True
+    if is_typeddict(options.document_class):
+        options = options.with_options(document_class=dict)
+    return options == DEFAULT_CODEC_OPTIONS
 
 
 def _explain(error: BaseException) -> str:

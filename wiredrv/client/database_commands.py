@@ -1,0 +1,218 @@
+"""The commands of a database: those of the user's own, and pipelines that start without a collection. PyMongo's names.
+
+Specifications: run-command, CRUD.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Unpack, overload
+
+from bson.codec_options import DEFAULT_CODEC_OPTIONS, CodecOptions
+
+from wiredrv.client import validation as check
+from wiredrv.client.arguments import AggregateOptions, expanded
+from wiredrv.client.collection_base import derived_target
+from wiredrv.client.collection_reads import aggregate
+from wiredrv.client.command_cursor import CommandCursor
+from wiredrv.client.constants import CursorType
+from wiredrv.client.handle import HandleContext, HandleOptions
+from wiredrv.concerns import ReadPreference
+from wiredrv.errors import ConfigurationError, NotPrimaryError, OperationFailure
+from wiredrv.operations.base import Target
+from wiredrv.operations.run_command import RunCommand, RunCursorCommand
+from wiredrv.types import DocumentT, OtherDocumentT
+
+if TYPE_CHECKING:
+    from wiredrv.client.client_session import ClientSession
+
+_TAILABLE = (CursorType.TAILABLE, CursorType.TAILABLE_AWAIT)
+
+
+class DatabaseCommands(HandleOptions[DocumentT]):
+    """The methods of a database that run commands."""
+
+    __slots__ = ()
+
+    _context: HandleContext
+
+    @overload
+    async def command(
+        self,
+        command: str | Mapping[str, Any],
+        value: Any = 1,
+        check: bool = True,
+        allowable_errors: Sequence[str | int] | None = None,
+        read_preference: ReadPreference | None = None,
+        codec_options: None = None,
+        session: ClientSession | None = None,
+        comment: Any = None,
+        **fields: Any,
+    ) -> dict[str, Any]: ...
+
+    @overload
+    async def command(
+        self,
+        command: str | Mapping[str, Any],
+        value: Any = 1,
+        check: bool = True,
+        allowable_errors: Sequence[str | int] | None = None,
+        read_preference: ReadPreference | None = None,
+        codec_options: CodecOptions[OtherDocumentT] = ...,
+        session: ClientSession | None = None,
+        comment: Any = None,
+        **fields: Any,
+    ) -> OtherDocumentT: ...
+
+    async def command(
+        self,
+        command: str | Mapping[str, Any],
+        value: Any = 1,
+        check: bool = True,
+        allowable_errors: Sequence[str | int] | None = None,
+        read_preference: ReadPreference | None = None,
+        codec_options: CodecOptions[Any] | None = None,
+        session: ClientSession | None = None,
+        comment: Any = None,
+        **fields: Any,
+    ) -> Any:
+        """Run a command and return the server's reply. It is sent as given and never retried.
+
+        No read or write concern of the database is put on it; in a transaction it takes part. What the driver itself
+        puts on commands (``lsid``, ``$db``...) should not be in it: what then happens is not defined.
+
+        :param command: the command as a document, or its name, which ``value`` and ``fields`` complete.
+        :param check: whether a failure is raised; else the reply that tells of it is returned.
+        :param allowable_errors: codes and messages of failures that are returned as replies all the same.
+        :param read_preference: where it goes; None means the primary.
+        :param codec_options: how the reply is decoded; None means the driver's own options, not the database's.
+        :raises OperationFailure: the server refused or failed it.
+        :raises NotPrimaryError: the server is not the member that it needs, or no longer.
+        """
+        operation = RunCommand(
+            self._command_target(read_preference, codec_options), _body(command, value, comment, fields)
+        )
+        state = self._context.session_state(session)
+        try:
+            return await self._context.executor.execute(operation, state)
+        except (OperationFailure, NotPrimaryError) as error:
+            if check and not _is_allowed(error, allowable_errors or ()):
+                raise
+            return dict(error.details or {})
+
+    #: The specification's name.
+    run_command = command
+
+    @overload
+    def cursor_command(
+        self,
+        command: str | Mapping[str, Any],
+        value: Any = 1,
+        read_preference: ReadPreference | None = None,
+        codec_options: None = None,
+        session: ClientSession | None = None,
+        comment: Any = None,
+        max_await_time_ms: int | None = None,
+        batch_size: int | None = None,
+        cursor_type: int = CursorType.NON_TAILABLE,
+        **fields: Any,
+    ) -> CommandCursor[dict[str, Any]]: ...
+
+    @overload
+    def cursor_command(
+        self,
+        command: str | Mapping[str, Any],
+        value: Any = 1,
+        read_preference: ReadPreference | None = None,
+        codec_options: CodecOptions[OtherDocumentT] = ...,
+        session: ClientSession | None = None,
+        comment: Any = None,
+        max_await_time_ms: int | None = None,
+        batch_size: int | None = None,
+        cursor_type: int = CursorType.NON_TAILABLE,
+        **fields: Any,
+    ) -> CommandCursor[OtherDocumentT]: ...
+
+    def cursor_command(
+        self,
+        command: str | Mapping[str, Any],
+        value: Any = 1,
+        read_preference: ReadPreference | None = None,
+        codec_options: CodecOptions[Any] | None = None,
+        session: ClientSession | None = None,
+        comment: Any = None,
+        max_await_time_ms: int | None = None,
+        batch_size: int | None = None,
+        cursor_type: int = CursorType.NON_TAILABLE,
+        **fields: Any,
+    ) -> CommandCursor[Any]:
+        """Run a command that answers with a cursor, with or without ``await``. Sent as given, as :meth:`command`.
+
+        :param comment: of the getMores alone. A comment of the command itself belongs into the command.
+        :param max_await_time_ms: milliseconds (``maxTimeMS``) of each getMore.
+        :param batch_size: documents of each getMore.
+        :param cursor_type: what kind of cursor the command opens; the command's own fields must say so too.
+        :raises UnreadableReply: the reply holds no cursor.
+        """
+        if cursor_type and cursor_type not in _TAILABLE:
+            raise ConfigurationError(f"cursor_type must be a CursorType other than EXHAUST, not {cursor_type!r}")
+        operation = RunCursorCommand(
+            self._command_target(read_preference, codec_options), _body(command, value, None, fields)
+        )
+        return CommandCursor(
+            self._context,
+            operation,
+            session,
+            batch_size=None if batch_size is None else check.whole_number("batch_size", batch_size),
+            comment=comment,
+            max_await_time_ms=None
+            if max_await_time_ms is None
+            else check.whole_number("max_await_time_ms", max_await_time_ms),
+            tailable=bool(cursor_type),
+        )
+
+    #: The specification's name.
+    run_cursor_command = cursor_command
+
+    def _command_target(
+        self, read_preference: ReadPreference | None, codec_options: CodecOptions[Any] | None
+    ) -> Target:
+        bare = Target(self._target.database)
+        if read_preference is None and codec_options is None:
+            return bare
+        return derived_target(bare, "", codec_options or DEFAULT_CODEC_OPTIONS, read_preference)
+
+    @expanded(AggregateOptions)
+    def aggregate(
+        self,
+        pipeline: Sequence[Mapping[str, Any]],
+        session: ClientSession | None = None,
+        **options: Unpack[AggregateOptions],
+    ) -> CommandCursor[DocumentT]:
+        """A cursor over the result of a pipeline that starts without a collection, as ``$currentOp`` or ``$documents``.
+
+        As :meth:`Collection.aggregate`.
+        """
+        return aggregate(self._context, self._target, pipeline, session, options)
+
+
+def _body(command: Any, value: Any, comment: Any, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The command as one document, its name first."""
+    if isinstance(command, str):
+        body: dict[str, Any] = {command: value}
+    else:
+        body = dict(check.document("command", command))
+        if not body:
+            raise ConfigurationError("command must not be empty: its first key is the command's name")
+    if comment is not None:
+        fields = {**fields, "comment": comment}
+    twice = next((name for name in fields if name in body), None)
+    if twice is not None:
+        raise ConfigurationError(f"{twice!r} is in the command already: give it there or as a keyword, not both")
+    body.update(fields)
+    return body
+
+
+def _is_allowed(error: OperationFailure | NotPrimaryError, allowed: Sequence[str | int]) -> bool:
+    message = str((error.details or {}).get("errmsg", ""))
+    return error.code in allowed or message in allowed
