@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import settings as hypothesis_settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
-from hypothesis.strategies import booleans, sampled_from
+from hypothesis.strategies import booleans, integers, sampled_from
 
 from wiredrv.errors import AutoReconnect, InvalidOperation
 from wiredrv.session.options import TransactionOptions
@@ -65,6 +65,9 @@ EXPECTED: dict[E, dict[S, S | str]] = {
     E.ENDING_SENT: {S.COMMITTED: S.COMMITTED, S.ABORTED: S.ABORTED},
     E.COMMIT_SUCCEEDED: {S.COMMITTED: S.COMMITTED},
     E.COMMIT_FAILED: {S.COMMITTED: S.COMMITTED},
+    E.ABORT_ANSWERED: {S.ABORTED: S.ABORTED},
+    E.FAILURE: {state: state for state in (S.STARTING, S.IN_PROGRESS, S.COMMITTED, S.ABORTED)},
+    E.RECOVERY_TOKEN: {state: state for state in (S.IN_PROGRESS, S.COMMITTED, S.ABORTED)},
 }
 
 
@@ -234,6 +237,9 @@ class TransactionMachine(RuleBasedStateMachine):
         self.commit_out = False
         self.doomed = False
         self.outcome: Outcome | None = None
+        self.abort_owed = False
+        self.failures: list[AutoReconnect] = []
+        self.token: dict[str, int] | None = None
 
     def _refused(self, call: object) -> None:
         assert callable(call)
@@ -250,14 +256,18 @@ class TransactionMachine(RuleBasedStateMachine):
         self.transaction.start(TransactionOptions(), 0.0, 1)
         self.situation, self.sent, self.commit_out = "open", 0, False
         self.doomed, self.outcome = False, None
+        self.abort_owed, self.failures, self.token = False, [], None
 
     @rule()
     def send(self) -> None:
+        before = self.situation
         self.transaction.command_sent()
-        if self.situation == "open":
+        if before == "open":
             self.sent += 1
-        else:
-            self.situation = "none"
+            return
+        self.situation = "none"
+        if before != "none":
+            self.token = None
 
     @rule()
     def shed(self) -> None:
@@ -302,6 +312,39 @@ class TransactionMachine(RuleBasedStateMachine):
             self._refused(lambda: self.transaction.commit_failed(Outcome.ABORTED))
 
     @rule()
+    def abort_goes_out(self) -> None:
+        if self.situation == "aborted":
+            self.transaction.ending_went_out()
+        elif self.situation != "committed":
+            self._refused(self.transaction.ending_went_out)
+
+    @rule()
+    def abort_is_answered(self) -> None:
+        if self.situation == "aborted":
+            self.transaction.abort_answered()
+            self.abort_owed = False
+        else:
+            self._refused(self.transaction.abort_answered)
+
+    @rule()
+    def fail(self) -> None:
+        failure = AutoReconnect("it broke")
+        if self.situation == "none" or (self.situation == "committed" and not self.sent):
+            self._refused(lambda: self.transaction.note_failure(failure))
+        else:
+            self.transaction.note_failure(failure)
+            self.failures.append(failure)
+
+    @rule(shard=integers(0, 9))
+    def learn_token(self, shard: int) -> None:
+        token = {"shard": shard}
+        if self.transaction.state in (S.IN_PROGRESS, S.COMMITTED, S.ABORTED):
+            self.transaction.learn_recovery_token(token)
+            self.token = token
+        else:
+            self._refused(lambda: self.transaction.learn_recovery_token(token))
+
+    @rule()
     def doom(self) -> None:
         self.transaction.doom("insert")
         if self.situation == "open":
@@ -324,6 +367,7 @@ class TransactionMachine(RuleBasedStateMachine):
             return
         assert self.transaction.abort() == (self.sent > 0)
         self.situation = "aborted"
+        self.abort_owed = self.sent > 0
         self.outcome = Outcome.ABORTED
 
     @invariant()
@@ -332,6 +376,9 @@ class TransactionMachine(RuleBasedStateMachine):
         assert self.transaction.committed == (self.situation == "committed")
         assert self.transaction.doomed == (self.doomed and self.situation == "open")
         assert self.transaction.outcome is self.outcome
+        assert self.transaction.open_on_server == (self.situation == "open" or self.abort_owed)
+        assert self.transaction.cause is (self.failures[0] if self.failures else None)
+        assert self.transaction.recovery_token == self.token
         first_is_still_to_come = self.situation == "open" and self.sent == 0
         assert (self.transaction.state is S.STARTING) == first_is_still_to_come
 

@@ -44,6 +44,9 @@ class TransactionEvent(Enum):
     ENDING_SENT = "the commit or the abort is sent"
     COMMIT_SUCCEEDED = "the commit succeeded"
     COMMIT_FAILED = "the commit failed, or its reply was given up"
+    ABORT_ANSWERED = "the abort was answered, or is not sent again"
+    FAILURE = "a command of the transaction failed"
+    RECOVERY_TOKEN = "a router sent a recovery token"
 
 
 class Outcome(Enum):
@@ -98,6 +101,14 @@ TRANSITIONS: dict[tuple[TransactionState, TransactionEvent], TransactionState | 
     (_S.ABORTED, _E.ENDING_SENT): _S.ABORTED,
     (_S.COMMITTED, _E.COMMIT_SUCCEEDED): _S.COMMITTED,
     (_S.COMMITTED, _E.COMMIT_FAILED): _S.COMMITTED,
+    (_S.ABORTED, _E.ABORT_ANSWERED): _S.ABORTED,
+    (_S.STARTING, _E.FAILURE): _S.STARTING,
+    (_S.IN_PROGRESS, _E.FAILURE): _S.IN_PROGRESS,
+    (_S.COMMITTED, _E.FAILURE): _S.COMMITTED,
+    (_S.ABORTED, _E.FAILURE): _S.ABORTED,
+    (_S.IN_PROGRESS, _E.RECOVERY_TOKEN): _S.IN_PROGRESS,
+    (_S.COMMITTED, _E.RECOVERY_TOKEN): _S.COMMITTED,
+    (_S.ABORTED, _E.RECOVERY_TOKEN): _S.ABORTED,
 }
 
 
@@ -243,6 +254,7 @@ class Transaction:
 
     def abort_answered(self) -> None:
         """The server answered the abort, or no further attempt follows."""
+        self.state = transition(self.state, TransactionEvent.ABORT_ANSWERED)
         self.abort_owed = False
 
     def commit_succeeded(self) -> None:
@@ -325,11 +337,13 @@ class Transaction:
 
     def note_failure(self, error: BaseException) -> None:
         """Keep the first error that the transaction met."""
+        self.state = transition(self.state, TransactionEvent.FAILURE)
         if self.cause is None:
             self.cause = error
 
     def learn_recovery_token(self, token: Mapping[str, Any]) -> None:
         """Keep what a router sent for finding the outcome by way of another one."""
+        self.state = transition(self.state, TransactionEvent.RECOVERY_TOKEN)
         self.recovery_token = token
 
     def note(self, sent: SentCommand) -> None:
