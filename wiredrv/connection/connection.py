@@ -51,6 +51,7 @@ class Connection:
         "last_used",
         "more_to_come",
         "pinned_by",
+        "service_id",
         "socket_timeout",
     )
 
@@ -78,22 +79,20 @@ class Connection:
         self.more_to_come = False
         #: Behind a load balancer, what keeps it checked out: a cursor or a transaction.
         self.pinned_by: str | None = None
+        #: Which server behind a load balancer this leads to, from the handshake on; None elsewhere.
+        self.service_id: Any = None
         self.socket_timeout: float | None = None
 
     def accept(self, handshake: Handshake) -> None:
         """Take over what the handshake negotiated."""
         self.handshake = handshake
+        self.service_id = handshake.service_id
         self._framer.max_message_size = handshake.limits.max_message_size
 
     def compress(self, message: bytes, command_name: str) -> bytes:
         """A message as it is to travel, where compression was agreed on (``compressor``)."""
         assert self.compressor is not None
         return self.compressor.compress(message, command_name, self.handshake.limits.max_message_size)
-
-    @property
-    def service_id(self) -> Any:
-        """Which server behind a load balancer this leads to; None elsewhere."""
-        return self.handshake.service_id
 
     @property
     def reply_owed(self) -> bool:
@@ -170,12 +169,12 @@ class Connection:
         """
         framer = self._framer
         try:
-            data = None if framer.is_empty else framer.next()
+            data = framer.next() if self._pending else None
             while data is None:
                 chunk = await self._transport.receive(framer.wanted)
                 if not chunk:
                     # Also inside a message this is a broken connection, which may be retried, and no malformed message.
-                    where = "" if framer.is_empty else " in the middle of a reply"
+                    where = " in the middle of a reply" if self._pending else ""
                     raise AutoReconnect(f"{self.address}: the server closed the connection{where}")
                 data = framer.feed(chunk)
             if self.accepts_compressed:
@@ -187,7 +186,7 @@ class Connection:
             self.close()
             raise
         self.more_to_come = message.more_to_come
-        self._owed = message.request_id if message.more_to_come else 0
+        self._owed = message.request_id if self.more_to_come else 0
         return message
 
     async def settle(self, seconds: float) -> bytes | None:

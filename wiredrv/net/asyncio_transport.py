@@ -49,14 +49,11 @@ class AsyncioSocketTransport(SocketTransport):
                 await waiter
             finally:
                 self._waiter = None
-        return self._take()
-
-    def _take(self) -> bytes:
         arrived, self._arrived = self._arrived, None
-        if arrived is not None:
-            return arrived
-        failure = self._failure or OSError("the connection was closed")
-        raise self.broken(failure) from failure
+        if arrived is None:
+            failure = self._failure or OSError("the connection was closed")
+            raise self.broken(failure) from failure
+        return arrived
 
     def _register(self) -> None:
         try:
@@ -92,9 +89,8 @@ class AsyncioSocketTransport(SocketTransport):
             waiter.set_result(None)
 
     def receive_nowait(self, max_bytes: int) -> bytes | None:
-        if self._arrived is not None:
-            return self._take()
-        return super().receive_nowait(max_bytes)
+        arrived, self._arrived = self._arrived, None
+        return super().receive_nowait(max_bytes) if arrived is None else arrived
 
     def close(self, *, wake: bool = True) -> None:
         if self._closed:

@@ -38,11 +38,8 @@ class Pooled(Protocol):
     generation: int
     last_used: float
     closed: bool
-
-    @property
-    def service_id(self) -> Any:
-        """Which server behind a load balancer it leads to; None elsewhere."""
-        ...
+    #: Which server behind a load balancer it leads to; None elsewhere.
+    service_id: Any
 
 
 C = TypeVar("C", bound=Pooled)
@@ -136,7 +133,8 @@ class PoolState(Generic[C]):
         """Why an idle connection may not be used any longer: ``stale``, ``idle``, ``error``; None when it may."""
         if connection.closed:
             return "error"
-        if connection.generation < self.generation_of(connection.service_id):
+        service_id = connection.service_id
+        if connection.generation < (self.generation if service_id is None else self.generation_of(service_id)):
             return "stale"
         if self._max_idle_time is not None and now - connection.last_used > self._max_idle_time:
             return "idle"

@@ -19,23 +19,19 @@ _LARGEST_READ = 1 << 20
 class Framer:
     """Holds what has arrived of the next message. ``max_message_size`` is set once the handshake negotiated it."""
 
-    __slots__ = ("_needed", "max_message_size", "pending")
+    __slots__ = ("max_message_size", "pending", "wanted")
 
     def __init__(self, max_message_size: int = DEFAULT_MAX_MESSAGE_SIZE) -> None:
         self.max_message_size = max_message_size
         #: What has arrived and was not taken: the beginning of a message, or more. Always the same object.
         self.pending = bytearray()
-        self._needed = 0
+        #: How many bytes a read may sensibly ask for.
+        self.wanted = _READ_AHEAD
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing of a message is waiting here."""
         return not self.pending
-
-    @property
-    def wanted(self) -> int:
-        """How many bytes a read may sensibly ask for."""
-        return min(max(self._needed - len(self.pending), _READ_AHEAD), _LARGEST_READ)
 
     def feed(self, data: bytes) -> bytes | None:
         """Add what was received; return the next whole message, or None while it is incomplete.
@@ -52,14 +48,15 @@ class Framer:
     def next(self) -> bytes | None:
         """The next whole message among what has arrived already, or None."""
         buffer = self.pending
+        self.wanted = _READ_AHEAD
         if len(buffer) < HEADER_SIZE:
             return None
-        self._needed = read_header(buffer, self.max_message_size).length
-        if len(buffer) < self._needed:
+        length = read_header(buffer, self.max_message_size).length
+        if len(buffer) < length:
+            self.wanted = min(max(length - len(buffer), _READ_AHEAD), _LARGEST_READ)
             return None
-        message = bytes(buffer[: self._needed])
-        del buffer[: self._needed]
-        self._needed = 0
+        message = bytes(buffer[:length])
+        del buffer[:length]
         return message
 
     def end(self) -> None:
