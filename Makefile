@@ -13,7 +13,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 SOURCES := wiredrv spec_tests tests benchmarks docs conftest.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test differential fuzz test-docker lint format bench docs clean
+.PHONY: help demo test specs spec-tests differential fuzz test-docker lint format bench docs clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*##/\1:/p' $(MAKEFILE_LIST) | awk -F': *' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -24,6 +24,22 @@ demo: $(VENV)/.test  ## sessions and transactions on a real replica set, on asyn
 
 test: $(VENV)/.test  ## all tests, with the real servers that they start themselves
 	@$(BIN)/python -m pytest $(ARGS)
+
+# The state of the specifications that the tests were written against, and where it is fetched from: any git URL or clone.
+SPECS_COMMIT := 92b3c0b9287bfba1b0ec4084300858d05c654f8c
+SPECS_URL ?= https://github.com/mongodb/specifications
+SPECS := .specifications
+
+specs:  ## fetch MongoDB's specifications into .specifications, where the tests look for them (SPECS_URL=another source)
+	@git init --quiet $(SPECS)
+	@git --git-dir=$(SPECS)/.git cat-file -e $(SPECS_COMMIT) 2> /dev/null \
+	|| git --git-dir=$(SPECS)/.git fetch --quiet --depth 1 '$(SPECS_URL)' $(SPECS_COMMIT) \
+	|| { echo "The specifications cannot be fetched from $(SPECS_URL): name another source that has their commit $(SPECS_COMMIT) with make specs SPECS_URL=..." >&2; exit 1; }
+	@git -C $(SPECS) -c advice.detachedHead=false checkout --quiet --force $(SPECS_COMMIT)
+	@echo "The specifications are in $(SPECS), at commit $(SPECS_COMMIT). \"make spec-tests\" and \"make test\" find them there."
+
+spec-tests: $(VENV)/.test  ## MongoDB's specification tests against a replica set that they start (BACKEND=trio)
+	@$(SPEC_TESTS) $(ARGS)
 
 differential: $(VENV)/.test  ## 20,000 generated scenarios on wiredrv and PyMongo Async, beside each other
 	@$(BIN)/python -m tests.differential $(ARGS)
@@ -65,7 +81,7 @@ docs: $(VENV)/.docs  ## build the documentation into site/; warnings are errors
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet $(ARGS)
 
 clean:  ## remove what the other targets made
-	rm -rf $(VENV) site dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(SPECS) site dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:

@@ -17,14 +17,12 @@ from spec_tests.data import DATA_SUITES
 from spec_tests.data.case import DataCase
 
 _VARIABLE = "WIREDRV_SPECS"
-_DEFAULT = Path(__file__).resolve().parents[2] / "shared" / "specifications"
+_PROJECT = Path(__file__).resolve().parents[1]
+#: Where to look if nothing is named: what ``make specs`` fetched, then a folder beside this repository.
+PLACES = (_PROJECT / ".specifications", _PROJECT.parent / "shared" / "specifications")
 # The format's own suite: only these are tests of a driver; the others test the runner.
 _FORMAT_SUITE, _FORMAT_FOLDER = "unified-test-format", "valid-pass"
-_HELP = (
-    "get them with\n"
-    "    git clone --depth 1 https://github.com/mongodb/specifications.git\n"
-    f"and name the clone with --specs DIR or the environment variable {_VARIABLE}"
-)
+_HELP = f"get them with `make specs`, or name a clone with --specs DIR or the environment variable {_VARIABLE}"
 
 
 class SpecsMissing(Exception):
@@ -48,15 +46,18 @@ class Suite:
 def find_specs(given: str | os.PathLike[str] | None = None) -> Path:
     """The ``source`` folder of the specifications.
 
-    :param given: the repository or its ``source``; without it, the environment's, else ``../shared/specifications``
-        beside this repository.
-    :raises SpecsMissing: there is none.
+    :param given: the repository or its ``source``; without it, what the environment variable ``WIREDRV_SPECS`` names;
+        without that, the first of :data:`PLACES` that has them. A place that was named is the only one looked at.
+    :raises SpecsMissing: they are not there.
     """
-    chosen = Path(given or os.environ.get(_VARIABLE) or _DEFAULT)
-    for folder in (chosen / "source", chosen):
-        if (folder / _FORMAT_SUITE).is_dir():
-            return folder.resolve()
-    raise SpecsMissing(f"there are no MongoDB specifications at {chosen}: {_HELP}")
+    named = given or os.environ.get(_VARIABLE)
+    places = (Path(named),) if named else PLACES
+    for place in places:
+        for folder in (place / "source", place):
+            if (folder / _FORMAT_SUITE).is_dir():
+                return folder.resolve()
+    where = " or ".join(str(place) for place in places)
+    raise SpecsMissing(f"MongoDB's specifications are not at {where}: {_HELP}")
 
 
 def discover(source: Path, names: Sequence[str] = ()) -> list[Suite]:

@@ -20,6 +20,7 @@ from tests.support.skips import explained
 ROOT = Path(__file__).resolve().parents[1]
 
 needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 
 
 def _run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -40,29 +41,71 @@ def _clone(folder: Path) -> Path:
 def test_ci_fails_with_a_sentence_where_there_are_no_specifications(tmp_path: Path) -> None:
     finished = _run(str(ROOT / ".ci" / "run"), WIREDRV_SPECS=str(tmp_path))
     assert finished.returncode == 1
-    assert f"No specification data at {tmp_path}: clone https://github.com/mongodb/specifications" in finished.stderr
+    assert f'No specification data at {tmp_path}: get them with "make specs", or set WIREDRV_SPECS' in finished.stderr
     assert not finished.stdout
 
 
 @needs_make
-@pytest.mark.parametrize("below", ["", "source"], ids=["source directory", "clone"])
-def test_ci_runs_style_documentation_and_tests_and_ends_with_what_pytest_said(tmp_path: Path, below: str) -> None:
+@pytest.mark.parametrize("place", ["named", "named/source", ".specifications", "../shared/specifications"])
+def test_ci_runs_style_documentation_and_tests_and_ends_with_what_pytest_said(tmp_path: Path, place: str) -> None:
     project = _clone(tmp_path / "project")
     (project / "Makefile").write_text(
         "lint docs:\n\t@echo $@\n"
         "test:\n\t@echo CI=$$CI $$WIREDRV_SPECS\n\t@echo '=== 1 failed, 2 passed in 0.1s ==='\n\t@exit 3\n"
     )
-    data = tmp_path / "specifications" / below / "sessions" / "tests"
-    data.mkdir(parents=True)
-    (data / "a.json").touch()
-    finished = _run(str(project / ".ci" / "run"), WIREDRV_SPECS=str(tmp_path / "specifications"))
+    source = project / place if place.endswith("source") else project / place / "source"
+    (source / "sessions" / "tests").mkdir(parents=True)
+    (source / "sessions" / "tests" / "a.json").touch()
+    named = str(project / place) if place.startswith("named") else ""
+    finished = _run(str(project / ".ci" / "run"), WIREDRV_SPECS=named)
     assert finished.stdout.splitlines() == [
         "lint",
         "docs",
-        f"CI=true {(tmp_path / 'specifications' / below).resolve()}",
+        f"CI=true {source.resolve()}",
         "=== 1 failed, 2 passed in 0.1s ===",
     ]
     assert finished.returncode != 0
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    names = ("-c", "user.name=t", "-c", "user.email=t@example.com")
+    done = subprocess.run(["git", "-C", folder, *names, *arguments], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+@needs_make
+@needs_git
+def test_make_specs_fetches_the_pinned_commit_from_the_source_that_is_named(tmp_path: Path) -> None:
+    origin = tmp_path / "origin"
+    (origin / "source" / "unified-test-format").mkdir(parents=True)
+    _git(origin, "init", "--quiet")
+    for text in ("pinned", "later"):
+        (origin / "source" / "unified-test-format" / "a.json").write_text(text)
+        _git(origin, "add", "--all")
+        _git(origin, "commit", "--quiet", "--message", text)
+    commit = _git(origin, "rev-parse", "HEAD~1")
+    project = _clone(tmp_path / "project")
+
+    def make_specs(url: str) -> subprocess.CompletedProcess[str]:
+        return _run("make", "-C", str(project), "specs", f"SPECS_URL={url}", f"SPECS_COMMIT={commit}")
+
+    failed = make_specs("../nowhere")
+    assert failed.returncode != 0
+    assert "cannot be fetched from ../nowhere: name another source" in failed.stderr
+    # A path that is relative is one from the project's folder.
+    assert make_specs("../origin").returncode == 0
+    fetched = project / ".specifications" / "source" / "unified-test-format" / "a.json"
+    assert fetched.read_text() == "pinned"
+    # What is there is not fetched again, and what was lost is restored.
+    fetched.unlink()
+    again = make_specs("../nowhere")
+    assert (again.returncode, fetched.read_text()) == (0, "pinned")
+    assert "make test" in again.stdout
+
+
+def test_what_make_specs_fetches_is_not_committed() -> None:
+    assert ".specifications/" in (ROOT / ".gitignore").read_text().splitlines()
+    assert re.search(r"^SPECS_COMMIT := [0-9a-f]{40}$", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
 
 @needs_make
@@ -94,7 +137,7 @@ def test_the_licence_is_there_in_full() -> None:
 
 def test_the_workflow_runs_what_is_run_here_on_every_python_that_is_claimed() -> None:
     job = _workflow()["jobs"]["test"]
-    assert [step["run"] for step in job["steps"] if "run" in step] == [".ci/specifications", ".ci/run"]
+    assert [step["run"] for step in job["steps"] if "run" in step] == ["make specs", ".ci/run"]
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     claimed = [line.rpartition(" ")[2] for line in project["classifiers"] if ":: Python :: 3." in line]
     assert job["strategy"]["matrix"]["python"] == claimed

@@ -569,7 +569,7 @@ def test_port_has_no_meaning_where_dns_names_the_ports() -> None:
         parse("mongodb+srv://cluster.example.com", port=27401)
 
 
-@pytest.mark.parametrize("hosts", [[], (), {}, set(), iter([])], ids=repr)
+@pytest.mark.parametrize("hosts", [[], (), {}, set(), iter([])], ids=lambda hosts: type(hosts).__name__)
 def test_no_host_at_all_is_not_this_machine(hosts: Any) -> None:
     with pytest.raises(ConfigurationError, match="name at least one"):
         parse(hosts)

@@ -43,8 +43,42 @@ def test_the_environment_names_the_specifications(specs: Path, monkeypatch: pyte
     assert find_specs() == (specs / "source").resolve()
 
 
+def test_a_place_that_was_named_is_the_only_one_looked_at(
+    specs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(suites, "PLACES", (specs,))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SpecsMissing):
+        find_specs(tmp_path / "empty")
+    monkeypatch.setenv("WIREDRV_SPECS", str(tmp_path / "empty"))
+    with pytest.raises(SpecsMissing):
+        find_specs()
+    assert find_specs(specs) == (specs / "source").resolve(), "--specs comes before the environment"
+
+
+def test_where_nothing_is_named_the_first_place_that_has_them_is_taken(
+    specs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("WIREDRV_SPECS", raising=False)
+    fetched, beside = tmp_path / ".specifications", tmp_path / "shared" / "specifications"
+    monkeypatch.setattr(suites, "PLACES", (fetched, beside))
+    with pytest.raises(SpecsMissing) as caught:
+        find_specs()
+    assert str(caught.value).startswith(f"MongoDB's specifications are not at {fetched} or {beside}: ")
+    (beside / "unified-test-format").mkdir(parents=True)
+    assert find_specs() == beside.resolve()
+    (fetched / "source" / "unified-test-format").mkdir(parents=True)
+    assert find_specs() == (fetched / "source").resolve()
+
+
+def test_what_make_specs_fetched_comes_before_a_folder_beside_the_repository() -> None:
+    project = Path(__file__).resolve().parents[2]
+    places = [project / ".specifications", project.parent / "shared" / "specifications"]
+    assert list(suites.PLACES) == places
+
+
 def test_without_specifications_one_is_told_how_to_get_them(tmp_path: Path) -> None:
-    with pytest.raises(SpecsMissing, match="git clone"):
+    with pytest.raises(SpecsMissing, match="get them with `make specs`, or name a clone with --specs DIR or"):
         find_specs(tmp_path)
 
 
@@ -61,7 +95,7 @@ def test_a_suite_that_does_not_exist_is_refused(specs: Path, name: str) -> None:
 
 def test_the_command_line_says_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--specs", str(tmp_path)]) == 2
-    assert "git clone" in capsys.readouterr().err
+    assert "make specs" in capsys.readouterr().err
 
 
 def test_a_text_that_no_test_contains_is_an_error(specs: Path, capsys: pytest.CaptureFixture[str]) -> None:

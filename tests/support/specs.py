@@ -1,7 +1,6 @@
 """Where the specifications' own test data is, and how to read it.
 
-The data is read in place and is no part of this project: ``WIREDRV_SPECS`` names a checkout of the specifications,
-or its ``source`` directory; without it, one beside the repository is tried.
+The data is read in place and is not part of this project; :func:`spec_tests.suites.find_specs` finds it.
 """
 
 from __future__ import annotations
@@ -13,28 +12,25 @@ from typing import Any, NamedTuple
 
 import pytest
 
-_REPOSITORY = Path(__file__).resolve().parents[2]
-_BESIDE = _REPOSITORY.parent / "shared" / "specifications"
-_HOW = (
-    "the specifications' test data is missing: clone https://github.com/mongodb/specifications and set WIREDRV_SPECS "
-    "to the checkout"
-)
+from spec_tests.suites import SpecsMissing, find_specs
 
 
 def find_spec_dir() -> Path | None:
     """The ``source`` directory of the specifications, or None."""
-    given = Path(os.environ.get("WIREDRV_SPECS") or _BESIDE)
-    return next((folder for folder in (given / "source", given) if (folder / "uri-options").is_dir()), None)
+    try:
+        return find_specs()
+    except SpecsMissing:
+        return None
 
 
 def spec_dir() -> Path:
     """The ``source`` directory of the specifications; without it, skip the test, or fail it where ``CI`` is set."""
-    directory = find_spec_dir()
-    if directory is None:
+    try:
+        return find_specs()
+    except SpecsMissing as missing:
         if os.environ.get("CI"):
-            pytest.fail(_HOW)
-        pytest.skip(_HOW)
-    return directory
+            pytest.fail(str(missing))
+        pytest.skip(str(missing))
 
 
 class SpecFile(NamedTuple):
