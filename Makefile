@@ -76,9 +76,10 @@ format: $(VENV)/.lint  ## let ruff put the code into its format
 bench: $(VENV)/.bench  ## wiredrv beside the other drivers, against one server
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-docs: $(VENV)/.docs  ## build the documentation into site/; warnings are errors
+docs: $(VENV)/.docs  ## build the documentation and the reference into site/; warnings are errors
 	@$(BIN)/python -m docs.generate --check
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet $(ARGS)
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir site $(ARGS)
+	@$(BIN)/python -m docs.offline site
 
 clean:  ## remove what the other targets made
 	rm -rf $(VENV) $(SPECS) site dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -16,6 +16,8 @@ from docs.drawings import Arrow, lifelines
 from tests.differential.known import KNOWN
 from tests.differential.row import Known
 from wiredrv import errors
+from wiredrv.options.meanings import GROUPS, Meaning
+from wiredrv.options.table import OPTIONS, Option
 from wiredrv.session.pinning import EFFECTS, PinEffect, PinEvent
 from wiredrv.session.transaction import TRANSITIONS, TransactionEvent, TransactionState
 
@@ -113,12 +115,60 @@ def difference_table(known: Sequence[Known] = KNOWN) -> str:
     return "\n".join(lines)
 
 
+def option_tables(groups: Mapping[str, Mapping[str, Meaning]] = GROUPS) -> str:
+    """A table for each group of a client's options: what each means, its values, its default, where it is specified."""
+    rows = {option.name: option for option in OPTIONS}
+    tables = []
+    for heading, meanings in groups.items():
+        lines = [
+            f"## {heading}",
+            "",
+            "| option | meaning | values | default | in a connection string | specification |",
+        ]
+        lines.append("|---|---|---|---|---|---|")
+        for name, meaning in meanings.items():
+            cells = _option_cells(rows[name], meaning)
+            lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+        tables.append("\n".join(lines))
+    return "\n\n".join(tables)
+
+
+def _option_cells(option: Option, meaning: Meaning) -> tuple[str, ...]:
+    name = f'<span id="{option.name}"></span>`{option.name}`'
+    if option.aliases:
+        name += "<br>also " + ", ".join(f"`{alias}`" for alias in option.aliases)
+    if option.outdated:
+        name += "<br>formerly " + ", ".join(f"`{alias}`" for alias in option.outdated)
+    values = f"{option.kind.accepts} ({meaning.unit})" if meaning.unit else option.kind.accepts
+    spelling = f"`{meaning.spelling}`" if meaning.spelling else _KEYWORD_ONLY.get(option.name, "a keyword only")
+    return name, meaning.text, values, default_of(meaning), spelling, meaning.spec
+
+
+_KEYWORD_ONLY = {"username": "`mongodb://user:password@host`", "password": "`mongodb://user:password@host`"}
+
+
+def default_of(meaning: Meaning) -> str:
+    """The default in words: the value, or what happens without one."""
+    if meaning.default is None:
+        return meaning.otherwise or "not set"
+    if isinstance(meaning.default, bool):
+        return f"`{str(meaning.default).lower()}`"
+    if meaning.default == 0 and "0 sets no limit" in meaning.text:
+        return "no limit"
+    if isinstance(meaning.default, int):
+        return f"{meaning.default:,}" + (" ms" if meaning.unit == "milliseconds" else "")
+    if isinstance(meaning.default, type):
+        return f"`{meaning.default.__name__}`"
+    return f"`{meaning.default}`" if meaning.default else "none"
+
+
 #: The generated parts by name; a page takes one in by its two markers.
 PARTS: Mapping[str, Callable[[], str]] = {
     "state table": state_table,
     "pin table": pin_table,
     "error tree": error_tree,
     "differences from PyMongo": difference_table,
+    "client options": option_tables,
 }
 
 #: The drawings by the names of their files; pages show them as images.
@@ -141,7 +191,7 @@ def regenerate(text: str) -> str:
 
 def outdated(folder: Path = DOCS) -> dict[Path, str]:
     """The pages and drawings that are not what they would be now, with what they would be."""
-    pages = {path: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.md"))}
+    pages = {path: path.read_text(encoding="utf-8") for path in sorted(folder.rglob("*.md"))}
     fresh = {path: regenerate(text) for path, text in pages.items()}
     for name, draw in DRAWINGS.items():
         path = folder / name

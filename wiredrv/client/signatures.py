@@ -20,7 +20,7 @@ if sys.version_info >= (3, 12):
 else:  # Until 3.12, a TypedDict does not know its bases.
     from typing_extensions import TypedDict, get_original_bases
 
-__all__ = ["TypedDict", "descriptions", "expanded"]
+__all__ = ["TypedDict", "described_in", "descriptions", "expanded", "in_place_of_options"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -59,7 +59,7 @@ def expanded(options: type[Any]) -> Callable[[F], F]:
         )
         if function.__doc__ is not None:
             texts = "".join(described.get(parameter.name, "") for parameter in added)
-            function.__doc__ = _in_place_of_options(inspect.cleandoc(function.__doc__), texts)
+            function.__doc__ = in_place_of_options(inspect.cleandoc(function.__doc__), texts)
         return function
 
     return show
@@ -71,13 +71,15 @@ def descriptions(options: type[Any]) -> Mapping[str, str]:
     for base in get_original_bases(options):
         if isinstance(base, type):
             found.update(descriptions(base))
-    if options.__doc__ is not None:
-        for field in _PARAMETER.finditer(inspect.cleandoc(options.__doc__)):
-            found[field[1]] = field[0].rstrip() + "\n"
-    return found
+    return {**found, **described_in(inspect.cleandoc(options.__doc__ or ""))}
 
 
-def _in_place_of_options(text: str, fields: str) -> str:
+def described_in(text: str) -> Mapping[str, str]:
+    """The ``:param`` fields of a docstring by name."""
+    return {field[1]: field[0].rstrip() + "\n" for field in _PARAMETER.finditer(text)}
+
+
+def in_place_of_options(text: str, fields: str) -> str:
     """A docstring with ``fields`` in the place of its ``:param options:``, else after its last parameter or its end."""
     parameters = list(_PARAMETER.finditer(text))
     for parameter in parameters:

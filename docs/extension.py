@@ -1,0 +1,176 @@
+"""What the reference needs beyond mkdocstrings: a griffe extension, loaded by ``mkdocs.yml`` and by the tests.
+
+* ``**options: Unpack[SomeOptions]`` is shown as the options themselves, those inherited included, each with the
+  description that its TypedDict gives.
+* Comments that begin with ``#:`` document the attribute below them.
+* The roles (``:meth:`find```) and literal blocks (``::``) of docstrings become links and code of Markdown.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import griffe
+
+from wiredrv.client.signatures import described_in, in_place_of_options
+
+_ROLE = re.compile(r":(?:class|meth|func|attr|data|mod|exc):`(~?)([\w.]+)`")
+_LITERAL = re.compile(r"^(?P<lead>.*?)::\n\n(?P<code>(?:[ ]{4}.*\n|\n)+)", re.MULTILINE)
+_UNPACK = frozenset({"typing.Unpack", "typing_extensions.Unpack"})
+_TYPED_DICT = frozenset({"typing.TypedDict", "typing_extensions.TypedDict", "wiredrv.client.signatures.TypedDict"})
+
+
+class Reference(griffe.Extension):
+    """Prepares a package once all of it is loaded."""
+
+    def on_package(self, *, pkg: griffe.Module, loader: griffe.GriffeLoader, **kwargs: Any) -> None:
+        """Change signatures and docstrings in place."""
+        objects = list(_objects(pkg))
+        fields = {
+            found.path: _fields(found) for found in objects if isinstance(found, griffe.Class) and is_typed_dict(found)
+        }
+        for found in objects:
+            if isinstance(found, griffe.Function):
+                _unpack(found, fields)
+            elif isinstance(found, griffe.Class) and found.path in fields:
+                _give_constructor(found, fields[found.path])
+            elif isinstance(found, griffe.Attribute) and found.docstring is None:
+                _take_comment(found)
+        for found in objects:
+            if found.docstring is not None:
+                found.docstring.value = markdown(found.docstring.value, found)
+
+
+def _objects(parent: griffe.Module | griffe.Class) -> Iterator[griffe.Object]:
+    """All that is defined in a module or class, and not only imported there."""
+    yield parent
+    for member in list(parent.members.values()):
+        if isinstance(member, (griffe.Module, griffe.Class)):
+            yield from _objects(member)
+        elif isinstance(member, griffe.Object):
+            yield member
+
+
+# --- options --------------------------------------------------------------------------------------------------------
+
+
+def is_typed_dict(found: griffe.Class) -> bool:
+    """Whether the class is a TypedDict, or derived from one."""
+    return any(_path(base) in _TYPED_DICT for base in found.bases) or any(map(is_typed_dict, _bases(found)))
+
+
+def _path(expression: str | griffe.Expr) -> str:
+    return expression if isinstance(expression, str) else expression.canonical_path
+
+
+def _bases(found: griffe.Class) -> list[griffe.Class]:
+    paths = (base.canonical_path for base in found.resolved_bases)
+    resolved = [found.modules_collection[path] for path in paths]
+    return [base for base in resolved if isinstance(base, griffe.Class)]
+
+
+def _fields(found: griffe.Class) -> dict[str, tuple[str | griffe.Expr | None, str]]:
+    """For each key of a TypedDict, those inherited first, its type and its ``:param`` field."""
+    fields = {name: field for base in _bases(found) for name, field in _fields(base).items()}
+    texts = described_in(found.docstring.value) if found.docstring is not None else {}
+    for name, member in found.members.items():
+        if isinstance(member, griffe.Attribute) and member.annotation is not None:
+            fields[name] = (member.annotation, texts.get(name, ""))
+    for name, text in texts.items():
+        if name in fields:
+            fields[name] = (fields[name][0], text)
+    return fields
+
+
+Fields = Mapping[str, tuple[str | griffe.Expr | None, str]]
+
+
+def _unpack(function: griffe.Function, typed_dicts: Mapping[str, Fields]) -> None:
+    for parameter in function.parameters:
+        annotation = parameter.annotation
+        if isinstance(annotation, griffe.ExprSubscript) and annotation.canonical_path in _UNPACK:
+            break
+    else:
+        return
+    path = _path(annotation.slice)
+    target = function.modules_collection[path]
+    fields = typed_dicts[target.canonical_path]
+    own = [known for known in function.parameters if known is not parameter]
+    added = {name: field for name, field in fields.items() if name not in {known.name for known in own}}
+    function.parameters = griffe.Parameters(*own, *_parameters(added))
+    if function.docstring is not None:
+        texts = "".join(text for _, text in added.values())
+        function.docstring.value = in_place_of_options(function.docstring.value, texts)
+
+
+def _parameters(fields: Fields) -> Iterator[griffe.Parameter]:
+    for name, (annotation, _) in fields.items():
+        yield griffe.Parameter(name, annotation=annotation, kind=griffe.ParameterKind.keyword_only, default="None")
+
+
+def _give_constructor(found: griffe.Class, fields: Fields) -> None:
+    """Show the keys of a TypedDict as what it is called with, those inherited too."""
+    own = griffe.Parameter("self", kind=griffe.ParameterKind.positional_or_keyword)
+    maker = griffe.Function("__init__", parameters=griffe.Parameters(own, *_parameters(fields)))
+    for name in fields:
+        found.members.pop(name, None)
+    found.set_member("__init__", maker)
+    if found.docstring is not None:
+        said = described_in(found.docstring.value)
+        inherited = "".join(text for name, (_, text) in fields.items() if name not in said)
+        found.docstring.value = in_place_of_options(found.docstring.value, inherited)
+
+
+# --- docstrings -----------------------------------------------------------------------------------------------------
+
+
+def _take_comment(attribute: griffe.Attribute) -> None:
+    """Have the ``#:`` lines above an attribute, or behind it, for its docstring."""
+    if attribute.lineno is None or isinstance(attribute.filepath, list):
+        return
+    lines = attribute.lines_collection[attribute.filepath]
+    behind = lines[attribute.lineno - 1].partition("#: ")[2]
+    above: list[str] = []
+    number = attribute.lineno - 2
+    while number >= 0 and lines[number].lstrip().startswith("#:"):
+        above.insert(0, lines[number].strip().removeprefix("#:").strip())
+        number -= 1
+    if behind or above:
+        attribute.docstring = griffe.Docstring(behind or " ".join(above), parent=attribute)
+
+
+def markdown(text: str, context: griffe.Object) -> str:
+    """A docstring with links and code blocks as Markdown has them."""
+    text = _LITERAL.sub(_fenced, text + "\n")
+    return _ROLE.sub(lambda role: _link(role[2], bool(role[1]), context), text).replace("``", "`").rstrip()
+
+
+def _fenced(block: re.Match[str]) -> str:
+    lead = f"{block['lead']}:\n\n" if block["lead"] else ""
+    code = "\n".join(line[4:] for line in block["code"].strip("\n").splitlines())
+    return f"{lead}~~~python\n{code}\n~~~\n\n"
+
+
+def _link(target: str, short: bool, context: griffe.Object) -> str:
+    shown = target.rpartition(".")[2] if short else target
+    path = _resolved(target, context)
+    return f'<autoref identifier="{path}" optional><code>{shown}</code></autoref>' if path else f"`{shown}`"
+
+
+def _resolved(target: str, context: griffe.Object) -> str | None:
+    """The path of what a role names: a member of the class, a name of the module, or one of the package's own."""
+    package = context.package
+    first, _, rest = target.partition(".")
+    scope: griffe.Object | griffe.Alias | None = context
+    while scope is not None:
+        if isinstance(scope, griffe.Class) and first in scope.all_members:
+            return f"{scope.all_members[first].canonical_path}{'.' * bool(rest)}{rest}"
+        scope = scope.parent
+    for path in (target, f"{package.path}.{target}", f"{context.module.path}.{target}"):
+        try:
+            return str(context.modules_collection[path].canonical_path)
+        except (KeyError, griffe.GriffeError):
+            continue
+    return None
