@@ -255,6 +255,19 @@ class PoolMachine(RuleBasedStateMachine):
             assert not self.line, "somebody passed those who wait"
             self._use(grant)
 
+    @rule()
+    def ask_for_an_idle_one(self) -> None:
+        best = self.state.idle[-1] if self.state.idle else None
+        connection = self.state.take_idle(self.now)
+        if connection is None:
+            perished = best is None or self.state.perished(best, self.now) is not None
+            assert perished or self.line or self.state.phase is not Phase.READY
+        else:
+            assert connection is best
+            assert self.state.phase is Phase.READY
+            assert not self.line, "somebody passed those who wait"
+            self._use(connection)
+
     def _stand_in_line(self) -> None:
         self.came += 1
         number = self.came

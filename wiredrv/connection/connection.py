@@ -24,7 +24,7 @@ from wiredrv.types import Address, Reply
 from wiredrv.wire.codec import decode, encode
 from wiredrv.wire.compression import Compressor, decompress
 from wiredrv.wire.framing import Framer
-from wiredrv.wire.op_msg import EXHAUST_ALLOWED, Message, decode_message, encode_message, next_request_id
+from wiredrv.wire.op_msg import EXHAUST_ALLOWED, MORE_TO_COME, Message, decode_message, encode_message, next_request_id
 
 
 class Connection:
@@ -185,7 +185,7 @@ class Connection:
         except Exception:
             self.close()
             raise
-        self.more_to_come = message.more_to_come
+        self.more_to_come = bool(message.flags & MORE_TO_COME)
         self._owed = message.request_id if self.more_to_come else 0
         return message
 

@@ -83,18 +83,17 @@ class Pool:
     # --- giving and taking ---
 
     def try_check_out(self) -> Connection | None:
-        """The idle connection used last, if one can be had without waiting and nobody listens to pool events."""
-        state = self.state
-        if state.waiters or not state.idle or self._hub.pool or state.phase is not Phase.READY:
+        """The idle connection used last, if it can be used without waiting and nobody listens to pool events.
+
+        None means that :meth:`check_out` has to be asked.
+        """
+        if self._hub.pool:
             return None
         now = monotonic()
-        connection = state.idle.pop()
-        if state.perished(connection, now) is not None or (
-            now - connection.last_used > _PROBE_AFTER and connection.is_stale()
-        ):
-            state.idle.append(connection)
+        connection = self.state.take_idle(now)
+        if connection is not None and now - connection.last_used > _PROBE_AFTER and connection.is_stale():
+            self._drop_stale(connection)
             return None
-        state.in_use.add(connection)
         return connection
 
     async def check_out(self, deadline: float | None = None) -> Connection:
@@ -136,10 +135,7 @@ class Pool:
                 self._serve()
                 return connection
             if monotonic() - grant.last_used > _PROBE_AFTER and grant.is_stale():
-                gone = AutoReconnect(f"{self.address}: the server closed the connection while it was idle")
-                self._drop(grant, "error", gone)
-                # Its place is free, and who waits already comes first.
-                self._serve()
+                self._drop_stale(grant)
                 continue
             return grant
 
@@ -356,6 +352,12 @@ class Pool:
         if self.state.discarded:
             for connection, reason in self.state.take_discarded():
                 self._close(connection, reason)
+
+    def _drop_stale(self, connection: Connection) -> None:
+        gone = AutoReconnect(f"{self.address}: the server closed the connection while it was idle")
+        self._drop(connection, "error", gone)
+        # Its place is free, and whoever waits already comes first.
+        self._serve()
 
     def _drop(self, connection: Connection, reason: str, error: BaseException | None = None) -> None:
         self.state.in_use.discard(connection)

@@ -106,6 +106,17 @@ class PoolState(Generic[C]):
         """What somebody who asks now gets at once; None: they must wait. Nobody passes those who wait already."""
         return None if self.waiters else self._next(now)
 
+    def take_idle(self, now: float) -> C | None:
+        """The idle connection that was used last, unless others wait already, or it may not be used any longer."""
+        if not self.idle or self.waiters or self.phase is not Phase.READY:
+            return None
+        connection = self.idle[-1]
+        if self.perished(connection, now) is not None:
+            return None
+        self.idle.pop()
+        self.in_use.add(connection)
+        return connection
+
     def _next(self, now: float) -> C | MayConnect | None:
         if self.phase is not Phase.READY:
             return None
