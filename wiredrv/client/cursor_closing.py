@@ -18,7 +18,7 @@ from wiredrv import waits
 from wiredrv.errors import AutoReconnect, ConnectionFailure, DriverError, InvalidOperation, OperationFailure
 from wiredrv.execution.retry import never_sent
 from wiredrv.operations.base import Target
-from wiredrv.operations.cursors import KillCursors
+from wiredrv.operations.cursors import KillCursors, kill
 from wiredrv.server_facts import CURSOR_GONE_CODES
 from wiredrv.session.cursors import Kill, is_over, way_to_kill
 from wiredrv.session.state import SessionState
@@ -128,8 +128,7 @@ class ClosableCursor:
         if not cursor_id or address is None:
             return
         pin, self._pin = self._pin, None
-        collection = self._namespace.partition(".")[2]
-        kill = KillCursors(self._target, collection, (cursor_id,), address, lease, pin, self._opened_in)
+        killing = kill(ServerCursor(address, cursor_id, self._namespace, lease, pin), self._opened_in)
         executor = self._context.executor
 
         def give_back() -> None:
@@ -141,7 +140,7 @@ class ClosableCursor:
         async def work(seconds: float) -> None:
             try:
                 with waits.shield(seconds):
-                    await self._kill(kill)
+                    await self._kill(killing)
             finally:
                 give_back()
 
@@ -150,7 +149,7 @@ class ClosableCursor:
             return
         try:
             with waits.move_on_after(KILL_DEADLINE):
-                await self._kill(kill)
+                await self._kill(killing)
         except BaseException as error:
             if isinstance(error, waits.cancelled()):
                 await executor.see_to(work)
@@ -159,14 +158,14 @@ class ClosableCursor:
             raise
         give_back()
 
-    async def _kill(self, kill: KillCursors) -> None:
+    async def _kill(self, killing: KillCursors) -> None:
         state = self._state
         try:
-            await self._context.executor.execute(kill, None if state is None or state.ended else state)
+            await self._context.executor.execute(killing, None if state is None or state.ended else state)
         except Exception as error:
             if self._can_be_killed_later(error):
-                self._pin = kill.pin.hold() if kill.pin is not None else None
-                self._orphan(kill.server, kill.cursor_ids[0], None)
+                self._pin = killing.pin.hold() if killing.pin is not None else None
+                self._orphan(killing.server, killing.cursor_ids[0], None)
 
     def _can_be_killed_later(self, error: Exception) -> bool:
         """Whether another killCursors makes sense after one that failed. Otherwise the server closes what is not used.

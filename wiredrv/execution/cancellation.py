@@ -165,7 +165,7 @@ class Settlement:
     async def _kill_cursor(self, orphan: ServerCursor) -> None:
         run = self._run
         try:
-            await self._drive(Run(kill(orphan, run.server_session), None))
+            await self._drive(Run(kill(orphan._replace(lease=run.server_session)), None))
         finally:
             if orphan.pin is not None:
                 run.orphan = orphan._replace(pin=None)

@@ -132,7 +132,8 @@ class KillCursors(Operation[None]):
         return None
 
 
-def kill(cursor: ServerCursor, lease: Any = None) -> KillCursors:
-    """The command for a cursor that is left; ``lease`` in the place of the cursor's own."""
+def kill(cursor: ServerCursor, opened_in: int = 0) -> KillCursors:
+    """The command that kills a cursor; ``opened_in`` is the number of the transaction that it belongs to (0: none)."""
     database, _, collection = cursor.namespace.partition(".")
-    return KillCursors(Target(database), collection, (cursor.id,), cursor.address, lease or cursor.lease, cursor.pin)
+    target = Target(database)
+    return KillCursors(target, collection, (cursor.id,), cursor.address, cursor.lease, cursor.pin, opened_in)

@@ -26,7 +26,7 @@ def raise_write_failure(reply: Reply) -> NoReturn:
 def raise_concern_failure(reply: Reply) -> None:
     """Raise the write concern error of a command other than insert, update and delete, if there is one."""
     entry = reply.get("writeConcernError")
-    if entry:
+    if entry is not None:
         raise write_concern_error(dict(entry), reply)
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from wiredrv.concerns import WriteConcern
-from wiredrv.errors import write_concern_error
 from wiredrv.operations.base import Limits, Operation, OperationKind, Target
+from wiredrv.operations.failures import raise_concern_failure
 from wiredrv.types import Address, Reply
 
 #: What a repeated commit waits for at most, unless its write concern says otherwise (milliseconds).
@@ -33,7 +33,7 @@ class CommitTransaction(Operation[None]):
         return command
 
     def parse(self, reply: Reply, address: Address) -> None:
-        raise_write_concern_error(reply)
+        raise_concern_failure(reply)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class AbortTransaction(Operation[None]):
         return {"abortTransaction": 1}
 
     def parse(self, reply: Reply, address: Address) -> None:
-        raise_write_concern_error(reply)
+        raise_concern_failure(reply)
 
 
 def retried_commit_concern(concern: WriteConcern) -> WriteConcern:
@@ -63,10 +63,3 @@ def retried_commit_concern(concern: WriteConcern) -> WriteConcern:
         j=document.get("j"),
         fsync=document.get("fsync"),
     )
-
-
-def raise_write_concern_error(reply: Reply) -> None:
-    """Raise what a reply tells of a write concern that was not met."""
-    entry = reply.get("writeConcernError")
-    if entry is not None:
-        raise write_concern_error(entry, reply)
