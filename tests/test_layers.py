@@ -19,7 +19,7 @@ Rule: TypeAlias = Callable[[Tree], Iterator[str]]
 
 #: The rooms, from the ground up. Those of one floor do not know one another.
 FLOORS: Sequence[Sequence[str]] = (
-    ("_version", "server_facts", "types", "waits"),
+    ("_version", "origin", "server_facts", "types", "waits"),
     ("errors",),
     ("concerns", "description", "failures"),
     ("events", "wire", "net"),
@@ -43,6 +43,7 @@ USED_BY: Mapping[str, Sequence[str]] = {"options": ("client",)}
 
 #: Modules that decide and do not act. Each pattern must match something, so that a renamed file does not slip out.
 PURE: Sequence[str] = (
+    "origin",
     "server_facts",
     "errors",
     "failures",

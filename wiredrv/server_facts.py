@@ -1,4 +1,4 @@
-"""Facts about MongoDB servers: error codes, by the names that the servers give them, and wire versions by release.
+"""Facts about MongoDB servers: error codes by the servers' own names, wire versions by release, sensitive commands.
 
 Rules kept here:
 
@@ -117,5 +117,24 @@ CURSOR_GONE_CODES: Final = frozenset(
         ErrorCode.CappedPositionLost,
         ErrorCode.QueryPlanKilled,
         ErrorCode.CursorKilled,
+    }
+)
+
+#: Commands of the handshake, in lower case.
+HELLO_COMMANDS: Final = frozenset({"hello", "ismaster"})
+#: Commands whose contents nobody else may see, in lower case: listeners and logs are not given them (command-logging-
+#: and-monitoring specification, "Security"), and they are never compressed (compression, "Messages not allowed to be
+#: compressed"). A hello is one of them while it authenticates.
+SENSITIVE_COMMANDS: Final = frozenset(
+    {
+        "authenticate",
+        "copydb",
+        "copydbgetnonce",
+        "copydbsaslstart",
+        "createuser",
+        "getnonce",
+        "saslcontinue",
+        "saslstart",
+        "updateuser",
     }
 )

@@ -22,7 +22,6 @@ from wiredrv.client.command_cursor import CommandCursor
 from wiredrv.client.core import ClientCore
 from wiredrv.client.database import Database
 from wiredrv.client.handle import HandleOptions
-from wiredrv.client.origin import caller
 from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
 from wiredrv.connection.settings import DriverInfo
 from wiredrv.description import ServerType, TopologyDescription, TopologyType
@@ -31,6 +30,7 @@ from wiredrv.logs.hub import LoggingHub
 from wiredrv.operations.base import Target, field_of
 from wiredrv.operations.databases import DropDatabase, ListDatabases
 from wiredrv.options.uri import parse_client_settings
+from wiredrv.origin import caller, warn
 from wiredrv.session.options import SessionOptions, TransactionOptions
 from wiredrv.types import Address, DocumentT, OtherDocumentT
 
@@ -72,11 +72,10 @@ class Client(HandleOptions[DocumentT]):
     ) -> None:
         settings = parse_client_settings(uri, {"document_class": document_class, **options})
         if settings.execution.timeout not in (None, math.inf):
-            warnings.warn(
+            warn(
                 "timeoutMS is read but not applied by this version: set the limit with anyio.fail_after() or "
                 "asyncio.timeout() around the calls",
                 ConfigurationWarning,
-                stacklevel=2,
             )
         self._origin = caller()
         self._core = ClientCore(settings, LoggingHub(event_listeners, waits.user))

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 from bson.timestamp import Timestamp
 
 from wiredrv.client.hooks import Hooks
-from wiredrv.client.origin import caller
 from wiredrv.client.session_blocks import SessionBinding, TransactionContext
 from wiredrv.client.transaction_ending import TransactionEnding
 from wiredrv.client.with_transaction import DEFAULT_POLICY, RetryPolicy, run_in_transaction
 from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
 from wiredrv.errors import ConfigurationError, InvalidOperation
+from wiredrv.origin import caller
 from wiredrv.session.cluster_time import check_cluster_time
 from wiredrv.session.options import SessionOptions, TransactionOptions
 from wiredrv.session.pinning import PinEvent

@@ -17,6 +17,7 @@ from wiredrv.errors import DocumentTooLarge, UnreadableReply, command_error
 from wiredrv.events import ListenerHub
 from wiredrv.execution.reading import salvage
 from wiredrv.execution.run import Run
+from wiredrv.server_facts import HELLO_COMMANDS, SENSITIVE_COMMANDS
 from wiredrv.types import Limits, Reply
 from wiredrv.waits import monotonic
 from wiredrv.wire.codec import decode, decode_raw, encode
@@ -24,21 +25,6 @@ from wiredrv.wire.op_msg import MORE_TO_COME, DocumentSequence, encode_message, 
 
 #: How much a command may hold besides a document of the largest size.
 _COMMAND_OVERHEAD = 16 * 1024
-#: Commands whose contents listeners must not see (command-logging-and-monitoring, "Security").
-_SENSITIVE = frozenset(
-    {
-        "authenticate",
-        "saslstart",
-        "saslcontinue",
-        "getnonce",
-        "createuser",
-        "updateuser",
-        "copydbgetnonce",
-        "copydbsaslstart",
-        "copydb",
-    }
-)
-_HELLOS = frozenset({"hello", "ismaster"})
 
 
 async def exchange(connection: Connection, command: dict[str, Any], run: Run[Any], hub: ListenerHub) -> Reply:
@@ -154,4 +140,4 @@ def _redacted(reply: Reply) -> Reply:
 def is_sensitive(command: Mapping[str, Any]) -> bool:
     """Whether a command (or its reply) holds what nobody may see."""
     name = next(iter(command)).lower()
-    return name in _SENSITIVE or (name in _HELLOS and "speculativeAuthenticate" in command)
+    return name in SENSITIVE_COMMANDS or (name in HELLO_COMMANDS and "speculativeAuthenticate" in command)

@@ -14,8 +14,6 @@ Specifications: connection-string, uri-options, initial-dns-seedlist-discovery.
 from __future__ import annotations
 
 import re
-import sys
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -26,6 +24,7 @@ from wiredrv.errors import ConfigurationError, ConfigurationWarning, InvalidURI
 from wiredrv.options.assemble import assemble
 from wiredrv.options.settings import ClientSettings, Given
 from wiredrv.options.table import read_keywords, read_options
+from wiredrv.origin import warn
 from wiredrv.topology.srv import check_srv_hosts, pick_srv_hosts
 from wiredrv.types import Address
 
@@ -195,7 +194,7 @@ def parse_client_settings(
         username=string.username,
         password=string.password,
         database=string.database,
-        options=_merge(read_options(string.options, _warn), read_keywords(keywords)),
+        options=_merge(read_options(string.options, _ignored), read_keywords(keywords)),
     )
     return assemble(given)
 
@@ -283,14 +282,8 @@ def _read_txt(records: Sequence[str]) -> dict[str, Any]:
             raise ConfigurationError(
                 f"the TXT record sets {name!r}; it may set authSource, replicaSet and loadBalanced only"
             )
-    return read_options(pairs, _warn)
+    return read_options(pairs, _ignored)
 
 
-def _warn(text: str) -> None:
-    """Warn at the line outside of the driver that gave the option."""
-    level = 1
-    frame = sys._getframe()
-    while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).startswith("wiredrv."):
-        frame = frame.f_back
-        level += 1
-    warnings.warn(text, ConfigurationWarning, stacklevel=level)
+def _ignored(text: str) -> None:
+    warn(text, ConfigurationWarning)

@@ -22,27 +22,14 @@ from struct import Struct
 from threading import local
 from types import ModuleType
 from typing import Any
-from warnings import warn
 
 from wiredrv.errors import ConfigurationWarning, ProtocolError
+from wiredrv.origin import warn
+from wiredrv.server_facts import HELLO_COMMANDS, SENSITIVE_COMMANDS
 from wiredrv.wire.op_msg import HEADER_SIZE, OP_COMPRESSED, OP_MSG
 
 #: Commands that must travel as they are, in lower case (compression, "Messages not allowed to be compressed").
-NEVER_COMPRESSED = frozenset(
-    {
-        "hello",
-        "ismaster",
-        "saslstart",
-        "saslcontinue",
-        "getnonce",
-        "authenticate",
-        "createuser",
-        "updateuser",
-        "copydbsaslstart",
-        "copydbgetnonce",
-        "copydb",
-    }
-)
+NEVER_COMPRESSED = SENSITIVE_COMMANDS | HELLO_COMMANDS
 
 _IDS = {"snappy": 1, "zlib": 2, "zstd": 3}
 _NOOP = 0
@@ -67,7 +54,7 @@ def usable(names: Iterable[str]) -> tuple[str, ...]:
         else:
             distribution = _DISTRIBUTIONS.get(name)
             remedy = f"install {distribution} (the extra wiredrv[{name}])" if distribution else "no such compressor"
-            warn(f"compressors: {name!r} left out: {remedy}", ConfigurationWarning, stacklevel=4)
+            warn(f"compressors: {name!r} left out: {remedy}", ConfigurationWarning)
     return tuple(kept)
 
 
