@@ -65,6 +65,7 @@ def test_a_given_snapshot_time_is_that_of_the_session() -> None:
 #: Transactions specification, "When to unpin" and "Mongos Pinning".
 PINNING: dict[PinEvent, PinEffect] = {
     PinEvent.FIRST_COMMAND_SELECTED: PinEffect.PIN,
+    PinEvent.FIRST_COMMAND_REFUSED: PinEffect.UNPIN,
     PinEvent.COMMIT_SUCCEEDED: PinEffect.KEEP,
     PinEvent.COMMIT_UNKNOWN: PinEffect.UNPIN,
     PinEvent.TRANSIENT_ERROR: PinEffect.UNPIN,

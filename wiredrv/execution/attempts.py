@@ -225,7 +225,9 @@ class Attempts:
         try:
             return await exchange(connection, command, run, self._hub)
         except BaseException as error:
-            if not isinstance(error, Exception):
+            if run.started == 0.0:
+                self._undo_pin(session)
+            elif not isinstance(error, Exception):
                 run.settlement = Settlement(run, self, server, connection)
             raise
 
@@ -240,6 +242,12 @@ class Attempts:
         if connection.service_id is not None:
             pin = run.held = ConnectionPin(connection, server.pool.check_in, "transaction")
         session.on_pin_event(PinEvent.FIRST_COMMAND_SELECTED, pin)
+
+    @staticmethod
+    def _undo_pin(session: SessionState | None) -> None:
+        """The first command of a transaction was refused before it was sent: the next one is the first."""
+        if session is not None and session.transaction.state is TransactionState.STARTING:
+            session.on_pin_event(PinEvent.FIRST_COMMAND_REFUSED)
 
     @staticmethod
     def _pin_cursor(run: Run[Any], server: TopologyServer, connection: Connection, result: CursorReply) -> None:
@@ -376,7 +384,7 @@ class Attempts:
         retry = decide(error, history, traits, self._settings)
         if retry is not None and retry.deprioritize and server is not None:
             history.deprioritized.append(server.address)
-        if run.is_statement and run.session is not None:
+        if run.is_statement and run.session is not None and not run.was_refused(error):
             transaction_failed(run, run.session, error, retry, server)
         shown = history.error or error
         return _AttemptFailed(retry, shown)

@@ -13,10 +13,11 @@ from typing import Any
 
 from wiredrv import events, waits
 from wiredrv.connection.connection import Connection
-from wiredrv.errors import DocumentTooLarge, UnreadableReply, command_error
+from wiredrv.errors import DocumentTooLarge, InvalidDocument, UnreadableReply, command_error
 from wiredrv.events import ListenerHub
 from wiredrv.execution.reading import salvage
 from wiredrv.execution.run import Run
+from wiredrv.operations.base import unencodable
 from wiredrv.server_facts import HELLO_COMMANDS, SENSITIVE_COMMANDS
 from wiredrv.types import Limits, Reply
 from wiredrv.waits import monotonic
@@ -38,7 +39,10 @@ async def exchange(connection: Connection, command: dict[str, Any], run: Run[Any
     operation = run.operation
     target = operation.target
     limits = connection.handshake.limits
-    body = encode(command, target.codec_options)
+    try:
+        body = encode(command, target.codec_options)
+    except InvalidDocument as error:
+        raise unencodable(error, operation.name, target.namespace) from error.__cause__
     if len(body) > limits.max_bson_object_size:
         _check_size(command, len(body), run, limits)
     sequences = operation.sequences(limits)

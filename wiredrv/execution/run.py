@@ -9,6 +9,7 @@ from wiredrv.concerns import ReadPreference
 from wiredrv.errors import ConfigurationError, DriverError
 from wiredrv.execution.pins import ConnectionPin
 from wiredrv.execution.retry import History
+from wiredrv.failures import FailureKind, kind_of
 from wiredrv.operations.base import Operation, OperationKind
 from wiredrv.session.cursors import within
 from wiredrv.session.server_session import ServerSession
@@ -126,12 +127,17 @@ class Run(Generic[T]):
             self.first_of_transaction = session.transaction.state is TransactionState.STARTING
             session.transaction.command_sent()
 
+    def was_refused(self, error: DriverError) -> bool:
+        """Whether a statement was refused before it was sent, which means nothing to its transaction."""
+        refused = self.started == 0.0 and kind_of(error) is FailureKind.REFUSED_HERE
+        return refused and self.operation.kind not in _ENDINGS
+
     def failed(self, error: DriverError) -> History:
         """Count a failure."""
         if self.history is None:
             self.history = History()
         self.history.add(error, sent=self.started != 0.0)
-        if self.is_statement and self.session is not None:
+        if self.is_statement and self.session is not None and not self.was_refused(error):
             self.session.transaction.note_failure(error)
         return self.history
 

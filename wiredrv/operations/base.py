@@ -13,7 +13,7 @@ from bson.codec_options import DEFAULT_CODEC_OPTIONS, CodecOptions
 from bson.raw_bson import RawBSONDocument
 
 from wiredrv.concerns import DEFAULT_READ_CONCERN, DEFAULT_WRITE_CONCERN, ReadConcern, ReadPreference, WriteConcern
-from wiredrv.errors import ConfigurationError, UnreadableReply
+from wiredrv.errors import ConfigurationError, InvalidDocument, UnreadableReply
 from wiredrv.server_facts import SERVER_8_2
 from wiredrv.types import Address, Pin, Reply
 from wiredrv.types import Limits as Limits
@@ -216,6 +216,15 @@ def decoded(reply: Reply, target: Target) -> Mapping[str, Any]:
         return reply
     found: Mapping[str, Any] = decode_for_user(reply.raw, target.codec_options.with_options(document_class=dict))
     return found
+
+
+def unencodable(error: InvalidDocument, name: str, namespace: str, what: str = "") -> InvalidDocument:
+    """The error to raise for a command that cannot be encoded: nothing was sent.
+
+    :param error: what encoding it, or a statement of it, raised.
+    :param what: which statement.
+    """
+    return InvalidDocument(f"{name!r} on {namespace.rstrip('.')} was not sent: {what}{error}")
 
 
 def count_in(reply: Mapping[str, Any], field: str) -> int:

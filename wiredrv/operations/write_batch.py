@@ -22,8 +22,18 @@ from reprlib import repr as shown
 from typing import Any, ClassVar
 
 from wiredrv.concerns import DEFAULT_WRITE_CONCERN
-from wiredrv.errors import BulkWriteError, DocumentTooLarge, UnreadableReply
-from wiredrv.operations.base import Limits, Operation, OperationKind, Target, add_options, count_in, decoded, field_of
+from wiredrv.errors import BulkWriteError, DocumentTooLarge, InvalidDocument, UnreadableReply
+from wiredrv.operations.base import (
+    Limits,
+    Operation,
+    OperationKind,
+    Target,
+    add_options,
+    count_in,
+    decoded,
+    field_of,
+    unencodable,
+)
 from wiredrv.operations.failures import check_hint
 from wiredrv.operations.results import BulkWriteResult
 from wiredrv.server_facts import MIN_WIRE_VERSION, ErrorCode
@@ -134,7 +144,11 @@ def cut(group: StatementGroup, start: int, limits: Limits, target: Target, reser
         largest += STATEMENT_RESERVE
     options = target.codec_options
     for body in group.bodies[start : start + limits.max_write_batch_size]:
-        document = encode(body, options)
+        try:
+            document = encode(body, options)
+        except InvalidDocument as error:
+            statement = f"statement {group.indexes[start + len(documents)]}: "
+            raise unencodable(error, group.command, target.namespace, statement) from error.__cause__
         size = len(document)
         if size > largest:
             if documents:
@@ -236,7 +250,7 @@ class WriteBatch(Operation[Reply]):
         known = self._cut
         if known is not None and (limits is None or _as_wide(limits, known.limits)):
             return known
-        reserve = COMMAND_RESERVE + (len(encode(self.options)) if self.options else 0)
+        reserve = COMMAND_RESERVE + (len(encode(self.options, self.target.codec_options)) if self.options else 0)
         self._cut = cut(self.group, self.start, limits or USUAL_LIMITS, self.target, reserve)
         return self._cut
 

@@ -13,6 +13,7 @@ class PinEvent(Enum):
     """What can happen to a session that may be pinned."""
 
     FIRST_COMMAND_SELECTED = "a server was selected for the first command of a transaction"
+    FIRST_COMMAND_REFUSED = "that command was refused before it was sent"
     COMMIT_SUCCEEDED = "commitTransaction succeeded"
     COMMIT_UNKNOWN = "commitTransaction failed with UnknownTransactionCommitResult"
     TRANSIENT_ERROR = "a command of the transaction failed with TransientTransactionError"
@@ -32,6 +33,7 @@ class PinEffect(Enum):
 
 EFFECTS: dict[PinEvent, PinEffect] = {
     PinEvent.FIRST_COMMAND_SELECTED: PinEffect.PIN,
+    PinEvent.FIRST_COMMAND_REFUSED: PinEffect.UNPIN,
     PinEvent.COMMIT_SUCCEEDED: PinEffect.KEEP,
     PinEvent.COMMIT_UNKNOWN: PinEffect.UNPIN,
     PinEvent.TRANSIENT_ERROR: PinEffect.UNPIN,

@@ -8,13 +8,12 @@ their raw bytes, so that a custom type never changes what the driver reads of a 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, is_typeddict
 
 import bson
 from bson.codec_options import DEFAULT_CODEC_OPTIONS, CodecOptions
 from bson.errors import BSONError
-from bson.errors import InvalidDocument as _BsonInvalidDocument
 from bson.raw_bson import RawBSONDocument
 
 from wiredrv.errors import InvalidDocument, UnreadableReply
@@ -28,12 +27,12 @@ _RAW_OPTIONS: CodecOptions[RawBSONDocument] = TOLERANT.with_options(document_cla
 def encode(document: Mapping[str, Any], options: CodecOptions[Any] = DEFAULT_CODEC_OPTIONS) -> bytes:
     """Encode one document.
 
-    :raises InvalidDocument: a key or value has no BSON form.
+    :raises InvalidDocument: a key or value has no BSON form, or a type encoder of the user's raised.
     """
     try:
         return bson.encode(document, False, options)
-    except (BSONError, OverflowError, TypeError, UnicodeEncodeError, ValueError, RecursionError) as error:
-        raise InvalidDocument(_explain(error)) from error
+    except Exception as error:
+        raise InvalidDocument(_explain(error) + _place(document, options, error)) from error
 
 
 def decode(data: bytes) -> dict[str, Any]:
@@ -117,10 +116,37 @@ def is_default(options: CodecOptions[Any]) -> bool:
 
 def _explain(error: BaseException) -> str:
     text = str(error)
-    if isinstance(error, _BsonInvalidDocument):
-        return f"the document cannot be encoded as BSON: {text}"
     if isinstance(error, OverflowError):
         return f"the document holds a number that BSON cannot: {text}; integers are at most 64 bits long"
     if isinstance(error, RecursionError):
         return "the document is nested too deeply, or contains itself"
-    return f"the document cannot be encoded as BSON: {text}"
+    return f"the document cannot be encoded as BSON: {reason(error)}"
+
+
+def _place(document: object, options: CodecOptions[Any], error: Exception) -> str:
+    """Where in a document the value is that cannot be encoded, for a message; empty where that cannot be said."""
+    if isinstance(error, RecursionError):
+        return ""
+    path: list[str] = []
+    try:
+        while (found := _first_bad(document, options)) is not None:
+            key, document = found
+            path.append(str(key))
+    except Exception:  # of a mapping of the user's, which may be what failed in the first place
+        return ""
+    return f" (at {'.'.join(path)!r})" if path else ""
+
+
+def _first_bad(document: object, options: CodecOptions[Any]) -> tuple[object, object] | None:
+    """The first key, or index, and value of a document or a list that cannot be encoded by itself."""
+    inside: Iterable[tuple[object, object]] = ()
+    if isinstance(document, Mapping):
+        inside = document.items()
+    elif isinstance(document, (list, tuple)):
+        inside = enumerate(document)
+    for key, value in inside:
+        try:
+            bson.encode({"": value}, False, options)
+        except Exception:
+            return key, value
+    return None
