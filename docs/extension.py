@@ -2,6 +2,7 @@
 
 * ``**options: Unpack[SomeOptions]`` is shown as the options themselves, those inherited included, each with the
   description that its TypedDict gives.
+* A class whose constructor takes what its bases take inherits their descriptions of that.
 * Comments that begin with ``#:`` document the attribute below them.
 * The roles (``:meth:`find```) and literal blocks (``::``) of docstrings become links and code of Markdown.
 """
@@ -38,6 +39,9 @@ class Reference(griffe.Extension):
                 _give_constructor(found, fields[found.path])
             elif isinstance(found, griffe.Attribute) and found.docstring is None:
                 _take_comment(found)
+        for found in objects:
+            if isinstance(found, griffe.Class) and found.docstring is not None and found.path not in fields:
+                found.docstring.value = with_inherited(found)
         for found in objects:
             if found.docstring is not None:
                 found.docstring.value = markdown(found.docstring.value, found)
@@ -121,6 +125,23 @@ def _give_constructor(found: griffe.Class, fields: Fields) -> None:
         said = described_in(found.docstring.value)
         inherited = "".join(text for name, (_, text) in fields.items() if name not in said)
         found.docstring.value = in_place_of_options(found.docstring.value, inherited)
+
+
+def with_inherited(found: griffe.Class) -> str:
+    """A class's docstring with the parameters of its constructor that only a base describes, in the base's order."""
+    assert found.docstring is not None
+    own = described_in(found.docstring.value)
+    is_dataclass = any("dataclass" in str(decorator.value) for decorator in found.decorators)
+    taken = {parameter.name for parameter in found.parameters}
+    inherited: dict[str, str] = {}
+    for base in reversed(found.mro()):
+        if base.docstring is not None:
+            inherited.update(described_in(base.docstring.value))
+    missing = {name: text for name, text in inherited.items() if name not in own and (is_dataclass or name in taken)}
+    if not missing:
+        return found.docstring.value
+    body, mark, fields = found.docstring.value.partition("\n:")
+    return f"{body.rstrip()}\n\n{''.join(missing.values())}{mark.strip()}{fields}".rstrip()
 
 
 # --- docstrings -----------------------------------------------------------------------------------------------------

@@ -14,10 +14,11 @@ from wiredrv.errors import ConfigurationError
 
 
 class ReadConcern:
-    """How isolated and how durable the data of a read must be.
+    """How isolated and how durable the data of a read must be. Read-write-concern specification.
 
     :param level: ``"local"``, ``"majority"``, ``"linearizable"``, ``"available"``, ``"snapshot"``, or None for the
         server's default, which is not sent. A level that this version does not know is passed on: the server judges.
+    :raises ConfigurationError: the level is not a string.
     """
 
     __slots__ = ("_document", "level")
@@ -25,6 +26,7 @@ class ReadConcern:
     def __init__(self, level: str | None = None) -> None:
         if level is not None and not isinstance(level, str):
             raise ConfigurationError(f"a read concern's level must be a string or None, not {level!r}")
+        #: The level, or None for the server's default.
         self.level = level
         self._document: dict[str, Any] = {} if level is None else {"level": level}
 
@@ -49,12 +51,13 @@ class ReadConcern:
 
 
 class WriteConcern:
-    """What must have happened to a write before the server acknowledges it.
+    """What must have happened to a write before the server acknowledges it. Read-write-concern specification.
 
     :param w: the number of members (0: no acknowledgement at all), ``"majority"`` or a custom mode's name.
     :param wtimeout: milliseconds to wait for ``w``; 0 or None waits without limit.
     :param j: whether the journal must have been written.
     :param fsync: as ``j`` on servers without a journal; kept for compatibility.
+    :raises ConfigurationError: a value is of the wrong kind, or ``w=0`` and ``j=True`` contradict each other.
     """
 
     __slots__ = ("_document", "acknowledged", "is_server_default")
@@ -85,7 +88,9 @@ class WriteConcern:
         if w == 0 and j:
             raise ConfigurationError("w=0 asks for no acknowledgement and j=True for one: choose one of them")
         self._document = document
+        #: Whether the server answers a write: not with ``w=0``.
         self.acknowledged = w != 0
+        #: Whether the server's default applies, so that nothing is sent.
         self.is_server_default = not document
 
     @property
@@ -106,10 +111,15 @@ class WriteConcern:
 class ReadMode(Enum):
     """The five modes of the server-selection specification; the value is the wire's name."""
 
+    #: The primary.
     PRIMARY = "primary"
+    #: The primary; a secondary while there is none.
     PRIMARY_PREFERRED = "primaryPreferred"
+    #: A secondary.
     SECONDARY = "secondary"
+    #: A secondary; the primary if there is none.
     SECONDARY_PREFERRED = "secondaryPreferred"
+    #: Any member, by its distance alone.
     NEAREST = "nearest"
 
 
@@ -123,12 +133,13 @@ SMALLEST_MAX_STALENESS = 90
 
 @dataclass(frozen=True, slots=True, eq=True)
 class ReadPreference:
-    """Which members may answer a read.
+    """Which members may answer a read. Server-selection specification, "Read Preference"; max-staleness specification.
 
     :param mode: a :class:`ReadMode` or its name, as ``"secondaryPreferred"``.
     :param tag_sets: tag sets in the order in which they are tried; an empty mapping matches every member.
     :param max_staleness: how many seconds a secondary may lag behind, at least 90; -1 for no limit.
     :param hedge: the hedged-read document of servers 4.4 to 7.x; deprecated there.
+    :raises ConfigurationError: a value is of the wrong kind, or the mode is ``primary`` with any of the others.
     """
 
     mode: ReadMode
@@ -136,10 +147,15 @@ class ReadPreference:
     max_staleness: int | float = NO_MAX_STALENESS
     hedge: Mapping[str, Any] | None = None
 
+    #: The primary.
     PRIMARY: ClassVar[ReadPreference]
+    #: The primary; a secondary while there is none.
     PRIMARY_PREFERRED: ClassVar[ReadPreference]
+    #: A secondary.
     SECONDARY: ClassVar[ReadPreference]
+    #: A secondary; the primary if there is none.
     SECONDARY_PREFERRED: ClassVar[ReadPreference]
+    #: Any member, by its distance alone.
     NEAREST: ClassVar[ReadPreference]
 
     def __init__(

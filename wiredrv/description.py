@@ -18,17 +18,27 @@ from wiredrv.types import Address
 
 
 class ServerType(Enum):
-    """What kind of server answers at an address."""
+    """What kind of server answers at an address. Server-discovery-and-monitoring specification, "ServerType"."""
 
+    #: It has not answered yet, or no longer does.
     UNKNOWN = "Unknown"
+    #: A single server that is not a member of a replica set.
     STANDALONE = "Standalone"
+    #: A router of a sharded cluster.
     MONGOS = "Mongos"
+    #: Another member named it as the primary; it has not answered yet.
     POSSIBLE_PRIMARY = "PossiblePrimary"
+    #: The primary of a replica set.
     RS_PRIMARY = "RSPrimary"
+    #: A secondary of a replica set.
     RS_SECONDARY = "RSSecondary"
+    #: A member without data, which only votes.
     RS_ARBITER = "RSArbiter"
+    #: A member in another state, or a hidden one.
     RS_OTHER = "RSOther"
+    #: A server that was started for a replica set and does not belong to one yet.
     RS_GHOST = "RSGhost"
+    #: A load balancer; it is never checked.
     LOAD_BALANCER = "LoadBalancer"
 
     @property
@@ -49,22 +59,50 @@ _DATA_BEARING = frozenset(
 
 
 class TopologyType(Enum):
-    """What kind of deployment the seeds belong to."""
+    """What kind of deployment the seeds belong to. Server-discovery-and-monitoring specification, "TopologyType"."""
 
+    #: One server is talked to directly.
     SINGLE = "Single"
+    #: A replica set whose primary is not known.
     REPLICA_SET_NO_PRIMARY = "ReplicaSetNoPrimary"
+    #: A replica set with a known primary.
     REPLICA_SET_WITH_PRIMARY = "ReplicaSetWithPrimary"
+    #: A sharded cluster, with one or more routers.
     SHARDED = "Sharded"
+    #: No server has answered yet.
     UNKNOWN = "Unknown"
+    #: A load balancer in front of a sharded cluster.
     LOAD_BALANCED = "LoadBalanced"
 
 
 @dataclass(frozen=True, slots=True)
 class ServerDescription:
-    """The last thing known of one server.
+    """The last thing known of one server. Server-discovery-and-monitoring specification, "ServerDescription".
 
-    ``round_trip_time`` and ``min_round_trip_time`` are in seconds; ``last_write_date`` is seconds since the epoch, by
-    the server's clock; ``last_update_time`` is seconds on this process's monotonic clock.
+    :param address: where it listens.
+    :param server_type: what it is; ``UNKNOWN`` as long as it does not answer.
+    :param error: why it is unknown, if a check or an operation failed.
+    :param round_trip_time: seconds for a question and its answer, averaged; None before the first answer.
+    :param min_round_trip_time: seconds of the quickest of the last ten; 0 before there are two.
+    :param last_write_date: when the member last wrote, in seconds since the epoch by its own clock.
+    :param op_time: the oplog's position of that write.
+    :param min_wire_version: the lowest wire version that it speaks.
+    :param max_wire_version: the highest wire version that it speaks.
+    :param me: what the member calls itself in the replica set's configuration.
+    :param hosts: the members that it names.
+    :param passives: the members that can never become primary.
+    :param arbiters: the members without data.
+    :param tags: its tags, for read preferences.
+    :param set_name: the name of its replica set.
+    :param set_version: the version of the set's configuration.
+    :param election_id: the election that made it primary.
+    :param primary: which member it takes for the primary.
+    :param last_update_time: when this was learned, in seconds of this process's monotonic clock.
+    :param logical_session_timeout_minutes: minutes after which the server drops a session that was not used.
+    :param topology_version: orders the server's own answers (server 4.4).
+    :param i_crypt_dbs: whether the server needs queryable encryption's mark on commands.
+    :param hello_ok: whether it understands ``hello`` as well as the legacy hello.
+    :param hello: its last answer.
     """
 
     address: Address
@@ -100,6 +138,7 @@ class ServerDescription:
 
     @property
     def is_data_bearing(self) -> bool:
+        """Whether operations can be sent there."""
         return self.server_type in _DATA_BEARING
 
     @property
@@ -126,9 +165,16 @@ _WRITABLE = frozenset({ServerType.RS_PRIMARY, ServerType.STANDALONE, ServerType.
 
 @dataclass(frozen=True, slots=True)
 class TopologyDescription:
-    """The last thing known of the deployment.
+    """The last thing known of the deployment. Server-discovery-and-monitoring specification, "TopologyDescription".
 
-    ``compatibility_error`` is None while every data-bearing server speaks a wire version of ours.
+    :param topology_type: what it is.
+    :param servers: what is known of each server.
+    :param set_name: the name of the replica set.
+    :param max_set_version: the newest version of the set's configuration that was seen.
+    :param max_election_id: the last election that was seen.
+    :param compatibility_error: why a server's version does not fit the driver's; None while all of them fit.
+    :param logical_session_timeout_minutes: minutes after which some server drops a session that was not used; None if a
+        server keeps no sessions.
     """
 
     topology_type: TopologyType = TopologyType.UNKNOWN
@@ -141,10 +187,14 @@ class TopologyDescription:
 
     @property
     def compatible(self) -> bool:
+        """Whether all servers speak a wire version of the driver's."""
         return self.compatibility_error is None
 
     def has_readable_server(self) -> bool:
-        """Whether any server can be read from."""
+        """Whether any server can be read from.
+
+        :returns: whether there is one.
+        """
         return any(server.is_data_bearing for server in self.servers.values())
 
     @property

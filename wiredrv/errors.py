@@ -69,15 +69,15 @@ class _Root(Exception):
 class DriverError(_Root):
     """The root of all errors raised by wiredrv.
 
-    ``error_labels`` are those that the server sent and those that the driver added.
-    ``transaction`` is set on an error that ended a transaction: the record of what was sent before it.
-    ``partial_result`` is set on one that ended a bulk: the result of the batches that were answered before it.
-    ``service_id`` is set on one that kept a connection from being established, behind a load balancer, once it is known
-    to which server the connection leads.
+    :param message: what went wrong, and what can be done about it.
+    :param error_labels: labels that the server sent or the driver adds (transactions specification, "Error Labels").
     """
 
+    #: On an error that ended a transaction: the record of what was sent before it, a TransactionRecord.
     transaction: Any = None
+    #: On an error that ended a bulk: the result of the batches that were answered before it.
     partial_result: Any = None
+    #: On an error that kept a connection from being made, behind a load balancer: which server it leads to, if known.
     service_id: Any = None
 
     def __init__(self, message: str = "", error_labels: Iterable[str] = ()) -> None:
@@ -90,15 +90,22 @@ class DriverError(_Root):
 
     @property
     def error_labels(self) -> frozenset[str]:
-        """The labels of this error."""
+        """The labels that the server sent and those that the driver added."""
         return frozenset(self._labels)
 
     def has_error_label(self, label: str) -> bool:
-        """Whether the error bears ``label``, known to this version or not."""
+        """Whether the error bears ``label``, known to this version or not.
+
+        :param label: as ``"TransientTransactionError"``.
+        :returns: whether the error has it.
+        """
         return label in self._labels
 
     def add_error_label(self, label: str) -> None:
-        """Put a label on the error. For the driver's own use and for wrappers that re-raise."""
+        """Put a label on the error. For the driver's own use and for wrappers that re-raise.
+
+        :param label: as ``"TransientTransactionError"``.
+        """
         self._labels.add(label)
 
     @property
@@ -159,10 +166,11 @@ class UnreadableReply(DriverError, InvalidBSON):
     """A reply arrived whole, but its content cannot be read. The command took place; the connection is kept.
 
     A stored value that Python cannot represent (a date after the year 9999, a string that is not UTF-8), a custom type
-    decoder that raised, or a reply of the wrong shape. ``__cause__`` tells which, and ``namespace`` where: the database
-    and collection that the command named. A cursor that the command opened is closed.
+    decoder that raised, or a reply of the wrong shape. ``__cause__`` tells which. A cursor that the command opened is
+    closed.
     """
 
+    #: The database and collection that the command named, as ``shop.orders``.
     namespace: str | None = None
     #: What of the reply can be read all the same: for the driver's own use, and gone when the error is raised.
     envelope: Mapping[str, Any] | None = None
@@ -191,7 +199,7 @@ class WaitQueueTimeoutError(ConnectionFailure):
 class AutoReconnect(ConnectionFailure):
     """A connection broke; the driver makes a new one for the next operation.
 
-    ``errors`` and ``details`` hold what the driver knows of the failure.
+    :param errors: what the driver knows of the failure: the server's reply, or a list.
     """
 
     def __init__(
@@ -236,7 +244,10 @@ class PoolClearedError(AutoReconnect):
 
 
 class ServerSelectionTimeoutError(AutoReconnect):
-    """No server was suitable within ``serverSelectionTimeoutMS``. ``topology_description`` tells what was seen."""
+    """No server was suitable within ``serverSelectionTimeoutMS``. Server-selection specification.
+
+    :param topology_description: what was known of the deployment.
+    """
 
     def __init__(
         self,
@@ -245,6 +256,7 @@ class ServerSelectionTimeoutError(AutoReconnect):
         error_labels: Iterable[str] = (),
     ) -> None:
         AutoReconnect.__init__(self, message, error_labels=error_labels)
+        #: What was known of the deployment when the time was over, a TopologyDescription.
         self.topology_description = topology_description
 
     @property
@@ -277,7 +289,10 @@ class NotPrimaryError(AutoReconnect):
 class OperationFailure(DriverError):
     """The server refused or failed the operation.
 
-    ``code`` and ``details`` are the server's; ``max_wire_version`` is that of the server which answered.
+    :param code: the server's code.
+    :param details: the server's reply, or the part of it that tells of the failure.
+    :param max_wire_version: the highest wire version of the server that answered.
+    :param error_labels: labels of the error; None takes those in ``details``.
     """
 
     def __init__(
@@ -293,6 +308,7 @@ class OperationFailure(DriverError):
         DriverError.__init__(self, message, error_labels)
         self._code = code
         self._details = details
+        #: The highest wire version of the server that answered.
         self.max_wire_version = max_wire_version
 
     @property
@@ -365,7 +381,13 @@ _SEVERAL = ErrorCode.MultipleErrorsOccurred.value
 
 
 class BulkWriteError(OperationFailure):
-    """One or more writes of a bulk failed. ``details`` counts what was done and lists the failures."""
+    """One or more writes of a bulk failed. ``details`` counts what was done and lists the failures.
+
+    CRUD specification, "Error Handling".
+
+    :param results: what becomes ``details``: ``nInserted``, ``nMatched``, ``nModified``, ``nRemoved``, ``nUpserted``,
+        ``upserted``, ``writeErrors`` and ``writeConcernErrors``.
+    """
 
     def __init__(self, results: Mapping[str, Any], error_labels: Iterable[str] | None = None) -> None:
         OperationFailure.__init__(self, _bulk_message(results), _SEVERAL, results, error_labels=error_labels)

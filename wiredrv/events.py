@@ -32,10 +32,17 @@ _LOG = logging.getLogger("wiredrv.events")
 
 @dataclass(frozen=True, slots=True)
 class CommandEvent:
-    """What all three command events have in common.
+    """What all three command events have in common. Specification: command-logging-and-monitoring, "Events API".
 
-    ``request_id`` joins the events of one message, ``operation_id`` those of one operation with its retries;
-    ``connection_id`` is the driver's number of the connection, ``server_connection_id`` the server's.
+    :param command_name: the command's name, as ``find``.
+    :param database_name: the database that it is sent to.
+    :param request_id: joins the events of one message.
+    :param operation_id: joins the events of one operation, with its retries.
+    :param address: the server.
+    :param connection_id: the driver's number of the connection.
+    :param server_connection_id: the server's number of the connection, as in its log; None if it did not tell it
+        (before 4.2).
+    :param service_id: which server stands behind a load balancer; None without one.
     """
 
     command_name: str
@@ -50,14 +57,21 @@ class CommandEvent:
 
 @dataclass(frozen=True, slots=True)
 class CommandStartedEvent(CommandEvent):
-    """A command is about to be sent."""
+    """A command is about to be sent.
+
+    :param command: the command as it is sent; empty if it holds credentials.
+    """
 
     command: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class CommandSucceededEvent(CommandEvent):
-    """A command was answered with ``ok: 1``."""
+    """A command was answered with ``ok: 1``.
+
+    :param reply: the server's reply; empty if it may hold credentials.
+    :param duration: seconds from sending the command to its reply.
+    """
 
     reply: Mapping[str, Any] = field(default_factory=dict)
     duration: float = 0.0
@@ -65,7 +79,11 @@ class CommandSucceededEvent(CommandEvent):
 
 @dataclass(frozen=True, slots=True)
 class CommandFailedEvent(CommandEvent):
-    """A command was answered with ``ok: 0``, or not at all. ``failure`` is the error."""
+    """A command was answered with ``ok: 0``, or not at all.
+
+    :param failure: the error.
+    :param duration: seconds from sending the command to its failure.
+    """
 
     failure: BaseException = field(default_factory=Exception)
     duration: float = 0.0
@@ -76,14 +94,20 @@ class CommandFailedEvent(CommandEvent):
 
 @dataclass(frozen=True, slots=True)
 class PoolEvent:
-    """What all pool events have in common: the server's address."""
+    """What all pool events have in common. Specification: connection-monitoring-and-pooling, "Events".
+
+    :param address: the server that the pool's connections lead to.
+    """
 
     address: Address
 
 
 @dataclass(frozen=True, slots=True)
 class PoolCreatedEvent(PoolEvent):
-    """A pool exists. ``options`` are those that were set and are not the default, under their URI names."""
+    """A pool was created.
+
+    :param options: the options that were set and are not the default, under their URI names.
+    """
 
     options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -95,7 +119,11 @@ class PoolReadyEvent(PoolEvent):
 
 @dataclass(frozen=True, slots=True)
 class PoolClearedEvent(PoolEvent):
-    """A pool dropped its connections because its server failed."""
+    """A pool dropped its connections because its server failed.
+
+    :param service_id: whose connections were dropped, behind a load balancer; None without one.
+    :param interrupt_in_use_connections: whether connections in use are closed too.
+    """
 
     service_id: Any = None
     interrupt_in_use_connections: bool = False
@@ -108,14 +136,21 @@ class PoolClosedEvent(PoolEvent):
 
 @dataclass(frozen=True, slots=True)
 class ConnectionCreatedEvent(PoolEvent):
-    """A connection object exists; it is not connected yet."""
+    """A connection object exists; it is not connected yet.
+
+    :param connection_id: the driver's number of the connection.
+    """
 
     connection_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionReadyEvent(PoolEvent):
-    """A connection is handshaken and authenticated."""
+    """A connection is handshaken and authenticated.
+
+    :param connection_id: the driver's number of the connection.
+    :param duration: seconds from its creation until it was ready.
+    """
 
     connection_id: int = 0
     duration: float = 0.0
@@ -123,7 +158,12 @@ class ConnectionReadyEvent(PoolEvent):
 
 @dataclass(frozen=True, slots=True)
 class ConnectionClosedEvent(PoolEvent):
-    """A connection is closed. ``reason`` is ``stale``, ``idle``, ``error`` (then ``error`` is it) or ``poolClosed``."""
+    """A connection was closed.
+
+    :param connection_id: the driver's number of the connection.
+    :param reason: ``stale``, ``idle``, ``error`` or ``poolClosed``.
+    :param error: the error, if that was the reason.
+    """
 
     connection_id: int = 0
     reason: str = "error"
@@ -137,7 +177,12 @@ class ConnectionCheckOutStartedEvent(PoolEvent):
 
 @dataclass(frozen=True, slots=True)
 class ConnectionCheckOutFailedEvent(PoolEvent):
-    """An operation got no connection. ``reason`` is ``poolClosed``, ``timeout`` or ``connectionError``."""
+    """An operation got no connection.
+
+    :param reason: ``poolClosed``, ``timeout`` or ``connectionError``.
+    :param duration: seconds that the operation waited.
+    :param error: the error, if there was one.
+    """
 
     reason: str = "connectionError"
     duration: float = 0.0
@@ -146,7 +191,11 @@ class ConnectionCheckOutFailedEvent(PoolEvent):
 
 @dataclass(frozen=True, slots=True)
 class ConnectionCheckedOutEvent(PoolEvent):
-    """An operation has a connection."""
+    """An operation has a connection.
+
+    :param connection_id: the driver's number of the connection.
+    :param duration: seconds that the operation waited.
+    """
 
     connection_id: int = 0
     duration: float = 0.0
@@ -154,7 +203,10 @@ class ConnectionCheckedOutEvent(PoolEvent):
 
 @dataclass(frozen=True, slots=True)
 class ConnectionCheckedInEvent(PoolEvent):
-    """A connection is back in its pool."""
+    """A connection is back in its pool.
+
+    :param connection_id: the driver's number of the connection.
+    """
 
     connection_id: int = 0
 
@@ -164,7 +216,10 @@ class ConnectionCheckedInEvent(PoolEvent):
 
 @dataclass(frozen=True, slots=True)
 class TopologyEvent:
-    """What all topology events have in common: which topology (one for each client)."""
+    """What all topology events have in common. Specification: server-discovery-and-monitoring, "SDAM Monitoring".
+
+    :param topology_id: one for each client.
+    """
 
     topology_id: Any
 
@@ -176,7 +231,11 @@ class TopologyOpenedEvent(TopologyEvent):
 
 @dataclass(frozen=True, slots=True)
 class TopologyDescriptionChangedEvent(TopologyEvent):
-    """What is known of the deployment changed."""
+    """What is known of the deployment changed.
+
+    :param previous_description: what was known before.
+    :param new_description: what is known now.
+    """
 
     previous_description: TopologyDescription = field(default_factory=TopologyDescription)
     new_description: TopologyDescription = field(default_factory=TopologyDescription)
@@ -189,7 +248,11 @@ class TopologyClosedEvent(TopologyEvent):
 
 @dataclass(frozen=True, slots=True)
 class ServerEvent:
-    """What all server events have in common."""
+    """What all server events have in common. Specification: server-discovery-and-monitoring, "SDAM Monitoring".
+
+    :param topology_id: one for each client.
+    :param address: the server.
+    """
 
     topology_id: Any
     address: Address
@@ -202,7 +265,11 @@ class ServerOpeningEvent(ServerEvent):
 
 @dataclass(frozen=True, slots=True)
 class ServerDescriptionChangedEvent(ServerEvent):
-    """What is known of one server changed."""
+    """What is known of one server changed.
+
+    :param previous_description: what was known before.
+    :param new_description: what is known now.
+    """
 
     previous_description: ServerDescription = field(default_factory=lambda: ServerDescription(Address("")))
     new_description: ServerDescription = field(default_factory=lambda: ServerDescription(Address("")))
@@ -215,9 +282,13 @@ class ServerClosedEvent(ServerEvent):
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatEvent:
-    """What all heartbeat events have in common. ``awaited``: the check waits for a change on the server.
+    """What all heartbeat events have in common. Specification: server-discovery-and-monitoring, "SDAM Monitoring".
 
-    ``connection_id`` numbers the monitor's connections; ``server_connection_id`` is the server's number, once known.
+    :param address: the server.
+    :param awaited: whether the server answers only when something changed or the heartbeat's time is over (streaming).
+    :param connection_id: the number of the monitor's connection.
+    :param server_connection_id: the server's number of the connection, once known.
+    :param topology_id: one for each client.
     """
 
     address: Address
@@ -234,7 +305,11 @@ class ServerHeartbeatStartedEvent(HeartbeatEvent):
 
 @dataclass(frozen=True, slots=True)
 class ServerHeartbeatSucceededEvent(HeartbeatEvent):
-    """The server answered the monitor."""
+    """The server answered the monitor.
+
+    :param duration: seconds from the question to the answer; for a streamed answer, since the one before.
+    :param reply: the server's answer.
+    """
 
     duration: float = 0.0
     reply: Mapping[str, Any] = field(default_factory=dict)
@@ -242,7 +317,11 @@ class ServerHeartbeatSucceededEvent(HeartbeatEvent):
 
 @dataclass(frozen=True, slots=True)
 class ServerHeartbeatFailedEvent(HeartbeatEvent):
-    """The server did not answer the monitor, or with an error."""
+    """The server did not answer the monitor, or with an error.
+
+    :param duration: seconds until the check failed.
+    :param failure: the error.
+    """
 
     duration: float = 0.0
     failure: BaseException = field(default_factory=Exception)
@@ -274,56 +353,161 @@ Caller: TypeAlias = Callable[[Listener, Any], object]
 
 
 class CommandListener:
-    """Overrides what it wants to hear of commands. Method names are PyMongo's."""
+    """Tells of commands. Override the methods that you need; their names are PyMongo's."""
 
     def started(self, event: CommandStartedEvent) -> None:
-        """A command is about to be sent."""
+        """A command is about to be sent.
+
+        :param event: what happened, and to which command.
+        """
 
     def succeeded(self, event: CommandSucceededEvent) -> None:
-        """A command succeeded."""
+        """A command succeeded.
+
+        :param event: what happened, and to which command.
+        """
 
     def failed(self, event: CommandFailedEvent) -> None:
-        """A command failed."""
+        """A command failed.
+
+        :param event: what happened, and to which command.
+        """
 
 
 class ConnectionPoolListener:
-    """Overrides what it wants to hear of pools. Method names are PyMongo's."""
+    """Tells of connection pools. Override the methods that you need; their names are PyMongo's."""
 
-    def pool_created(self, event: PoolCreatedEvent) -> None: ...
-    def pool_ready(self, event: PoolReadyEvent) -> None: ...
-    def pool_cleared(self, event: PoolClearedEvent) -> None: ...
-    def pool_closed(self, event: PoolClosedEvent) -> None: ...
-    def connection_created(self, event: ConnectionCreatedEvent) -> None: ...
-    def connection_ready(self, event: ConnectionReadyEvent) -> None: ...
-    def connection_closed(self, event: ConnectionClosedEvent) -> None: ...
-    def connection_check_out_started(self, event: ConnectionCheckOutStartedEvent) -> None: ...
-    def connection_check_out_failed(self, event: ConnectionCheckOutFailedEvent) -> None: ...
-    def connection_checked_out(self, event: ConnectionCheckedOutEvent) -> None: ...
-    def connection_checked_in(self, event: ConnectionCheckedInEvent) -> None: ...
+    def pool_created(self, event: PoolCreatedEvent) -> None:
+        """A pool was created.
+
+        :param event: what happened, and to which pool.
+        """
+
+    def pool_ready(self, event: PoolReadyEvent) -> None:
+        """A pool gives out connections (again).
+
+        :param event: what happened, and to which pool.
+        """
+
+    def pool_cleared(self, event: PoolClearedEvent) -> None:
+        """A pool dropped its connections because its server failed.
+
+        :param event: what happened, and to which pool.
+        """
+
+    def pool_closed(self, event: PoolClosedEvent) -> None:
+        """A pool was closed for good.
+
+        :param event: what happened, and to which pool.
+        """
+
+    def connection_created(self, event: ConnectionCreatedEvent) -> None:
+        """A connection object exists; it is not connected yet.
+
+        :param event: what happened, and to which pool.
+        """
+
+    def connection_ready(self, event: ConnectionReadyEvent) -> None:
+        """A connection can be used.
+
+        :param event: what happened, and to which pool.
+        """
+
+    def connection_closed(self, event: ConnectionClosedEvent) -> None:
+        """A connection was closed.
+
+        :param event: what happened, and to which pool.
+        """
+
+    def connection_check_out_started(self, event: ConnectionCheckOutStartedEvent) -> None:
+        """An operation asks for a connection.
+
+        :param event: what happened, and to which pool.
+        """
+
+    def connection_check_out_failed(self, event: ConnectionCheckOutFailedEvent) -> None:
+        """An operation got no connection.
+
+        :param event: what happened, and to which pool.
+        """
+
+    def connection_checked_out(self, event: ConnectionCheckedOutEvent) -> None:
+        """An operation has a connection.
+
+        :param event: what happened, and to which pool.
+        """
+
+    def connection_checked_in(self, event: ConnectionCheckedInEvent) -> None:
+        """A connection is back in its pool.
+
+        :param event: what happened, and to which pool.
+        """
 
 
 class TopologyListener:
-    """Overrides what it wants to hear of the deployment as a whole. Method names are PyMongo's."""
+    """Tells of the deployment as a whole. Override the methods that you need; their names are PyMongo's."""
 
-    def opened(self, event: TopologyOpenedEvent) -> None: ...
-    def description_changed(self, event: TopologyDescriptionChangedEvent) -> None: ...
-    def closed(self, event: TopologyClosedEvent) -> None: ...
+    def opened(self, event: TopologyOpenedEvent) -> None:
+        """A client began to watch its deployment.
+
+        :param event: what happened, and to which topology.
+        """
+
+    def description_changed(self, event: TopologyDescriptionChangedEvent) -> None:
+        """What is known of the deployment changed.
+
+        :param event: what happened, and to which topology.
+        """
+
+    def closed(self, event: TopologyClosedEvent) -> None:
+        """A client no longer watches its deployment.
+
+        :param event: what happened, and to which topology.
+        """
 
 
 class ServerListener:
-    """Overrides what it wants to hear of single servers. Method names are PyMongo's."""
+    """Tells of single servers. Override the methods that you need; their names are PyMongo's."""
 
-    def opened(self, event: ServerOpeningEvent) -> None: ...
-    def description_changed(self, event: ServerDescriptionChangedEvent) -> None: ...
-    def closed(self, event: ServerClosedEvent) -> None: ...
+    def opened(self, event: ServerOpeningEvent) -> None:
+        """A server was added to those that the client watches.
+
+        :param event: what happened, and to which server.
+        """
+
+    def description_changed(self, event: ServerDescriptionChangedEvent) -> None:
+        """What is known of one server changed.
+
+        :param event: what happened, and to which server.
+        """
+
+    def closed(self, event: ServerClosedEvent) -> None:
+        """A server was removed from those that the client watches.
+
+        :param event: what happened, and to which server.
+        """
 
 
 class ServerHeartbeatListener:
-    """Overrides what it wants to hear of the monitors' checks. Method names are PyMongo's."""
+    """Tells of the monitors' checks. Override the methods that you need; their names are PyMongo's."""
 
-    def started(self, event: ServerHeartbeatStartedEvent) -> None: ...
-    def succeeded(self, event: ServerHeartbeatSucceededEvent) -> None: ...
-    def failed(self, event: ServerHeartbeatFailedEvent) -> None: ...
+    def started(self, event: ServerHeartbeatStartedEvent) -> None:
+        """A check of a server begins.
+
+        :param event: what happened, and to which server.
+        """
+
+    def succeeded(self, event: ServerHeartbeatSucceededEvent) -> None:
+        """The server answered the check.
+
+        :param event: what happened, and to which server.
+        """
+
+    def failed(self, event: ServerHeartbeatFailedEvent) -> None:
+        """The server did not answer the check, or answered with an error.
+
+        :param event: what happened, and to which server.
+        """
 
 
 # For each listener class: the hub's family and which method hears which event.

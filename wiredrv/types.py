@@ -34,7 +34,11 @@ DEFAULT_PORT = 27017
 
 
 class Address(NamedTuple):
-    """Where a server listens: a host and a port, or the path of a Unix socket with ``port=None``."""
+    """Where a server listens: a host and a port, or the path of a Unix socket.
+
+    :param host: the host's name or IP address, in lower case; or the path of a Unix socket.
+    :param port: the port; None for a Unix socket.
+    """
 
     host: str
     port: int | None = DEFAULT_PORT
@@ -45,6 +49,8 @@ class Address(NamedTuple):
 
         Host names are compared without regard to case, so they are lowered here (SDAM, "Host name case").
 
+        :param text: the address.
+        :returns: the address, in lower case, with port 27017 unless there is another.
         :raises ValueError: the port is no number from 1 to 65535, the host is empty or holds a character that no host
             has.
         """

@@ -69,9 +69,10 @@ class WriteRequest(Generic[DocumentT_co]):
 
 
 class InsertOne(WriteRequest[DocumentT_co]):
-    """Insert a document.
+    """Insert a document. CRUD specification, "Bulk Write".
 
-    :raises ConfigurationError: it is no mapping. So do all requests, when they are made.
+    :param document: the document. It gets an ``_id`` if it has none.
+    :raises ConfigurationError: the document is not a mapping.
     """
 
     __slots__ = ("document",)
@@ -84,6 +85,14 @@ class InsertOne(WriteRequest[DocumentT_co]):
 
 
 class _Delete(WriteRequest[Never]):
+    """Delete documents.
+
+    :param filter: the query; ``{}`` matches every document.
+    :param collation: how strings are compared: a mapping or a bson ``Collation``; None takes the collection's.
+    :param hint: the index to use, by its name or its keys (server 4.4); None lets the server choose.
+    :raises ConfigurationError: an argument is of the wrong kind.
+    """
+
     __slots__ = ("filter", "options")
 
     _limit: int
@@ -97,14 +106,14 @@ class _Delete(WriteRequest[Never]):
 
 
 class DeleteOne(_Delete):
-    """Delete the first document that matches."""
+    """Delete the first document that matches. CRUD specification, "Bulk Write"."""
 
     __slots__ = ()
     _limit = 1
 
 
 class DeleteMany(_Delete):
-    """Delete all documents that match. A batch with one is not retried."""
+    """Delete all documents that match. A batch that holds this is not retried (retryable-writes specification)."""
 
     __slots__ = ()
     _limit = 0
@@ -130,7 +139,17 @@ class _Update(WriteRequest[DocumentT_co]):
 
 
 class UpdateOne(_Update[Never]):
-    """Update the first document that matches. ``sort`` needs server 8.0."""
+    """Update the first document that matches. CRUD specification, "Bulk Write".
+
+    :param filter: the query; ``{}`` matches every document.
+    :param update: operators as ``$set``, or a pipeline of stages (server 4.2).
+    :param upsert: whether a document is inserted if none matches; None leaves it to the server, which does not.
+    :param collation: how strings are compared: a mapping or a bson ``Collation``; None takes the collection's.
+    :param array_filters: conditions for the elements of arrays that the update names ``$[identifier]``.
+    :param hint: the index to use, by its name or its keys; None lets the server choose.
+    :param sort: which document is updated if several match: the first in this order (server 8.0).
+    :raises ConfigurationError: an argument is of the wrong kind.
+    """
 
     __slots__ = ()
 
@@ -149,7 +168,16 @@ class UpdateOne(_Update[Never]):
 
 
 class UpdateMany(_Update[Never]):
-    """Update all documents that match. A batch with one is not retried."""
+    """Update all documents that match. A batch that holds this is not retried (retryable-writes specification).
+
+    :param filter: the query; ``{}`` matches every document.
+    :param update: operators as ``$set``, or a pipeline of stages (server 4.2).
+    :param upsert: whether a document is inserted if none matches; None leaves it to the server, which does not.
+    :param collation: how strings are compared: a mapping or a bson ``Collation``; None takes the collection's.
+    :param array_filters: conditions for the elements of arrays that the update names ``$[identifier]``.
+    :param hint: the index to use, by its name or its keys; None lets the server choose.
+    :raises ConfigurationError: an argument is of the wrong kind.
+    """
 
     __slots__ = ()
     _multi = True
@@ -168,7 +196,16 @@ class UpdateMany(_Update[Never]):
 
 
 class ReplaceOne(_Update[DocumentT_co]):
-    """Replace the first document that matches. ``sort`` needs server 8.0."""
+    """Replace the first document that matches. CRUD specification, "Bulk Write".
+
+    :param filter: the query; ``{}`` matches every document.
+    :param replacement: the new document, without operators. The old ``_id`` stays.
+    :param upsert: whether a document is inserted if none matches; None leaves it to the server, which does not.
+    :param collation: how strings are compared: a mapping or a bson ``Collation``; None takes the collection's.
+    :param hint: the index to use, by its name or its keys; None lets the server choose.
+    :param sort: which document is replaced if several match: the first in this order (server 8.0).
+    :raises ConfigurationError: an argument is of the wrong kind.
+    """
 
     __slots__ = ()
 

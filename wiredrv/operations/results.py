@@ -33,7 +33,11 @@ class WriteResult:
 
 
 class InsertOneResult(WriteResult):
-    """The result of ``insert_one``."""
+    """The result of ``insert_one``.
+
+    :param inserted_id: the ``_id`` of the document.
+    :param acknowledged: whether the server acknowledged the write.
+    """
 
     __slots__ = ("inserted_id",)
 
@@ -49,7 +53,11 @@ class InsertOneResult(WriteResult):
 
 
 class InsertManyResult(WriteResult):
-    """The result of ``insert_many``."""
+    """The result of ``insert_many``.
+
+    :param inserted_ids: the ``_id`` of each document.
+    :param acknowledged: whether the server acknowledged the write.
+    """
 
     __slots__ = ("inserted_ids",)
 
@@ -65,7 +73,11 @@ class InsertManyResult(WriteResult):
 
 
 class UpdateResult(WriteResult):
-    """The result of ``update_one``, ``update_many`` and ``replace_one``."""
+    """The result of ``update_one``, ``update_many`` and ``replace_one``.
+
+    :param raw_result: the server's reply.
+    :param acknowledged: whether the server acknowledged the write.
+    """
 
     __slots__ = ("_reply",)
 
@@ -142,7 +154,11 @@ class UpdateResult(WriteResult):
 
 
 class DeleteResult(WriteResult):
-    """The result of ``delete_one`` and ``delete_many``."""
+    """The result of ``delete_one`` and ``delete_many``.
+
+    :param raw_result: the server's reply.
+    :param acknowledged: whether the server acknowledged the write.
+    """
 
     __slots__ = ("_reply",)
 
@@ -171,7 +187,11 @@ class DeleteResult(WriteResult):
 
 
 class BulkWriteResult(WriteResult):
-    """The result of ``bulk_write``. Counts and ``_id`` values of all its batches together."""
+    """The result of ``bulk_write``. Counts and ``_id`` values of all its batches together.
+
+    :param bulk_api_result: the counts.
+    :param acknowledged: whether the server acknowledged the write.
+    """
 
     __slots__ = ("bulk_api_result",)
 

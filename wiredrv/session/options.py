@@ -47,7 +47,11 @@ class TransactionOptions:
             raise ConfigurationError(f"max_commit_time_ms must be a number of milliseconds from 0 up, not {limit!r}")
 
     def over(self, default: TransactionOptions | None) -> TransactionOptions:
-        """These options, with what they leave open taken from ``default``."""
+        """These options, with what they leave open taken from ``default``.
+
+        :param default: the options to fall back on; None for none.
+        :returns: the combination.
+        """
         if default is None:
             return self
         return TransactionOptions(

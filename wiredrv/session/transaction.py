@@ -124,7 +124,14 @@ def transition(state: TransactionState, event: TransactionEvent) -> TransactionS
 
 
 class SentCommand(NamedTuple):
-    """A command of a transaction: when it was sent (seconds since the transaction started) and how long it took."""
+    """A command of a transaction.
+
+    :param name: the command's name.
+    :param address: the server that it was sent to.
+    :param started: seconds since the transaction started.
+    :param duration: seconds until its answer or failure.
+    :param outcome: ``ok``, or what went wrong.
+    """
 
     name: str
     address: Address
@@ -137,7 +144,11 @@ class SentCommand(NamedTuple):
 class TransactionRecord:
     """What is known of a transaction that failed: carried by its error as ``error.transaction``.
 
-    ``attempt`` counts from 1 within ``with_transaction``; ``cause`` is the first error that the transaction met.
+    :param attempt: which attempt of ``with_transaction`` it was, from 1.
+    :param txn_number: the transaction's number in its session.
+    :param server: the router or load balancer that it was pinned to, if any.
+    :param commands: what was sent, in order.
+    :param cause: the first error that the transaction met.
     """
 
     attempt: int

@@ -1,0 +1,173 @@
+"""The reference is whole: everything public is described, and stands on a page. ``docs.public`` says what is public."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import griffe
+import pytest
+
+from docs.extension import Reference, markdown
+from docs.public import package, public, report
+
+PAGES = Path(__file__).resolve().parents[1] / "docs" / "reference"
+_ON_A_PAGE = re.compile(r"^::: ([\w.]+)", re.MULTILINE)
+
+#: How many gaps are left.
+GAPS = 337
+
+
+def test_every_public_parameter_result_and_error_is_described() -> None:
+    found = report()
+    assert found.parameters[0] > 700
+    assert found.results[0] > 90
+    assert len(found.gaps) <= GAPS, "\n".join(map(str, found.gaps))
+
+
+def test_what_is_handed_out_counts_as_public() -> None:
+    paths = {entry.path for entry in public()}
+    assert {
+        "wiredrv.client.client.Client",
+        "wiredrv.client.client_session.ClientSession",
+        "wiredrv.client.client_transaction.ClientTransaction",
+        "wiredrv.client.collection.Collection",
+        "wiredrv.client.command_cursor.CommandCursor",
+        "wiredrv.client.cursor.Cursor",
+        "wiredrv.client.database.Database",
+        "wiredrv.client.session_blocks.SessionBinding",
+        "wiredrv.client.session_blocks.TransactionContext",
+        "wiredrv.connection.connection.Connection",
+        "wiredrv.description.ServerDescription",
+        "wiredrv.description.TopologyDescription",
+        "wiredrv.errors.OperationFailure",
+        "wiredrv.events.CommandStartedEvent",
+        "wiredrv.local.server.Server",
+        "wiredrv.operations.results.BulkWriteResult",
+        "wiredrv.session.options.TransactionOptions",
+    } <= paths
+
+
+def test_everything_public_stands_on_a_page() -> None:
+    text = "".join(page.read_text(encoding="utf-8") for page in PAGES.glob("*.md"))
+    shown = [package().modules_collection[path] for path in _ON_A_PAGE.findall(text)]
+    modules = {entry.canonical_path for entry in shown if entry.is_module}
+    paths = {entry.canonical_path for entry in shown}
+    missing = [entry.path for entry in public() if entry.path not in paths and entry.module.path not in modules]
+    assert not missing
+
+
+# --- the counting itself --------------------------------------------------------------------------------------------
+
+_SOURCES = '''
+from typing import TypedDict, Unpack
+from wiredrv.errors import ConfigurationError
+
+class Base(TypedDict, total=False):
+    """Options.
+
+    :param limit: how many.
+    """
+    limit: int
+
+class Options(Base, total=False):
+    """More options."""
+    wait_ms: int
+
+def good(name: str, **options: Unpack[Base]) -> int:
+    """Count.
+
+    :param name: whose.
+    :param options: the others.
+    :returns: the number.
+    :raises ConfigurationError: there is no such name.
+    """
+    raise ConfigurationError(name)
+
+def no_parameter(name: str) -> None:
+    """Count."""
+
+def no_option(**options: Unpack[Options]) -> None:
+    """Count."""
+
+def no_unit(wait_ms: int) -> None:
+    """Wait.
+
+    :param wait_ms: how long.
+    """
+
+def no_result() -> int:
+    """Count."""
+
+def no_error() -> None:
+    """Count."""
+    raise ConfigurationError("no")
+
+async def no_error_of_the_server() -> None:
+    """Count."""
+
+def nothing() -> None:
+    pass
+
+class NoField:
+    """A class."""
+
+    #: What it is called.
+    name: str
+    size: int
+'''
+
+
+@pytest.fixture(scope="module")
+def made_up(tmp_path_factory: pytest.TempPathFactory) -> griffe.Module:
+    """A package with gaps of every kind."""
+    folder = tmp_path_factory.mktemp("sources")
+    (folder / "made_up.py").write_text(_SOURCES, encoding="utf-8")
+    loaded = griffe.load("made_up", search_paths=[folder], extensions=griffe.load_extensions(Reference))
+    assert isinstance(loaded, griffe.Module)
+    return loaded
+
+
+@pytest.mark.parametrize(
+    "name, gaps",
+    [
+        ("good", []),
+        ("no_parameter", ["does not describe name"]),
+        ("no_option", ["does not describe wait_ms"]),
+        ("no_unit", ["does not say the unit of wait_ms"]),
+        ("no_result", ["does not say what it returns"]),
+        ("no_error", ["does not say when it raises ConfigurationError"]),
+        ("no_error_of_the_server", ["waits, and does not say which errors it raises"]),
+        ("nothing", ["has no docstring"]),
+    ],
+)
+def test_a_gap_is_found(made_up: griffe.Module, name: str, gaps: list[str]) -> None:
+    entry = made_up[name]
+    assert isinstance(entry, griffe.Function)
+    assert [gap.what for gap in report([entry]).gaps] == gaps
+
+
+def test_options_count_as_parameters(made_up: griffe.Module) -> None:
+    entry = made_up["good"]
+    assert isinstance(entry, griffe.Function)
+    assert [parameter.name for parameter in entry.parameters] == ["name", "limit"]
+    assert report([entry]).parameters == (2, 2)
+
+
+@pytest.mark.parametrize(
+    "text, shown",
+    [
+        ("Use ``find`` here.", "Use `find` here."),
+        ("Use :class:`nowhere.Nothing`.", "Use `nowhere.Nothing`."),
+        ("Use :meth:`~nowhere.Nothing.much`.", "Use `much`."),
+        ("So::\n\n    await it\n\nand more", "So:\n\n~~~python\nawait it\n~~~\n\nand more"),
+    ],
+)
+def test_docstrings_become_markdown(made_up: griffe.Module, text: str, shown: str) -> None:
+    assert markdown(text, made_up) == shown
+
+
+def test_a_role_becomes_a_link() -> None:
+    collection = package()["client.collection.Collection"]
+    link = markdown("See :meth:`find`.", collection)
+    assert 'identifier="wiredrv.client.collection_reads.CollectionReads.find"' in link
