@@ -18,7 +18,8 @@ from tests.local.processes import all_gone, children, is_alive, is_suspended, re
 
 # Each program starts servers, tells about them in a line of JSON, and goes on with what its name says.
 _TELL = """
-import json, os, sys, time
+import json, os, signal, sys, time
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # tests that run under nohup ignore it, and programs inherit that
 from wiredrv.local import ReplicaSet, Standalone
 def tell(servers):
     home = servers.members[0].directory.parent
