@@ -175,6 +175,7 @@ class TopologyDescription:
     :param compatibility_error: why a server's version does not fit the driver's; None while all of them fit.
     :param logical_session_timeout_minutes: minutes after which some server drops a session that was not used; None if a
         server keeps no sessions.
+    :param removed: why servers that were asked are not part of the deployment, for error messages.
     """
 
     topology_type: TopologyType = TopologyType.UNKNOWN
@@ -184,6 +185,7 @@ class TopologyDescription:
     max_election_id: ObjectId | None = None
     compatibility_error: str | None = None
     logical_session_timeout_minutes: int | None = None
+    removed: Mapping[Address, str] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def compatible(self) -> bool:

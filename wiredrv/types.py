@@ -33,6 +33,15 @@ else:
 DEFAULT_PORT = 27017
 
 
+def foreign_note(value: object) -> str:
+    """Say that an object belongs to another driver, for the error that refuses it; an empty string if it does not."""
+    kind = type(value)
+    package = kind.__module__.partition(".")[0]
+    if package not in ("pymongo", "motor"):
+        return ""
+    return f": {kind.__name__} is {package}'s, and wiredrv takes its own classes only; import them from wiredrv"
+
+
 class Address(NamedTuple):
     """Where a server listens: a host and a port, or the path of a Unix socket.
 

@@ -1,4 +1,4 @@
-"""What PyMongo's handles have and ours do not: an error that says so, and no database or collection in its place."""
+"""Attributes of PyMongo's handles that ours lack: an error says so, and no database or collection is returned."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import wiredrv
 from wiredrv.client.absent import ABSENT
 
 CLIENT = wiredrv.Client()
-#: Ours, PyMongo's class, and how a database or collection is had by its name.
+#: For each kind of handle: one of ours, and PyMongo's class.
 HANDLES: dict[str, tuple[Any, type[Any]]] = {
     "Client": (CLIENT, AsyncMongoClient),
     "Database": (CLIENT.shop, AsyncDatabase),
@@ -36,8 +36,11 @@ def test_an_attribute_of_pymongos_is_no_database_or_collection(handle: str, name
     ours, _ = HANDLES[handle]
     with pytest.raises(AttributeError) as caught:
         getattr(ours, name)
-    assert str(caught.value).startswith(f"{handle} has no attribute {name!r}: {ABSENT[handle][name]}; a ")
-    assert str(caught.value).endswith(f"{handle.lower()}[{name!r}]")
+    what = "database" if handle == "Client" else "collection"
+    assert str(caught.value) == (
+        f"{handle} has no attribute {name!r}: {ABSENT[handle][name]}; "
+        f"use {handle.lower()}[{name!r}] for the {what} of that name"
+    )
     assert not hasattr(ours, name)
     assert ours[name].name.endswith(name)
 
@@ -46,7 +49,7 @@ def test_an_attribute_of_pymongos_is_no_database_or_collection(handle: str, name
 def test_any_other_name_still_is_one(handle: str) -> None:
     ours, _ = HANDLES[handle]
     assert ours.invoices.name.endswith("invoices")
-    with pytest.raises(AttributeError, match=rf"^{handle} has no attribute '_hidden'; a "):
+    with pytest.raises(AttributeError, match=rf"^{handle} has no attribute '_hidden'; use "):
         _ = ours._hidden
 
 

@@ -117,7 +117,7 @@ async def test_pymongo_async_a_snapshot_and_causal_consistency_exclude_each_othe
 async def test_pymongo_async_a_block_without_async_is_told_what_it_lacks(replica_set: ReplicaSet) -> None:
     """The page writes ``with`` where a session is started; it can work in no asynchronous driver."""
     async with _shop(replica_set) as (client, _, _log):
-        session = client.start_session()
+        session: Any = client.start_session()
         with pytest.raises(TypeError, match="async with"), session:
             pass
         await session.end_session()

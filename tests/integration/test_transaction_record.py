@@ -198,3 +198,97 @@ async def test_a_record_shows_no_contents(replica_set: ReplicaSet) -> None:
         record = _record(caught.value)
         assert "hunter2" not in repr(record.commands)
         assert "password" not in str(record)
+
+
+# --- the note of an uncaught error ------------------------------------------------------------------------------------
+
+_NOTE = re.compile(r"wiredrv: transaction \d+ on \S+, attempt (\d+)\n( +\S+ ms  \w+ -> \S+: \w+ \(\S+ ms\)\n?)+")
+
+
+def _note(error: BaseException) -> str:
+    notes: list[str] = getattr(error, "__notes__", [])
+    assert len(notes) == 1, notes
+    assert _NOTE.fullmatch(notes[0]), notes[0]
+    return notes[0]
+
+
+async def _in_client_transaction(client: wiredrv.Client, collection: Any) -> None:
+    async with client.transaction():
+        await collection.insert_one({"_id": "new"})
+        await collection.insert_one({"_id": 0, "secret": "s3cret"})
+
+
+async def _in_block(client: wiredrv.Client, collection: Any) -> None:
+    async with client.start_session() as session, session.start_transaction():
+        await collection.find_one({"secret": "s3cret"}, session=session)
+        raise ValueError("mine")
+
+
+async def _without_block(client: wiredrv.Client, collection: Any) -> None:
+    async with client.start_session() as session:
+        session.start_transaction()
+        await collection.find_one({"secret": "s3cret"}, session=session)
+        raise ValueError("mine")
+
+
+@pytest.mark.parametrize(
+    "body, kind, command",
+    [
+        (_in_client_transaction, DuplicateKeyError, "insert"),
+        (_in_block, ValueError, "find"),
+        (_without_block, ValueError, "find"),
+    ],
+)
+async def test_an_error_that_leaves_a_transaction_is_shown_with_the_record(
+    replica_set: ReplicaSet, body: Any, kind: type[Exception], command: str
+) -> None:
+    async with watched(replica_set) as (client, _):
+        collection = await fresh_collection(client, "record", 1)
+        with pytest.raises(kind) as caught:
+            await body(client, collection)
+    note = _note(caught.value)
+    assert f"{command} -> " in note
+    assert ("DuplicateKeyError" in note) is (kind is DuplicateKeyError)
+    assert not any(text in note for text in ("s3cret", "dup key", "mine"))
+
+
+async def test_an_error_that_leaves_with_transaction_has_the_note_of_its_last_attempt(replica_set: ReplicaSet) -> None:
+    async with watched(replica_set) as (client, _):
+        collection = await fresh_collection(client, "record", 1)
+        attempts: list[DriverError] = []
+
+        async def callback(session: wiredrv.ClientSession) -> None:
+            await collection.find_one({}, session=session)
+            if session.attempt < 3:
+                attempts.append(OperationFailure("again", error_labels=[TRANSIENT_TRANSACTION]))
+                raise attempts[-1]
+            raise ValueError("mine")
+
+        async with client.start_session() as session:
+            with pytest.raises(ValueError, match="mine") as caught:
+                await session.with_transaction(callback)
+        assert ", attempt 3\n" in _note(caught.value)
+        assert [getattr(error, "__notes__", []) for error in attempts] == [[], []]
+
+
+async def test_an_error_that_is_caught_in_the_block_or_comes_before_it_gets_no_note(replica_set: ReplicaSet) -> None:
+    async with watched(replica_set) as (client, _):
+        collection = await fresh_collection(client, "record", 1)
+        async with client.start_session() as session:
+            with pytest.raises(DuplicateKeyError) as caught:
+                await collection.insert_one({"_id": 0}, session=session)
+            session.start_transaction()
+            with pytest.raises(DuplicateKeyError) as inside:
+                await collection.insert_one({"_id": 0}, session=session)
+            await session.abort_transaction()
+            with pytest.raises(wiredrv.errors.ConfigurationError) as unstarted:
+                await session.with_transaction("no function")  # type: ignore[arg-type]  # the mistake
+
+        async def nothing_sent() -> None:
+            async with client.transaction():
+                raise ValueError("mine")
+
+        with pytest.raises(ValueError, match="mine") as empty:
+            await nothing_sent()
+        for one in (caught, inside, unstarted, empty):
+            assert not hasattr(one.value, "__notes__")

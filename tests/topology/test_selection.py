@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -137,6 +138,11 @@ def test_servers_without_a_count_are_idle() -> None:
         (topology(NO, ServerDescription(A, ServerType.RS_ARBITER)), None, ["RSArbiter, which answers no operations"]),
         (topology(TopologyType.UNKNOWN, ServerDescription(A, ServerType.RS_GHOST)), None, ["not initiated"]),
         (topology(NO), None, ["no servers are left"]),
+        (
+            replace(topology(NO), removed={A: "a:27017 belongs to no replica set, but replicaSet='rs' was asked for"}),
+            None,
+            ["no servers are left", "a:27017 belongs to no replica set, but replicaSet='rs' was asked for"],
+        ),
         (topology(NO, ServerDescription(A, SECONDARY)), None, ["a:27017: RSSecondary, not the primary"]),
     ],
 )

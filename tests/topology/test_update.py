@@ -278,3 +278,31 @@ def test_errors_with_the_same_words_are_equal() -> None:
 )
 def test_which_checks_make_a_pool_ready(kind: ServerType, topology_type: TopologyType, ready: bool) -> None:
     assert makes_pool_ready(server(A, kind), topology_type) is ready
+
+
+# --- servers that are removed -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "answer, reason",
+    [
+        (server(A, ServerType.RS_PRIMARY, set_name="other", hosts=(A,)), "belongs to the replica set 'other'"),
+        (server(A, ServerType.RS_SECONDARY, set_name="other", hosts=(A,)), "belongs to the replica set 'other'"),
+        (server(A, ServerType.STANDALONE), "belongs to no replica set"),
+        (server(A, ServerType.MONGOS), "belongs to no replica set"),
+    ],
+)
+def test_a_seed_of_another_replica_set_is_remembered_with_its_answer(answer: ServerDescription, reason: str) -> None:
+    settings = TopologySettings(seeds=(A, B), set_name="rs")
+    updated = apply(initial_description(settings), answer, settings)
+    assert A not in updated.servers
+    assert updated.removed == {A: f"{A} {reason}, but replicaSet='rs' was asked for"}
+
+
+def test_the_removed_servers_that_are_remembered_are_few() -> None:
+    hosts = tuple(Address(f"h{number}") for number in range(20))
+    settings = TopologySettings(seeds=hosts, set_name="rs")
+    updated = initial_description(settings)
+    for host in hosts:
+        updated = apply(updated, server(host, ServerType.STANDALONE), settings)
+    assert tuple(updated.removed) == hosts[-8:]

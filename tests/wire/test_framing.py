@@ -85,6 +85,11 @@ def test_a_huge_declared_length_takes_no_memory_before_it_is_refused() -> None:
         tracemalloc.stop()
 
 
+def test_an_http_server_is_recognized() -> None:
+    with pytest.raises(ProtocolError, match="an HTTP server answered, not a MongoDB server"):
+        Framer().feed(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+
+
 def test_reads_are_bounded_whatever_a_header_promises() -> None:
     framer = Framer()
     assert framer.feed(struct.pack("<iiii", 48_000_000, 1, 1, 2013)) is None

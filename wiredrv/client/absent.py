@@ -1,17 +1,20 @@
-"""What PyMongo's clients, databases and collections have, and ours do not.
+"""Attributes that clients, databases and collections of PyMongo have and those of wiredrv do not, and misspelt methods.
 
-An attribute that a handle lacks is a database or a collection. A name of PyMongo's that is taken for one would be
-answered, with an object that means something else; so each raises AttributeError with what to use instead.
+Any other attribute of a client is a database, and any other attribute of a database or collection is a collection. So
+that a method of PyMongo's is not silently taken for a collection, each of these names raises AttributeError, which says
+what to use instead. A misspelt method is noticed when it is called.
 """
 
 from __future__ import annotations
 
-_NO_STREAMS = "this version has no change streams"
-_NO_SEARCH = "this version has no helpers for search indexes; database.command() sends their commands"
-_NO_RAW = "this version has no raw batches; codec_options with document_class=RawBSONDocument keeps documents as bytes"
+import difflib
+
+_NO_STREAMS = "change streams are not supported yet"
+_NO_SEARCH = "helpers for search indexes are not supported yet; database.command() sends their commands"
+_NO_RAW = "raw batches are not supported yet; codec_options with document_class=RawBSONDocument give raw documents"
 _NO_ITERATION = "it cannot be iterated"
 
-#: For each kind of handle, the names, and what to say of them.
+#: For each kind of handle: the names that are missing, and what to use instead.
 ABSENT: dict[str, dict[str, str]] = {
     "Client": {
         "HOST": "the default host is localhost",
@@ -20,7 +23,7 @@ ABSENT: dict[str, dict[str, str]] = {
         "aconnect": "use open()",
         "address": "use primary, or topology_description",
         "arbiters": "topology_description.servers tells the type of each server",
-        "bulk_write": "this version has no bulk writes across collections; each collection has bulk_write()",
+        "bulk_write": "bulk writes across collections are not supported yet; each collection has bulk_write()",
         "eq_props": "compare clients with `is`",
         "is_mongos": "use is_sharded",
         "is_primary": "use primary, which is None while none is known",
@@ -49,14 +52,25 @@ ABSENT: dict[str, dict[str, str]] = {
 
 
 def refuse_absent(handle: str, name: str, what: str) -> None:
-    """Refuse an attribute that is private, or that PyMongo has and this driver has not.
+    """Refuse an attribute that is private, or that PyMongo has and wiredrv does not.
 
-    :param handle: what kind of handle was asked.
+    :param handle: the kind of handle: a key of :data:`ABSENT`.
     :param name: the attribute.
-    :param what: how a database or collection of that name is had, with a place for the name.
-    :raises AttributeError: it is one of these.
+    :param what: how to get the database or the collection of that name, with a placeholder for the name.
+    :raises AttributeError: the attribute is one of these.
     """
     advice = "" if name.startswith("_") else ABSENT[handle].get(name)
     if advice is not None:
         reason = f": {advice}" if advice else ""
         raise AttributeError(f"{handle} has no attribute {name!r}{reason}; {what.format(repr(name))}")
+
+
+def did_you_mean(name: str, handle: object) -> str:
+    """The method of ``handle`` that ``name`` probably stands for, as the end of a message; else an empty string."""
+    methods = {
+        method.replace("_", ""): method
+        for method in dir(type(handle))
+        if not method.startswith("_") and callable(getattr(type(handle), method))
+    }
+    near = difflib.get_close_matches(name.lower().replace("_", ""), methods, n=1, cutoff=0.75)
+    return f"; did you mean {methods[near[0]]}()?" if near else ""

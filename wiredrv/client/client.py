@@ -22,6 +22,7 @@ from wiredrv.client.command_cursor import CommandCursor
 from wiredrv.client.core import ClientCore
 from wiredrv.client.database import Database
 from wiredrv.client.handle import HandleOptions
+from wiredrv.client.misuse import AsyncBlock
 from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
 from wiredrv.connection.settings import DriverInfo
 from wiredrv.description import ServerType, TopologyDescription, TopologyType
@@ -32,7 +33,7 @@ from wiredrv.operations.databases import DropDatabase, ListDatabases
 from wiredrv.options.uri import parse_client_settings
 from wiredrv.origin import caller, warn
 from wiredrv.session.options import SessionOptions, TransactionOptions
-from wiredrv.types import Address, DocumentT, OtherDocumentT
+from wiredrv.types import Address, DocumentT, OtherDocumentT, foreign_note
 
 _LIST: check.Table = {
     "filter": ("filter", check.document),
@@ -41,7 +42,7 @@ _LIST: check.Table = {
 }
 
 
-class Client(HandleOptions[DocumentT]):
+class Client(HandleOptions[DocumentT], AsyncBlock):
     """A client of one deployment: a replica set, a sharded cluster or a single server.
 
     ::
@@ -61,6 +62,8 @@ class Client(HandleOptions[DocumentT]):
     :raises InvalidURI: the connection string cannot be read.
     :raises ConfigurationError: an option is unknown, has a value of the wrong kind, or contradicts another.
     """
+
+    _written = "wiredrv.Client(...)"
 
     def __init__(
         self,
@@ -137,7 +140,7 @@ class Client(HandleOptions[DocumentT]):
         return self.get_database(name)
 
     def __getattr__(self, name: str) -> Database[DocumentT]:
-        refuse_absent("Client", name, "a database of that name is client[{}]")
+        refuse_absent("Client", name, "use client[{}] for the database of that name")
         return self.get_database(name)
 
     @overload
@@ -396,7 +399,9 @@ class Client(HandleOptions[DocumentT]):
         :param driver_info: its name, version and platform.
         """
         if not isinstance(driver_info, DriverInfo):
-            raise ConfigurationError(f"append_metadata takes a DriverInfo, not {driver_info!r}")
+            raise ConfigurationError(
+                f"append_metadata takes a DriverInfo, not {driver_info!r}{foreign_note(driver_info)}"
+            )
         self._core.append_metadata(driver_info)
 
     def __bool__(self) -> bool:

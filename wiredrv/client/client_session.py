@@ -11,11 +11,12 @@ import warnings
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from inspect import iscoroutinefunction
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from bson.timestamp import Timestamp
 
 from wiredrv.client.hooks import Hooks
+from wiredrv.client.misuse import AsyncBlock
 from wiredrv.client.session_blocks import SessionBinding, TransactionContext
 from wiredrv.client.transaction_ending import TransactionEnding
 from wiredrv.client.with_transaction import DEFAULT_POLICY, RetryPolicy, run_in_transaction
@@ -23,6 +24,7 @@ from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
 from wiredrv.errors import ConfigurationError, InvalidOperation
 from wiredrv.origin import caller
 from wiredrv.session.cluster_time import check_cluster_time
+from wiredrv.session.notes import note_transaction
 from wiredrv.session.options import SessionOptions, TransactionOptions
 from wiredrv.session.pinning import PinEvent
 from wiredrv.session.state import SessionState
@@ -37,11 +39,13 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class ClientSession:
+class ClientSession(AsyncBlock):
     """A session. Get one from :meth:`Client.start_session`; end it with ``async with`` or :meth:`end_session`.
 
     Code written as ``await client.start_session()`` works too: awaiting a session gives the session.
     """
+
+    _written = "client.start_session()"
 
     def __init__(self, client: Client[Any], core: ClientCore, options: SessionOptions) -> None:
         self._client = client
@@ -219,7 +223,11 @@ class ClientSession:
         :raises BaseException: what the callback raised, unless it bears the label TransientTransactionError.
         """
         options = TransactionOptions(read_concern, write_concern, read_preference, max_commit_time_ms)
-        return await run_in_transaction(self, callback, options, retry)
+        try:
+            return await run_in_transaction(self, callback, options, retry)
+        except Exception as error:
+            note_transaction(error, self._state)
+            raise
 
     def on_commit(self, function: Callable[[], object]) -> None:
         """Call ``function`` once the current attempt is committed. An exception in it changes no outcome.
@@ -288,13 +296,9 @@ class ClientSession:
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if exc is not None:
+            note_transaction(exc, self._state)
         await self.end_session()
-
-    def __enter__(self) -> NoReturn:
-        raise TypeError("a session is entered with `async with`: ending it may have to wait for the server")
-
-    def __exit__(self, *_: object) -> None:
-        """There is nothing to leave; Python looks for this before it calls ``__enter__``."""
 
     def __await__(self) -> Generator[Any, Any, Self]:
         yield from ()

@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from wiredrv.client.binding import bound_transaction, opened_at
+from wiredrv.client.misuse import AsyncBlock, warn_never_entered
 from wiredrv.client.session_blocks import SessionBinding
 from wiredrv.errors import InvalidOperation
 from wiredrv.session.options import TransactionOptions
@@ -16,8 +17,12 @@ if TYPE_CHECKING:
     from wiredrv.client.session_blocks import TransactionContext
 
 
-class ClientTransaction:
-    """What :meth:`Client.transaction` returns. It is entered once."""
+class ClientTransaction(AsyncBlock):
+    """What :meth:`Client.transaction` returns. It is entered once, and warns when it is collected without that."""
+
+    _written = "client.transaction()"
+    #: A class attribute until an instance is complete: a finalizer also runs where ``__init__`` failed.
+    _used = True
 
     def __init__(
         self, client: Client[Any], options: TransactionOptions, join: bool, inherit: bool, origin: str
@@ -30,8 +35,10 @@ class ClientTransaction:
         self._session: ClientSession | None = None
         self._binding: SessionBinding | None = None
         self._block: TransactionContext | None = None
+        self._used = False
 
     async def __aenter__(self) -> ClientSession:
+        self._used = True
         if self._session is not None:
             raise InvalidOperation("client.transaction() is entered once: call it again for another transaction")
         outer = bound_transaction(self._client._core.executor)
@@ -71,3 +78,7 @@ class ClientTransaction:
                 await self._block.__aexit__(exc_type, exc, traceback)
         finally:
             await self._binding.__aexit__(exc_type, exc, traceback)
+
+    def __del__(self) -> None:
+        if not self._used:
+            warn_never_entered("client.transaction()", self._origin)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self, cast, overload
 
 from bson.codec_options import CodecOptions
 
-from wiredrv.client.absent import refuse_absent
+from wiredrv.client.absent import did_you_mean, refuse_absent
 from wiredrv.client.handle import HandleContext, HandleOptions
 from wiredrv.client.validation import collection_name, refuse
 from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
@@ -113,7 +113,7 @@ class CollectionBase(HandleOptions[DocumentT]):
         return copy
 
     def __getattr__(self, name: str) -> Self:
-        refuse_absent("Collection", name, "a collection of that name, after this one's and a dot, is collection[{}]")
+        refuse_absent("Collection", name, "use collection[{}] for the collection of that name")
         return self[name]
 
     if not TYPE_CHECKING:  # a type checker finds by itself that a collection cannot be called
@@ -123,6 +123,7 @@ class CollectionBase(HandleOptions[DocumentT]):
             where = f"the collection {parent!r}" if parent else "a database"
             raise TypeError(
                 f"{where} has no method {method!r}: {self.full_name!r} is a collection, which cannot be called"
+                f"{did_you_mean(method, self if parent else self._database)}"
             )
 
     def __bool__(self) -> NoReturn:

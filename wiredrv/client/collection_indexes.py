@@ -76,8 +76,11 @@ class CollectionIndexes(CollectionBase[DocumentT]):
         :raises ConfigurationError: ``indexes`` is empty or holds anything but IndexModel objects.
         :raises OperationFailure: the server refused.
         """
-        if not isinstance(indexes, (list, tuple)) or not all(isinstance(index, IndexModel) for index in indexes):
+        if not isinstance(indexes, (list, tuple)):
             check.refuse("indexes", "a list of IndexModel objects", indexes)
+        for index in indexes:
+            if not isinstance(index, IndexModel):
+                check.refuse("each of indexes", "an IndexModel object", index)
         if not indexes:
             raise ConfigurationError("indexes must not be empty")
         given = {**options, "comment": comment, "raw_data": raw_data}

@@ -42,7 +42,7 @@ from wiredrv.session.turns import Purpose, Turn
 from wiredrv.topology.monitor import MonitorSettings
 from wiredrv.topology.srv_poller import SRVPoller
 from wiredrv.topology.topology import Topology
-from wiredrv.types import Address, ServerCursor, Spawn
+from wiredrv.types import Address, ServerCursor, Spawn, foreign_note
 from wiredrv.wire.compression import usable
 
 if TYPE_CHECKING:
@@ -385,7 +385,10 @@ class ClientCore:
             return bound_state(self._executor)
         state = getattr(session, "_state", None)
         if not isinstance(state, SessionState):
-            raise InvalidOperation(f"session= takes what client.start_session() returns, not {type(session).__name__}")
+            raise InvalidOperation(
+                f"session= takes what client.start_session() returns, not {type(session).__name__}"
+                f"{foreign_note(session)}"
+            )
         if state.owner is not self._executor:
             raise InvalidOperation("a session can only be used with the client that started it")
         return state

@@ -15,7 +15,7 @@ Rules kept here:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, Self
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self
 
 from wiredrv import waits
 from wiredrv.client.cursor_closing import ClosableCursor
@@ -174,6 +174,11 @@ class CursorBase(ClosableCursor, Generic[DocumentT_co]):
             await self._fetch()
             if not self._batch and self._is_tailable:
                 raise StopAsyncIteration
+
+    if not TYPE_CHECKING:  # a type checker finds by itself that a cursor has no synchronous iteration
+
+        def __iter__(self) -> NoReturn:
+            raise TypeError("a cursor is read with `async for`, or with `await cursor.to_list()`, not with `for`")
 
     async def next(self) -> DocumentT_co:
         """The next document.

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from wiredrv import waits
+from wiredrv.client.misuse import AsyncBlock
 from wiredrv.errors import AutoReconnect, ConnectionFailure, DriverError, InvalidOperation, OperationFailure
 from wiredrv.execution.retry import never_sent
 from wiredrv.operations.base import Target
@@ -31,9 +32,10 @@ if TYPE_CHECKING:
 KILL_DEADLINE = 5.0
 
 
-class ClosableCursor:
+class ClosableCursor(AsyncBlock):
     """What is open on a server for a cursor. ``_id`` is its number there, 0 when nothing is open."""
 
+    _written = "cursor"
     __slots__ = (
         "_address",
         "_batch",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, overload
 from bson.codec_options import CodecOptions
 
 from wiredrv.client import validation as check
-from wiredrv.client.absent import refuse_absent
+from wiredrv.client.absent import did_you_mean, refuse_absent
 from wiredrv.client.collection import Collection
 from wiredrv.client.collection_base import derived_target
 from wiredrv.client.collection_indexes import drop
@@ -156,7 +156,7 @@ class Database(DatabaseCommands[DocumentT]):
         return Collection(self, name)
 
     def __getattr__(self, name: str) -> Collection[DocumentT]:
-        refuse_absent("Database", name, "a collection of that name is database[{}]")
+        refuse_absent("Database", name, "use database[{}] for the collection of that name")
         return Collection(self, name)
 
     # --- its collections ---
@@ -283,7 +283,10 @@ class Database(DatabaseCommands[DocumentT]):
     if not TYPE_CHECKING:  # a type checker finds by itself that a database cannot be called
 
         def __call__(self, *arguments: object, **options: object) -> NoReturn:
-            raise TypeError(f"a client has no method {self.name!r}: it is a database, which cannot be called")
+            raise TypeError(
+                f"a client has no method {self.name!r}: {self.name!r} is a database, which cannot be called"
+                f"{did_you_mean(self.name, self._client)}"
+            )
 
     def __bool__(self) -> NoReturn:
         raise NotImplementedError("a database is neither true nor false: write 'database is not None'")

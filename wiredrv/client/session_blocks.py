@@ -12,13 +12,17 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from wiredrv.client.binding import Binding
+from wiredrv.client.misuse import AsyncBlock, warn_never_entered
+from wiredrv.session.notes import note_transaction
 
 if TYPE_CHECKING:
     from wiredrv.client.client_session import ClientSession
 
 
-class TransactionContext:
+class TransactionContext(AsyncBlock):
     """What :meth:`ClientSession.start_transaction` returns: commits at the end of its block, or aborts."""
+
+    _written = "session.start_transaction()"
 
     def __init__(self, session: ClientSession) -> None:
         self._session = session
@@ -34,6 +38,7 @@ class TransactionContext:
         if exc is None:
             await self._session._ending.commit_block()
         else:
+            note_transaction(exc, self._session._state)
             await self._session._ending.abort_quietly()
 
     def __await__(self) -> Generator[Any, Any, Self]:
@@ -41,8 +46,12 @@ class TransactionContext:
         return self
 
 
-class SessionBinding:
-    """What :meth:`ClientSession.bind` returns."""
+class SessionBinding(AsyncBlock):
+    """What :meth:`ClientSession.bind` returns. It warns when it is collected without having been entered."""
+
+    _written = "session.bind()"
+    #: A class attribute until an instance is complete: a finalizer also runs where ``__init__`` failed.
+    _used = True
 
     def __init__(self, session: ClientSession, end_session: bool, inherit: bool, origin: str) -> None:
         self._session = session
@@ -50,8 +59,10 @@ class SessionBinding:
         self._inherit = inherit
         self._origin = origin
         self._entered: list[Binding] = []
+        self._used = False
 
     async def __aenter__(self) -> ClientSession:
+        self._used = True
         self._session._refuse_if_ended()
         self._entered.append(Binding(self._session, self._inherit, self._origin))
         return self._session
@@ -66,6 +77,10 @@ class SessionBinding:
         self._entered.pop().leave()
         if self._end_session:
             await self._session.end_session()
+
+    def __del__(self) -> None:
+        if not self._used:
+            warn_never_entered("session.bind()", self._origin)
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from bson.raw_bson import RawBSONDocument
 
 from wiredrv.client.constants import ASCENDING
 from wiredrv.errors import ConfigurationError, InvalidName
+from wiredrv.types import foreign_note
 
 #: A sort order, an index's keys or a hint, as users may write them.
 Keys = str | Sequence[str | tuple[str, Any]] | Mapping[str, Any]
@@ -23,7 +24,7 @@ Keys = str | Sequence[str | tuple[str, Any]] | Mapping[str, Any]
 
 def refuse(name: str, expected: str, value: object) -> NoReturn:
     """Refuse an argument."""
-    raise ConfigurationError(f"{name} must be {expected}, not {_shown(value)}")
+    raise ConfigurationError(f"{name} must be {expected}, not {_shown(value)}{foreign_note(value)}")
 
 
 def _shown(value: object) -> str:

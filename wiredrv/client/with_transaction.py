@@ -21,6 +21,7 @@ from wiredrv.errors import (
     TransactionTimeoutError,
 )
 from wiredrv.server_facts import ErrorCode
+from wiredrv.session.notes import note_transaction
 from wiredrv.session.options import TransactionOptions
 from wiredrv.waits import monotonic
 
@@ -133,8 +134,11 @@ async def run_in_transaction(
         try:
             result = await _called(callback, session)
         except BaseException as error:
+            final = not _whole_retry(error, policy, attempt)
+            if final:
+                note_transaction(error, session._state)
             await session._ending.abort_quietly()
-            if not _whole_retry(error, policy, attempt):
+            if final:
                 raise
             if monotonic() - started >= policy.timeout:
                 give_up(error, policy.timeout)

@@ -27,6 +27,7 @@ from wiredrv.connection.settings import DriverInfo, ServerApi
 from wiredrv.errors import ConfigurationError
 from wiredrv.options import kinds
 from wiredrv.options.kinds import BadValue, Notice, OptionKind
+from wiredrv.types import foreign_note
 
 
 def _same(value: Any) -> Any:
@@ -240,7 +241,7 @@ def _check_keyword(option: Option, value: Any) -> Any:
     except BadValue as caught:
         problem = caught
     # Raised out of the handler, so that no chained error carries the value along.
-    shown = "" if option.secret else f", not {value!r}"
+    shown = "" if option.secret else f", not {value!r}{foreign_note(value)}"
     raise ConfigurationError(f"{option.name}: {_must_be(option, problem)}{shown}")
 
 

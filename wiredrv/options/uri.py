@@ -30,8 +30,11 @@ from wiredrv.types import Address
 
 _SCHEME = "mongodb://"
 _SRV_SCHEME = "mongodb+srv://"
+_MISSPELT_SCHEME = re.compile(r"mongodb(\+srv)?(:/|/|:$)", re.IGNORECASE)
+_NUMERIC_PORT = re.compile(r"(?P<host>localhost|[^:@]*\.[^:@]*|\[[^]@]*\]):(?P<port>\d{1,6})")
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _FORBIDDEN_IN_DATABASE = re.compile(r'[/\\ "$]')
+_SCHEME_NEEDED = "a connection string begins with mongodb:// or mongodb+srv://"
 _ENCODE_USERINFO = (
     "the user name and the password must be percent-encoded: pass each through urllib.parse.quote_plus(), "
     "or give them as the keyword arguments username and password"
@@ -70,7 +73,7 @@ def parse_uri(uri: str, port: int | None = None) -> ConnectionString:
     """
     srv = uri.startswith(_SRV_SCHEME)
     if not srv and not uri.startswith(_SCHEME):
-        raise InvalidURI("a connection string begins with mongodb:// or mongodb+srv://")
+        raise InvalidURI(_SCHEME_NEEDED)
     rest = uri[len(_SRV_SCHEME if srv else _SCHEME) :]
     # The slash before the options may be missing, so either of the two ends the hosts.
     end = min((at for at in (rest.find("/"), rest.find("?")) if at >= 0), default=len(rest))
@@ -121,10 +124,18 @@ def _parse_host(text: str, number: int) -> Address:
         return address
     if not text:
         raise InvalidURI(f"host {number} of the connection string is empty")
-    # What follows a colon may be a password whose user information lacks its '@': never show it.
+    if _MISSPELT_SCHEME.match(text):
+        raise InvalidURI(f"{_SCHEME_NEEDED}: the scheme is misspelt, it ends with a colon and two slashes")
+    # What follows a colon may be a password whose user information lacks its '@': it is shown only where the host is
+    # certainly a host and the rest is a number.
+    bad_port = _NUMERIC_PORT.fullmatch(text)
+    if bad_port is not None:
+        raise InvalidURI(
+            f"host {number} of the connection string has the port {bad_port['port']}; it must be from 1 to 65535"
+        )
     raise InvalidURI(
-        f"host {number} of the connection string is no address: write host, host:port with a port from 1 to 65535, "
-        "[IPv6 address]:port, or the percent-encoded path of a socket that ends in .sock"
+        f"host {number} of the connection string is not a valid address: write host, host:port with a port from 1 to "
+        "65535, [IPv6 address]:port, or the percent-encoded path of a socket that ends in .sock"
     )
 
 

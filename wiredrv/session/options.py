@@ -12,6 +12,7 @@ from bson.timestamp import Timestamp
 
 from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
 from wiredrv.errors import ConfigurationError
+from wiredrv.types import foreign_note
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class TransactionOptions:
             ("read_preference", self.read_preference, ReadPreference),
         ):
             if value is not None and not isinstance(value, kind):
-                raise ConfigurationError(f"{name} must be a {kind.__name__}, not {value!r}")
+                raise ConfigurationError(f"{name} must be a {kind.__name__}, not {value!r}{foreign_note(value)}")
         if self.write_concern is not None and not self.write_concern.acknowledged:
             raise ConfigurationError(
                 f"transactions do not support unacknowledged write concerns: {self.write_concern!r}; use w=1 or more"
@@ -98,6 +99,8 @@ class SessionOptions:
                 raise ConfigurationError(f"snapshot_time must be a bson Timestamp, not {self.snapshot_time!r}")
         defaults = self.default_transaction_options
         if defaults is not None and not isinstance(defaults, TransactionOptions):
-            raise ConfigurationError(f"default_transaction_options must be TransactionOptions, not {defaults!r}")
+            raise ConfigurationError(
+                f"default_transaction_options must be TransactionOptions, not {defaults!r}{foreign_note(defaults)}"
+            )
         if self.causal_consistency is None:
             object.__setattr__(self, "causal_consistency", not self.snapshot)

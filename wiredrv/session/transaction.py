@@ -158,6 +158,11 @@ class TransactionRecord:
     cause: BaseException | None
 
     def __str__(self) -> str:
+        text = self.summary()
+        return text if self.cause is None else f"{text}\n  first failure: {type(self.cause).__name__}: {self.cause}"
+
+    def summary(self) -> str:
+        """The record without the messages of errors, which may hold values of documents."""
         where = f" on {self.server}" if self.server is not None else ""
         lines = [f"transaction {self.txn_number}{where}, attempt {self.attempt}"]
         lines += [
@@ -165,8 +170,6 @@ class TransactionRecord:
             f"({sent.duration * 1000:.1f} ms)"
             for sent in self.commands
         ]
-        if self.cause is not None:
-            lines.append(f"  first failure: {type(self.cause).__name__}: {self.cause}")
         return "\n".join(lines)
 
 

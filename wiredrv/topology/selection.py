@@ -216,6 +216,7 @@ def describe_failure(
     ]
     if not topology.servers:
         lines.append("no servers are left: none of the seeds belongs to the deployment that was asked for")
+        lines += topology.removed.values()
     return "; ".join(lines) + _hint(topology)
 
 

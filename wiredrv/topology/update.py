@@ -30,6 +30,9 @@ from wiredrv.types import Address
 
 _T, _S = TopologyType, ServerType
 
+#: How many servers that were removed are remembered, for error messages.
+_REMOVED_KEPT = 8
+
 
 def initial_description(settings: TopologySettings) -> TopologyDescription:
     """The description to start with: the seeds, all Unknown ("Initial TopologyType").
@@ -89,6 +92,8 @@ def apply(topology: TopologyDescription, server: ServerDescription, settings: To
         action = _ACTIONS.get((topology.topology_type, server.server_type))
         if action is not None:
             updated = action(updated, server, settings)
+        if server.address not in updated.servers:
+            updated = replace(updated, removed=_with_removed(updated, server))
     return replace(
         updated,
         compatibility_error=_compatibility_error(updated.servers.values()),
@@ -101,10 +106,25 @@ def _verify_set_name(topology: TopologyDescription, server: ServerDescription) -
     wanted = topology.set_name
     if wanted is None or server.server_type is _S.UNKNOWN or server.set_name == wanted:
         return server
+    return unknown_server(server.address, NotPrimaryError(_wrong_set(server, wanted)))
+
+
+def _wrong_set(server: ServerDescription, wanted: str) -> str:
     found = f"belongs to the replica set {server.set_name!r}" if server.set_name else "belongs to no replica set"
-    return unknown_server(
-        server.address, NotPrimaryError(f"{server.address} {found}, but replicaSet={wanted!r} was asked for")
-    )
+    return f"{server.address} {found}, but replicaSet={wanted!r} was asked for"
+
+
+def _with_removed(topology: TopologyDescription, server: ServerDescription) -> dict[Address, str]:
+    """The reasons for which servers were removed, with that of ``server``; the oldest are dropped."""
+    wanted = topology.set_name
+    if wanted is not None and server.set_name != wanted:
+        reason = _wrong_set(server, wanted)
+    elif _is_misnamed(server):
+        reason = f"{server.address} answered as {server.me}, which is its address in the replica set's configuration"
+    else:
+        reason = f"{server.address} is of the type {server.server_type.value}"
+    kept = {address: why for address, why in topology.removed.items() if address != server.address}
+    return dict([*kept.items(), (server.address, reason)][-_REMOVED_KEPT:])
 
 
 # --- the actions, by the specification's names ----------------------------------------------------------------------

@@ -107,6 +107,8 @@ def read_header(data: bytes | bytearray | memoryview, max_message_size: int) -> 
     :raises ProtocolError: the declared length is under 16 or over ``max_message_size``.
     """
     header = Header(*_HEADER.unpack_from(data))
+    if bytes(data[:7]) == b"HTTP/1.":
+        raise ProtocolError("an HTTP server answered, not a MongoDB server: check the host and the port")
     if not HEADER_SIZE <= header.length <= max_message_size:
         raise ProtocolError(
             f"the peer declared a message of {header.length} bytes; it must be from {HEADER_SIZE} to {max_message_size}"

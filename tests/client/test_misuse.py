@@ -1,0 +1,184 @@
+"""Frequent mistakes get an error or a warning that names them and says what to write instead."""
+
+from __future__ import annotations
+
+import gc
+import inspect
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import pymongo
+import pymongo.read_concern
+import pytest
+from pymongo.driver_info import DriverInfo
+from pymongo.server_api import ServerApi
+
+import wiredrv
+from wiredrv.errors import ConfigurationError, DriverError, InvalidURI
+
+pytestmark = pytest.mark.anyio
+
+
+# --- connection strings -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "uri", ["mongodb:/localhost", "mongodb:/localhost:27017/shop", "mongodb//localhost", "mongodb+srv:/a.b.example"]
+)
+def test_a_misspelt_scheme_is_named(uri: str) -> None:
+    with pytest.raises(InvalidURI, match=r"mongodb:// or mongodb\+srv://: the scheme is misspelt"):
+        wiredrv.Client(uri)
+
+
+def test_a_host_called_mongodb_is_not_a_scheme() -> None:
+    assert str(wiredrv.Client("mongodb:27018")) == "Client('mongodb:27018')"
+
+
+@pytest.mark.parametrize(
+    "hosts", ["localhost:99999", "mongodb://localhost:99999", "db.example.com:99999", "[::1]:99999"]
+)
+def test_a_port_out_of_range_is_named(hosts: str) -> None:
+    with pytest.raises(
+        InvalidURI, match="host 1 of the connection string has the port 99999; it must be from 1 to 65535"
+    ):
+        wiredrv.Client(hosts)
+
+
+def test_what_may_be_a_password_is_not_shown() -> None:
+    """``root`` may be a user whose ``@host`` is missing."""
+    for uri in ("mongodb://root:99999", "mongodb://root:123456,localhost", "root:s3cret"):
+        with pytest.raises(InvalidURI) as caught:
+            wiredrv.Client(uri)
+        assert not any(secret in str(caught.value) for secret in ("99999", "123456", "s3cret"))
+
+
+# --- methods ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "call, meant",
+    [
+        (lambda client: client.start_sesion(), "start_session"),
+        (lambda client: client.start_transaction(), "transaction"),
+        (lambda client: client.shop.comand("ping"), "command"),
+        (lambda client: client.shop.listCollections(), "list_collections"),
+        (lambda client: client.shop.orders.insertOne({}), "insert_one"),
+        (lambda client: client.shop.orders.find_on({}), "find_one"),
+    ],
+)
+def test_the_call_of_a_misspelt_method_names_the_method_that_was_meant(call: Callable[[Any], Any], meant: str) -> None:
+    with pytest.raises(TypeError, match=rf"which cannot be called; did you mean {meant}\(\)\?$"):
+        call(wiredrv.Client())
+
+
+def test_a_name_that_is_like_no_method_gets_no_suggestion() -> None:
+    collection: Any = wiredrv.Client().shop.orders
+    with pytest.raises(TypeError, match=r"which cannot be called$"):
+        collection.qqq()
+
+
+def test_change_streams_are_said_to_be_missing() -> None:
+    client = wiredrv.Client()
+    handles: list[Any] = [client, client.shop, client.shop.orders]
+    for handle in handles:
+        with pytest.raises(AttributeError, match="change streams are not supported yet"):
+            handle.watch()
+
+
+# --- synchronous use --------------------------------------------------------------------------------------------------
+
+
+async def test_a_cursor_is_not_read_with_a_plain_for() -> None:
+    client = wiredrv.Client()
+    cursors: list[Any] = [client.shop.orders.find(), client.shop.orders.aggregate([]), client.shop.list_collections()]
+    for cursor in cursors:
+        with pytest.raises(TypeError, match="`async for`"):
+            list(cursor)
+
+
+async def test_a_plain_with_names_what_to_write() -> None:
+    async with wiredrv.Client() as client, client.start_session() as session:
+        wrong: dict[str, Any] = {
+            "session.bind()": session.bind(),
+            "client.transaction()": client.transaction(),
+            "session.start_transaction()": session.start_transaction(),
+            "client.start_session()": session,
+            "wiredrv.Client(...)": client,
+            "cursor": client.shop.orders.find(),
+        }
+        for written, block in wrong.items():
+            with pytest.raises(TypeError) as caught, block:
+                pass
+            assert f"use `async with {written}`, not `with`" in str(caught.value)
+            if hasattr(block, "_used"):
+                block._used = True  # no warning: it was used wrongly, not forgotten
+
+
+# --- objects of PyMongo -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "use, kind",
+    [
+        (lambda client: client.shop.with_options(read_preference=pymongo.ReadPreference.SECONDARY), "Secondary"),
+        (lambda client: client.shop.with_options(write_concern=pymongo.WriteConcern(1)), "WriteConcern"),
+        (lambda client: wiredrv.Client(read_preference=pymongo.ReadPreference.NEAREST), "Nearest"),
+        (lambda client: wiredrv.Client(server_api=ServerApi("1")), "ServerApi"),
+        (lambda client: client.append_metadata(DriverInfo("a")), "DriverInfo"),
+        (lambda client: client.transaction(write_concern=pymongo.WriteConcern(1)), "WriteConcern"),
+        (lambda client: client.transaction(read_concern=pymongo.read_concern.ReadConcern()), "ReadConcern"),
+        (lambda client: client.shop.orders.bulk_write([pymongo.InsertOne({})]), "InsertOne"),
+        (lambda client: client.shop.orders.create_indexes([pymongo.IndexModel("a")]), "IndexModel"),
+        (
+            lambda client: client.shop.orders.insert_one({}, session=pymongo.AsyncMongoClient().start_session()),
+            "AsyncClientSession",
+        ),
+    ],
+)
+async def test_an_object_of_pymongo_is_refused_with_both_packages_names(use: Callable[[Any], Any], kind: str) -> None:
+    async def called() -> None:
+        result = use(wiredrv.Client())
+        if inspect.isawaitable(result):
+            await result
+
+    with pytest.raises(DriverError) as caught:
+        await called()
+    assert f"{kind} is pymongo's, and wiredrv takes its own classes only" in str(caught.value)
+
+
+def test_other_objects_get_no_such_note() -> None:
+    wrong: Any = {"w": 1}
+    with pytest.raises(ConfigurationError) as caught:
+        wiredrv.Client().shop.with_options(write_concern=wrong)
+    assert "pymongo" not in str(caught.value)
+
+
+# --- blocks that are never entered ------------------------------------------------------------------------------------
+
+
+async def test_a_forgotten_async_with_warns_once_and_names_the_place() -> None:
+    async with wiredrv.Client() as client, client.start_session() as session:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            session.bind()
+            first_line = inspect.currentframe().f_lineno - 1  # type: ignore[union-attr]  # CPython has frames
+            client.transaction()
+            gc.collect()
+    told = [(str(warning.message), warning.category, warning.filename, warning.lineno) for warning in caught]
+    assert [category for _, category, _, _ in told] == [RuntimeWarning, RuntimeWarning]
+    assert [(file, line) for _, _, file, line in told] == [(__file__, first_line), (__file__, first_line + 2)]
+    assert "write `async with session.bind()`" in told[0][0]
+    assert "write `async with client.transaction()`" in told[1][0]
+
+
+async def test_blocks_that_were_entered_or_could_not_be_made_do_not_warn() -> None:
+    async with wiredrv.Client() as client, client.start_session() as session:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            async with session.bind(end_session=False), client.transaction(join=True):
+                pass
+            session.start_transaction()  # legitimate without a block
+            with pytest.raises(ConfigurationError):
+                client.transaction(max_commit_time_ms=-1)
+            gc.collect()

@@ -1,0 +1,34 @@
+"""What users do with objects of an asynchronous driver by mistake, and the errors and warnings that say so."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, ClassVar, NoReturn
+
+
+class AsyncBlock:
+    """The base of what ``async with`` takes. A plain ``with`` is refused."""
+
+    __slots__ = ()
+
+    #: What the user wrote after ``with``.
+    _written: ClassVar[str]
+
+    if not TYPE_CHECKING:  # a type checker finds by itself that there is no synchronous block
+
+        def __enter__(self) -> NoReturn:
+            raise TypeError(f"use `async with {self._written}`, not `with`: leaving the block may wait for the server")
+
+        def __exit__(self, *_: object) -> None:
+            """Never called. Python looks it up before it calls ``__enter__``."""
+
+
+def warn_never_entered(written: str, origin: str) -> None:
+    """Warn, from a finalizer, that the block of an object was never entered.
+
+    :param written: the call that made the object.
+    :param origin: ``file:line`` of that call.
+    """
+    file, _, line = origin.rpartition(":")
+    text = f"the result of {written} at {origin} was never entered, so it did nothing: write `async with {written}`"
+    warnings.warn_explicit(text, RuntimeWarning, file, int(line))

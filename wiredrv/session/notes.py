@@ -1,0 +1,32 @@
+"""The note that an error gets when it leaves a transaction: the transaction's record, shown below the traceback."""
+
+from __future__ import annotations
+
+from wiredrv.errors import DriverError
+from wiredrv.session.state import SessionState
+from wiredrv.session.transaction import TransactionRecord
+
+
+def note_transaction(error: BaseException, session: SessionState) -> None:
+    """Add the record of a session's transaction to an error that leaves it. Done once for each error.
+
+    The note names commands, servers and times. It holds no message of an error, nor anything else that may repeat the
+    values of documents. A cancellation gets none.
+
+    :param error: what left the transaction's block, or the session's.
+    :param session: the session. Its transaction is described if it is active, unless the error has a record of its own.
+    """
+    if not isinstance(error, Exception):
+        return
+    record = error.transaction if isinstance(error, DriverError) else None
+    if not isinstance(record, TransactionRecord):
+        if not session.transaction.active:
+            return
+        record = session.record()
+    if not record.commands:
+        return
+    text = f"wiredrv: {record.summary()}"
+    first_line = text.partition("\n")[0]
+    notes: list[str] = getattr(error, "__notes__", [])
+    if not any(note.partition("\n")[0] == first_line for note in notes):
+        error.add_note(text)
