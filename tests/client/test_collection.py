@@ -207,6 +207,8 @@ REFUSED: list[Callable[[Collection], Awaitable[Any]]] = [
     lambda c: c.replace_one({}, SET),
     lambda c: c.delete_many(None),  # type: ignore[arg-type]  # bad input is the point
     lambda c: c.find_one_and_update({}, {}),
+    lambda c: c.find_one_and_update({}, SET, return_document=None),  # type: ignore[arg-type]  # bad input is the point
+    lambda c: c.find_one_and_replace({}, {}, upsert=None),  # type: ignore[arg-type]  # bad input is the point
     lambda c: c.count_documents(None),  # type: ignore[arg-type]  # bad input is the point
     lambda c: c.distinct(5),  # type: ignore[arg-type]  # bad input is the point
     lambda c: c.bulk_write([]),

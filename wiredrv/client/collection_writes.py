@@ -53,6 +53,9 @@ if TYPE_CHECKING:
 Filter = Mapping[str, Any]
 Change = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
+#: Options of the find_one_and_... methods for which None does not mean "not given", as in the other methods.
+_NEVER_NONE = ("upsert", "return_document")
+
 
 class CollectionWrites(CollectionBase[DocumentT]):
     """Methods that write. All take ``session=``; without it they use the bound session, or an implicit one."""
@@ -269,6 +272,9 @@ class CollectionWrites(CollectionBase[DocumentT]):
         session: ClientSession | None,
         options: Mapping[str, Any],
     ) -> DocumentT | None:
+        for name in _NEVER_NONE:
+            if name in options:
+                check.boolean(name, options[name])
         fields = check.wire_options(options, arguments.FIND_AND_MODIFY) if options else NO_OPTIONS
         context = self._context
         operation: FindAndModify[DocumentT] = FindAndModify(
