@@ -14,7 +14,7 @@ from tests.differential.known import KNOWN
 from tests.differential.outcomes import Difference, compared_closings, compared_data, compared_steps
 from tests.differential.referee import Referee, decoded
 from tests.differential.row import Known
-from tests.differential.side import Side
+from tests.differential.side import Side, SideOnTrio
 
 #: Seconds within which a cursor that one driver closed is closed by the other.
 _CLOSED_WITHIN = 2.0
@@ -34,17 +34,23 @@ class Lab:
 
     :param uri: a deployment of one's own: transactions are cut short on it, and writes wait for one member.
     :param theirs: the driver to compare with, for tests of the lab itself.
+    :param trio: whether ours runs on trio. Theirs knows asyncio alone.
     """
 
     def __init__(
-        self, uri: str, theirs: Adapter | None = None, ours: Adapter | None = None, known: Sequence[Known] = KNOWN
+        self,
+        uri: str,
+        theirs: Adapter | None = None,
+        ours: Adapter | None = None,
+        known: Sequence[Known] = KNOWN,
+        trio: bool = False,
     ) -> None:
         unique = uuid.uuid4().hex[:8]
         there, here = f"lab_{unique}_a", f"lab_{unique}_b"
         self.known = known
         self.referee = Referee(uri)
         self.theirs = Side(theirs or PyMongo(), uri, there, here)
-        self.ours = Side(ours or Wiredrv(), uri, here, there)
+        self.ours = (SideOnTrio if trio else Side)(ours or Wiredrv(), uri, here, there)
 
     @property
     def sides(self) -> tuple[Side, Side]:
@@ -127,8 +133,8 @@ class Lab:
         self.referee.close()
 
 
-async def opened(uri: str) -> Lab:
+async def opened(uri: str, trio: bool = False) -> Lab:
     """A lab with both clients connected, made in the event loop that it runs in."""
-    lab = Lab(uri)
+    lab = Lab(uri, trio=trio)
     await lab.open()
     return lab

@@ -189,7 +189,7 @@ METHODS: Sequence[Method] = (
            {"skip": v.COUNTS, "limit": v.COUNTS, **_COLLATION_HINT, **_COMMENT, **_WIRE_TIME}, weight=4),
     Method("collection", "estimated_document_count", (), {**_COMMENT, **_WIRE_TIME}, session=False),
     Method("collection", "distinct", (st.one_of(v.FIELDS, st.just(""), v.WRONG), v.FILTERS),
-           {**_COLLATION_HINT, **_COMMENT, **_WIRE_TIME}, weight=4),
+           {**_COLLATION_HINT, **_COMMENT, **_WIRE_TIME, "distinct": st.just("many")}, weight=4),
     # indexes and the collection
     Method("collection", "create_index", (v.KEYS,), {**_INDEX_OPTIONS, **_COMMENT, **_WIRE_TIME}, writes=True,
            weight=1),

@@ -94,7 +94,8 @@ class Names:
             return self.document(value)
         if isinstance(value, (list, tuple)):
             items = [self.value(item) for item in value if not self._is_foreign(item)]
-            return items if isinstance(value, list) else ("<tuple>", *items)
+            # Both travel as arrays.
+            return items if self.in_command or isinstance(value, list) else ("<tuple>", *items)
         if isinstance(value, (set, frozenset)):
             return ("<set>", *sorted(map(repr, value)))
         if isinstance(value, Regex):

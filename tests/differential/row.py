@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tests.differential.calls import Step
 from tests.differential.outcomes import Difference
 
 
@@ -18,6 +19,7 @@ class Known:
     :param reason: why.
     :param excuses: whether a difference is this one.
     :param ends: whether the two cannot be compared any further after it: one has done what the other refused.
+    :param example: steps that show it: each run begins with them, so no row outlives its difference.
     :param shown_by: for what the lab cannot see: a test that does, as ``tests/test_x.py::test_name``.
     """
 
@@ -27,4 +29,5 @@ class Known:
     reason: str
     excuses: Callable[[Difference], bool] = lambda difference: False
     ends: bool = False
+    example: tuple[Step, ...] = ()
     shown_by: str = ""

@@ -45,16 +45,21 @@ class Findings:
             shortest, found = scenario, chunk_seed
         self.unexcused[signature] = (count + 1, shortest, found)
 
-    def unused(self, known: Sequence[Known]) -> list[str]:
-        """The rows that excused nothing, although the lab could see what they are about."""
-        return [row.id for row in known if not row.shown_by and row.id not in self.used]
+
+def not_shown(runner: asyncio.Runner, lab: Lab, known: Sequence[Known]) -> list[str]:
+    """The rows whose example does not show their difference, or shows one that no row excuses."""
+    verdicts = {row.id: runner.run(lab.run(Scenario(row.example))) for row in known if not row.shown_by}
+    return [row for row, verdict in verdicts.items() if verdict.unexcused or row not in verdict.used]
 
 
-def run(runner: asyncio.Runner, lab: Lab, first_seed: int, examples: int, told: Callable[[str], None]) -> Findings:
-    """Run that many scenarios, and tell of the progress."""
+def run(
+    runner: asyncio.Runner, labs: Sequence[Lab], first_seed: int, examples: int, told: Callable[[str], None]
+) -> Findings:
+    """Run that many scenarios, those of each seed in a lab that the seed determines, and tell of the progress."""
     findings = Findings()
     chunk_seed = first_seed
     while findings.examples < examples:
+        lab = _lab_of(labs, chunk_seed)
         try:
             _run_chunk(runner, lab, chunk_seed, min(CHUNK, examples - findings.examples), findings)
         except KeyboardInterrupt:
@@ -86,16 +91,25 @@ def _run_chunk(runner: asyncio.Runner, lab: Lab, chunk_seed: int, examples: int,
     each()
 
 
-#: Seconds that making one scenario smaller may take: one in which a call hangs takes its time with each try.
+#: Seconds that making one scenario smaller may take, and all of them: where a call hangs, each try takes its time.
 SMALLER_WITHIN = 30.0
+ALL_SMALLER_WITHIN = 300.0
 
 
-def reports(runner: asyncio.Runner, lab: Lab, findings: Findings) -> Iterator[str]:
+def _lab_of(labs: Sequence[Lab], chunk_seed: int) -> Lab:
+    return labs[chunk_seed % len(labs)]
+
+
+def reports(runner: asyncio.Runner, labs: Sequence[Lab], findings: Findings) -> Iterator[str]:
     """A text for each kind of difference, with the scenario made smaller."""
+    all_until = monotonic() + ALL_SMALLER_WITHIN
     for signature, (count, scenario, found) in findings.unexcused.items():
-        until = monotonic() + SMALLER_WITHIN
+        lab = _lab_of(labs, found)
+        until = min(monotonic() + SMALLER_WITHIN, all_until)
 
-        async def holds(candidate: Scenario, signature: _Signature = signature, until: float = until) -> bool:
+        async def holds(
+            candidate: Scenario, signature: _Signature = signature, until: float = until, lab: Lab = lab
+        ) -> bool:
             if monotonic() > until:
                 return False
             differences = (await lab.run(candidate)).unexcused

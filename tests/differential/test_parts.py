@@ -10,7 +10,6 @@ from bson import Int64, ObjectId, Timestamp
 from bson.raw_bson import RawBSONDocument
 from bson.son import SON
 
-from tests.differential.beyond import BEYOND_CALLS
 from tests.differential.calls import Block, Call, Make, Scenario, StartSession, Target, options
 from tests.differential.known import KNOWN, OF_CALLS
 from tests.differential.normal import MISSING, Leaf, Names, command_leaves, leaves
@@ -18,6 +17,7 @@ from tests.differential.outcomes import Difference, Failed, Record, Returned, co
 from tests.differential.reduce import smaller
 from tests.differential.report import report
 from tests.differential.row import Known
+from tests.differential.rows.beyond import BEYOND_CALLS
 from tests.differential.world import fixed_id
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -77,6 +77,11 @@ def test_a_raw_document_that_travels_is_what_it_holds_and_elsewhere_shows_that_i
     raw = RawBSONDocument(b"\x0c\x00\x00\x00\x10a\x00\x01\x00\x00\x00\x00")
     assert names().command({"insert": "people", "documents": [raw]})["documents"] == [{"a": 1}]
     assert names().value(raw) == {"<raw>": {"a": 1}}
+
+
+def test_a_tuple_that_travels_is_an_array_and_elsewhere_a_tuple() -> None:
+    assert names().command({"aggregate": "people", "pipeline": ({"$limit": 1},)})["pipeline"] == [{"$limit": 1}]
+    assert names().value(({"$limit": 1},)) == ("<tuple>", {"$limit": 1})
 
 
 # --- comparing ---

@@ -1,0 +1,260 @@
+"""Rows of the table: cursors: what is read, and how they are closed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tests.differential.calls import Call, Get
+from tests.differential.conditions import (
+    accepted,
+    failed,
+    field,
+    says,
+    sent,
+    sent_nothing,
+)
+from tests.differential.normal import MISSING
+from tests.differential.outcomes import Difference, Returned
+from tests.differential.row import Known
+from tests.differential.short import (
+    CAPPED,
+    CURSOR,
+    DATABASE,
+    IGNORE,
+    KEEP,
+    LIST,
+    MANY,
+    PEOPLE,
+    SESSION,
+    call,
+    chained,
+    in_session,
+    on_session,
+)
+
+
+def batch_of_one(difference: Difference) -> bool:
+    if difference.what == "commands":
+        sent = difference.our_record.commands if difference.our_record else ()
+        ones = all(command.get("batchSize") == 1 for command in sent if "getMore" in command)
+        others = [[name for name in names if name != "getMore"] for names in (difference.theirs, difference.ours)]
+        return ones and others[0] == others[1] and difference.theirs != difference.ours
+    return field(difference, r"getMore\.batchSize") and (difference.theirs, difference.ours) == (2, 1)
+
+
+def single_batch(difference: Difference) -> bool:
+    return field(difference, r"find\.batchSize") and sent(difference, "singleBatch") is True
+
+
+def close_drops(difference: Difference) -> bool:
+    step = difference.our_record.step if difference.our_record else None
+    if isinstance(step, Get) and step.attribute == "alive":
+        return difference.theirs is True and difference.ours is False
+    if isinstance(step, Get) and difference.theirs is None:
+        return step.attribute == "cursor_id" and difference.ours == 0  # it failed
+    if isinstance(step, Get):
+        closed = step.attribute == "cursor_id" and difference.what == "result"
+        return closed and difference.ours == 0 and isinstance(difference.theirs, str)
+    if not (isinstance(step, Call) and step.target.kind == "cursor" and sent_nothing(difference)):
+        return False
+    if step.method not in ("next", "to_list", "try_next"):
+        return isinstance(difference.theirs, Returned) and says(difference.ours, "belongs before the first document")
+    if difference.what == "outcome":
+        return isinstance(difference.theirs, Returned) and failed(difference.ours, "StopAsyncIteration")
+    return difference.what == "result" and difference.ours in ([], None) and bool(difference.theirs)
+
+
+def closed_in_session(difference: Difference) -> bool:
+    place = difference.place.rpartition(".")[2]
+    if difference.what != "closing":
+        return False
+    if place == "lsid":
+        return difference.theirs is MISSING
+    return place in ("readConcern", "startTransaction", "txnNumber", "autocommit") and difference.ours is MISSING
+
+
+def hint_of_distinct(difference: Difference) -> bool:
+    step = difference.our_record.step if difference.our_record else None
+    return (
+        isinstance(step, Call)
+        and [name for name, _, _ in step.chain][-1:] == ["distinct"]
+        and (sent(difference, "hint") is not None)
+    )
+
+
+def let_of_find(difference: Difference) -> bool:
+    """What a find cursor that is cloned or explained hands on of its options."""
+    step = difference.our_record.step if difference.our_record else None
+    if not isinstance(step, Call):
+        return False
+    chained = {name for name, _, _ in step.chain}
+    if "explain" in chained and (field(difference, r"explain\.explain\..*") or "cursor_type" in dict(step.options)):
+        return True
+    return "let" in dict(step.options) and bool({"clone", "explain"} & chained)
+
+
+def cursor_of_before(difference: Difference) -> bool:
+    """A cursor that was opened before the transaction of its session, or in one that has ended."""
+    refused = "opened before the transaction|opened in a transaction that has ended"
+    return difference.what == "outcome" and says(difference.ours, refused)
+
+
+def await_of_tailable(difference: Difference) -> bool:
+    record = difference.their_record
+    refused = record is not None and says(record.outcome, "cannot set maxTimeMS on getMore command for a non-awaitData")
+    return refused or (field(difference, r"getMore\.maxTimeMS") and difference.ours is MISSING)
+
+
+def no_cursor(difference: Difference) -> bool:
+    """The reply to ``cursor_command`` holds no cursor."""
+    there, here = difference.theirs, difference.ours
+    return difference.what == "outcome" and says(there, "does not return a cursor") and says(here, "no cursor")
+
+
+def getmore_concern(difference: Difference) -> bool:
+    return field(difference, r"getMore\.readConcern") and difference.ours is MISSING
+
+
+def cursor_of_ended_session(difference: Difference) -> bool:
+    """A cursor that is read after its session has ended."""
+    step = difference.our_record.step if difference.our_record else None
+    on_cursor = isinstance(step, Call) and step.target.kind == "cursor"
+    return difference.what == "outcome" and on_cursor and says(difference.ours, "Cannot use ended session")
+
+
+def batch_size_later(difference: Difference) -> bool:
+    """``batch_size`` of a cursor that was read already."""
+    return difference.method == "batch_size" and accepted(difference, "cannot set options after executing query")
+
+
+CURSORS: Sequence[Known] = (
+    Known(
+        "batch-of-one",
+        "a `batchSize` of 1 becomes 2 in the getMores of an aggregate",
+        "it is sent as given",
+        "it was a workaround for the old wire protocol",
+        batch_of_one,
+        ends=True,
+        example=(call(MANY, "aggregate", [], take=LIST, batchSize=1),),
+    ),
+    Known(
+        "single-batch",
+        "a negative limit is sent with the batch size that was given, or none",
+        "its `batchSize` is the limit",
+        "then the one batch is as large as the limit (find, getMore and killCursors specification)",
+        single_batch,
+        ends=True,
+        example=(call(MANY, "find", take=LIST, limit=-3),),
+    ),
+    Known(
+        "close-drops",
+        "a cursor that was closed still hands out what it had fetched",
+        "it ends",
+        "closed means closed, and `cursor_id` is 0 then",
+        close_drops,
+        example=(
+            call(MANY, "find", take=KEEP, batch_size=3),
+            call(CURSOR, "next"),
+            call(CURSOR, "close"),
+            call(CURSOR, "next"),
+        ),
+    ),
+    Known(
+        "batch-size-later",
+        "`batch_size` is refused once a cursor was read",
+        "it may be changed between batches",
+        "each getMore bears its own",
+        batch_size_later,
+        example=(call(MANY, "find", take=KEEP), call(CURSOR, "next"), call(CURSOR, "batch_size", 3, take=IGNORE)),
+    ),
+    Known(
+        "let-of-find",
+        "`cursor.clone` and `cursor.explain` leave out the `let` of the find; `explain` has its read concern, "
+        "`singleBatch` and `tailable`",
+        "both have `let`; `explain` has what changes the plan",
+        "what is cloned or explained is what would run",
+        let_of_find,
+        ends=True,
+        example=(chained(call(PEOPLE, "find", take=LIST, let={"v": 3}), ("clone", ())),),
+    ),
+    Known(
+        "hint-of-distinct",
+        "`cursor.distinct` drops the cursor's hint",
+        "it sends the hint, which servers before 7.1 refuse",
+        "nothing that was asked for is dropped without a word",
+        hint_of_distinct,
+        ends=True,
+        example=(chained(call(PEOPLE, "find", hint="_id_"), ("distinct", ("n",))),),
+    ),
+    Known(
+        "await-of-tailable",
+        "`max_await_time_ms` goes on the getMores of a `TAILABLE` cursor, which the server refuses",
+        "it goes on those of a `TAILABLE_AWAIT` cursor alone",
+        "find, getMore and killCursors specification",
+        await_of_tailable,
+        ends=True,
+        example=(
+            chained(call(CAPPED, "find", cursor_type=2, batch_size=1, take=KEEP), ("max_await_time_ms", (5,))),
+            call(CURSOR, "next"),
+            call(CURSOR, "next"),
+        ),
+    ),
+    Known(
+        "no-cursor-in-reply",
+        "`cursor_command` of a command that opens no cursor raises `InvalidOperation`",
+        "it raises a `ProtocolError`, which says so",
+        "what the server answered cannot be read as what was asked for",
+        no_cursor,
+        example=(call(DATABASE, "cursor_command", "ping", take=LIST),),
+    ),
+    Known(
+        "getmore-read-concern",
+        "a getMore bears the read concern of its snapshot session again",
+        "it bears none",
+        "snapshot sessions specification: a cursor reads on in the snapshot that it was opened in",
+        getmore_concern,
+        example=in_session(call(MANY, "find", take=LIST, batch_size=2, session=SESSION), snapshot=True),
+    ),
+    Known(
+        "closed-in-session",
+        "`killCursors` is sent without the session, with a read concern, or as a statement of a transaction that the "
+        "cursor has nothing to do with, which it may begin or break",
+        "it is sent in the cursor's session, and in a transaction only if the cursor was opened in it",
+        "housekeeping changes no transaction; sessions specification: killCursors takes the session of its cursor",
+        closed_in_session,
+        example=in_session(
+            call(MANY, "find", take=KEEP, batch_size=2, session=SESSION),
+            call(CURSOR, "next"),
+            on_session("end_session"),
+        ),
+    ),
+    Known(
+        "cursor-of-before",
+        "a cursor that was opened before its session's transaction, or in an earlier one, is read all the same; the "
+        "server may refuse it",
+        "it is refused before anything is sent",
+        "it would read another snapshot, and a getMore cannot start a transaction",
+        cursor_of_before,
+        ends=True,
+        example=in_session(
+            call(MANY, "find", take=KEEP, batch_size=2, session=SESSION),
+            call(CURSOR, "next"),
+            on_session("start_transaction"),
+            call(CURSOR, "to_list"),
+        ),
+    ),
+    Known(
+        "cursor-of-ended-session",
+        "a cursor whose session has ended says so once, and then ends as if there were no more",
+        "it says so each time",
+        "documents are missing otherwise, and nobody knows",
+        cursor_of_ended_session,
+        ends=True,
+        example=in_session(
+            call(MANY, "find", take=KEEP, batch_size=2, session=SESSION),
+            on_session("end_session"),
+            call(CURSOR, "next"),
+            call(CURSOR, "next"),
+        ),
+    ),
+)

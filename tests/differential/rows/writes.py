@@ -1,0 +1,197 @@
+"""Rows of the table: writes, their results, and what is sent for them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from tests.differential import conditions
+from tests.differential.calls import Call, Make
+from tests.differential.conditions import (
+    arguments,
+    failed,
+    field,
+    sent_the_same,
+)
+from tests.differential.normal import MISSING
+from tests.differential.outcomes import Difference, Returned
+from tests.differential.row import Known
+from tests.differential.short import (
+    IMPATIENT,
+    PEOPLE,
+    UNANSWERED,
+    call,
+    request,
+)
+
+
+def default_left_out(difference: Difference) -> bool:
+    places = r"update\.updates\.\*\.(multi|upsert)|findAndModify\.(new|upsert)"
+    in_error = difference.what == "error" and re.fullmatch(
+        r"details\.writeErrors\.\*\.op\.(multi|upsert)", difference.place
+    )
+    values = (difference.theirs, difference.ours)
+    return bool(field(difference, places) or in_error) and any(value is False for value in values) and MISSING in values
+
+
+def generated_id_first(difference: Difference) -> bool:
+    places = r"insert\.documents\.\*\.<order>"
+    in_error = difference.what == "error" and difference.place == "details.writeErrors.*.op.<order>"
+    if not (field(difference, places) or in_error):
+        return False
+    theirs, ours = list(difference.theirs), list(difference.ours)
+    return theirs[-1] == "_id" and ours == ["_id", *theirs[:-1]]
+
+
+def raw_id(difference: Difference) -> bool:
+    if difference.what != "result":
+        return False
+    given = next((value for place, value in arguments(difference) if place == 0), None)
+    if isinstance(given, Make) and given.kind == "iter":
+        given = given.args[0]
+    documents = given if isinstance(given, (list, tuple)) else [given]
+    raw = sum(isinstance(document, Make) and document.kind == "Raw" for document in documents)
+    if difference.place == "inserted_ids":
+        return raw > 0 and len(difference.theirs) == len(difference.ours) - raw
+    return raw > 0 and difference.place == "inserted_id" and difference.theirs is None
+
+
+def unacknowledged(difference: Difference) -> bool:
+    if difference.what != "result":
+        return False
+    if difference.place == "did_upsert":
+        return (difference.theirs, difference.ours) == ("<AssertionError>", "<InvalidOperation>")
+    outcome = difference.our_record.outcome if difference.our_record else None
+    value = outcome.value if isinstance(outcome, Returned) else {}
+    return difference.place.startswith("raw_result") and value.get("acknowledged") is False
+
+
+def number_of_each_batch(difference: Difference) -> bool:
+    return field(difference, r"(update|delete|insert)\.txnNumber") and difference.theirs is MISSING
+
+
+def bare_unacknowledged(difference: Difference) -> bool:
+    """An unordered, unacknowledged bulk, of which PyMongo sends the statements alone."""
+    record = difference.their_record
+    step = record.step if record is not None else None
+    unordered = isinstance(step, Call) and dict(step.options).get("ordered") is False
+    bare = record is not None and all(command.get("writeConcern") == {"w": 0} for command in record.commands)
+    place = field(difference, r"(insert|update|delete)\.(\$clusterTime|comment|let)")
+    return place and unordered and bare and difference.method == "bulk_write" and difference.theirs is MISSING
+
+
+def last_batch_unanswered(difference: Difference) -> bool:
+    return (
+        field(difference, r"(insert|update|delete)\.writeConcern")
+        and difference.theirs is MISSING
+        and (difference.ours == {"w": 0})
+    )
+
+
+def refused_commit(difference: Difference) -> bool:
+    """A command that the server refuses, and whose write concern failed too."""
+    refused = failed(difference.ours, "OperationFailure", "DuplicateKeyError")
+    return (
+        difference.what == "outcome"
+        and refused
+        and sent_the_same(difference)
+        and failed(difference.theirs, "WriteConcernError", "WTimeoutError")
+    )
+
+
+def answered_batches(difference: Difference) -> bool:
+    """The batches of an ordered, unacknowledged bulk that are answered all the same."""
+    step = difference.our_record.step if difference.our_record else None
+    concern = dict(step.target.options).get("write_concern") if isinstance(step, Call) else None
+    unacknowledged = isinstance(concern, Make) and dict(concern.options).get("w") == 0
+    place = field(difference, r"(insert|update|delete)\.(lsid|txnNumber)")
+    return place and unacknowledged and difference.theirs is MISSING
+
+
+WRITES: Sequence[Known] = (
+    Known(
+        "server-defaults",
+        "`upsert: false`, `multi: false` and `new: false` are sent in some commands",
+        "they are sent in others, or left out",
+        "they are the server's own defaults",
+        default_left_out,
+        example=(call(PEOPLE, "update_one", {"_id": 0}, {"$set": {"n": 1}}),),
+    ),
+    Known(
+        "generated-id-first",
+        "command events and error details show a generated `_id` as the last field of its document",
+        "they show it as the first, as it is sent and stored",
+        "events show what was sent",
+        generated_id_first,
+        example=(call(PEOPLE, "insert_one", {"n": 1}),),
+    ),
+    Known(
+        "raw-inserted-id",
+        "`inserted_id` is None for a RawBSONDocument, whatever `_id` it holds, and `inserted_ids` leaves it out",
+        "it is the `_id` that the document holds",
+        "the result says what was inserted",
+        raw_id,
+        example=(call(PEOPLE, "insert_one", Make("Raw", ({"_id": 50},))),),
+    ),
+    Known(
+        "batches-retried",
+        "a bulk write with one `UpdateMany` or `DeleteMany` is not retried at all",
+        "only the batch that holds it is not",
+        "retryable writes specification: each batch is a command",
+        number_of_each_batch,
+        example=(call(PEOPLE, "bulk_write", [request("InsertOne", {"_id": 50}), request("DeleteMany", {"_id": 1})]),),
+    ),
+    Known(
+        "unacknowledged-results",
+        "of a write with `w=0`, `raw_result` is None or made up, and `did_upsert` fails with an `AssertionError`",
+        "`raw_result` is empty, and counts raise `InvalidOperation`",
+        "nothing is known of such a write",
+        unacknowledged,
+        example=(call(UNANSWERED, "update_one", {"_id": 0}, {"$set": {"n": 1}}),),
+    ),
+    Known(
+        "unacknowledged-options",
+        "array filters and collations are refused for unacknowledged writes",
+        "they are sent",
+        "every supported server knows them",
+        lambda d: conditions.accepted(d, "unsupported for unacknowledged writes"),
+        ends=True,
+        example=(call(UNANSWERED, "delete_one", {"_id": 0}, collation={"locale": "en"}),),
+    ),
+    Known(
+        "last-batch-unanswered",
+        "an ordered bulk with `w=0` has its last batch answered too, if it holds more than one statement",
+        "its last batch is sent with `w: 0`",
+        "nothing follows that would depend on the answer",
+        last_batch_unanswered,
+        example=(
+            call(UNANSWERED, "bulk_write", [request("InsertOne", {"_id": 50}), request("InsertOne", {"_id": 51})]),
+        ),
+    ),
+    Known(
+        "bare-unacknowledged",
+        "an unordered bulk write with `w=0` leaves out `$clusterTime`, `comment` and `let`",
+        "they are sent",
+        "sessions specification: each command tells the cluster time; what was given is sent",
+        bare_unacknowledged,
+        example=(call(UNANSWERED, "bulk_write", [request("InsertOne", {"_id": 50})], ordered=False),),
+    ),
+    Known(
+        "answered-batches",
+        "an ordered bulk with `w=0` has its batches but the last answered, without a session",
+        "it has them answered too, in an implicit session, with retries",
+        "what is answered can be retried",
+        answered_batches,
+        example=(
+            call(UNANSWERED, "bulk_write", [request("InsertOne", {"_id": 50}), request("DeleteOne", {"_id": 0})]),
+        ),
+    ),
+    Known(
+        "refusal-and-concern",
+        "a command that the server refuses raises the write concern error of the same reply",
+        "it raises the refusal",
+        "the write concern of what was not done says nothing",
+        refused_commit,
+        example=(call(IMPATIENT, "drop_index", "no such"),),
+    ),
+)
