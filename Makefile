@@ -13,7 +13,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 SOURCES := wiredrv spec_tests tests benchmarks docs conftest.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test specs spec-tests differential fuzz test-docker lint format bench docs clean
+.PHONY: help demo unit test specs spec-tests differential fuzz test-docker lint format bench docs clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*##/\1:/p' $(MAKEFILE_LIST) | awk -F': *' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -21,6 +21,9 @@ help:  ## show this list
 demo: $(VENV)/.test  ## sessions and transactions on a real replica set, on asyncio and then on trio
 	@$(BIN)/wiredrv demo --backend asyncio $(ARGS)
 	@$(BIN)/wiredrv demo --backend trio $(ARGS)
+
+unit: $(VENV)/.test  ## the tests that need no server, in random order on all cores; takes less than a minute
+	@$(BIN)/python -m pytest -m unit -n logical --random-order $(ARGS)
 
 test: $(VENV)/.test  ## all tests, with the real servers that they start themselves
 	@$(BIN)/python -m pytest $(ARGS)

@@ -1,3 +1,6 @@
 """What the tests in all folders share."""
 
+from tests.support.servers import pytest_collection_modifyitems as pytest_collection_modifyitems
+from tests.support.servers import pytest_runtest_protocol as pytest_runtest_protocol
+from tests.support.servers import starts_servers as starts_servers
 from tests.support.skips import pytest_terminal_summary as pytest_terminal_summary

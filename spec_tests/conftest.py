@@ -24,7 +24,7 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def spec_uri() -> Iterator[SpecUri]:
+def spec_uri(starts_servers: None) -> Iterator[SpecUri]:
     """The deployment's connection string."""
     with deployment(uri=os.environ.get("WIREDRV_SPEC_URI")) as uri:
         yield uri

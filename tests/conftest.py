@@ -36,14 +36,14 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def replica_set() -> Iterator[ReplicaSet]:
+def replica_set(starts_servers: None) -> Iterator[ReplicaSet]:
     """Three members with test commands. A test that disturbs them takes ``disturbed_replica_set`` instead."""
     with ReplicaSet(members=3, test_commands=True) as deployment:
         yield deployment
 
 
 @pytest.fixture(scope="session")
-def standalone() -> Iterator[Standalone]:
+def standalone(starts_servers: None) -> Iterator[Standalone]:
     """One server with test commands, in no replica set."""
     with Standalone(test_commands=True) as deployment:
         yield deployment

@@ -47,6 +47,7 @@ def address(uri: str) -> Address:
     return Address.parse(uri.removeprefix("mongodb://").partition("/")[0].partition(",")[0])
 
 
+@pytest.mark.usefixtures("starts_servers")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_up_prints_the_uri_and_runs_until_it_is_told_to_stop(number: signal.Signals) -> None:
     with up("--standalone") as process:
@@ -59,6 +60,7 @@ def test_up_prints_the_uri_and_runs_until_it_is_told_to_stop(number: signal.Sign
         assert all_gone(started)
 
 
+@pytest.mark.usefixtures("starts_servers")
 def test_up_starts_a_replica_set_with_as_many_members_as_asked_for() -> None:
     with up("--members", "2", "--test-commands") as process:
         uri = line(process)
@@ -68,6 +70,7 @@ def test_up_starts_a_replica_set_with_as_many_members_as_asked_for() -> None:
         assert ask(address(uri), command)["ok"] == 1
 
 
+@pytest.mark.usefixtures("starts_servers")
 def test_up_ends_its_servers_when_it_is_killed() -> None:
     with up("--standalone") as process:
         line(process)
@@ -77,6 +80,7 @@ def test_up_ends_its_servers_when_it_is_killed() -> None:
         assert all_gone(started)
 
 
+@pytest.mark.usefixtures("starts_servers")
 def test_up_can_be_stopped_while_it_starts() -> None:
     with up() as process:
         started = until(lambda: found if len(found := children(process.pid)) == 4 else None, _WITHIN)
@@ -86,6 +90,7 @@ def test_up_can_be_stopped_while_it_starts() -> None:
         assert all_gone(started)
 
 
+@pytest.mark.usefixtures("starts_servers")
 def test_up_ends_when_a_server_ends_by_itself() -> None:
     with up("--standalone") as process:
         ask_to_shut_down(address(line(process)))
@@ -99,6 +104,7 @@ def ask_to_shut_down(server: Address) -> None:
         ask(server, {"shutdown": 1, "force": True}, timeout=30)
 
 
+@pytest.mark.usefixtures("starts_servers")
 def test_up_starts_again_from_a_kept_directory(tmp_path: Path) -> None:
     uris = []
     for _ in range(2):
@@ -109,6 +115,7 @@ def test_up_starts_again_from_a_kept_directory(tmp_path: Path) -> None:
     assert uris[0] == uris[1]
 
 
+@pytest.mark.usefixtures("starts_servers")
 def test_exec_gives_the_command_the_uri_and_returns_its_status() -> None:
     done = execute("--standalone", "--", "sh", "-c", "echo $MONGODB_URI; exit 7")
     assert done.returncode == 7
@@ -117,10 +124,12 @@ def test_exec_gives_the_command_the_uri_and_returns_its_status() -> None:
         ask(address(done.stdout.strip()), {"ping": 1})
 
 
+@pytest.mark.usefixtures("starts_servers")
 def test_exec_of_a_command_that_a_signal_ended_returns_what_shells_return() -> None:
     assert execute("--standalone", "--", "sh", "-c", "kill -9 $$").returncode == 128 + 9
 
 
+@pytest.mark.usefixtures("starts_servers")
 def test_exec_hands_sigterm_to_the_command_and_stops_the_servers_after_it() -> None:
     program = "trap 'echo told; exit 5' TERM; echo ready; while :; do sleep 0.05; done"
     command = [*_WIREDRV, "local", "exec", "--standalone", "--", "sh", "-c", program]
@@ -136,16 +145,19 @@ def test_exec_hands_sigterm_to_the_command_and_stops_the_servers_after_it() -> N
             process.kill()
 
 
+@pytest.mark.usefixtures("starts_servers")
 def test_exec_of_a_command_that_is_not_there_says_so() -> None:
     done = execute("--standalone", "--", "no-such-command-anywhere")
     assert done.returncode == 127
     assert "no-such-command-anywhere: No such file" in done.stderr
 
 
+@pytest.mark.usefixtures("starts_servers")
 def test_exec_of_a_file_that_is_no_program_says_so(tmp_path: Path) -> None:
     assert execute("--standalone", "--", str(tmp_path)).returncode == 126
 
 
+@pytest.mark.usefixtures("starts_servers")
 @pytest.mark.parametrize(
     "arguments, says",
     [

@@ -29,7 +29,7 @@ MANY = Target("collection", "many")
 
 
 @pytest.fixture(scope="module")
-def deployment() -> Iterator[ReplicaSet]:
+def deployment(starts_servers: None) -> Iterator[ReplicaSet]:
     """A replica set of one member: comparing asks for no more, and writes are quick."""
     with ReplicaSet(members=1, test_commands=True) as deployment:
         yield deployment

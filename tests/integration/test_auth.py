@@ -51,7 +51,7 @@ def ann(authority: Authority) -> Issued:
 
 
 @pytest.fixture(scope="module")
-def secured(authority: Authority, ann: Issued) -> Iterator[Standalone]:
+def secured(starts_servers: None, authority: Authority, ann: Issued) -> Iterator[Standalone]:
     """One server with users and, for who wants it, TLS."""
     certificate = authority.issue("server", ["127.0.0.1", "localhost"])
     arguments = ["--auth", *tls_arguments(certificate, authority.ca_file)]
@@ -254,7 +254,7 @@ async def test_a_certificate_that_is_no_users_fails_and_so_does_another_name(
 
 
 @pytest.fixture(scope="module")
-def secured_set(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReplicaSet]:
+def secured_set(starts_servers: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReplicaSet]:
     arguments = key_file_arguments(tmp_path_factory.mktemp("key"))
     with ReplicaSet(members=3, test_commands=True, extra_args=arguments) as deployment:
         create_users(deployment.uri, [])

@@ -21,13 +21,13 @@ DOCUMENTS = [{"_id": number, "text": "again and again " * 500} for number in ran
 
 
 @pytest.fixture(scope="module")
-def compressing() -> Iterator[Standalone]:
+def compressing(starts_servers: None) -> Iterator[Standalone]:
     with Standalone(test_commands=True, extra_args=["--networkMessageCompressors", "snappy,zstd,zlib"]) as deployment:
         yield deployment
 
 
 @pytest.fixture(scope="module")
-def compressing_with_zlib() -> Iterator[Standalone]:
+def compressing_with_zlib(starts_servers: None) -> Iterator[Standalone]:
     with Standalone(extra_args=["--networkMessageCompressors", "zlib"]) as deployment:
         yield deployment
 
@@ -116,6 +116,7 @@ async def test_a_command_that_creates_a_user_is_not_compressed(compressing: Stan
     assert after["zlib"][0] - middle["zlib"][0] > 50_000
 
 
+@pytest.mark.usefixtures("starts_servers")
 async def test_compression_encryption_and_a_user_together(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     certificate = authority.issue("server", ["127.0.0.1"])

@@ -88,7 +88,7 @@ class Place:
 
 
 @pytest.fixture(params=["replica set", "routers"])
-def deployment(request: pytest.FixtureRequest) -> ReplicaSet | ShardedDouble:
+def deployment(starts_servers: None, request: pytest.FixtureRequest) -> ReplicaSet | ShardedDouble:
     name = {"replica set": "replica_set", "routers": "sharded_double"}[request.param]
     found: ReplicaSet | ShardedDouble = request.getfixturevalue(name)
     return found

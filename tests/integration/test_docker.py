@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.docker]
 
 
 @pytest.fixture(scope="session")
-def containers() -> Iterator[None]:
+def containers(starts_servers: None) -> Iterator[None]:
     """All deployments of the file."""
     problem = engine_problem()
     if problem is not None:

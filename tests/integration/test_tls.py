@@ -34,7 +34,9 @@ def server_certificate(authority: Authority) -> Issued:
 
 
 @pytest.fixture(scope="module", params=["TLS1_2", "TLS1_3"])
-def encrypted(request: pytest.FixtureRequest, authority: Authority, server_certificate: Issued) -> Iterator[Standalone]:
+def encrypted(
+    starts_servers: None, request: pytest.FixtureRequest, authority: Authority, server_certificate: Issued
+) -> Iterator[Standalone]:
     """A server that speaks one version of TLS."""
     other = {"TLS1_2": "TLS1_3", "TLS1_3": "TLS1_2"}[request.param]
     arguments = [
@@ -47,7 +49,7 @@ def encrypted(request: pytest.FixtureRequest, authority: Authority, server_certi
 
 
 @pytest.fixture(scope="module")
-def encrypted_set(authority: Authority, server_certificate: Issued) -> Iterator[ReplicaSet]:
+def encrypted_set(starts_servers: None, authority: Authority, server_certificate: Issued) -> Iterator[ReplicaSet]:
     """A replica set whose members speak TLS with one another too, and want certificates of everybody."""
     arguments = tls_arguments(server_certificate, authority.ca_file, anybody=False)
     with ReplicaSet(members=2, test_commands=True, extra_args=arguments) as deployment:
@@ -137,6 +139,7 @@ async def test_a_server_without_tls_is_told_from_one_with_another_certificate(st
     assert "during the TLS handshake; it may speak no TLS" in told
 
 
+@pytest.mark.usefixtures("starts_servers")
 async def test_a_client_without_tls_is_told_that_the_server_hung_up(
     authority: Authority, server_certificate: Issued
 ) -> None:

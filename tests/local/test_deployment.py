@@ -31,6 +31,7 @@ def directory(servers: Deployment) -> Path:
 # Starting and stopping
 
 
+@pytest.mark.usefixtures("starts_servers")
 @pytest.mark.anyio
 async def test_a_standalone_serves_between_enter_and_exit_and_leaves_nothing() -> None:
     async with Standalone() as servers:
@@ -46,6 +47,7 @@ async def test_a_standalone_serves_between_enter_and_exit_and_leaves_nothing() -
     assert server.state == "stopped"
 
 
+@pytest.mark.usefixtures("starts_servers")
 @pytest.mark.anyio
 async def test_a_replica_set_has_a_writable_primary_and_secondaries_when_it_is_entered() -> None:
     async with ReplicaSet(members=3) as servers:
@@ -58,6 +60,7 @@ async def test_a_replica_set_has_a_writable_primary_and_secondaries_when_it_is_e
         assert written["n"] == 1
 
 
+@pytest.mark.usefixtures("starts_servers")
 def test_a_failing_block_stops_the_servers_and_keeps_its_own_error() -> None:
     processes: list[int] = []
 
@@ -72,6 +75,7 @@ def test_a_failing_block_stops_the_servers_and_keeps_its_own_error() -> None:
     assert not is_alive(processes[0])
 
 
+@pytest.mark.usefixtures("starts_servers")
 @pytest.mark.anyio
 async def test_cancelling_the_start_ends_what_was_started() -> None:
     servers = ReplicaSet(members=3)
@@ -91,6 +95,7 @@ async def test_cancelling_the_start_ends_what_was_started() -> None:
     assert not home.exists()
 
 
+@pytest.mark.usefixtures("starts_servers")
 @pytest.mark.anyio
 async def test_the_event_loop_goes_on_while_servers_start() -> None:
     turns = 0
@@ -110,6 +115,7 @@ async def test_the_event_loop_goes_on_while_servers_start() -> None:
     assert turns >= 5
 
 
+@pytest.mark.usefixtures("starts_servers")
 def test_a_deployment_can_be_entered_again_after_it_was_left() -> None:
     servers = Standalone()
     for _ in range(2):
@@ -117,6 +123,7 @@ def test_a_deployment_can_be_entered_again_after_it_was_left() -> None:
             assert servers.primary().ask({"ping": 1})["ok"] == 1
 
 
+@pytest.mark.usefixtures("starts_servers")
 def test_a_started_deployment_cannot_be_started_again() -> None:
     with Standalone() as servers:
         with pytest.raises(InvalidOperation, match="started already"):
@@ -153,6 +160,7 @@ def test_elections_are_fast_and_caches_small(replica_set: ReplicaSet) -> None:
 # Failing to start
 
 
+@pytest.mark.usefixtures("starts_servers")
 def test_a_server_that_ends_is_quoted() -> None:
     servers = Standalone(extra_args=["--setParameter", "noSuchParameter=1"])
     with pytest.raises(ConnectionFailure, match=r"(?s)ended with status.*noSuchParameter"):
@@ -161,6 +169,7 @@ def test_a_server_that_ends_is_quoted() -> None:
     assert not directory(servers).exists()
 
 
+@pytest.mark.usefixtures("starts_servers")
 def test_servers_that_are_not_ready_in_time_are_quoted_and_stopped() -> None:
     servers = ReplicaSet(members=3)
     with pytest.raises(ConnectionFailure, match=r"in time.*\nThe end of .*member-\d\.log:\n  I [A-Z]+ \S"):
@@ -169,6 +178,7 @@ def test_servers_that_are_not_ready_in_time_are_quoted_and_stopped() -> None:
     assert not directory(servers).exists()
 
 
+@pytest.mark.usefixtures("starts_servers")
 def test_a_free_port_that_is_snatched_away_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server((LOOPBACK, 0)) as other:
         snatched = other.getsockname()[1]
@@ -179,6 +189,7 @@ def test_a_free_port_that_is_snatched_away_is_replaced(monkeypatch: pytest.Monke
             assert servers.primary().hello()["hosts"] == [str(server.address) for server in servers.members]
 
 
+@pytest.mark.usefixtures("starts_servers")
 def test_a_port_that_was_asked_for_and_is_taken_is_an_error() -> None:
     with socket.create_server((LOOPBACK, 0)) as other:
         port = other.getsockname()[1]
@@ -186,6 +197,7 @@ def test_a_port_that_was_asked_for_and_is_taken_is_an_error() -> None:
             Standalone(port=port).start()
 
 
+@pytest.mark.usefixtures("starts_servers")
 def test_ports_follow_the_one_asked_for() -> None:
     # Below the range that outgoing connections take their ports from, and that free_ports() draws from.
     first = next(port for port in range(18_000, 19_998) if all(map(is_free, range(port, port + 2))))
@@ -204,6 +216,7 @@ def is_free(port: int) -> bool:
 # A kept directory
 
 
+@pytest.mark.usefixtures("starts_servers")
 def test_a_kept_directory_is_started_from_again(tmp_path: Path) -> None:
     home = tmp_path / "kept"
     with ReplicaSet(members=2, directory=home) as servers:
@@ -219,12 +232,14 @@ def test_a_kept_directory_is_started_from_again(tmp_path: Path) -> None:
     assert home.exists()
 
 
+@pytest.mark.usefixtures("starts_servers")
 def test_a_long_directory_does_without_a_unix_socket(tmp_path: Path) -> None:
     with Standalone(directory=tmp_path / ("long" * 25)) as servers:
         assert servers.members[0].socket_path is None
         assert servers.members[0].ask({"ping": 1})["ok"] == 1
 
 
+@pytest.mark.usefixtures("starts_servers")
 def test_the_unix_socket_lies_in_the_deployments_directory() -> None:
     with Standalone() as servers:
         path = servers.members[0].socket_path
@@ -312,6 +327,7 @@ async def test_waiting_in_a_worker_thread_ends_when_the_task_is_cancelled(distur
     assert anyio.current_time() - scope.deadline < 20
 
 
+@pytest.mark.usefixtures("starts_servers")
 def test_controls_refuse_what_the_state_does_not_allow() -> None:
     with Standalone() as servers:
         (server,) = servers.members

@@ -34,6 +34,7 @@ def told(program: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (program.parent / "told.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.usefixtures("starts_servers")
 def test_a_cluster_is_put_together_and_taken_apart(fake_mongos: Path) -> None:
     with ShardedCluster(2, 2, mongos=fake_mongos, test_commands=True) as cluster:
         assert cluster.uri == f"mongodb://{cluster.routers[0].address},{cluster.routers[1].address}/"

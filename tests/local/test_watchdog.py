@@ -79,6 +79,7 @@ def watchdog_of(found: Owner) -> int:
     return watchdog
 
 
+@pytest.mark.usefixtures("starts_servers")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGABRT])
 def test_a_signal_that_ends_the_owner_ends_its_servers(number: signal.Signals) -> None:
     with owner(_SLEEPS) as found:
@@ -89,6 +90,7 @@ def test_a_signal_that_ends_the_owner_ends_its_servers(number: signal.Signals) -
         assert found.nothing_is_left()
 
 
+@pytest.mark.usefixtures("starts_servers")
 def test_frozen_servers_end_too() -> None:
     with owner(_FREEZES) as found:
         found.watchdogs = [watchdog_of(found)]
@@ -97,6 +99,7 @@ def test_frozen_servers_end_too() -> None:
         assert found.nothing_is_left()
 
 
+@pytest.mark.usefixtures("starts_servers")
 @pytest.mark.parametrize("program, status", [(_FORGETS, 0), (_EXITS, 3), (_FAILS, 1)])
 def test_an_owner_that_ends_without_stopping_its_servers_ends_them(program: str, status: int) -> None:
     with owner(program) as found:
@@ -104,6 +107,7 @@ def test_an_owner_that_ends_without_stopping_its_servers_ends_them(program: str,
         assert found.nothing_is_left()
 
 
+@pytest.mark.usefixtures("starts_servers")
 def test_the_watchdog_ignores_what_ends_other_programs() -> None:
     with owner(_SLEEPS) as found:
         found.watchdogs = [watchdog_of(found)]
@@ -113,6 +117,7 @@ def test_the_watchdog_ignores_what_ends_other_programs() -> None:
         assert found.nothing_is_left()
 
 
+@pytest.mark.usefixtures("starts_servers")
 def test_servers_and_watchdog_share_a_group_that_a_terminal_does_not_reach() -> None:
     with owner(_SLEEPS) as found:
         watchdog = watchdog_of(found)
@@ -120,6 +125,7 @@ def test_servers_and_watchdog_share_a_group_that_a_terminal_does_not_reach() -> 
         assert os.getpgid(found.process.pid) != watchdog
 
 
+@pytest.mark.usefixtures("starts_servers")
 def test_no_server_holds_the_watchdogs_pipe() -> None:
     with owner(_SLEEPS) as found:
         pipe = os.readlink(f"/proc/{watchdog_of(found)}/fd/0")
@@ -140,6 +146,7 @@ def links(pid: int) -> list[str]:
     return found
 
 
+@pytest.mark.usefixtures("starts_servers")
 @pytest.mark.slow
 def test_servers_outlive_the_worker_thread_that_spawned_them_and_not_its_process() -> None:
     with owner(_WAITS_ON_TRIO) as found:
