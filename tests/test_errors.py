@@ -25,11 +25,8 @@ from wiredrv.errors import (
     NetworkTimeout,
     ServerSelectionTimeoutError,
     UnreadableReply,
-    command_error,
-    handshake_error,
-    write_concern_error,
-    write_error,
 )
+from wiredrv.server_errors import command_error, handshake_error, write_concern_error, write_error
 
 
 def _unreadable() -> UnreadableReply:
@@ -104,6 +101,7 @@ def test_a_code_that_is_not_a_number_is_none(code: object) -> None:
 _BECOME_PYMONGOS = """
 import pymongo.errors as theirs
 from wiredrv import errors as ours
+from wiredrv.server_errors import command_error
 
 def below(kind):
     for found in kind.__subclasses__():
@@ -116,11 +114,11 @@ for found in below(ours.DriverError):
     if other is not None and other not in found.__mro__:
         found.__bases__ = (*found.__bases__, other)
 
-refusal = ours.command_error({"ok": 0, "code": 11000, "errmsg": "E11000", "errorLabels": ["A"]}, 17)
+refusal = command_error({"ok": 0, "code": 11000, "errmsg": "E11000", "errorLabels": ["A"]}, 17)
 assert isinstance(refusal, theirs.DuplicateKeyError), type(refusal).__mro__
 assert (refusal.code, refusal.details["code"], refusal.max_wire_version) == (11000, 11000, 17)
 assert refusal.has_error_label("A")
-moved = ours.command_error({"ok": 0, "code": 10107, "errmsg": "no"})
+moved = command_error({"ok": 0, "code": 10107, "errmsg": "no"})
 assert isinstance(moved, theirs.NotPrimaryError)
 assert (moved.code, moved.details["code"], moved.errors["code"]) == (10107, 10107, 10107)
 bulk = ours.BulkWriteError({"writeErrors": [{"index": 0, "errmsg": "x"}]})

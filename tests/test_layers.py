@@ -21,7 +21,7 @@ Rule: TypeAlias = Callable[[Tree], Iterator[str]]
 FLOORS: Sequence[Sequence[str]] = (
     ("_version", "origin", "server_facts", "types", "waits"),
     ("errors",),
-    ("concerns", "description", "failures"),
+    ("concerns", "description", "failures", "server_errors"),
     ("events", "wire", "net"),
     ("connection", "logs", "operations", "session"),
     ("pool",),
@@ -47,6 +47,7 @@ PURE: Sequence[str] = (
     "server_facts",
     "errors",
     "failures",
+    "server_errors",
     "types",
     "concerns",
     "description",

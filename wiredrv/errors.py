@@ -1,4 +1,4 @@
-"""Every exception that wiredrv raises, and the one place where a server's error reply becomes one.
+"""Every exception that wiredrv raises. ``server_errors`` makes those that stand for a server's answer.
 
 The names are PyMongo's, so that handlers move over unchanged; the root is ours::
 
@@ -46,13 +46,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import bson
-from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.errors import InvalidBSON
 from bson.errors import InvalidDocument as BsonInvalidDocument
-from bson.raw_bson import RawBSONDocument
 
-from wiredrv.server_facts import NOT_PRIMARY_CODES, RECOVERING_CODES, ErrorCode
+from wiredrv.server_facts import ErrorCode
 
 TRANSIENT_TRANSACTION = "TransientTransactionError"
 UNKNOWN_COMMIT_RESULT = "UnknownTransactionCommitResult"
@@ -274,7 +271,7 @@ class NotPrimaryError(AutoReconnect):
         error_labels: Iterable[str] = (),
     ) -> None:
         AutoReconnect.__init__(self, message, errors, error_labels)
-        self._code = _whole(errors.get("code")) if isinstance(errors, Mapping) else None
+        self._code = code_of(errors) if isinstance(errors, Mapping) else None
 
     @property
     def code(self) -> int | None:
@@ -304,7 +301,7 @@ class OperationFailure(DriverError):
         error_labels: Iterable[str] | None = None,
     ) -> None:
         if error_labels is None:
-            error_labels = _labels(details or {})
+            error_labels = labels_of(details or {})
         DriverError.__init__(self, message, error_labels)
         self._code = code
         self._details = details
@@ -412,103 +409,13 @@ def _bulk_message(results: Mapping[str, Any]) -> str:
     )
 
 
-#: How the details of errors are decoded: with these nothing that a server stores fails.
-_DETAILS: CodecOptions[dict[str, Any]] = CodecOptions(
-    unicode_decode_error_handler="replace", datetime_conversion=DatetimeConversion.DATETIME_AUTO
-)
-
-_CLASS_OF_CODE: dict[int, type[OperationFailure]] = {
-    ErrorCode.CursorNotFound: CursorNotFound,
-    ErrorCode.MaxTimeMSExpired: ExecutionTimeout,
-    ErrorCode.WriteConcernTimeout: WTimeoutError,
-    ErrorCode.DuplicateKey: DuplicateKeyError,
-    ErrorCode.DuplicateKeyOnUpdate: DuplicateKeyError,
-    ErrorCode.DuplicateKeyOnCappedInsert: DuplicateKeyError,
-}
-
-
-def command_error(reply: Mapping[str, Any], max_wire_version: int | None = None) -> DriverError:
-    """Turn an ``ok: 0`` reply into the error that stands for it.
-
-    Not-primary and recovering codes become :class:`NotPrimaryError`; the message heuristics apply only to replies
-    without a code (SDAM, "not writable primary and node is recovering").
-    """
-    code = _whole(reply.get("code"))
-    message = str(reply.get("errmsg") or reply.get("$err") or "the server gave no message")
-    labels = _labels(reply)
-    if code in NOT_PRIMARY_CODES or code in RECOVERING_CODES or (code is None and _says_not_primary(message)):
-        return NotPrimaryError(f"{message} (code {code})", _plain(reply), labels)
-    error = _CLASS_OF_CODE.get(code, OperationFailure) if code is not None else OperationFailure
-    name = reply.get("codeName")
-    suffix = f" (code {code}{f', {name}' if name else ''})" if code is not None else ""
-    return error(message + suffix, code, _plain(reply), max_wire_version, labels)
-
-
-def handshake_error(reply: Mapping[str, Any], max_wire_version: int | None = None) -> DriverError:
-    """As :func:`command_error`, for the refusal of a handshake or an authentication.
-
-    No operation was sent, so that labels which speak of one, or of its transaction, do not count.
-    """
-    labels = _labels(reply) & {SYSTEM_OVERLOADED, RETRYABLE}
-    return command_error({**reply, "errorLabels": sorted(labels)}, max_wire_version)
-
-
-def write_error(entry: Mapping[str, Any], reply: Mapping[str, Any], max_wire_version: int | None = None) -> WriteError:
-    """Turn one element of ``writeErrors`` into its error."""
-    code = _whole(entry.get("code"))
-    error = _CLASS_OF_CODE.get(code, WriteError) if code is not None else WriteError
-    chosen = error if issubclass(error, WriteError) else WriteError
-    return chosen(str(entry.get("errmsg")), code, _plain(entry), max_wire_version, _labels(reply))
-
-
-def write_concern_error(
-    entry: Mapping[str, Any], reply: Mapping[str, Any], max_wire_version: int | None = None
-) -> WriteConcernError:
-    """Turn a ``writeConcernError`` into its error."""
-    code = _whole(entry.get("code"))
-    # The code, or an errInfo that says so, tells of a timeout (read-write-concern, "WriteConcernError").
-    info = entry.get("errInfo")
-    timed_out = code == ErrorCode.WriteConcernTimeout or (isinstance(info, Mapping) and bool(info.get("wtimeout")))
-    error = WTimeoutError if timed_out else WriteConcernError
-    labels = _labels(reply) | _labels(entry)
-    return error(str(entry.get("errmsg")), code, _plain(entry), max_wire_version, labels)
-
-
-def _plain(value: Any) -> Any:
-    """What is left raw of a reply, as dictionaries: details are read, changed and logged by people.
-
-    It is not decoded with the user's options: a value that these refuse must not hide the failure itself. Nor must what
-    cannot be decoded at all, which stays in bytes.
-    """
-    if isinstance(value, RawBSONDocument):
-        try:
-            return bson.decode(value.raw, _DETAILS)
-        except Exception:
-            if not _is_readable(value):
-                return value.raw
-    if isinstance(value, Mapping):
-        return {name: _plain(part) for name, part in value.items()}
-    return [_plain(part) for part in value] if isinstance(value, list) else value
-
-
-def _is_readable(document: RawBSONDocument) -> bool:
-    """Whether the outermost level of a document can be taken apart."""
-    try:
-        len(document)
-    except Exception:
-        return False
-    return True
-
-
-def _labels(document: Mapping[str, Any]) -> set[str]:
+def labels_of(document: Mapping[str, Any]) -> set[str]:
+    """The error labels in what a server answered, or in a part of it."""
     labels = document.get("errorLabels")
     return {str(label) for label in labels} if isinstance(labels, (list, tuple)) else set()
 
 
-def _whole(code: object) -> int | None:
-    """A server's code; None where it is not one."""
+def code_of(document: Mapping[str, Any]) -> int | None:
+    """The error code in it; None where there is none."""
+    code = document.get("code")
     return code if isinstance(code, int) and not isinstance(code, bool) else None
-
-
-def _says_not_primary(message: str) -> bool:
-    return "not master" in message or "node is recovering" in message

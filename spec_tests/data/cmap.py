@@ -25,10 +25,11 @@ from wiredrv.connection.connection import Connection
 from wiredrv.connection.handshake import read_handshake
 from wiredrv.connection.settings import ConnectionSettings
 from wiredrv.description import ServerDescription, ServerType, TopologyDescription, TopologyType
-from wiredrv.errors import AutoReconnect, DriverError, InvalidOperation, WaitQueueTimeoutError, command_error
+from wiredrv.errors import AutoReconnect, DriverError, InvalidOperation, WaitQueueTimeoutError
 from wiredrv.events import ListenerHub
 from wiredrv.pool.pool import Connect, Pool
 from wiredrv.pool.settings import PoolSettings
+from wiredrv.server_errors import command_error
 from wiredrv.server_facts import MAX_WIRE_VERSION
 from wiredrv.topology.reactions import Failure, on_error
 from wiredrv.types import Address

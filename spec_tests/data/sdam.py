@@ -16,17 +16,9 @@ from bson import json_util
 from spec_tests.data.case import Case, DataCase, equal, whole
 from spec_tests.errors import SpecFailure
 from wiredrv.description import ServerDescription, TopologyDescription
-from wiredrv.errors import (
-    RETRYABLE,
-    SYSTEM_OVERLOADED,
-    AutoReconnect,
-    DriverError,
-    NetworkTimeout,
-    command_error,
-    write_concern_error,
-    write_error,
-)
+from wiredrv.errors import RETRYABLE, SYSTEM_OVERLOADED, AutoReconnect, DriverError, NetworkTimeout
 from wiredrv.options.uri import parse_client_settings
+from wiredrv.server_errors import command_error, write_concern_error, write_error
 from wiredrv.topology.changes import changes
 from wiredrv.topology.hello import server_description_from_hello
 from wiredrv.topology.reactions import Failure, Reaction, on_error, on_failed_check

@@ -23,11 +23,11 @@ from wiredrv.errors import (
     WaitQueueTimeoutError,
     WriteConcernError,
     WTimeoutError,
-    command_error,
 )
 from wiredrv.execution.labels import Circumstances, add_labels, outcome_of_failed_commit
 from wiredrv.failures import is_network_error
 from wiredrv.operations.base import OperationKind
+from wiredrv.server_errors import command_error
 from wiredrv.session.transaction import Outcome
 
 R, T, U = RETRYABLE_WRITE, TRANSIENT_TRANSACTION, UNKNOWN_COMMIT_RESULT

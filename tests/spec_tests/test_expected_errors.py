@@ -10,9 +10,10 @@ from spec_tests.expected_errors import check_error
 from spec_tests.matching import Matcher
 from spec_tests.schema import ExpectedError
 from wiredrv import errors
+from wiredrv.server_errors import command_error
 
 REPLY = {"ok": 0, "code": 11601, "codeName": "Interrupted", "errmsg": "operation was interrupted", "errorLabels": ["L"]}
-SERVER = errors.command_error(REPLY)
+SERVER = command_error(REPLY)
 NETWORK = errors.NetworkTimeout("the server is silent", error_labels=["RetryableWriteError"])
 BULK = errors.BulkWriteError(
     {
@@ -26,7 +27,7 @@ BULK = errors.BulkWriteError(
         "upserted": [],
     }
 )
-NOT_PRIMARY = errors.command_error({"ok": 0, "code": 10107, "errmsg": "not primary"})
+NOT_PRIMARY = command_error({"ok": 0, "code": 10107, "errmsg": "not primary"})
 
 
 class _ClientBulk(errors.OperationFailure):

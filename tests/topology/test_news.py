@@ -13,12 +13,13 @@ from tests.execution.replay import Replay
 from wiredrv.connection.connection import Connection
 from wiredrv.connection.settings import ConnectionSettings
 from wiredrv.description import ServerDescription, ServerType, TopologyDescription, TopologyType
-from wiredrv.errors import AutoReconnect, PoolClearedError, command_error
+from wiredrv.errors import AutoReconnect, PoolClearedError
 from wiredrv.events import ListenerHub
 from wiredrv.net.dial import Dialer
 from wiredrv.net.settings import NetSettings
 from wiredrv.pool.settings import PoolSettings
 from wiredrv.pool.state import Phase
+from wiredrv.server_errors import command_error
 from wiredrv.server_facts import MAX_WIRE_VERSION
 from wiredrv.topology.monitor import MonitorSettings
 from wiredrv.topology.rtt import RoundTripTimes

@@ -24,8 +24,8 @@ from wiredrv.errors import (
     WaitQueueTimeoutError,
     WriteConcernError,
     WriteError,
-    command_error,
 )
+from wiredrv.server_errors import command_error
 from wiredrv.topology.reactions import IGNORE, Failure, Reaction, on_error, on_failed_check
 from wiredrv.types import Address
 

@@ -18,8 +18,9 @@ from typing import Any
 from wiredrv import waits
 from wiredrv.connection.handshake import Handshake, declare_api
 from wiredrv.connection.settings import ServerApi
-from wiredrv.errors import AutoReconnect, InvalidOperation, NetworkTimeout, ProtocolError, command_error
+from wiredrv.errors import AutoReconnect, InvalidOperation, NetworkTimeout, ProtocolError
 from wiredrv.net.transport import Transport
+from wiredrv.server_errors import command_error
 from wiredrv.types import Address, Reply
 from wiredrv.wire.codec import decode, encode
 from wiredrv.wire.compression import Compressor, decompress

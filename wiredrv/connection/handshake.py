@@ -15,7 +15,8 @@ from bson import ObjectId
 from wiredrv.connection.auth.negotiation import Speculation, hello_fields
 from wiredrv.connection.settings import ConnectionSettings, ServerApi
 from wiredrv.description import wire_version_problem
-from wiredrv.errors import ConfigurationError, handshake_error
+from wiredrv.errors import ConfigurationError
+from wiredrv.server_errors import handshake_error
 from wiredrv.types import Address, Limits
 from wiredrv.wire.compression import available
 from wiredrv.wire.op_msg import DEFAULT_MAX_MESSAGE_SIZE

@@ -23,7 +23,6 @@ from wiredrv.errors import (
     OperationFailure,
     UnreadableReply,
     WriteConcernError,
-    write_concern_error,
 )
 from wiredrv.events import ListenerHub
 from wiredrv.execution.cancellation import Settlement
@@ -39,6 +38,7 @@ from wiredrv.execution.settings import ExecutionSettings
 from wiredrv.failures import consequences, is_network_error
 from wiredrv.operations.base import OperationKind
 from wiredrv.operations.cursors import CursorReply
+from wiredrv.server_errors import write_concern_error
 from wiredrv.session.cluster_time import ClusterClock
 from wiredrv.session.pinning import PinEvent
 from wiredrv.session.server_session import ServerSession, ServerSessionPool

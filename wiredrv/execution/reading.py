@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from reprlib import repr as shown
 from typing import Any
 
-from wiredrv.errors import DriverError, UnreadableReply, command_error
+from wiredrv.errors import DriverError, UnreadableReply
 from wiredrv.operations.base import Operation
+from wiredrv.server_errors import command_error
 from wiredrv.types import Address, Reply
 from wiredrv.wire.codec import reason
 from wiredrv.wire.envelope import decode_tolerantly, pick_envelope

@@ -9,7 +9,8 @@ from __future__ import annotations
 import socket
 from typing import Any
 
-from wiredrv.errors import ConnectionFailure, ProtocolError, command_error
+from wiredrv.errors import ConnectionFailure, ProtocolError
+from wiredrv.server_errors import command_error
 from wiredrv.types import Address, Document
 from wiredrv.wire.codec import decode, encode
 from wiredrv.wire.framing import Framer

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-from wiredrv.errors import ConfigurationError, write_concern_error, write_error
+from wiredrv.errors import ConfigurationError
 from wiredrv.operations.base import Limits, Target
+from wiredrv.server_errors import write_concern_error, write_error
 from wiredrv.server_facts import SERVER_4_4
 from wiredrv.types import Reply
 

@@ -17,7 +17,8 @@ from bson.datetime_ms import DatetimeMS
 from bson.int64 import Int64
 
 from wiredrv.description import ServerDescription, ServerType
-from wiredrv.errors import UnreadableReply, command_error
+from wiredrv.errors import UnreadableReply
+from wiredrv.server_errors import command_error
 from wiredrv.types import Address, Reply
 
 #: One more than the largest number of 64 bits.

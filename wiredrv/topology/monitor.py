@@ -22,9 +22,10 @@ from wiredrv.connection.connect import establish
 from wiredrv.connection.connection import Connection
 from wiredrv.connection.handshake import LEGACY_HELLO
 from wiredrv.connection.settings import ConnectionSettings
-from wiredrv.errors import AutoReconnect, DriverError, command_error
+from wiredrv.errors import AutoReconnect, DriverError
 from wiredrv.events import ListenerHub
 from wiredrv.net.dial import Dialer
+from wiredrv.server_errors import command_error
 from wiredrv.topology.heartbeat import Heartbeat
 from wiredrv.topology.hello import topology_version_of
 from wiredrv.topology.rtt import RoundTripTimes

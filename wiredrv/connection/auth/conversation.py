@@ -12,7 +12,8 @@ from typing import Any, TypeAlias
 
 from wiredrv.connection.auth.keys import Derivation, ScramKeys
 from wiredrv.connection.settings import Credentials
-from wiredrv.errors import DriverError, OperationFailure, handshake_error
+from wiredrv.errors import DriverError, OperationFailure
+from wiredrv.server_errors import handshake_error
 
 #: What a conversation wants done next.
 Step: TypeAlias = dict[str, Any] | Derivation
