@@ -17,11 +17,11 @@ pytestmark = pytest.mark.anyio
 #: The driver's calls on asyncio and on trio, and the frames. Lower a number when there are fewer; a higher one needs a
 #: reason that is worth it.
 MOST = {
-    "find_one": (69, 68, 9),
-    "find_one, session": (75, 74, 9),
-    "find_one, transaction": (74, 73, 9),
-    "insert_one": (69, 68, 9),
-    "update_one": (76, 75, 10),
+    "find_one": (62, 61, 9),
+    "find_one, session": (69, 68, 9),
+    "find_one, transaction": (73, 72, 9),
+    "insert_one": (68, 67, 9),
+    "update_one": (75, 74, 10),
 }
 
 

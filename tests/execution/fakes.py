@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from wiredrv.connection.handshake import Handshake
-from wiredrv.operations.base import Limits, Operation, OperationKind, Target
+from wiredrv.operations.base import READ, RETRYABLE_WRITE, Limits, Operation, OperationKind, Target, Traits
+from wiredrv.operations.transactions import AbortTransaction, CommitTransaction
 from wiredrv.session.options import SessionOptions, TransactionOptions
 from wiredrv.session.server_session import ServerSession
 from wiredrv.session.state import SessionState
@@ -23,14 +24,13 @@ class FakeOperation(Operation[Reply]):
     name = "fake"
 
     target: Target
-    kind: OperationKind = OperationKind.READ  # type: ignore[misc]  # a class attribute everywhere else
-    retryable: bool = True
-    accepts_read_concern: bool = True  # type: ignore[misc]
-    accepts_cluster_time: bool = True  # type: ignore[misc]
-    accepts_write_concern: bool = False
-    opens_cursor: bool = False  # type: ignore[misc]
+    chosen: Traits
     server: Address | None = None
     lease: Any = None
+
+    @property
+    def traits(self) -> Traits:
+        return self.chosen
 
     def command(self, limits: Limits) -> dict[str, Any]:
         return {"fake": 1}
@@ -39,25 +39,21 @@ class FakeOperation(Operation[Reply]):
         return reply
 
 
-def make_operation(kind: OperationKind, target: Target | None = None, **traits: Any) -> FakeOperation:
+_USUAL = {
+    OperationKind.READ: READ,
+    OperationKind.WRITE: RETRYABLE_WRITE,
+    OperationKind.COMMAND: Traits(OperationKind.COMMAND),
+    OperationKind.COMMIT: CommitTransaction.traits,
+    OperationKind.ABORT: AbortTransaction.traits,
+    OperationKind.HOUSEKEEPING: Traits(OperationKind.HOUSEKEEPING),
+}
+
+
+def make_operation(
+    kind: OperationKind, target: Target | None = None, server: Address | None = None, **traits: Any
+) -> FakeOperation:
     """An operation with the traits that commands of its kind have."""
-    usual: dict[OperationKind, dict[str, Any]] = {
-        OperationKind.READ: {},
-        OperationKind.WRITE: {"accepts_read_concern": False, "accepts_write_concern": True},
-        OperationKind.COMMAND: {"accepts_read_concern": False, "accepts_cluster_time": False, "retryable": False},
-        OperationKind.COMMIT: {
-            "accepts_read_concern": False,
-            "accepts_cluster_time": False,
-            "accepts_write_concern": True,
-        },
-        OperationKind.ABORT: {
-            "accepts_read_concern": False,
-            "accepts_cluster_time": False,
-            "accepts_write_concern": True,
-        },
-        OperationKind.HOUSEKEEPING: {"accepts_read_concern": False, "accepts_cluster_time": False, "retryable": False},
-    }
-    return FakeOperation(target or Target("db", "c"), kind, **{**usual[kind], **traits})
+    return FakeOperation(target or Target("db", "c"), replace(_USUAL[kind], **traits), server)
 
 
 def make_handshake(

@@ -19,6 +19,7 @@ from wiredrv.concerns import ReadPreference
 from wiredrv.connection.handshake import declare_api
 from wiredrv.errors import ConfigurationError
 from wiredrv.execution import decorate as decorate_module
+from wiredrv.execution.run import Run
 from wiredrv.operations.aggregate import Aggregate, CountDocuments
 from wiredrv.operations.base import DRIVER_FIELDS, Operation, OperationKind, Target
 from wiredrv.operations.collections import Create, Drop, ListCollections, Rename
@@ -261,12 +262,13 @@ def test_traits(
     write_concern: bool,
     cursor: bool,
 ) -> None:
-    assert operation.kind is kind
-    assert operation.retryable is retryable
-    assert operation.accepts_read_concern is read_concern
-    assert operation.accepts_cluster_time is cluster_time
-    assert operation.accepts_write_concern is write_concern
-    assert operation.opens_cursor is cursor
+    traits = operation.traits
+    assert traits.kind is kind
+    assert Run(operation, None).retryable is retryable
+    assert traits.accepts_read_concern is read_concern
+    assert traits.accepts_cluster_time is cluster_time
+    assert traits.accepts_write_concern is write_concern
+    assert traits.opens_cursor is cursor
 
 
 SECONDARY = Target("shop", "orders", read_preference=ReadPreference.SECONDARY)
@@ -284,13 +286,13 @@ SECONDARY = Target("shop", "orders", read_preference=ReadPreference.SECONDARY)
     ids=lambda value: getattr(value, "name", ""),
 )
 def test_enumerations_go_to_the_primary(operation: Operation[Any], goes_to: ReadPreference) -> None:
-    assert operation.read_preference == goes_to
+    assert Run(operation, None).read_preference == goes_to
 
 
 def test_pipeline_that_writes_needs_servers_of_5_0_for_any_but_the_primary() -> None:
-    assert Aggregate(SECONDARY, [OUT], {}).secondaries_since == 13
-    assert Aggregate(SECONDARY, [MERGE], {}).secondaries_since == 13
-    assert Aggregate(SECONDARY, [MATCH], {}).secondaries_since == 0
+    assert Aggregate(SECONDARY, [OUT], {}).traits.secondaries_since == 13
+    assert Aggregate(SECONDARY, [MERGE], {}).traits.secondaries_since == 13
+    assert Aggregate(SECONDARY, [MATCH], {}).traits.secondaries_since == 0
 
 
 def test_pipeline_that_writes_carries_no_batch_size() -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tests.operations.values import ADDRESS, ORDERS, SERVER_6_0, UNACKNOWLEDGED, limits
 from wiredrv.errors import BulkWriteError, InvalidDocument
+from wiredrv.execution.run import Run
 from wiredrv.operations.write_batch import (
     COMMAND_RESERVE,
     BulkTotals,
@@ -167,8 +168,8 @@ def test_batch_that_is_to_be_answered_is_cut_as_the_one_that_is_not() -> None:
     assert answered.command(SERVER_6_0) == batch.command(SERVER_6_0)
     assert (answered.taken, answered.operation_id) == (1, 7)
     assert answered.target.write_concern.is_server_default
-    assert answered.retryable
-    assert not batch.retryable
+    assert Run(answered, None).retryable
+    assert not Run(batch, None).retryable
 
 
 def test_statement_may_be_larger_than_the_document_that_it_holds() -> None:
@@ -224,14 +225,14 @@ def test_batch_stays_as_it_was_cut_for_its_retry() -> None:
 def test_batch_is_retryable_unless_a_statement_may_touch_many(statements: list[Statement], retryable: bool) -> None:
     # Retryable-writes specification, "Supported Write Operations".
     (group,) = group_statements(statements, ordered=True)
-    assert WriteBatch(ORDERS, group, 0, True, {}).retryable is retryable
-    assert WriteBatch(UNACKNOWLEDGED, group, 0, True, {}).retryable is False
+    assert Run(WriteBatch(ORDERS, group, 0, True, {}), None).retryable is retryable
+    assert Run(WriteBatch(UNACKNOWLEDGED, group, 0, True, {}), None).retryable is False
 
 
 def test_batches_are_judged_one_by_one() -> None:
     group = StatementGroup("update", [update(0).body, update(1, multi=True).body], [0, 1])
     found = batches(group, limits(statements=1))
-    assert [batch.retryable for batch in found] == [True, False]
+    assert [Run(batch, None).retryable for batch in found] == [True, False]
 
 
 def test_variables_go_with_updates_and_deletes_alone() -> None:

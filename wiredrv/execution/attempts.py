@@ -116,7 +116,7 @@ class Attempts:
                 connection = pool.try_check_out() or await pool.check_out(run.deadline)
             reply = await self._send(run, server, connection)
             result = self._read(run, server, connection, reply)
-            if run.operation.opens_cursor and connection.service_id is not None:
+            if run.traits.opens_cursor and connection.service_id is not None:
                 self._pin_cursor(run, server, connection, cast(CursorReply, result))
         except DriverError as error:
             if connection is not None and server is not None:
@@ -131,7 +131,7 @@ class Attempts:
                 server.operations -= 1
                 if connection is not None and run.held is None:
                     server.pool.check_in(connection)
-        if run.operation.opens_cursor:
+        if run.traits.opens_cursor:
             self._keep_or_end_lease(run, cast(CursorReply, result))
         if run.in_transaction:
             transaction_advanced(run, connection.address)
@@ -143,7 +143,7 @@ class Attempts:
         """A server that can be had at once: the usual case."""
         operation = run.operation
         session = run.session
-        if session is not None and session.pin is not None and operation.kind is not OperationKind.HOUSEKEEPING:
+        if session is not None and session.pin is not None and run.traits.kind is not OperationKind.HOUSEKEEPING:
             if run.in_transaction:
                 self._wanted(run)  # refuses another read preference than primary
                 return self._only_server(run, session.pin.address, session.pin)
@@ -168,12 +168,12 @@ class Attempts:
             if pin.connection.closed:
                 raise AutoReconnect(f"{address}: the connection that a transaction or a cursor was pinned to is closed")
             run.held = pin
-        elif run.operation.waits_for_server and server.pool.paused:
+        elif run.traits.waits_for_server and server.pool.paused:
             return None
         return server
 
     async def _select(self, run: Run[Any]) -> TopologyServer:
-        if run.operation.waits_for_server and run.operation.server is not None:
+        if run.traits.waits_for_server and run.operation.server is not None:
             if run.select_until is None:
                 run.select_until = self.topology.selection_limit(run.deadline)
             return await self.topology.select_address(run.operation.server, run.select_until)
@@ -183,29 +183,29 @@ class Attempts:
             wanted = self._wanted(run)
             server = await self.topology.select(wanted, operation.name, run.deadline, avoided, run.identify())
             # While it waited, an old server may have come that changes where a pipeline that writes can go.
-            if not operation.secondaries_since or self._wanted(run) == wanted:
+            if not run.traits.secondaries_since or self._wanted(run) == wanted:
                 return server
 
     def _wanted(self, run: Run[Any]) -> ReadPreference | None:
         """The read preference of an operation; None for what needs a writable server."""
-        operation = run.operation
+        traits = run.traits
         if run.session is not None and run.in_transaction:
             return _transaction_preference(run, run.session)
-        if operation.kind in _TO_WRITABLE:
+        if traits.kind in _TO_WRITABLE:
             return None
-        if operation.secondaries_since:
-            too_old = self.topology.oldest_wire_version < operation.secondaries_since
-            run.preference = ReadPreference.PRIMARY if too_old else None
-        return run.preference or operation.read_preference
+        if traits.secondaries_since:
+            too_old = self.topology.oldest_wire_version < traits.secondaries_since
+            run.read_preference = ReadPreference.PRIMARY if too_old else run.operation.target.read_preference
+        return run.read_preference
 
     # --- decorate and send ---
 
     async def _send(self, run: Run[Any], server: TopologyServer, connection: Connection) -> Reply:
-        operation = run.operation
+        traits = run.traits
         handshake = connection.handshake
         session = run.session
-        if run.acknowledged and operation.uses_session:
-            if run.server_session is None and handshake.supports_sessions and operation.takes_session:
+        if run.acknowledged and traits.uses_session:
+            if run.server_session is None and handshake.supports_sessions and traits.takes_session:
                 run.server_session = self.acquire()
                 run.implicit = True
             if session is not None and not handshake.supports_sessions:
@@ -213,11 +213,11 @@ class Attempts:
                     "Sessions are not supported by this MongoDB deployment: "
                     "they need a replica set or a sharded cluster"
                 )
-            if self._settings.retry_writes and operation.kind is OperationKind.WRITE and not run.in_transaction:
+            if self._settings.retry_writes and traits.kind is OperationKind.WRITE and not run.in_transaction:
                 self._number_write(run, connection)
         elif session is not None and not run.acknowledged:
             raise ConfigurationError("an explicit session cannot be used with an unacknowledged write concern (w=0)")
-        command = operation.command(handshake.limits)
+        command = run.operation.command(handshake.limits)
         direct = self.topology.is_direct
         decorate(command, run, CommandContext(handshake, direct, self._api, self.clock.latest))
         if run.in_transaction and handshake.is_mongos and session is not None:
@@ -263,7 +263,7 @@ class Attempts:
         handshake = connection.handshake
         if handshake.is_standalone or not handshake.supports_sessions:
             refuse_retry_without_number(run, connection.address)
-        elif not run.txn_number and run.server_session is not None and run.operation.retryable:
+        elif not run.txn_number and run.server_session is not None and run.retryable:
             run.txn_number = run.server_session.next_txn_number()
 
     # --- learn ---
@@ -299,7 +299,7 @@ class Attempts:
         with contextlib.suppress(Exception):
             learn(run, envelope, self.clock)
             found = cursor_in(envelope, run.operation)
-            if found is not None and run.operation.kind in _MAY_OPEN_CURSORS and run.operation.name != "getMore":
+            if found is not None and run.traits.kind in _MAY_OPEN_CURSORS and run.operation.name != "getMore":
                 pin = (
                     run.hold_for_cursor(connection, server.pool.check_in) if connection.service_id is not None else None
                 )
@@ -318,7 +318,7 @@ class Attempts:
             news = NotPrimaryError(str(error), {**entry, "topologyVersion": reply.get("topologyVersion")})
             self.topology.on_error(server, news, connection, connection.generation)
         add_labels(error, self._circumstances(run, connection))
-        if error.has_error_label(RETRYABLE_WRITE) and run.operation.kind is OperationKind.WRITE:
+        if error.has_error_label(RETRYABLE_WRITE) and run.traits.kind is OperationKind.WRITE:
             try:
                 # What the operation raises tells more: a bulk's error counts what was written.
                 run.operation.parse(reply, connection.address)
@@ -342,11 +342,10 @@ class Attempts:
     # --- failures ---
 
     def _circumstances(self, run: Run[Any], connection: Connection | None) -> Circumstances:
-        operation = run.operation
         return Circumstances(
-            kind=operation.kind,
+            kind=run.traits.kind,
             in_transaction=run.in_transaction,
-            retryable=operation.retryable and self._retry_possible(run, connection),
+            retryable=self._retry_possible(run, connection) and run.retryable,
             retry_writes=self._settings.retry_writes,
             wire_version=connection.handshake.limits.max_wire_version if connection is not None else 0,
             from_mongos=connection is not None and connection.handshake.is_mongos,
@@ -355,7 +354,7 @@ class Attempts:
     @staticmethod
     def _retry_possible(run: Run[Any], connection: Connection | None) -> bool:
         """Whether the server that was asked could tell a retry from a second write."""
-        return run.operation.kind is not OperationKind.WRITE or run.txn_number != 0 or connection is None
+        return run.traits.kind is not OperationKind.WRITE or run.txn_number != 0 or connection is None
 
     def _failure(
         self,
@@ -375,11 +374,11 @@ class Attempts:
             run.server_session.dirty = True
         history = run.failed(error)
         traits = Traits(
-            kind=OperationKind.WRITE if run.operation.has_write_stage else run.operation.kind,
-            retryable=run.operation.retryable and self._retry_possible(run, connection),
+            kind=OperationKind.WRITE if run.traits.has_write_stage else run.traits.kind,
+            retryable=self._retry_possible(run, connection) and run.retryable,
             in_transaction=run.in_transaction,
             sharded=self.topology.is_sharded,
-            waits_for_server=run.operation.waits_for_server,
+            waits_for_server=run.traits.waits_for_server,
         )
         retry = decide(error, history, traits, self._settings)
         if retry is not None and retry.deprioritize and server is not None:
@@ -404,13 +403,13 @@ def _transaction_preference(run: Run[Any], session: SessionState) -> ReadPrefere
 
     :raises InvalidOperation: it reads with another read preference than primary.
     """
-    kind = run.operation.kind
+    kind = run.traits.kind
     if kind is not OperationKind.READ and kind is not OperationKind.COMMAND:
         return None
     preference = session.transaction.options.read_preference
-    if kind is OperationKind.COMMAND and run.operation.read_preference.mode is not ReadMode.PRIMARY:
+    if kind is OperationKind.COMMAND and run.read_preference.mode is not ReadMode.PRIMARY:
         # A generic command takes no defaults, so this one was given with the call.
-        preference = run.operation.read_preference
+        preference = run.read_preference
     if preference is not None and preference.mode is not ReadMode.PRIMARY:
         raise InvalidOperation(
             f"read preference in a transaction must be primary, not: {preference.name}; use "

@@ -84,9 +84,9 @@ class Settlement:
             _LOG.warning("cleaning up after %s failed: %s", name, error)
         finally:
             self.drop()
-            if run.operation.kind is OperationKind.COMMIT:
+            if run.traits.kind is OperationKind.COMMIT:
                 _tell_of_doubt(run)
-            elif run.operation.kind is OperationKind.ABORT and run.session is not None:
+            elif run.traits.kind is OperationKind.ABORT and run.session is not None:
                 run.session.transaction.abort_answered()
             self._executor.settled(run)
 
@@ -113,7 +113,7 @@ class Settlement:
                 self._look_at(connection, body)
             self._give_back()
         run = self._run
-        if run.operation.kind is OperationKind.COMMIT:
+        if run.traits.kind is OperationKind.COMMIT:
             await self._commit_again()
         elif run.orphan is not None and run.in_transaction and run.session is not None:
             # Nothing but an abort follows, and the cursor is killed after that.
@@ -136,14 +136,14 @@ class Settlement:
         run = self._run
         reply = decode_tolerantly(body)
         cursor = cursor_in(pick_envelope(body) if reply is None else reply, run.operation)
-        if cursor is not None and run.operation.kind is not OperationKind.COMMIT:
+        if cursor is not None and run.traits.kind is not OperationKind.COMMIT:
             pin = None
             if connection.service_id is not None and self._server is not None:
                 pin = run.hold_for_cursor(connection, self._server.pool.check_in)
             run.orphan = ServerCursor(connection.address, *cursor, None, pin)
         if reply is not None:
             learn(run, reply, self._executor.clock)
-        if run.operation.kind is OperationKind.COMMIT and run.session is not None:
+        if run.traits.kind is OperationKind.COMMIT and run.session is not None:
             if reply is None or reply.get("ok") != 1 or "writeConcernError" in reply:
                 return
             run.session.transaction.commit_succeeded()

@@ -20,7 +20,7 @@ from wiredrv.connection.handshake import Handshake, declare_api
 from wiredrv.connection.settings import ServerApi
 from wiredrv.errors import ConfigurationError, InvalidOperation
 from wiredrv.execution.run import Run
-from wiredrv.operations.base import Operation, OperationKind
+from wiredrv.operations.base import OperationKind
 from wiredrv.operations.transactions import retried_commit_concern
 from wiredrv.server_facts import SERVER_5_0
 from wiredrv.session.cluster_time import ClusterTime, later
@@ -48,6 +48,7 @@ def decorate(command: dict[str, Any], run: Run[Any], context: CommandContext) ->
     :raises ConfigurationError: the server supports no sessions, or no snapshot reads, and they are asked for.
     """
     operation = run.operation
+    traits = run.traits
     session = run.session
     server_session = run.server_session
     cluster_time = context.cluster_time
@@ -55,15 +56,15 @@ def decorate(command: dict[str, Any], run: Run[Any], context: CommandContext) ->
     if server_session is not None and context.handshake.supports_sessions:
         command["lsid"] = server_session.lsid
         if run.in_transaction and session is not None:
-            _add_transaction(command, operation, session, context)
+            _add_transaction(command, run, session, context)
         elif run.txn_number:
             command["txnNumber"] = Int64(run.txn_number)
     if session is not None:
-        _add_session_read_concern(command, operation, session, run.in_transaction, context)
+        _add_session_read_concern(command, run, session, context)
         cluster_time = later(cluster_time, session.cluster_time)
-    elif operation.accepts_read_concern and operation.target.read_concern.level is not None:
+    elif traits.accepts_read_concern and operation.target.read_concern.level is not None:
         command["readConcern"] = operation.target.read_concern.document
-    if not run.in_transaction and operation.accepts_write_concern:
+    if not run.in_transaction and traits.accepts_write_concern:
         concern = operation.target.write_concern
         if not concern.is_server_default:
             command["writeConcern"] = concern.document
@@ -75,9 +76,7 @@ def decorate(command: dict[str, Any], run: Run[Any], context: CommandContext) ->
     command["$db"] = operation.target.database
 
 
-def _add_transaction(
-    command: dict[str, Any], operation: Operation[Any], session: SessionState, context: CommandContext
-) -> None:
+def _add_transaction(command: dict[str, Any], run: Run[Any], session: SessionState, context: CommandContext) -> None:
     if context.handshake.is_standalone:
         raise InvalidOperation(
             "transactions need a replica set or a sharded cluster, and this server is a standalone; "
@@ -88,13 +87,13 @@ def _add_transaction(
     if transaction.state is TransactionState.STARTING:
         command["startTransaction"] = True
     command["autocommit"] = False
-    if operation.kind is OperationKind.COMMIT or operation.kind is OperationKind.ABORT:
-        _add_ending(command, operation, transaction)
+    if run.traits.kind is OperationKind.COMMIT or run.traits.kind is OperationKind.ABORT:
+        _add_ending(command, run, transaction)
 
 
-def _add_ending(command: dict[str, Any], operation: Operation[Any], transaction: Transaction) -> None:
-    concern = operation.target.write_concern
-    if operation.kind is OperationKind.COMMIT and transaction.commit_attempted:
+def _add_ending(command: dict[str, Any], run: Run[Any], transaction: Transaction) -> None:
+    concern = run.operation.target.write_concern
+    if run.traits.kind is OperationKind.COMMIT and transaction.commit_attempted:
         concern = retried_commit_concern(concern)
     if not concern.is_server_default:
         command["writeConcern"] = concern.document
@@ -103,35 +102,32 @@ def _add_ending(command: dict[str, Any], operation: Operation[Any], transaction:
 
 
 def _add_session_read_concern(
-    command: dict[str, Any],
-    operation: Operation[Any],
-    session: SessionState,
-    in_transaction: bool,
-    context: CommandContext,
+    command: dict[str, Any], run: Run[Any], session: SessionState, context: CommandContext
 ) -> None:
     """The read concern that an explicit session asks for, merged with the operation's own."""
-    if operation.kind is OperationKind.HOUSEKEEPING:
+    traits = run.traits
+    if traits.kind is OperationKind.HOUSEKEEPING:
         return  # killCursors takes none: the server would refuse it, and the cursor would stay open.
     options = session.options
     if options.snapshot:
         if context.handshake.limits.max_wire_version < SERVER_5_0:
             raise ConfigurationError("Snapshot reads require MongoDB 5.0 or later")
-        if operation.opens_cursor and operation.server is not None:
+        if traits.opens_cursor and run.operation.server is not None:
             return  # A getMore reads on in the snapshot of its cursor.
         concern: dict[str, Any] = {"level": "snapshot"}
         if session.snapshot_time is not None:
             concern["atClusterTime"] = session.snapshot_time
         command["readConcern"] = concern
         return
-    if in_transaction:
+    if run.in_transaction:
         if session.transaction.state is not TransactionState.STARTING:
             return
         concern_of = session.transaction.options.read_concern
         concern = concern_of.document if concern_of is not None else {}
         causal = options.causal_consistency
     else:
-        concern = operation.target.read_concern.document if operation.accepts_read_concern else {}
-        causal = options.causal_consistency and operation.accepts_cluster_time
+        concern = run.operation.target.read_concern.document if traits.accepts_read_concern else {}
+        causal = options.causal_consistency and traits.accepts_cluster_time
     handshake = context.handshake
     if (
         causal
@@ -145,15 +141,11 @@ def _add_session_read_concern(
 
 
 def _add_read_preference(command: dict[str, Any], run: Run[Any], context: CommandContext) -> None:
-    operation = run.operation
-    kind = operation.kind
-    if (
-        (kind is not OperationKind.READ and kind is not OperationKind.COMMAND)
-        or run.in_transaction
-        or operation.server is not None
-    ):
+    kind = run.traits.kind
+    reads = kind is OperationKind.READ or kind is OperationKind.COMMAND
+    if not reads or run.in_transaction or run.operation.server is not None:
         return
-    preference = run.preference or operation.read_preference
+    preference = run.read_preference
     if preference.mode is ReadMode.PRIMARY:
         if not context.direct or context.handshake.is_mongos or context.handshake.is_standalone:
             return

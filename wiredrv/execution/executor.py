@@ -85,7 +85,7 @@ class Executor(Attempts):
         turn: Turn | None = None
         if session is not None:
             # Before anything is waited for: the call has its place in the queue, and in its transaction, from now on.
-            purpose = Purpose.HOUSEKEEPING if operation.kind is _HOUSEKEEPING else _STATEMENT
+            purpose = Purpose.HOUSEKEEPING if operation.traits.kind is _HOUSEKEEPING else _STATEMENT
             turn = self.enter(session, operation.name, purpose)
             if not turn.granted:
                 await self.turn_comes(session, turn)
@@ -96,7 +96,7 @@ class Executor(Attempts):
             run = Run(operation, session)
             run.turn = turn
             if session is not None and operation.opened_in is not None:
-                admit = admit_kill if operation.kind is _HOUSEKEEPING else admit_read
+                admit = admit_kill if operation.traits.kind is _HOUSEKEEPING else admit_read
                 admit(operation.opened_in, session)
             return await self.drive(run)
         except BaseException as error:
@@ -223,7 +223,7 @@ class Executor(Attempts):
     async def _cancelled(self, run: Run[Any], error: BaseException) -> None:
         """Have the background settle what was under way, and wait for that as long as the caller can be kept."""
         session = run.session
-        if run.operation.kind is OperationKind.COMMIT and session is not None and session.transaction.ending_sent:
+        if run.traits.kind is OperationKind.COMMIT and session is not None and session.transaction.ending_sent:
             session.transaction.commit_failed(Outcome.UNKNOWN)
             run.settlement = run.settlement or Settlement(run, self)
         settlement = run.settlement

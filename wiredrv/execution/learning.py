@@ -77,10 +77,10 @@ def transaction_advanced(run: Run[Any], address: Address) -> None:
     assert session is not None
     transaction = session.transaction
     _note(run, session, address, "ok")
-    if run.operation.kind is OperationKind.COMMIT:
+    if run.traits.kind is OperationKind.COMMIT:
         transaction.commit_succeeded()
         session.on_pin_event(PinEvent.COMMIT_SUCCEEDED)
-    elif run.operation.kind is OperationKind.ABORT:
+    elif run.traits.kind is OperationKind.ABORT:
         transaction.abort_answered()
         session.on_pin_event(PinEvent.ABORTED)
 
@@ -94,17 +94,17 @@ def transaction_failed(
     if run.first_of_transaction and overloaded and retry is not None:
         transaction.first_command_shed()
         run.first_of_transaction = False  # until it is sent again
-    if run.operation.kind is OperationKind.COMMIT:
+    if run.traits.kind is OperationKind.COMMIT:
         outcome = outcome_of_failed_commit(error, transaction.commit_attempted)
         transaction.commit_failed(outcome, attempted=not overloaded)
         if error.has_error_label(UNKNOWN_COMMIT_RESULT):
             session.on_pin_event(PinEvent.COMMIT_UNKNOWN)
-    elif run.operation.kind is OperationKind.ABORT:
+    elif run.traits.kind is OperationKind.ABORT:
         if retry is None:
             transaction.abort_answered()
         session.on_pin_event(PinEvent.ABORTED)
     shown = run.history.error if run.history is not None and run.history.error is not None else error
-    if _unpins(run.operation.kind, error, shown, retry):
+    if _unpins(run.traits.kind, error, shown, retry):
         session.on_pin_event(PinEvent.TRANSIENT_ERROR)
     if server is not None:
         _note(run, session, server.address, f"{type(error).__name__}{', retried' if retry is not None else ''}")

@@ -44,8 +44,7 @@ class Run(Generic[T]):
     ``held`` is the connection behind a load balancer that this attempt uses, or got, and does not give back: a session
     or a cursor is pinned to it.
 
-    ``started`` is when the command of this attempt was sent, 0.0 until then. ``preference`` is the read preference that
-    selected the server where it is another than the operation's own.
+    ``started`` is when the command of this attempt was sent, 0.0 until then.
 
     ``turn`` is the operation's turn in its session. After a cancellation, ``settlement`` is what remains to be done;
     a background task does it (``handed_over``), and calls ``on_settled``. ``server_to_kill`` is the server that may
@@ -63,7 +62,6 @@ class Run(Generic[T]):
     kept = False
     first_of_transaction = False
     held: ConnectionPin[Any] | None = None
-    preference: ReadPreference | None = None
     turn: Turn | None = None
     settlement: Settles | None = None
     handed_over = False
@@ -73,6 +71,9 @@ class Run(Generic[T]):
 
     def __init__(self, operation: Operation[T], session: SessionState | None) -> None:
         self.operation = operation
+        self.traits = traits = operation.traits
+        #: Where it may go, if it reads.
+        self.read_preference = ReadPreference.PRIMARY if traits.reads_primary else operation.target.read_preference
         self.session = session
         self.server_session: ServerSession | None
         if session is None:
@@ -84,18 +85,20 @@ class Run(Generic[T]):
                 self.in_transaction = within(operation.opened_in, session)
             else:
                 # A commit or abort belongs to its transaction although that is no longer active.
-                self.in_transaction = session.transaction.active or operation.kind in _ENDINGS
+                self.in_transaction = session.transaction.active or traits.kind in _ENDINGS
         self.acknowledged = (
-            self.in_transaction
-            or (operation.kind is not OperationKind.WRITE and not operation.may_write)
-            or not operation.accepts_write_concern
-            or operation.target.write_concern.acknowledged
+            self.in_transaction or not traits.accepts_write_concern or operation.target.write_concern.acknowledged
         )
 
     @property
     def is_statement(self) -> bool:
         """Whether what becomes of the operation means something to the transaction that it is part of."""
-        return self.in_transaction and self.operation.kind is not OperationKind.HOUSEKEEPING
+        return self.in_transaction and self.traits.kind is not OperationKind.HOUSEKEEPING
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the retryable reads or writes specification allows a retry of this very command."""
+        return self.acknowledged and self.traits.retryable and not self.operation.touches_many
 
     def hold_for_cursor(self, connection: Any, give_back: Callable[[Any], None]) -> ConnectionPin[Any]:
         """Behind a load balancer, a cursor's pin: the transaction's, if the cursor is in one, or its own."""
@@ -119,9 +122,9 @@ class Run(Generic[T]):
         if self.server_session is not None:
             self.server_session.last_use = now
         session = self.session
-        if session is None or self.operation.kind is OperationKind.HOUSEKEEPING:
+        if session is None or self.traits.kind is OperationKind.HOUSEKEEPING:
             return
-        if self.operation.kind in _ENDINGS:
+        if self.traits.kind in _ENDINGS:
             session.transaction.ending_went_out()
         else:
             self.first_of_transaction = session.transaction.state is TransactionState.STARTING
@@ -130,7 +133,7 @@ class Run(Generic[T]):
     def was_refused(self, error: DriverError) -> bool:
         """Whether a statement was refused before it was sent, which means nothing to its transaction."""
         refused = self.started == 0.0 and kind_of(error) is FailureKind.REFUSED_HERE
-        return refused and self.operation.kind not in _ENDINGS
+        return refused and self.traits.kind not in _ENDINGS
 
     def failed(self, error: DriverError) -> History:
         """Count a failure."""
@@ -151,7 +154,7 @@ def refuse_retry_without_number(run: Run[Any], address: Address) -> None:
     :raises ConfigurationError: this is such a retry.
     """
     history = run.history
-    if history is None or not run.operation.retryable:
+    if history is None or not run.retryable:
         return
     if run.txn_number or not history.overloaded:
         raise ConfigurationError(f"{address}: the server that was selected for a retry supports no retryable writes")

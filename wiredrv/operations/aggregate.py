@@ -6,14 +6,18 @@ CRUD specification, "Aggregate" and "Read Preferences for Aggregations with $out
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from wiredrv.operations.base import Limits, Operation, Target, add_options, count_in
+from wiredrv.operations.base import CURSOR_READ, READ, Limits, Operation, Target, Traits, add_options, count_in
 from wiredrv.operations.cursors import CursorReply, parse_cursor
 from wiredrv.operations.failures import raise_concern_failure
 from wiredrv.server_facts import SERVER_5_0
 from wiredrv.types import Address, Reply
+
+_WRITING = replace(
+    CURSOR_READ, retryable=False, accepts_write_concern=True, has_write_stage=True, secondaries_since=SERVER_5_0
+)
 
 
 def writes(pipeline: Sequence[Mapping[str, Any]]) -> bool:
@@ -32,10 +36,6 @@ class Aggregate(Operation[CursorReply]):
     """
 
     name: ClassVar[str] = "aggregate"
-    accepts_read_concern: ClassVar[bool] = True
-    accepts_cluster_time: ClassVar[bool] = True
-    opens_cursor: ClassVar[bool] = True
-    may_write: ClassVar[bool] = True
 
     target: Target
     pipeline: Sequence[Mapping[str, Any]]
@@ -54,20 +54,8 @@ class Aggregate(Operation[CursorReply]):
         return parse_cursor(reply, address, self.target)
 
     @property
-    def retryable(self) -> bool:
-        return not writes(self.pipeline)
-
-    @property
-    def has_write_stage(self) -> bool:
-        return writes(self.pipeline)
-
-    @property
-    def accepts_write_concern(self) -> bool:
-        return writes(self.pipeline)
-
-    @property
-    def secondaries_since(self) -> int:
-        return SERVER_5_0 if writes(self.pipeline) else 0
+    def traits(self) -> Traits:
+        return _WRITING if writes(self.pipeline) else CURSOR_READ
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +63,7 @@ class CountDocuments(Operation[int]):
     """The exact number of documents that match: an aggregate that groups them (CRUD specification)."""
 
     name: ClassVar[str] = "aggregate"
-    retryable = True
-    accepts_read_concern: ClassVar[bool] = True
-    accepts_cluster_time: ClassVar[bool] = True
+    traits = READ
 
     target: Target
     filter: Mapping[str, Any]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from reprlib import repr as shown
 from typing import Any, ClassVar, Generic, NoReturn, TypeVar
@@ -64,37 +64,74 @@ class Target:
         return f"{self.database}.{self.collection}"
 
 
-class Operation(Generic[T]):
-    """The base of all operations. Subclasses are frozen dataclasses that hold a ``target``.
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What the specifications of sessions, concerns, selection and retries have to know of a command."""
 
-    The class attributes below are the traits of a command; what may depend on the arguments is a property.
-    """
+    kind: OperationKind = OperationKind.READ
+    #: Whether the retryable reads or writes specification allows a retry (retries for overload need no leave), unless a
+    #: write is unacknowledged or touches many documents.
+    retryable: bool = False
+    #: Whether the command takes a ``readConcern`` with a level.
+    accepts_read_concern: bool = False
+    #: Whether a causally consistent session puts ``afterClusterTime`` on it (read-write-concern specification).
+    accepts_cluster_time: bool = False
+    #: Whether the command takes a ``writeConcern``.
+    accepts_write_concern: bool = False
+    #: Whether the reply may hold a cursor, which keeps the implicit session and the server.
+    opens_cursor: bool = False
+    #: Whether it reads by its name and writes by its contents: an aggregate with ``$out`` or ``$merge``.
+    has_write_stage: bool = False
+    #: Whether a session id may be sent at all.
+    uses_session: bool = True
+    #: Whether it takes a session from the pool where it is given none.
+    takes_session: bool = True
+    #: Whether it waits for its one server (``server``), as long as server selection may, where that failed.
+    waits_for_server: bool = False
+    #: Whether it reads from the primary, whatever the read preference of its handle is.
+    reads_primary: bool = False
+    #: The wire version that every available server must have before any but the primary may be asked. Only aggregations
+    #: that write set it (CRUD specification, "Read Preferences for Aggregations with $out/$merge").
+    secondaries_since: int = 0
+
+
+#: A read that answers at once, and one that opens a cursor.
+READ = Traits(retryable=True, accepts_read_concern=True, accepts_cluster_time=True)
+CURSOR_READ = replace(READ, opens_cursor=True)
+#: A write that is never retried, and one that is where the server can tell a retry from a second write.
+WRITE = Traits(OperationKind.WRITE, accepts_cluster_time=True, accepts_write_concern=True)
+RETRYABLE_WRITE = replace(WRITE, retryable=True)
+
+
+class Operation(Generic[T]):
+    """The base of all operations. Subclasses are frozen dataclasses that hold a ``target``."""
 
     __slots__ = ()
 
     #: The command's name on the wire.
     name: ClassVar[str]
-    kind: ClassVar[OperationKind] = OperationKind.READ
-    #: Whether the command takes a ``readConcern`` with a level.
-    accepts_read_concern: ClassVar[bool] = False
-    #: Whether a causally consistent session puts ``afterClusterTime`` on it (read-write-concern specification).
-    accepts_cluster_time: ClassVar[bool] = False
-    #: Whether the reply may hold a cursor, which keeps the implicit session and the server.
-    opens_cursor: ClassVar[bool] = False
-    #: Whether it reads by its name and may write by its contents (``has_write_stage``).
-    may_write: ClassVar[bool] = False
-    #: Whether a session id may be sent at all.
-    uses_session: ClassVar[bool] = True
-    #: Whether it takes a session from the pool where it is given none.
-    takes_session: ClassVar[bool] = True
-    #: Whether it waits for its one server (``server``), as long as server selection may, where that failed.
-    waits_for_server: ClassVar[bool] = False
 
     target: Target
     #: Joins the commands of a bulk for listeners and the log; 0: the operation is one command.
     operation_id: int = 0
+    #: The one server that can answer, where there is only one (getMore, killCursors).
+    server: Address | None = None
+    #: The one connection that can be used, where a cursor behind a load balancer keeps one.
+    pin: Pin | None = None
+    #: The implicit server session that a cursor keeps between its commands.
+    lease: Any = None
     #: Of a command for a cursor: the number of the transaction that it was opened in, 0 for none (``session.cursors``).
     opened_in: int | None = None
+
+    @property
+    def traits(self) -> Traits:
+        """The same for all operations of a class: a class attribute. Only an aggregate's depend on its pipeline."""
+        raise NotImplementedError
+
+    @property
+    def touches_many(self) -> bool:
+        """Whether a statement may touch more than one document: such a write is not retried."""
+        return False
 
     def command(self, limits: Limits) -> dict[str, Any]:
         """Build the command; its first key is its name. The executor adds the rest to this very dict."""
@@ -114,49 +151,6 @@ class Operation(Generic[T]):
         :raises OperationFailure: the reply tells of a failed write.
         """
         raise NotImplementedError
-
-    @property
-    def retryable(self) -> bool:
-        """Whether the retryable reads or writes specification allows a retry (retries for overload need no leave)."""
-        return False
-
-    @property
-    def has_write_stage(self) -> bool:
-        """Whether it reads by its name and writes by its contents: an aggregate with $out or $merge."""
-        return False
-
-    @property
-    def accepts_write_concern(self) -> bool:
-        """Whether the command takes a ``writeConcern``."""
-        return False
-
-    @property
-    def server(self) -> Address | None:
-        """The one server that can answer, where there is only one (getMore, killCursors)."""
-        return None
-
-    @property
-    def pin(self) -> Pin | None:
-        """The one connection that can be used, where a cursor behind a load balancer keeps one."""
-        return None
-
-    @property
-    def lease(self) -> Any:
-        """The implicit server session that a cursor keeps between its commands."""
-        return None
-
-    @property
-    def read_preference(self) -> ReadPreference:
-        """Where the operation may go, if it reads."""
-        return self.target.read_preference
-
-    @property
-    def secondaries_since(self) -> int:
-        """The wire version that every available server must have before any but the primary may be asked.
-
-        Only aggregations that write set it (CRUD specification, "Read Preferences for Aggregations with $out/$merge").
-        """
-        return 0
 
 
 #: What the driver puts on commands itself: of its sessions and transactions, and of the options of handles and clients.

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from wiredrv.concerns import ReadPreference
-from wiredrv.operations.base import Limits, Operation, OperationKind, Target, add_options
+from wiredrv.operations.base import WRITE, Limits, Operation, OperationKind, Target, Traits, add_options
 from wiredrv.operations.cursors import CursorReply, parse_cursor
 from wiredrv.operations.failures import raise_concern_failure
 from wiredrv.types import Address, Reply
@@ -18,8 +17,7 @@ class ListCollections(Operation[CursorReply]):
     """The collections of a database, from the primary."""
 
     name: ClassVar[str] = "listCollections"
-    retryable = True
-    opens_cursor: ClassVar[bool] = True
+    traits = Traits(retryable=True, opens_cursor=True, reads_primary=True)
 
     target: Target
     options: Mapping[str, Any]
@@ -32,19 +30,13 @@ class ListCollections(Operation[CursorReply]):
     def parse(self, reply: Reply, address: Address) -> CursorReply:
         return parse_cursor(reply, address, self.target)
 
-    @property
-    def read_preference(self) -> ReadPreference:
-        return ReadPreference.PRIMARY
-
 
 @dataclass(frozen=True, slots=True)
 class Create(Operation[None]):
     """Create a collection or a view."""
 
     name: ClassVar[str] = "create"
-    kind: ClassVar[OperationKind] = OperationKind.WRITE
-    accepts_cluster_time: ClassVar[bool] = True
-    accepts_write_concern = True
+    traits = WRITE
 
     target: Target
     options: Mapping[str, Any]
@@ -61,9 +53,7 @@ class Drop(Operation[Reply]):
     """Drop a collection. Servers before 7.0 answer ``NamespaceNotFound`` where there is none."""
 
     name: ClassVar[str] = "drop"
-    kind: ClassVar[OperationKind] = OperationKind.WRITE
-    accepts_cluster_time: ClassVar[bool] = True
-    accepts_write_concern = True
+    traits = WRITE
 
     target: Target
     options: Mapping[str, Any]
@@ -81,8 +71,7 @@ class Rename(Operation[Reply]):
     """Give a collection another name. Runs on the admin database."""
 
     name: ClassVar[str] = "renameCollection"
-    kind: ClassVar[OperationKind] = OperationKind.WRITE
-    accepts_write_concern = True
+    traits = Traits(OperationKind.WRITE, accepts_write_concern=True)
 
     #: The admin database, with the write concern of the collection.
     target: Target

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from wiredrv.operations.base import Limits, Operation, Target, add_options, count_in
+from wiredrv.operations.base import READ, Limits, Operation, Target, add_options, count_in
 from wiredrv.types import Address, Reply
 
 
@@ -15,9 +15,7 @@ class Count(Operation[int]):
     """Without a ``query`` among its options, an estimate. With one, the deprecated count of older drivers."""
 
     name: ClassVar[str] = "count"
-    retryable = True
-    accepts_read_concern: ClassVar[bool] = True
-    accepts_cluster_time: ClassVar[bool] = True
+    traits = READ
 
     target: Target
     options: Mapping[str, Any]

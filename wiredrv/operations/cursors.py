@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import bson
 
 from wiredrv.errors import UnreadableReply
-from wiredrv.operations.base import Limits, Operation, OperationKind, Target
+from wiredrv.operations.base import Limits, Operation, OperationKind, Target, Traits
 from wiredrv.server_facts import SERVER_4_4
 from wiredrv.types import Address, Pin, Reply, ServerCursor
 from wiredrv.wire.codec import decode_documents
@@ -80,10 +80,8 @@ class GetMore(Operation[CursorReply]):
     """The next batch of a cursor. Never retried but for overload (retryable-reads specification)."""
 
     name: ClassVar[str] = "getMore"
-    opens_cursor: ClassVar[bool] = True
-    waits_for_server: ClassVar[bool] = True
     # The server refuses to read a cursor in another session than that which it was opened in, or in none.
-    takes_session: ClassVar[bool] = False
+    traits = Traits(opens_cursor=True, takes_session=False, waits_for_server=True)
 
     target: Target
     cursor_id: int
@@ -115,7 +113,7 @@ class KillCursors(Operation[None]):
     """Tell the server that a cursor is not needed any longer. It takes part in the transaction of its cursor alone."""
 
     name: ClassVar[str] = "killCursors"
-    kind: ClassVar[OperationKind] = OperationKind.HOUSEKEEPING
+    traits = Traits(OperationKind.HOUSEKEEPING)
 
     target: Target
     collection: str

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from wiredrv.concerns import ReadPreference
-from wiredrv.operations.base import Limits, Operation, OperationKind, Target, add_options, decoded, field_of
+from wiredrv.operations.base import WRITE, Limits, Operation, Target, Traits, add_options, decoded, field_of
 from wiredrv.operations.cursors import CursorReply
 from wiredrv.operations.failures import raise_concern_failure
 from wiredrv.types import Address, Reply
@@ -18,7 +17,7 @@ class ListDatabases(Operation[CursorReply]):
     """The databases of the deployment, from its primary. The command answers all at once, so no cursor is left."""
 
     name: ClassVar[str] = "listDatabases"
-    retryable = True
+    traits = Traits(retryable=True, reads_primary=True)
 
     target: Target
     options: Mapping[str, Any]
@@ -30,19 +29,13 @@ class ListDatabases(Operation[CursorReply]):
         databases = [dict(entry) for entry in field_of(decoded(reply, self.target), "databases", list)]
         return CursorReply(0, "admin.$cmd", databases, address, reply)
 
-    @property
-    def read_preference(self) -> ReadPreference:
-        return ReadPreference.PRIMARY
-
 
 @dataclass(frozen=True, slots=True)
 class DropDatabase(Operation[None]):
     """Drop a database with all its collections."""
 
     name: ClassVar[str] = "dropDatabase"
-    kind: ClassVar[OperationKind] = OperationKind.WRITE
-    accepts_cluster_time: ClassVar[bool] = True
-    accepts_write_concern = True
+    traits = WRITE
 
     target: Target
     options: Mapping[str, Any]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from wiredrv.operations.base import Limits, Operation, OperationKind, Target, add_options, count_in
+from wiredrv.operations.base import RETRYABLE_WRITE, Limits, Operation, Target, add_options, count_in
 from wiredrv.operations.failures import check_hint, raise_write_failure
 from wiredrv.operations.results import DeleteResult
 from wiredrv.types import Address, Reply
@@ -17,9 +17,7 @@ class Delete(Operation[DeleteResult]):
     """Apply one statement: ``{"q": filter, "limit": 1}``, or ``"limit": 0`` for all that match."""
 
     name: ClassVar[str] = "delete"
-    kind: ClassVar[OperationKind] = OperationKind.WRITE
-    accepts_cluster_time: ClassVar[bool] = True
-    accepts_write_concern = True
+    traits = RETRYABLE_WRITE
 
     target: Target
     statement: Mapping[str, Any]
@@ -37,5 +35,5 @@ class Delete(Operation[DeleteResult]):
         return DeleteResult(reply, bool(reply))
 
     @property
-    def retryable(self) -> bool:
-        return self.statement["limit"] == 1 and self.target.write_concern.acknowledged
+    def touches_many(self) -> bool:
+        return bool(self.statement["limit"] != 1)

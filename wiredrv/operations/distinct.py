@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from wiredrv.operations.base import Limits, Operation, Target, add_options, decoded, field_of
+from wiredrv.operations.base import READ, Limits, Operation, Target, add_options, decoded, field_of
 from wiredrv.types import Address, Reply
 
 
@@ -15,9 +15,7 @@ class Distinct(Operation[list[Any]]):
     """The distinct values of ``key`` among the documents that match the options' ``query``."""
 
     name: ClassVar[str] = "distinct"
-    retryable = True
-    accepts_read_concern: ClassVar[bool] = True
-    accepts_cluster_time: ClassVar[bool] = True
+    traits = READ
 
     target: Target
     key: str

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from wiredrv.errors import UnreadableReply
-from wiredrv.operations.base import Limits, Operation, Target, add_options
+from wiredrv.operations.base import CURSOR_READ, READ, Limits, Operation, Target, add_options
 from wiredrv.operations.cursors import CursorReply, parse_cursor
 from wiredrv.types import Address, DocumentT, Reply
 from wiredrv.wire.codec import decode_document
@@ -18,10 +18,7 @@ class Find(Operation[CursorReply]):
     """Open a cursor. ``options`` are the command's own fields, already checked, under the wire's names."""
 
     name: ClassVar[str] = "find"
-    retryable = True
-    accepts_read_concern: ClassVar[bool] = True
-    accepts_cluster_time: ClassVar[bool] = True
-    opens_cursor: ClassVar[bool] = True
+    traits = CURSOR_READ
 
     target: Target
     filter: Mapping[str, Any]
@@ -39,9 +36,7 @@ class FindOne(Operation[DocumentT | None]):
     """The first document that matches, or None. It leaves no cursor: the command says ``singleBatch``."""
 
     name: ClassVar[str] = "find"
-    retryable = True
-    accepts_read_concern: ClassVar[bool] = True
-    accepts_cluster_time: ClassVar[bool] = True
+    traits = READ
 
     target: Target
     filter: Mapping[str, Any]

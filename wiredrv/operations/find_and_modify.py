@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from wiredrv.errors import UnreadableReply
-from wiredrv.operations.base import Limits, Operation, OperationKind, Target, add_options
+from wiredrv.operations.base import RETRYABLE_WRITE, Limits, Operation, Target, add_options
 from wiredrv.operations.failures import check_hint, raise_concern_failure
 from wiredrv.types import Address, DocumentT, Reply
 from wiredrv.wire.codec import decode_document
@@ -21,9 +21,7 @@ class FindAndModify(Operation[DocumentT | None]):
     """
 
     name: ClassVar[str] = "findAndModify"
-    kind: ClassVar[OperationKind] = OperationKind.WRITE
-    accepts_cluster_time: ClassVar[bool] = True
-    accepts_write_concern = True
+    traits = RETRYABLE_WRITE
 
     target: Target
     filter: Mapping[str, Any]
@@ -46,7 +44,3 @@ class FindAndModify(Operation[DocumentT | None]):
             return value
         decoded: DocumentT = decode_document(value, self.target.codec_options)
         return decoded
-
-    @property
-    def retryable(self) -> bool:
-        return self.target.write_concern.acknowledged

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from wiredrv.concerns import ReadPreference
 from wiredrv.errors import ConfigurationError
-from wiredrv.operations.base import Limits, Operation, OperationKind, Target, add_options
+from wiredrv.operations.base import WRITE, Limits, Operation, Target, Traits, add_options
 from wiredrv.operations.cursors import CursorReply, parse_cursor
 from wiredrv.operations.failures import raise_concern_failure
 from wiredrv.server_facts import SERVER_4_4
@@ -20,9 +19,7 @@ class CreateIndexes(Operation[list[str]]):
     """Create indexes; the value is their names. Each of ``indexes`` has a ``key`` and a ``name``."""
 
     name: ClassVar[str] = "createIndexes"
-    kind: ClassVar[OperationKind] = OperationKind.WRITE
-    accepts_cluster_time: ClassVar[bool] = True
-    accepts_write_concern = True
+    traits = WRITE
 
     target: Target
     indexes: Sequence[Mapping[str, Any]]
@@ -44,8 +41,7 @@ class ListIndexes(Operation[CursorReply]):
     """The indexes of a collection, from the primary."""
 
     name: ClassVar[str] = "listIndexes"
-    retryable = True
-    opens_cursor: ClassVar[bool] = True
+    traits = Traits(retryable=True, opens_cursor=True, reads_primary=True)
 
     target: Target
     options: Mapping[str, Any]
@@ -58,19 +54,13 @@ class ListIndexes(Operation[CursorReply]):
     def parse(self, reply: Reply, address: Address) -> CursorReply:
         return parse_cursor(reply, address, self.target)
 
-    @property
-    def read_preference(self) -> ReadPreference:
-        return ReadPreference.PRIMARY
-
 
 @dataclass(frozen=True, slots=True)
 class DropIndexes(Operation[None]):
     """Drop the index of a name or of a key pattern, or all but that of ``_id`` (``"*"``)."""
 
     name: ClassVar[str] = "dropIndexes"
-    kind: ClassVar[OperationKind] = OperationKind.WRITE
-    accepts_cluster_time: ClassVar[bool] = True
-    accepts_write_concern = True
+    traits = WRITE
 
     target: Target
     index: str | Mapping[str, Any]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from wiredrv.operations.base import Limits, Operation, OperationKind, Target, add_options
+from wiredrv.operations.base import RETRYABLE_WRITE, Limits, Operation, Target, add_options
 from wiredrv.operations.failures import raise_write_failure
 from wiredrv.operations.results import InsertOneResult
 from wiredrv.types import Address, Reply
@@ -17,9 +17,7 @@ class Insert(Operation[InsertOneResult]):
     """Insert one document, whose ``_id`` is ``inserted_id``. ``options`` bear the wire's names."""
 
     name: ClassVar[str] = "insert"
-    kind: ClassVar[OperationKind] = OperationKind.WRITE
-    accepts_cluster_time: ClassVar[bool] = True
-    accepts_write_concern = True
+    traits = RETRYABLE_WRITE
 
     target: Target
     document: Mapping[str, Any]
@@ -34,7 +32,3 @@ class Insert(Operation[InsertOneResult]):
         if "writeErrors" in reply or "writeConcernError" in reply:
             raise_write_failure(reply)
         return InsertOneResult(self.inserted_id, bool(reply))
-
-    @property
-    def retryable(self) -> bool:
-        return self.target.write_concern.acknowledged

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from bson.code import Code
 
-from wiredrv.operations.base import Limits, Operation, Target, add_options, decoded, field_of
+from wiredrv.operations.base import Limits, Operation, Target, Traits, add_options, decoded, field_of
 from wiredrv.types import Address, Reply
 
 
@@ -17,9 +17,8 @@ class MapReduce(Operation[list[Any]]):
     """Run a map-reduce with ``out: {inline: 1}``. It is not among the retryable reads."""
 
     name: ClassVar[str] = "mapReduce"
-    accepts_read_concern: ClassVar[bool] = True
     # Servers refuse afterClusterTime on it, so that a causally consistent session could not run it at all.
-    accepts_cluster_time: ClassVar[bool] = False
+    traits = Traits(accepts_read_concern=True)
 
     target: Target
     map: str

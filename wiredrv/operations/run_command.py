@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from bson.raw_bson import RawBSONDocument
 
-from wiredrv.operations.base import Limits, Operation, OperationKind, Target
+from wiredrv.operations.base import Limits, Operation, OperationKind, Target, Traits
 from wiredrv.operations.cursors import CursorReply, parse_cursor
 from wiredrv.types import Address, Reply
 from wiredrv.wire.codec import decode_for_user
@@ -18,7 +18,7 @@ from wiredrv.wire.codec import decode_for_user
 class RunCommand(Operation[Any]):
     """Run a command and return the reply. ``body``'s first key is the command's name; it is not changed."""
 
-    kind: ClassVar[OperationKind] = OperationKind.COMMAND
+    traits = Traits(OperationKind.COMMAND)
 
     target: Target
     body: Mapping[str, Any]
@@ -43,8 +43,7 @@ class RunCursorCommand(Operation[CursorReply]):
     :raises UnreadableReply: the reply holds none.
     """
 
-    kind: ClassVar[OperationKind] = OperationKind.COMMAND
-    opens_cursor: ClassVar[bool] = True
+    traits = Traits(OperationKind.COMMAND, opens_cursor=True)
 
     target: Target
     body: Mapping[str, Any]

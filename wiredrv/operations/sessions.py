@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from wiredrv.concerns import ReadPreference
-from wiredrv.operations.base import Limits, Operation, OperationKind, Target
+from wiredrv.operations.base import Limits, Operation, OperationKind, Target, Traits
 from wiredrv.types import Address, Reply
 
 #: How many sessions one endSessions may end (sessions specification).
@@ -20,8 +20,7 @@ class EndSessions(Operation[None]):
     """Tell the server that sessions are not needed any longer. Sent without a session of its own."""
 
     name: ClassVar[str] = "endSessions"
-    kind: ClassVar[OperationKind] = OperationKind.HOUSEKEEPING
-    uses_session: ClassVar[bool] = False
+    traits = Traits(OperationKind.HOUSEKEEPING, uses_session=False)
 
     ids: tuple[Mapping[str, Any], ...]
     target: Target = ADMIN
@@ -41,8 +40,7 @@ class KillSessions(Operation[None]):
     """
 
     name: ClassVar[str] = "killSessions"
-    kind: ClassVar[OperationKind] = OperationKind.HOUSEKEEPING
-    uses_session: ClassVar[bool] = False
+    traits = Traits(OperationKind.HOUSEKEEPING, uses_session=False)
 
     ids: tuple[Mapping[str, Any], ...]
     server: Address

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from wiredrv.concerns import WriteConcern
-from wiredrv.operations.base import Limits, Operation, OperationKind, Target
+from wiredrv.operations.base import Limits, Operation, OperationKind, Target, Traits
 from wiredrv.operations.failures import raise_concern_failure
 from wiredrv.types import Address, Reply
 
@@ -19,9 +19,7 @@ class CommitTransaction(Operation[None]):
     """Make the transaction's writes visible. ``target.write_concern`` is the transaction's."""
 
     name: ClassVar[str] = "commitTransaction"
-    kind: ClassVar[OperationKind] = OperationKind.COMMIT
-    retryable = True
-    accepts_write_concern = True
+    traits = Traits(OperationKind.COMMIT, retryable=True, accepts_write_concern=True)
 
     target: Target
     max_time_ms: int | None = None
@@ -41,9 +39,7 @@ class AbortTransaction(Operation[None]):
     """Undo the transaction."""
 
     name: ClassVar[str] = "abortTransaction"
-    kind: ClassVar[OperationKind] = OperationKind.ABORT
-    retryable = True
-    accepts_write_concern = True
+    traits = Traits(OperationKind.ABORT, retryable=True, accepts_write_concern=True)
 
     target: Target
 

@@ -8,7 +8,15 @@ from reprlib import repr as shown
 from typing import Any, ClassVar
 
 from wiredrv.errors import UnreadableReply
-from wiredrv.operations.base import Limits, Operation, OperationKind, Target, add_options, count_in, decoded
+from wiredrv.operations.base import (
+    RETRYABLE_WRITE,
+    Limits,
+    Operation,
+    Target,
+    add_options,
+    count_in,
+    decoded,
+)
 from wiredrv.operations.failures import check_hint, raise_write_failure
 from wiredrv.operations.results import UpdateResult
 from wiredrv.types import Address, Reply
@@ -19,9 +27,7 @@ class Update(Operation[UpdateResult]):
     """Apply one statement: ``{"q": filter, "u": update, "multi": ..., ...}``. ``options`` are the command's."""
 
     name: ClassVar[str] = "update"
-    kind: ClassVar[OperationKind] = OperationKind.WRITE
-    accepts_cluster_time: ClassVar[bool] = True
-    accepts_write_concern = True
+    traits = RETRYABLE_WRITE
 
     target: Target
     statement: Mapping[str, Any]
@@ -44,8 +50,8 @@ class Update(Operation[UpdateResult]):
         return UpdateResult(reply, bool(reply))
 
     @property
-    def retryable(self) -> bool:
-        return not self.statement.get("multi") and self.target.write_concern.acknowledged
+    def touches_many(self) -> bool:
+        return bool(self.statement.get("multi"))
 
 
 def _check_upserted(upserted: object) -> None:

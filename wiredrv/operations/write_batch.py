@@ -19,14 +19,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from reprlib import repr as shown
-from typing import Any, ClassVar
+from typing import Any
 
 from wiredrv.concerns import DEFAULT_WRITE_CONCERN
 from wiredrv.errors import BulkWriteError, DocumentTooLarge, InvalidDocument, UnreadableReply
 from wiredrv.operations.base import (
+    RETRYABLE_WRITE,
     Limits,
     Operation,
-    OperationKind,
     Target,
     add_options,
     count_in,
@@ -174,9 +174,7 @@ class WriteBatch(Operation[Reply]):
     :raises StatementTooLarge: the first statement cannot be sent.
     """
 
-    kind: ClassVar[OperationKind] = OperationKind.WRITE
-    accepts_cluster_time: ClassVar[bool] = True
-    accepts_write_concern = True
+    traits = RETRYABLE_WRITE
 
     target: Target
     group: StatementGroup
@@ -237,13 +235,11 @@ class WriteBatch(Operation[Reply]):
         return reply
 
     @property
-    def retryable(self) -> bool:
-        if not self.target.write_concern.acknowledged:
-            return False
+    def touches_many(self) -> bool:
         if self.name == "insert":
-            return True
+            return False
         bodies = self.group.bodies[self.start : self.start + self.taken]
-        return not any(multi(self.name, body) for body in bodies)
+        return any(multi(self.name, body) for body in bodies)
 
     def _fit(self, limits: Limits | None) -> Cut:
         """Cut once a server is known; before that, as every supported server would have it."""
