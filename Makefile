@@ -67,10 +67,11 @@ test-docker: $(VENV)/.test  ## the specification tests against the servers of do
 	docker compose down --volumes; \
 	exit $$status
 
-lint: $(VENV)/.lint  ## ruff (rules and format) and mypy --strict
+lint: $(VENV)/.lint  ## ruff (rules and format), mypy --strict, and pyright on what users see of the types
 	@$(BIN)/ruff check $(SOURCES)
 	@$(BIN)/ruff format --check $(SOURCES)
 	@$(BIN)/mypy --strict
+	@PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright --pythonpath $(BIN)/python
 
 format: $(VENV)/.lint  ## let ruff put the code into its format
 	@$(BIN)/ruff check --fix $(SOURCES)

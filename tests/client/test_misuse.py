@@ -123,8 +123,8 @@ async def test_a_plain_with_names_what_to_write() -> None:
     [
         (lambda client: client.shop.with_options(read_preference=pymongo.ReadPreference.SECONDARY), "Secondary"),
         (lambda client: client.shop.with_options(write_concern=pymongo.WriteConcern(1)), "WriteConcern"),
-        (lambda client: wiredrv.Client(read_preference=pymongo.ReadPreference.NEAREST), "Nearest"),
-        (lambda client: wiredrv.Client(server_api=ServerApi("1")), "ServerApi"),
+        (lambda client: wiredrv.Client(read_preference=pymongo.ReadPreference.NEAREST), "Nearest"),  # type: ignore[arg-type]  # bad input is the point
+        (lambda client: wiredrv.Client(server_api=ServerApi("1")), "ServerApi"),  # type: ignore[arg-type]  # bad input is the point
         (lambda client: client.append_metadata(DriverInfo("a")), "DriverInfo"),
         (lambda client: client.transaction(write_concern=pymongo.WriteConcern(1)), "WriteConcern"),
         (lambda client: client.transaction(read_concern=pymongo.read_concern.ReadConcern()), "ReadConcern"),

@@ -78,7 +78,7 @@ REPLACING: dict[str, Callable[[wiredrv.Collection], Awaitable[object]]] = {
     "command": lambda c: c.database.command({"ping": 1}, ping=2),
     "command comment": lambda c: c.database.command({"ping": 1, "comment": "a"}, comment="b"),
     "cursor_command": lambda c: c.database.cursor_command({"find": "a"}, find="b").to_list(),
-    "one option, two names": lambda c: c.aggregate([], max_time_ms=9000, maxTimeMS=1).to_list(),  # type: ignore[call-arg]
+    "one option, two names": lambda c: c.aggregate([], max_time_ms=9000, maxTimeMS=1).to_list(),
 }
 
 

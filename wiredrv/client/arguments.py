@@ -23,11 +23,13 @@ class CommonOptions(TypedDict, total=False):
     :param comment: any value that BSON can carry, shown in the server's logs and profiler. A getMore repeats its
         command's comment from server 4.4 on; a comment that is not a string needs server 4.4.
     :param max_time_ms: milliseconds after which the server stops the command with ExecutionTimeout; None sets no limit.
+    :param maxTimeMS: ``max_time_ms`` under the command's own name, as PyMongo's methods take it in places.
     :param raw_data: whether a time-series collection is accessed as the buckets that it stores (server 8.2).
     """
 
     comment: Any
     max_time_ms: int | None
+    maxTimeMS: int | None
     raw_data: bool | None
 
 
@@ -173,11 +175,13 @@ class FindAndReplaceOptions(FindAndModifyOptions, total=False):
     :param upsert: whether a document is inserted if none matches; False by default.
     :param return_document: which one is returned: ``ReturnDocument.BEFORE`` the change, the default, or ``AFTER`` it.
     :param bypass_document_validation: whether the collection's validation rules are ignored.
+    :param bypassDocumentValidation: the same under the command's own name, as PyMongo takes it here.
     """
 
     upsert: bool
     return_document: bool
     bypass_document_validation: bool | None
+    bypassDocumentValidation: bool | None
 
 
 class FindAndUpdateOptions(FindAndReplaceOptions, total=False):
@@ -199,6 +203,10 @@ class AggregateOptions(CommonOptions, total=False):
     :param allow_disk_use: whether stages may write to the server's disk when they exceed 100 MB; None leaves it to the
         server, which does by default from 6.0 on.
     :param bypass_document_validation: whether ``$out`` and ``$merge`` ignore their collection's validation rules.
+    :param batchSize: ``batch_size`` under the command's own name, as PyMongo takes it here; so are the next three.
+    :param maxAwaitTimeMS: as ``max_await_time_ms``.
+    :param allowDiskUse: as ``allow_disk_use``.
+    :param bypassDocumentValidation: as ``bypass_document_validation``.
     :param collation: how strings are compared: a mapping or a bson ``Collation``; None takes the collection's.
     :param hint: the index to use, by its name or its keys; None lets the server choose.
     """
@@ -208,6 +216,10 @@ class AggregateOptions(CommonOptions, total=False):
     max_await_time_ms: int | None
     allow_disk_use: bool | None
     bypass_document_validation: bool | None
+    batchSize: int | None
+    maxAwaitTimeMS: int | None
+    allowDiskUse: bool | None
+    bypassDocumentValidation: bool | None
     collation: Any
     hint: Keys | None
 

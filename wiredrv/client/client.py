@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, Literal, NoReturn, Self, overload
+from typing import Any, Literal, NoReturn, Self, Unpack, overload
 
 from bson.codec_options import CodecOptions
 from bson.timestamp import Timestamp
@@ -30,6 +30,7 @@ from wiredrv.errors import ConfigurationError, ConfigurationWarning
 from wiredrv.logs.hub import LoggingHub
 from wiredrv.operations.base import Target, field_of
 from wiredrv.operations.databases import DropDatabase, ListDatabases
+from wiredrv.options.client_options import ClientOptions
 from wiredrv.options.uri import parse_client_settings
 from wiredrv.origin import caller, warn
 from wiredrv.session.options import SessionOptions, TransactionOptions
@@ -71,7 +72,7 @@ class Client(HandleOptions[DocumentT], AsyncBlock):
         *,
         document_class: type[DocumentT] | None = None,
         event_listeners: Iterable[Any] = (),
-        **options: Any,
+        **options: Unpack[ClientOptions],
     ) -> None:
         settings = parse_client_settings(uri, {"document_class": document_class, **options})
         if settings.execution.timeout not in (None, math.inf):

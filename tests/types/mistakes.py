@@ -1,0 +1,41 @@
+"""Errors that both type checkers must find. A comment that silences nothing fails ``make lint``."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from wiredrv import Client, Collection, InsertOne
+
+
+class Order(TypedDict):
+    sku: str
+    quantity: int
+
+
+async def names_that_do_not_exist(client: Client, orders: Collection[Order]) -> int:
+    await orders.find_on({})  # type: ignore[operator]  # pyright: ignore[reportCallIssue]
+    await client.shop.list_collection_nmes()  # type: ignore[operator]  # pyright: ignore[reportCallIssue]
+    client.start_sesion()  # type: ignore[operator]  # pyright: ignore[reportCallIssue]
+    # The checker goes on after them: what follows is read.
+    return "text"  # type: ignore[return-value]  # pyright: ignore[reportReturnType]
+
+
+async def documents_of_another_form(orders: Collection[Order]) -> None:
+    await orders.insert_one({"sku": "abc"})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await orders.insert_many([{"sku": 1, "quantity": 1}])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+    await orders.bulk_write([InsertOne({"sku": "abc"})])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+async def results_that_may_be_missing(orders: Collection[Order]) -> None:
+    found = await orders.find_one()
+    found["sku"]  # type: ignore[index]  # pyright: ignore[reportOptionalSubscript]
+    assert found is not None
+    found["price"]  # type: ignore[typeddict-item]  # pyright: ignore[reportGeneralTypeIssues]
+
+
+def options(client: Client, orders: Collection[Order]) -> None:
+    Client(maxPoolSize="20")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    Client(maxPoolsSize=20)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    Client(document_class=int)  # type: ignore[type-var]  # pyright: ignore[reportArgumentType]
+    orders.find({}, limmit=5)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    orders.find({}, limit="5")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
