@@ -16,7 +16,7 @@ from wiredrv.description import TopologyDescription
 from wiredrv.logs.hub import FAMILIES
 from wiredrv.logs.messages import LogMessage
 from wiredrv.session.transaction import TransactionState
-from wiredrv.types import Address
+from wiredrv.types import Address, Document
 
 _STATE_NAMES = {
     TransactionState.NONE: "none",
@@ -49,7 +49,7 @@ def pinned_address(session: ClientSession) -> Address | None:
     return pin.address if pin is not None else None
 
 
-def session_lsid(session: ClientSession) -> Mapping[str, Any]:
+def session_lsid(session: ClientSession) -> Document:
     """The session's id as commands carry it, also after the session has ended."""
     return session._state.lsid
 
@@ -79,9 +79,7 @@ def idle_sessions(client: Client) -> int:
     return len(client._core.executor.sessions)
 
 
-def observe_logs(
-    client: Client, levels: Mapping[str, str], sink: Callable[[str, str, Mapping[str, Any]], None]
-) -> None:
+def observe_logs(client: Client, levels: Mapping[str, str], sink: Callable[[str, str, Document], None]) -> None:
     """Have ``sink(component, level, data)`` take the client's log messages, beside Python's own loggers.
 
     :param levels: for each component, the least level that is wanted, by the logging specification's names.

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from wiredrv.errors import ConfigurationError
+from wiredrv.types import Document, PlainDocument
 
 
 class ReadConcern:
@@ -28,10 +29,10 @@ class ReadConcern:
             raise ConfigurationError(f"a read concern's level must be a string or None, not {level!r}")
         #: The level, or None for the server's default.
         self.level = level
-        self._document: dict[str, Any] = {} if level is None else {"level": level}
+        self._document: PlainDocument = {} if level is None else {"level": level}
 
     @property
-    def document(self) -> dict[str, Any]:
+    def document(self) -> PlainDocument:
         """The concern as it goes over the wire; empty for the server's default."""
         return dict(self._document)
 
@@ -69,7 +70,7 @@ class WriteConcern:
         j: bool | None = None,
         fsync: bool | None = None,
     ) -> None:
-        document: dict[str, Any] = {}
+        document: PlainDocument = {}
         if w is not None:
             if isinstance(w, bool) or not isinstance(w, (int, str)):
                 raise ConfigurationError(f"w must be a number, 'majority' or a mode's name, not {w!r}")
@@ -94,7 +95,7 @@ class WriteConcern:
         self.is_server_default = not document
 
     @property
-    def document(self) -> dict[str, Any]:
+    def document(self) -> PlainDocument:
         """The concern as it goes over the wire; empty for the server's default."""
         return dict(self._document)
 
@@ -145,7 +146,7 @@ class ReadPreference:
     mode: ReadMode
     tag_sets: tuple[TagSet, ...] = ()
     max_staleness: int | float = NO_MAX_STALENESS
-    hedge: Mapping[str, Any] | None = None
+    hedge: Document | None = None
 
     #: The primary.
     PRIMARY: ClassVar[ReadPreference]
@@ -163,7 +164,7 @@ class ReadPreference:
         mode: ReadMode | str = ReadMode.PRIMARY,
         tag_sets: Sequence[TagSet] | None = None,
         max_staleness: int | float = NO_MAX_STALENESS,
-        hedge: Mapping[str, Any] | None = None,
+        hedge: Document | None = None,
     ) -> None:
         try:
             chosen = mode if isinstance(mode, ReadMode) else ReadMode(mode)
@@ -191,9 +192,9 @@ class ReadPreference:
         return self.mode.value
 
     @property
-    def document(self) -> dict[str, Any]:
+    def document(self) -> PlainDocument:
         """The preference as ``$readPreference`` carries it."""
-        document: dict[str, Any] = {"mode": self.mode.value}
+        document: PlainDocument = {"mode": self.mode.value}
         if any(self.tag_sets):
             document["tags"] = [dict(tag_set) for tag_set in self.tag_sets]
         if self.max_staleness != NO_MAX_STALENESS:

@@ -14,7 +14,7 @@ from typing import Any
 from bson import ObjectId
 
 from wiredrv.server_facts import MAX_WIRE_VERSION, MIN_SERVER_VERSION, MIN_WIRE_VERSION
-from wiredrv.types import Address
+from wiredrv.types import Address, Document
 
 
 class ServerType(Enum):
@@ -125,11 +125,11 @@ class ServerDescription:
     primary: Address | None = None
     last_update_time: float = float("-inf")
     logical_session_timeout_minutes: int | None = None
-    topology_version: Mapping[str, Any] | None = None
+    topology_version: Document | None = None
     i_crypt_dbs: bool = False
     hello_ok: bool = False
     # Of the reply itself, for embedders and events.
-    hello: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    hello: Document = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def all_hosts(self) -> frozenset[Address]:

@@ -22,7 +22,7 @@ from typing import Any, TypeAlias
 
 from wiredrv.description import ServerDescription, TopologyDescription
 from wiredrv.errors import ConfigurationError
-from wiredrv.types import Address
+from wiredrv.types import Address, Document
 
 _LOG = logging.getLogger("wiredrv.events")
 
@@ -62,7 +62,7 @@ class CommandStartedEvent(CommandEvent):
     :param command: the command as it is sent; empty if it holds credentials.
     """
 
-    command: Mapping[str, Any] = field(default_factory=dict)
+    command: Document = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class CommandSucceededEvent(CommandEvent):
     :param duration: seconds from sending the command to its reply.
     """
 
-    reply: Mapping[str, Any] = field(default_factory=dict)
+    reply: Document = field(default_factory=dict)
     duration: float = 0.0
 
 
@@ -109,7 +109,7 @@ class PoolCreatedEvent(PoolEvent):
     :param options: the options that were set and are not the default, under their URI names.
     """
 
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Document = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,7 +312,7 @@ class ServerHeartbeatSucceededEvent(HeartbeatEvent):
     """
 
     duration: float = 0.0
-    reply: Mapping[str, Any] = field(default_factory=dict)
+    reply: Document = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,9 +29,10 @@ from wiredrv.errors import (
     labels_of,
 )
 from wiredrv.server_facts import NOT_PRIMARY_CODES, RECOVERING_CODES, ErrorCode
+from wiredrv.types import Document, PlainDocument
 
 #: How the details of errors are decoded: with these nothing that a server stores fails.
-_DETAILS: CodecOptions[dict[str, Any]] = CodecOptions(
+_DETAILS: CodecOptions[PlainDocument] = CodecOptions(
     unicode_decode_error_handler="replace", datetime_conversion=DatetimeConversion.DATETIME_AUTO
 )
 
@@ -45,7 +46,7 @@ _CLASS_OF_CODE: dict[int, type[OperationFailure]] = {
 }
 
 
-def command_error(reply: Mapping[str, Any], max_wire_version: int | None = None) -> DriverError:
+def command_error(reply: Document, max_wire_version: int | None = None) -> DriverError:
     """Turn an ``ok: 0`` reply into the error that stands for it.
 
     Not-primary and recovering codes become :class:`NotPrimaryError`; the message heuristics apply only to replies
@@ -62,7 +63,7 @@ def command_error(reply: Mapping[str, Any], max_wire_version: int | None = None)
     return error(message + suffix, code, _plain(reply), max_wire_version, labels)
 
 
-def handshake_error(reply: Mapping[str, Any], max_wire_version: int | None = None) -> DriverError:
+def handshake_error(reply: Document, max_wire_version: int | None = None) -> DriverError:
     """As :func:`command_error`, for the refusal of a handshake or an authentication.
 
     No operation was sent, so that labels which speak of one, or of its transaction, do not count.
@@ -71,7 +72,7 @@ def handshake_error(reply: Mapping[str, Any], max_wire_version: int | None = Non
     return command_error({**reply, "errorLabels": sorted(labels)}, max_wire_version)
 
 
-def write_error(entry: Mapping[str, Any], reply: Mapping[str, Any], max_wire_version: int | None = None) -> WriteError:
+def write_error(entry: Document, reply: Document, max_wire_version: int | None = None) -> WriteError:
     """Turn one element of ``writeErrors`` into its error."""
     code = code_of(entry)
     error = _CLASS_OF_CODE.get(code, WriteError) if code is not None else WriteError
@@ -79,9 +80,7 @@ def write_error(entry: Mapping[str, Any], reply: Mapping[str, Any], max_wire_ver
     return chosen(str(entry.get("errmsg")), code, _plain(entry), max_wire_version, labels_of(reply))
 
 
-def write_concern_error(
-    entry: Mapping[str, Any], reply: Mapping[str, Any], max_wire_version: int | None = None
-) -> WriteConcernError:
+def write_concern_error(entry: Document, reply: Document, max_wire_version: int | None = None) -> WriteConcernError:
     """Turn a ``writeConcernError`` into its error."""
     code = code_of(entry)
     # The code, or an errInfo that says so, tells of a timeout (read-write-concern, "WriteConcernError").

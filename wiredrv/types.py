@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, TypeAlias, runtime_checkable
 
-#: A command or a document on its way to the server.
-Document: TypeAlias = MutableMapping[str, Any]
+#: A BSON document that is read and not changed: a filter, a stage of a pipeline, the options of a command.
+Document: TypeAlias = Mapping[str, Any]
+#: A BSON document as a dict: what the driver builds, or decodes with its own options.
+PlainDocument: TypeAlias = dict[str, Any]
+#: The stages of an aggregation, or of an update.
+Pipeline: TypeAlias = Sequence[Document]
 #: A reply of the server.
-Reply: TypeAlias = Mapping[str, Any]
+Reply: TypeAlias = Document
 #: Starts a background task in the client's task group: ``spawn(function, *arguments)``.
 Spawn: TypeAlias = Callable[..., None]
 

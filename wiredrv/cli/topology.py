@@ -21,7 +21,7 @@ from wiredrv.client.client import Client
 from wiredrv.description import ServerDescription, ServerType, TopologyDescription, TopologyType
 from wiredrv.errors import DriverError
 from wiredrv.events import TopologyDescriptionChangedEvent, TopologyListener
-from wiredrv.types import Address
+from wiredrv.types import Address, PlainDocument
 
 if TYPE_CHECKING:
     from wiredrv.cli._command import Subparsers
@@ -200,7 +200,7 @@ async def _ask_versions(uri: str, description: TopologyDescription, versions: di
 
 
 async def _ask_version(uri: str, address: Address, versions: dict[Address, str]) -> None:
-    options: dict[str, Any] = {"serverSelectionTimeoutMS": _ASKS_FOR, "connectTimeoutMS": _ASKS_FOR}
+    options: PlainDocument = {"serverSelectionTimeoutMS": _ASKS_FOR, "connectTimeoutMS": _ASKS_FOR}
     try:
         async with Client(uri, **options, appName="wiredrv topology") as client:
             versions[address] = str((await client.server_info())["version"])
@@ -212,7 +212,7 @@ async def _watch(uri: str) -> int:
     news = _News()
     show, context = _watcher()
     versions: dict[Address, str] = {}
-    options: dict[str, Any] = {"heartbeatFrequencyMS": _CHECK_EVERY}
+    options: PlainDocument = {"heartbeatFrequencyMS": _CHECK_EVERY}
     async with Client(uri, event_listeners=[news], appName="wiredrv topology", **options) as client:
         with context:
             while True:

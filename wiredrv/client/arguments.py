@@ -6,15 +6,16 @@ signature. Each table names what belongs to one command, or to one statement of 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from wiredrv.client import validation as check
 from wiredrv.client.signatures import TypedDict
 from wiredrv.client.signatures import expanded as expanded
 from wiredrv.client.validation import Keys, Table
+from wiredrv.types import Document, PlainDocument
 
-NO_OPTIONS: Mapping[str, Any] = {}
+NO_OPTIONS: Document = {}
 
 
 class CommonOptions(TypedDict, total=False):
@@ -54,7 +55,7 @@ class FindOneOptions(CommonOptions, total=False):
     sort: Keys | None
     hint: Keys | None
     collation: Any
-    let: Mapping[str, Any] | None
+    let: Document | None
     max: Keys | None
     min: Keys | None
     return_key: bool | None
@@ -108,7 +109,7 @@ class DeleteOptions(TypedDict, total=False):
 
     collation: Any
     hint: Keys | None
-    let: Mapping[str, Any] | None
+    let: Document | None
     comment: Any
     raw_data: bool | None
 
@@ -124,7 +125,7 @@ class ReplaceOptions(WriteOptions, total=False):
 
     collation: Any
     hint: Keys | None
-    let: Mapping[str, Any] | None
+    let: Document | None
     sort: Keys | None
 
 
@@ -138,9 +139,9 @@ class UpdateManyOptions(WriteOptions, total=False):
     """
 
     collation: Any
-    array_filters: Sequence[Mapping[str, Any]] | None
+    array_filters: Sequence[Document] | None
     hint: Keys | None
-    let: Mapping[str, Any] | None
+    let: Document | None
 
 
 class UpdateOptions(UpdateManyOptions, total=False):
@@ -162,11 +163,11 @@ class FindAndModifyOptions(CommonOptions, total=False):
     :param let: variables that the filter's ``$expr`` can use as ``$$name`` (server 5.0).
     """
 
-    projection: Mapping[str, Any] | Sequence[str] | None
+    projection: Document | Sequence[str] | None
     sort: Keys | None
     hint: Keys | None
     collation: Any
-    let: Mapping[str, Any] | None
+    let: Document | None
 
 
 class FindAndReplaceOptions(FindAndModifyOptions, total=False):
@@ -190,7 +191,7 @@ class FindAndUpdateOptions(FindAndReplaceOptions, total=False):
     :param array_filters: conditions for the elements of arrays that the update names ``$[identifier]``.
     """
 
-    array_filters: Sequence[Mapping[str, Any]] | None
+    array_filters: Sequence[Document] | None
 
 
 class AggregateOptions(CommonOptions, total=False):
@@ -211,7 +212,7 @@ class AggregateOptions(CommonOptions, total=False):
     :param hint: the index to use, by its name or its keys; None lets the server choose.
     """
 
-    let: Mapping[str, Any] | None
+    let: Document | None
     batch_size: int | None
     max_await_time_ms: int | None
     allow_disk_use: bool | None
@@ -313,7 +314,7 @@ COUNT: Table = {**_COMMON, **_COLLATION_HINT, "query": ("query", check.document)
 DISTINCT: Table = {**_COMMON, **_COLLATION_HINT}
 
 
-def write_fields(given: Mapping[str, Any], statement: Table) -> tuple[dict[str, Any], dict[str, Any]]:
+def write_fields(given: Document, statement: Table) -> tuple[PlainDocument, PlainDocument]:
     """Part the options of a write: those of its statement, and those of the command around it."""
     ours = {name: value for name, value in given.items() if name in statement}
     rest = {name: value for name, value in given.items() if name not in statement}

@@ -12,9 +12,9 @@ Rules kept here:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from wiredrv.errors import (
     RETRYABLE_WRITE,
@@ -34,6 +34,7 @@ from wiredrv.operations.write_batch import (
     WriteBatch,
     group_statements,
 )
+from wiredrv.types import Document
 from wiredrv.wire.op_msg import next_request_id
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Bulk:
     context: HandleContext
     target: Target
     ordered: bool
-    options: Mapping[str, Any]
+    options: Document
 
     async def send(self, statements: Sequence[Statement], session: SessionState | None) -> BulkWriteResult:
         """Send statements of any kind.
@@ -121,7 +122,7 @@ class _Sending:
             return batch.answered()
         return batch
 
-    async def _reply(self, batch: WriteBatch) -> Mapping[str, Any] | None:
+    async def _reply(self, batch: WriteBatch) -> Document | None:
         """The reply to a batch, empty if nobody is to hear of it; None if a bulk that nobody hears of ends with it."""
         if self.unheard:
             try:
@@ -135,7 +136,7 @@ class _Sending:
             self.first_failure = self.first_failure or failure
             return failure.details or {}
 
-    async def _execute(self, batch: WriteBatch) -> Mapping[str, Any]:
+    async def _execute(self, batch: WriteBatch) -> Document:
         executor = self.bulk.context.executor
         if self.turn is None or self.session is None:
             return await executor.execute(batch, None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Literal, NoReturn, Self, Unpack, overload
@@ -34,7 +34,7 @@ from wiredrv.options.client_options import ClientOptions
 from wiredrv.options.uri import parse_client_settings
 from wiredrv.origin import caller, warn
 from wiredrv.session.options import SessionOptions, TransactionOptions
-from wiredrv.types import Address, DocumentT, OtherDocumentT, foreign_note
+from wiredrv.types import Address, Document, DocumentT, OtherDocumentT, PlainDocument, foreign_note
 
 _LIST: check.Table = {
     "filter": ("filter", check.document),
@@ -321,7 +321,7 @@ class Client(HandleOptions[DocumentT], AsyncBlock):
         session: ClientSession | None = None,
         comment: Any = None,
         *,
-        filter: Mapping[str, Any] | None = None,
+        filter: Document | None = None,
         authorizedDatabases: bool | None = None,
     ) -> list[str]:
         """The names of the deployment's databases. The server is asked for more than names only if the filter needs it.
@@ -342,7 +342,7 @@ class Client(HandleOptions[DocumentT], AsyncBlock):
         session: ClientSession | None = None,
         comment: Any = None,
         *,
-        filter: Mapping[str, Any] | None = None,
+        filter: Document | None = None,
         authorizedDatabases: bool | None = None,
     ) -> list[Database[DocumentT]]:
         """The deployment's databases as handles. As :meth:`list_database_names`."""
@@ -362,7 +362,7 @@ class Client(HandleOptions[DocumentT], AsyncBlock):
         drop = DropDatabase(database._target, {} if comment is None else {"comment": comment})
         await self._core.executor.execute(drop, self._core.session_state(session))
 
-    async def server_info(self, session: ClientSession | None = None) -> dict[str, Any]:
+    async def server_info(self, session: ClientSession | None = None) -> PlainDocument:
         """What ``buildInfo`` answers: the server's version, among others."""
         return await self["admin"].command("buildInfo", session=session)
 

@@ -8,7 +8,7 @@ Specifications: sessions, causal-consistency, snapshot-sessions, transactions.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Awaitable, Callable, Generator, Mapping
+from collections.abc import Awaitable, Callable, Generator
 from inspect import iscoroutinefunction
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -30,6 +30,7 @@ from wiredrv.session.pinning import PinEvent
 from wiredrv.session.state import SessionState
 from wiredrv.session.transaction import Outcome
 from wiredrv.session.turns import ENDED
+from wiredrv.types import Document
 from wiredrv.waits import monotonic
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class ClientSession(AsyncBlock):
         return self._state.options
 
     @property
-    def session_id(self) -> Mapping[str, Any]:
+    def session_id(self) -> Document:
         """The ``lsid`` document of this session.
 
         :raises InvalidOperation: the session has ended.
@@ -78,7 +79,7 @@ class ClientSession(AsyncBlock):
         return self._state.lsid
 
     @property
-    def cluster_time(self) -> Mapping[str, Any] | None:
+    def cluster_time(self) -> Document | None:
         """The latest cluster time that this session has seen."""
         return self._state.cluster_time
 
@@ -109,7 +110,7 @@ class ClientSession(AsyncBlock):
 
     # --- time ---
 
-    def advance_cluster_time(self, cluster_time: Mapping[str, Any]) -> None:
+    def advance_cluster_time(self, cluster_time: Document) -> None:
         """Take over another session's cluster time, if it is later. The client's own is not touched.
 
         :param cluster_time: what another session's ``cluster_time`` gave.

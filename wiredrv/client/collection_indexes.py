@@ -5,7 +5,7 @@ Index-management and enumerate-collections specifications.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
 from wiredrv.client import arguments
@@ -22,7 +22,7 @@ from wiredrv.operations.collections import Drop, Rename
 from wiredrv.operations.failures import raise_concern_failure
 from wiredrv.operations.indexes import CreateIndexes, DropIndexes, ListIndexes
 from wiredrv.server_facts import ErrorCode
-from wiredrv.types import DocumentT
+from wiredrv.types import Document, DocumentT, PlainDocument
 from wiredrv.wire.codec import sound_document
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class CollectionIndexes(CollectionBase[DocumentT]):
         """
         if index_or_name == "*":
             raise ConfigurationError("drop_index drops one index: drop_indexes() drops them all")
-        index: str | Mapping[str, Any]
+        index: str | Document
         if isinstance(index_or_name, str):
             index = index_or_name
         else:
@@ -115,9 +115,7 @@ class CollectionIndexes(CollectionBase[DocumentT]):
         """Drop all indexes but that of ``_id``. It is no error if the collection does not exist."""
         await self._drop_indexes("*", session, options)
 
-    async def _drop_indexes(
-        self, index: str | Mapping[str, Any], session: ClientSession | None, options: Mapping[str, Any]
-    ) -> None:
+    async def _drop_indexes(self, index: str | Document, session: ClientSession | None, options: Document) -> None:
         fields = check.wire_options(options, arguments.COMMON, strict=False)
         operation = DropIndexes(self._target, index, fields)
         try:
@@ -148,9 +146,9 @@ class CollectionIndexes(CollectionBase[DocumentT]):
 
     async def index_information(
         self, session: ClientSession | None = None, comment: Any = None
-    ) -> dict[str, dict[str, Any]]:
+    ) -> dict[str, PlainDocument]:
         """All indexes by name; their ``key`` is a list of (field, direction) pairs."""
-        found: dict[str, dict[str, Any]] = {}
+        found: dict[str, PlainDocument] = {}
         async for index in self.list_indexes(session, comment):
             name = field_of(index, "name", str)
             found[name] = {**index, "key": list(document_in(index, "key").items())}
@@ -168,7 +166,7 @@ class CollectionIndexes(CollectionBase[DocumentT]):
 
     async def rename(
         self, new_name: str, session: ClientSession | None = None, comment: Any = None, **options: Any
-    ) -> Mapping[str, Any]:
+    ) -> Document:
         """Give the collection another name within its database, and return the server's reply.
 
         :param options: ``dropTarget=True`` replaces a collection that has the name.
@@ -181,7 +179,7 @@ class CollectionIndexes(CollectionBase[DocumentT]):
         operation = Rename(admin, self.full_name, new, fields)
         return await self._context.executor.execute(operation, self._context.session_state(session))
 
-    async def options(self, session: ClientSession | None = None, comment: Any = None) -> dict[str, Any]:
+    async def options(self, session: ClientSession | None = None, comment: Any = None) -> PlainDocument:
         """The options that the collection was created with; empty if it does not exist."""
         cursor = self._database.list_collections(session, {"name": self.name}, comment)
         found = [sound_document(document) for document in await cursor.to_list()]
@@ -192,7 +190,7 @@ class CollectionIndexes(CollectionBase[DocumentT]):
 
 async def drop(
     context: HandleContext, target: Target, session: ClientSession | None, comment: Any = None
-) -> dict[str, Any]:
+) -> PlainDocument:
     """Drop a collection and return the server's reply, also that there is none."""
     operation = Drop(target, {} if comment is None else {"comment": comment})
     try:

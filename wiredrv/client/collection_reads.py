@@ -27,7 +27,7 @@ from wiredrv.operations.count import Count
 from wiredrv.operations.distinct import Distinct
 from wiredrv.operations.find import FindOne
 from wiredrv.operations.map_reduce import MapReduce
-from wiredrv.types import DocumentT
+from wiredrv.types import Document, DocumentT, Pipeline, PlainDocument
 
 if TYPE_CHECKING:
     from wiredrv.client.client_session import ClientSession
@@ -51,8 +51,8 @@ class CollectionReads(CollectionBase[DocumentT]):
     @expanded(FindOptions)
     def find(
         self,
-        filter: Mapping[str, Any] | None = None,
-        projection: Mapping[str, Any] | Sequence[str] | None = None,
+        filter: Document | None = None,
+        projection: Document | Sequence[str] | None = None,
         *,
         session: ClientSession | None = None,
         **options: Unpack[FindOptions],
@@ -65,7 +65,7 @@ class CollectionReads(CollectionBase[DocumentT]):
         :param options: as the methods of :class:`Cursor` of the same names.
         :raises ConfigurationError: an argument is of the wrong kind.
         """
-        given: dict[str, Any] = dict(options)
+        given: PlainDocument = dict(options)
         if projection is not None:
             given["projection"] = projection
         return Cursor(cast("Collection[DocumentT]", self), filter, session, given)
@@ -74,7 +74,7 @@ class CollectionReads(CollectionBase[DocumentT]):
     async def find_one(
         self,
         filter: Any = None,
-        projection: Mapping[str, Any] | Sequence[str] | None = None,
+        projection: Document | Sequence[str] | None = None,
         *,
         session: ClientSession | None = None,
         **options: Unpack[FindOneOptions],
@@ -100,7 +100,7 @@ class CollectionReads(CollectionBase[DocumentT]):
     @expanded(AggregateOptions)
     def aggregate(
         self,
-        pipeline: Sequence[Mapping[str, Any]],
+        pipeline: Pipeline,
         session: ClientSession | None = None,
         **options: Unpack[AggregateOptions],
     ) -> CommandCursor[DocumentT]:
@@ -119,7 +119,7 @@ class CollectionReads(CollectionBase[DocumentT]):
     @expanded(CountOptions)
     async def count_documents(
         self,
-        filter: Mapping[str, Any],
+        filter: Document,
         session: ClientSession | None = None,
         **options: Unpack[CountOptions],
     ) -> int:
@@ -131,7 +131,7 @@ class CollectionReads(CollectionBase[DocumentT]):
         :raises ConfigurationError: an argument is of the wrong kind.
         :raises OperationFailure: the server refused the query.
         """
-        given: dict[str, Any] = dict(options)
+        given: PlainDocument = dict(options)
         sizes = {name: given.pop(name) for name in _COUNT_SIZES if given.get(name) is not None}
         for name, value in sizes.items():
             check.whole_number(name, value)
@@ -161,7 +161,7 @@ class CollectionReads(CollectionBase[DocumentT]):
     @expanded(CountOptions)
     async def count(
         self,
-        filter: Mapping[str, Any] | None = None,
+        filter: Document | None = None,
         session: ClientSession | None = None,
         **options: Unpack[CountOptions],
     ) -> int:
@@ -178,7 +178,7 @@ class CollectionReads(CollectionBase[DocumentT]):
     async def distinct(
         self,
         key: str,
-        filter: Mapping[str, Any] | None = None,
+        filter: Document | None = None,
         session: ClientSession | None = None,
         **options: Unpack[DistinctOptions],
     ) -> list[Any]:
@@ -203,7 +203,7 @@ class CollectionReads(CollectionBase[DocumentT]):
         self,
         map: str,
         reduce: str,
-        out: Mapping[str, Any] | None = None,
+        out: Document | None = None,
         session: ClientSession | None = None,
         **options: Any,
     ) -> list[Any]:
@@ -218,7 +218,7 @@ class CollectionReads(CollectionBase[DocumentT]):
         return await self._context.executor.execute(operation, self._context.session_state(session))
 
 
-def _refuse_query(options: Mapping[str, Any]) -> None:
+def _refuse_query(options: Document) -> None:
     if options.get("query") is not None:
         raise ConfigurationError("query= and filter are two names of one argument: give filter alone")
 
@@ -226,9 +226,9 @@ def _refuse_query(options: Mapping[str, Any]) -> None:
 def aggregate(
     context: HandleContext,
     target: Target,
-    pipeline: Sequence[Mapping[str, Any]],
+    pipeline: Pipeline,
     session: ClientSession | None,
-    options: Mapping[str, Any],
+    options: Document,
 ) -> CommandCursor[Any]:
     """The cursor of an aggregate on a collection or a database."""
     stages = check.pipeline(pipeline)

@@ -45,13 +45,13 @@ from wiredrv.operations.results import (
 )
 from wiredrv.operations.update import Update
 from wiredrv.operations.write_batch import StatementGroup
-from wiredrv.types import DocumentT
+from wiredrv.types import Document, DocumentT, PlainDocument
 
 if TYPE_CHECKING:
     from wiredrv.client.client_session import ClientSession
 
-Filter = Mapping[str, Any]
-Change = Mapping[str, Any] | Sequence[Mapping[str, Any]]
+Filter = Document
+Change = Document | Sequence[Document]
 
 #: Options of the find_one_and_... methods for which None does not mean "not given", as in the other methods.
 _NEVER_NONE = ("upsert", "return_document")
@@ -107,7 +107,7 @@ class CollectionWrites(CollectionBase[DocumentT]):
         check.boolean("ordered", ordered)
         fields = check.wire_options(options, arguments.INSERT_COMMAND) if options else NO_OPTIONS
         state = self._context.session_state(session)
-        sent: list[Mapping[str, Any]] = []
+        sent: list[Document] = []
         ids: list[Any] = []
         for document in documents:
             body, inserted_id = with_id(document)
@@ -140,7 +140,7 @@ class CollectionWrites(CollectionBase[DocumentT]):
         :raises WriteError: the server refused the update.
         :raises WriteConcernError: it was applied, but not acknowledged as asked.
         """
-        statement: dict[str, Any] = {"q": check.document("filter", filter), "u": check.update_document(update)}
+        statement: PlainDocument = {"q": check.document("filter", filter), "u": check.update_document(update)}
         return await self._update(statement, upsert, session, options)
 
     @expanded(UpdateManyOptions)
@@ -154,7 +154,7 @@ class CollectionWrites(CollectionBase[DocumentT]):
         **options: Unpack[UpdateManyOptions],
     ) -> UpdateResult:
         """Apply update operators, or a pipeline, to all documents that match. Errors as :meth:`update_one`."""
-        statement: dict[str, Any] = {
+        statement: PlainDocument = {
             "q": check.document("filter", filter),
             "u": check.update_document(update),
             "multi": True,
@@ -165,21 +165,21 @@ class CollectionWrites(CollectionBase[DocumentT]):
     async def replace_one(
         self,
         filter: Filter,
-        replacement: Mapping[str, Any],
+        replacement: Document,
         upsert: bool = False,
         *,
         session: ClientSession | None = None,
         **options: Unpack[ReplaceOptions],
     ) -> UpdateResult:
         """Put a whole document in the place of the first that matches. Errors as :meth:`update_one`."""
-        statement: dict[str, Any] = {
+        statement: PlainDocument = {
             "q": check.document("filter", filter),
             "u": check.replacement_document(replacement),
         }
         return await self._update(statement, upsert, session, options)
 
     async def _update(
-        self, statement: dict[str, Any], upsert: bool, session: ClientSession | None, options: Mapping[str, Any]
+        self, statement: PlainDocument, upsert: bool, session: ClientSession | None, options: Document
     ) -> UpdateResult:
         if upsert is not False and check.boolean("upsert", upsert):
             statement["upsert"] = True
@@ -211,9 +211,7 @@ class CollectionWrites(CollectionBase[DocumentT]):
         """Delete all documents that match; ``{}`` deletes everything. Errors as :meth:`delete_one`."""
         return await self._delete({"q": check.document("filter", filter), "limit": 0}, session, options)
 
-    async def _delete(
-        self, statement: dict[str, Any], session: ClientSession | None, options: Mapping[str, Any]
-    ) -> DeleteResult:
+    async def _delete(self, statement: PlainDocument, session: ClientSession | None, options: Document) -> DeleteResult:
         fields = NO_OPTIONS
         if options:
             own, fields = write_fields(options, DELETE_STATEMENT)
@@ -238,7 +236,7 @@ class CollectionWrites(CollectionBase[DocumentT]):
     async def find_one_and_replace(
         self,
         filter: Filter,
-        replacement: Mapping[str, Any],
+        replacement: Document,
         *,
         session: ClientSession | None = None,
         **options: Unpack[FindAndReplaceOptions],
@@ -268,9 +266,9 @@ class CollectionWrites(CollectionBase[DocumentT]):
     async def _find_and_modify(
         self,
         filter: Filter,
-        change: Mapping[str, Any],
+        change: Document,
         session: ClientSession | None,
-        options: Mapping[str, Any],
+        options: Document,
     ) -> DocumentT | None:
         for name in _NEVER_NONE:
             if name in options:
@@ -291,7 +289,7 @@ class CollectionWrites(CollectionBase[DocumentT]):
         ordered: bool = True,
         *,
         session: ClientSession | None = None,
-        let: Mapping[str, Any] | None = None,
+        let: Document | None = None,
         **options: Unpack[WriteOptions],
     ) -> BulkWriteResult:
         """Send InsertOne, UpdateOne, UpdateMany, ReplaceOne, DeleteOne and DeleteMany requests, in few commands.

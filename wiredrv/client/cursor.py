@@ -5,7 +5,6 @@ Find-getMore-killCursors specification, "Behavior of Limit, skip and batchSize";
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any, Self
 
@@ -21,7 +20,7 @@ from wiredrv.operations.base import Operation
 from wiredrv.operations.cursors import CursorReply
 from wiredrv.operations.find import Find
 from wiredrv.operations.run_command import RunCommand
-from wiredrv.types import DocumentT_co
+from wiredrv.types import Document, DocumentT_co, PlainDocument
 
 if TYPE_CHECKING:
     from wiredrv.client.client_session import ClientSession
@@ -41,20 +40,20 @@ class Cursor(CursorBase[DocumentT_co]):
     def __init__(
         self,
         collection: Collection[DocumentT_co],
-        filter: Mapping[str, Any] | None = None,
+        filter: Document | None = None,
         session: ClientSession | None = None,
-        options: Mapping[str, Any] | None = None,
+        options: Document | None = None,
     ) -> None:
         self._collection = collection
-        self._filter: Mapping[str, Any] = {} if filter is None else check.document("filter", filter)
+        self._filter: Document = {} if filter is None else check.document("filter", filter)
         self._limit = 0
         self._cursor_type = CursorType.NON_TAILABLE
-        self._options: dict[str, Any] = {}
+        self._options: PlainDocument = {}
         super().__init__(collection._context, collection._target, session)
         if options:
             self._set_up(options)
 
-    def _set_up(self, options: Mapping[str, Any]) -> None:
+    def _set_up(self, options: Document) -> None:
         self._options = check.wire_options({k: v for k, v in options.items() if k not in _OWN_OPTIONS}, FIND)
         self._comment = self._options.get("comment")
         if options.get("limit") is not None:
@@ -78,7 +77,7 @@ class Cursor(CursorBase[DocumentT_co]):
                 options["awaitData"] = True
         return Find(self._target, self._filter, options)
 
-    def _sizes(self) -> dict[str, Any]:
+    def _sizes(self) -> PlainDocument:
         """``limit``, ``batchSize`` and ``singleBatch`` as the find command takes them: never negative, never 0."""
         limit, batch_size = self._limit, self._batch_size or 0
         single_batch = limit < 0 or batch_size < 0
@@ -88,7 +87,7 @@ class Cursor(CursorBase[DocumentT_co]):
         elif limit and batch_size == limit:
             # With a batch as large as the limit the server would leave a cursor open that has nothing more to give.
             batch_size += 1
-        sizes: dict[str, Any] = {}
+        sizes: PlainDocument = {}
         if limit:
             sizes["limit"] = limit
         if batch_size:

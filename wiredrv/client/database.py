@@ -5,7 +5,6 @@ Specifications: run-command, enumerate-collections, collection-management.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NoReturn, overload
 
 from bson.codec_options import CodecOptions
@@ -23,7 +22,7 @@ from wiredrv.errors import CollectionExists, OperationFailure
 from wiredrv.operations.base import Target, field_of
 from wiredrv.operations.collections import Create, ListCollections
 from wiredrv.server_facts import ErrorCode
-from wiredrv.types import DocumentT, OtherDocumentT
+from wiredrv.types import Document, DocumentT, OtherDocumentT, PlainDocument
 
 if TYPE_CHECKING:
     from wiredrv.client.client import Client
@@ -164,7 +163,7 @@ class Database(DatabaseCommands[DocumentT]):
     def list_collections(
         self,
         session: ClientSession | None = None,
-        filter: Mapping[str, Any] | None = None,
+        filter: Document | None = None,
         comment: Any = None,
         *,
         batch_size: int | None = None,
@@ -185,7 +184,7 @@ class Database(DatabaseCommands[DocumentT]):
     async def list_collection_names(
         self,
         session: ClientSession | None = None,
-        filter: Mapping[str, Any] | None = None,
+        filter: Document | None = None,
         comment: Any = None,
         **options: Any,
     ) -> list[str]:
@@ -197,7 +196,7 @@ class Database(DatabaseCommands[DocumentT]):
         return [field_of(found, "name", str) for found in await cursor.to_list()]
 
     async def list_collection_objects(
-        self, session: ClientSession | None = None, filter: Mapping[str, Any] | None = None
+        self, session: ClientSession | None = None, filter: Document | None = None
     ) -> list[Collection[DocumentT]]:
         """The collections as objects."""
         return [self[name] for name in await self.list_collection_names(session, filter)]
@@ -267,7 +266,7 @@ class Database(DatabaseCommands[DocumentT]):
 
     async def drop_collection(
         self, name_or_collection: str | Collection[Any], session: ClientSession | None = None, comment: Any = None
-    ) -> dict[str, Any]:
+    ) -> PlainDocument:
         """Drop a collection and return the server's reply. It is no error if it does not exist.
 
         :raises OperationFailure: the server refused.

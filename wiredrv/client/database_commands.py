@@ -5,7 +5,7 @@ Specifications: run-command, CRUD.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from bson.codec_options import DEFAULT_CODEC_OPTIONS, CodecOptions
@@ -21,7 +21,7 @@ from wiredrv.concerns import ReadPreference
 from wiredrv.errors import ConfigurationError, NotPrimaryError, OperationFailure
 from wiredrv.operations.base import Target
 from wiredrv.operations.run_command import RunCommand, RunCursorCommand
-from wiredrv.types import DocumentT, OtherDocumentT
+from wiredrv.types import Document, DocumentT, OtherDocumentT, Pipeline, PlainDocument
 
 if TYPE_CHECKING:
     from wiredrv.client.client_session import ClientSession
@@ -39,7 +39,7 @@ class DatabaseCommands(HandleOptions[DocumentT]):
     @overload
     async def command(
         self,
-        command: str | Mapping[str, Any],
+        command: str | Document,
         value: Any = 1,
         check: bool = True,
         allowable_errors: Sequence[str | int] | None = None,
@@ -53,7 +53,7 @@ class DatabaseCommands(HandleOptions[DocumentT]):
     @overload
     async def command(
         self,
-        command: str | Mapping[str, Any],
+        command: str | Document,
         value: Any = 1,
         check: bool = True,
         allowable_errors: Sequence[str | int] | None = None,
@@ -66,7 +66,7 @@ class DatabaseCommands(HandleOptions[DocumentT]):
 
     async def command(
         self,
-        command: str | Mapping[str, Any],
+        command: str | Document,
         value: Any = 1,
         check: bool = True,
         allowable_errors: Sequence[str | int] | None = None,
@@ -106,7 +106,7 @@ class DatabaseCommands(HandleOptions[DocumentT]):
     @overload
     def cursor_command(
         self,
-        command: str | Mapping[str, Any],
+        command: str | Document,
         value: Any = 1,
         read_preference: ReadPreference | None = None,
         codec_options: None = None,
@@ -121,7 +121,7 @@ class DatabaseCommands(HandleOptions[DocumentT]):
     @overload
     def cursor_command(
         self,
-        command: str | Mapping[str, Any],
+        command: str | Document,
         value: Any = 1,
         read_preference: ReadPreference | None = None,
         codec_options: CodecOptions[OtherDocumentT] = ...,
@@ -135,7 +135,7 @@ class DatabaseCommands(HandleOptions[DocumentT]):
 
     def cursor_command(
         self,
-        command: str | Mapping[str, Any],
+        command: str | Document,
         value: Any = 1,
         read_preference: ReadPreference | None = None,
         codec_options: CodecOptions[Any] | None = None,
@@ -185,7 +185,7 @@ class DatabaseCommands(HandleOptions[DocumentT]):
     @expanded(AggregateOptions)
     def aggregate(
         self,
-        pipeline: Sequence[Mapping[str, Any]],
+        pipeline: Pipeline,
         session: ClientSession | None = None,
         **options: Unpack[AggregateOptions],
     ) -> CommandCursor[DocumentT]:
@@ -196,10 +196,10 @@ class DatabaseCommands(HandleOptions[DocumentT]):
         return aggregate(self._context, self._target, pipeline, session, options)
 
 
-def _body(command: Any, value: Any, comment: Any, fields: Mapping[str, Any]) -> dict[str, Any]:
+def _body(command: Any, value: Any, comment: Any, fields: Document) -> PlainDocument:
     """The command as one document, its name first."""
     if isinstance(command, str):
-        body: dict[str, Any] = {command: value}
+        body: PlainDocument = {command: value}
     else:
         body = dict(check.document("command", command))
         if not body:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import MutableMapping, Sequence
 from typing import Any, Generic, Never
 
 from bson.objectid import ObjectId
@@ -13,10 +13,10 @@ from wiredrv.client.arguments import DELETE_STATEMENT, UPDATE_STATEMENT
 from wiredrv.client.validation import Keys
 from wiredrv.errors import ConfigurationError
 from wiredrv.operations.write_batch import Statement
-from wiredrv.types import DocumentT_co
+from wiredrv.types import Document, DocumentT_co, PlainDocument
 
 
-def with_id(document: Any) -> tuple[Mapping[str, Any], Any]:
+def with_id(document: Any) -> tuple[Document, Any]:
     """A document that has an ``_id``, as its first field if it was generated, and the ``_id``.
 
     As with PyMongo, the caller's document gets the generated ``_id`` too, if it can be changed.
@@ -33,7 +33,7 @@ def with_id(document: Any) -> tuple[Mapping[str, Any], Any]:
     return _other_with_id(check.document("document", document))
 
 
-def _other_with_id(document: Mapping[str, Any]) -> tuple[Mapping[str, Any], Any]:
+def _other_with_id(document: Document) -> tuple[Document, Any]:
     if "_id" in document:
         return document, document["_id"]
     if isinstance(document, RawBSONDocument):
@@ -97,7 +97,7 @@ class _Delete(WriteRequest[Never]):
 
     _limit: int
 
-    def __init__(self, filter: Mapping[str, Any], collation: Any = None, hint: Keys | None = None) -> None:
+    def __init__(self, filter: Document, collation: Any = None, hint: Keys | None = None) -> None:
         self.filter = check.document("filter", filter)
         self.options = check.wire_options({"collation": collation, "hint": hint}, DELETE_STATEMENT)
 
@@ -124,14 +124,14 @@ class _Update(WriteRequest[DocumentT_co]):
 
     _multi = False
 
-    def _set(self, filter: Any, change: Any, upsert: bool | None, options: Mapping[str, Any]) -> None:
+    def _set(self, filter: Any, change: Any, upsert: bool | None, options: Document) -> None:
         self.filter = check.document("filter", filter)
         self.change = change
         self.upsert = upsert if upsert is None else check.boolean("upsert", upsert)
         self.options = check.wire_options(options, UPDATE_STATEMENT)
 
     def statement(self) -> Statement:
-        body: dict[str, Any] = {"q": self.filter, "u": self.change, "multi": self._multi}
+        body: PlainDocument = {"q": self.filter, "u": self.change, "multi": self._multi}
         if self.upsert is not None:
             body["upsert"] = self.upsert
         body.update(self.options)
@@ -155,11 +155,11 @@ class UpdateOne(_Update[Never]):
 
     def __init__(
         self,
-        filter: Mapping[str, Any],
-        update: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+        filter: Document,
+        update: Document | Sequence[Document],
         upsert: bool | None = None,
         collation: Any = None,
-        array_filters: Sequence[Mapping[str, Any]] | None = None,
+        array_filters: Sequence[Document] | None = None,
         hint: Keys | None = None,
         sort: Keys | None = None,
     ) -> None:
@@ -184,11 +184,11 @@ class UpdateMany(_Update[Never]):
 
     def __init__(
         self,
-        filter: Mapping[str, Any],
-        update: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+        filter: Document,
+        update: Document | Sequence[Document],
         upsert: bool | None = None,
         collation: Any = None,
-        array_filters: Sequence[Mapping[str, Any]] | None = None,
+        array_filters: Sequence[Document] | None = None,
         hint: Keys | None = None,
     ) -> None:
         options = {"collation": collation, "array_filters": array_filters, "hint": hint}
@@ -211,7 +211,7 @@ class ReplaceOne(_Update[DocumentT_co]):
 
     def __init__(
         self,
-        filter: Mapping[str, Any],
+        filter: Document,
         replacement: DocumentT_co | RawBSONDocument,
         upsert: bool | None = None,
         collation: Any = None,
@@ -243,10 +243,10 @@ class IndexModel:
         if "bucket_size" in given:
             given["bucketSize"] = given.pop("bucket_size")
         name = given.pop("name") if "name" in given else index_name(key)
-        self._document: dict[str, Any] = {"name": name, "key": key, **given}
+        self._document: PlainDocument = {"name": name, "key": key, **given}
 
     @property
-    def document(self) -> dict[str, Any]:
+    def document(self) -> PlainDocument:
         """The index as the createIndexes command takes it."""
         return self._document
 
@@ -254,6 +254,6 @@ class IndexModel:
         return f"IndexModel({self._document!r})"
 
 
-def index_name(key: Mapping[str, Any]) -> str:
+def index_name(key: Document) -> str:
     """The name that an index gets by default, as ``a_1_b_-1``."""
     return "_".join(f"{field}_{direction}" for field, direction in key.items())

@@ -16,10 +16,10 @@ from bson.raw_bson import RawBSONDocument
 
 from wiredrv.client.constants import ASCENDING
 from wiredrv.errors import ConfigurationError, InvalidName
-from wiredrv.types import foreign_note
+from wiredrv.types import Document, PlainDocument, foreign_note
 
 #: A sort order, an index's keys or a hint, as users may write them.
-Keys = str | Sequence[str | tuple[str, Any]] | Mapping[str, Any]
+Keys = str | Sequence[str | tuple[str, Any]] | Document
 
 
 def refuse(name: str, expected: str, value: object) -> NoReturn:
@@ -35,14 +35,14 @@ def _shown(value: object) -> str:
 # --- documents ---
 
 
-def document(name: str, value: Any) -> Mapping[str, Any]:
+def document(name: str, value: Any) -> Document:
     """A document: any mapping."""
     if type(value) is dict or isinstance(value, Mapping):
         return value
     refuse(name, "a mapping, as {'field': value}", value)
 
 
-def update_document(value: Any) -> Mapping[str, Any] | list[Any]:
+def update_document(value: Any) -> Document | list[Any]:
     """An update: a document of update operators, or a pipeline."""
     if isinstance(value, list) and value:
         return pipeline(value, "update")
@@ -60,7 +60,7 @@ def update_document(value: Any) -> Mapping[str, Any] | list[Any]:
     return found
 
 
-def replacement_document(value: Any) -> Mapping[str, Any]:
+def replacement_document(value: Any) -> Document:
     """A replacement: a document without update operators."""
     found = document("replacement", value)
     if found and not isinstance(found, RawBSONDocument):
@@ -93,7 +93,7 @@ def list_of_documents(name: str, value: Any) -> list[Any]:
 # --- orders, hints, projections ---
 
 
-def sort_document(name: str, value: Any, direction: Any = None) -> dict[str, Any]:
+def sort_document(name: str, value: Any, direction: Any = None) -> PlainDocument:
     """A sort order or an index's keys: ``"a"``, ``[("a", 1), "b"]`` or ``{"a": 1}``."""
     if isinstance(value, str):
         pairs: Iterable[Any] = ((value, ASCENDING if direction is None else direction),)
@@ -105,7 +105,7 @@ def sort_document(name: str, value: Any, direction: Any = None) -> dict[str, Any
         pairs = ((pair, ASCENDING) if isinstance(pair, str) else pair for pair in value)
     else:
         refuse(name, "a field's name, a list of (field, direction) pairs or a mapping", value)
-    keys: dict[str, Any] = {}
+    keys: PlainDocument = {}
     for pair in pairs:
         if not (isinstance(pair, (tuple, list)) and len(pair) == 2 and isinstance(pair[0], str)):
             refuse(f"each key of {name}", "a (field, direction) pair", pair)
@@ -117,17 +117,17 @@ def sort_document(name: str, value: Any, direction: Any = None) -> dict[str, Any
     return keys
 
 
-def sort_option(name: str, value: Any) -> dict[str, Any] | None:
+def sort_option(name: str, value: Any) -> PlainDocument | None:
     """A sort order as an argument, where an empty one means none."""
     return None if isinstance(value, (list, tuple, Mapping)) and not value else sort_document(name, value)
 
 
-def hint_value(name: str, value: Any) -> str | dict[str, Any]:
+def hint_value(name: str, value: Any) -> str | PlainDocument:
     """An index: its name, or its keys as a list of pairs or a mapping."""
     return value if isinstance(value, str) else sort_document(name, value)
 
 
-def projection_document(name: str, value: Any) -> Mapping[str, Any]:
+def projection_document(name: str, value: Any) -> Document:
     """Which fields to return: a mapping, or the names of those wanted. No name at all means whole documents."""
     if isinstance(value, Mapping):
         return value
@@ -138,7 +138,7 @@ def projection_document(name: str, value: Any) -> Mapping[str, Any]:
     refuse(name, "a mapping or a list of field names", value)
 
 
-def collation_document(name: str, value: Any) -> Mapping[str, Any]:
+def collation_document(name: str, value: Any) -> Document:
     """A collation: a mapping, or an object whose ``document`` is one."""
     found = value if isinstance(value, Mapping) else getattr(value, "document", None)
     if isinstance(found, Mapping):
@@ -223,7 +223,7 @@ Check = Callable[[str, Any], Any]
 Table = Mapping[str, tuple[str, Check | None]]
 
 
-def wire_options(given: Mapping[str, Any], table: Table, *, strict: bool = True) -> dict[str, Any]:
+def wire_options(given: Document, table: Table, *, strict: bool = True) -> PlainDocument:
     """Options under the wire's names, checked; those that are None are left out.
 
     A name may be Python's or the wire's own, as PyMongo's methods take some in the one and some in the other form.
@@ -231,7 +231,7 @@ def wire_options(given: Mapping[str, Any], table: Table, *, strict: bool = True)
     :param strict: whether a name that the table lacks is refused; else the server judges it.
     :raises ConfigurationError: a name is unknown, a value is of the wrong kind, or an option is given twice.
     """
-    fields: dict[str, Any] = {}
+    fields: PlainDocument = {}
     for name, value in given.items():
         if value is None:
             continue

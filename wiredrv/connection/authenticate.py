@@ -6,21 +6,19 @@ error holds a password, a proof or a key.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from wiredrv import waits
 from wiredrv.connection.auth.conversation import advance, denied
 from wiredrv.connection.auth.keys import Derivation, KeyCache, ScramKeys
 from wiredrv.connection.auth.negotiation import Speculation, take_up
 from wiredrv.connection.connection import Connection
 from wiredrv.connection.settings import Credentials
+from wiredrv.types import Document
 
 _cache = KeyCache()
 
 
 async def authenticate(
-    connection: Connection, credentials: Credentials, speculation: Speculation | None, hello: Mapping[str, Any]
+    connection: Connection, credentials: Credentials, speculation: Speculation | None, hello: Document
 ) -> None:
     """Authenticate a connection whose handshake is done.
 

@@ -6,9 +6,8 @@ Also the public ``wiredrv.connect``, for embedders.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 from wiredrv import waits
 from wiredrv.connection.auth.negotiation import Speculation, speculate
@@ -31,7 +30,7 @@ from wiredrv.errors import (
 from wiredrv.net.dial import Dialer, HostNotResolved
 from wiredrv.net.settings import NetSettings
 from wiredrv.net.tls import TLSRefused
-from wiredrv.types import Address
+from wiredrv.types import Address, Document
 from wiredrv.waits import monotonic
 from wiredrv.wire.codec import decode, encode
 from wiredrv.wire.compression import negotiate
@@ -50,7 +49,7 @@ async def establish(
     *,
     connection_id: int = 0,
     generation: int = 0,
-    metadata: Mapping[str, Any] | None = None,
+    metadata: Document | None = None,
 ) -> Connection:
     """Open a transport to ``address``, shake hands and authenticate, all within ``connect_timeout`` of the dialer.
 
@@ -108,9 +107,9 @@ def _failure(error: TimeoutError | DriverError, address: Address, timeout: float
 async def _shake_hands(
     connection: Connection,
     settings: ConnectionSettings,
-    metadata: Mapping[str, Any],
+    metadata: Document,
     speculation: Speculation | None,
-) -> Mapping[str, Any]:
+) -> Document:
     command = hello_command(settings, metadata, speculation)
     connection.accepts_compressed = bool(settings.compressors)
     request_id = next_request_id()

@@ -12,7 +12,6 @@ Rules kept here:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from wiredrv import waits
@@ -21,7 +20,7 @@ from wiredrv.connection.settings import ServerApi
 from wiredrv.errors import AutoReconnect, InvalidOperation, NetworkTimeout, ProtocolError
 from wiredrv.net.transport import Transport
 from wiredrv.server_errors import command_error
-from wiredrv.types import Address, Reply
+from wiredrv.types import Address, Document, Reply
 from wiredrv.wire.codec import decode, encode
 from wiredrv.wire.compression import Compressor, decompress
 from wiredrv.wire.framing import Framer
@@ -208,7 +207,7 @@ class Connection:
             self.close()
         return body
 
-    async def command(self, database: str, command: Mapping[str, Any], *, timeout: float | None = None) -> Reply:
+    async def command(self, database: str, command: Document, *, timeout: float | None = None) -> Reply:
         """Run one command as it is given, and return the server's reply.
 
         :param database: the database to run it on.
@@ -223,7 +222,7 @@ class Connection:
             raise command_error(reply, self.handshake.limits.max_wire_version)
         return reply
 
-    async def ask(self, database: str, command: Mapping[str, Any], *, timeout: float | None = None) -> Reply:
+    async def ask(self, database: str, command: Document, *, timeout: float | None = None) -> Reply:
         """As :meth:`command`, but an ``ok: 0`` is returned like any reply."""
         document = dict(command)
         document["$db"] = database
@@ -248,7 +247,7 @@ class Connection:
             if not finished:
                 self.close()
 
-    async def stream(self, database: str, command: Mapping[str, Any], *, timeout: float | None = None) -> Reply:
+    async def stream(self, database: str, command: Document, *, timeout: float | None = None) -> Reply:
         """Start an exhaust command: as :meth:`command`, but the server may go on sending (``more_to_come``)."""
         document = dict(command)
         document["$db"] = database

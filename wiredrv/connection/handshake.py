@@ -6,7 +6,6 @@ a Stable API version or a load balancer is asked for, which need ``hello``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +16,7 @@ from wiredrv.connection.settings import ConnectionSettings, ServerApi
 from wiredrv.description import wire_version_problem
 from wiredrv.errors import ConfigurationError
 from wiredrv.server_errors import handshake_error
-from wiredrv.types import Address, Limits
+from wiredrv.types import Address, Document, Limits, PlainDocument
 from wiredrv.wire.compression import available
 from wiredrv.wire.op_msg import DEFAULT_MAX_MESSAGE_SIZE
 
@@ -37,7 +36,7 @@ _MOST_WRITE_BATCH = 1_000_000
 class Handshake:
     """What a server said of itself, and what it accepts: checked, so that nobody has to look twice."""
 
-    reply: Mapping[str, Any]
+    reply: Document
     limits: Limits
     server_connection_id: int | None
     service_id: Any
@@ -48,14 +47,14 @@ class Handshake:
 
 
 def hello_command(
-    settings: ConnectionSettings, metadata: Mapping[str, Any], speculation: Speculation | None = None
-) -> dict[str, Any]:
+    settings: ConnectionSettings, metadata: Document, speculation: Speculation | None = None
+) -> PlainDocument:
     """The command that opens a connection.
 
     :param speculation: the authentication that begins with it.
     """
     if settings.server_api is not None or settings.load_balanced:
-        command: dict[str, Any] = {"hello": 1, "helloOk": True}
+        command: PlainDocument = {"hello": 1, "helloOk": True}
     else:
         command = {LEGACY_HELLO: 1, "helloOk": True}
     command["backpressure"] = BACKPRESSURE
@@ -70,7 +69,7 @@ def hello_command(
     return command
 
 
-def declare_api(command: dict[str, Any], api: ServerApi | None) -> None:
+def declare_api(command: PlainDocument, api: ServerApi | None) -> None:
     """Put the Stable API version on a command (versioned-api specification)."""
     if api is None:
         return
@@ -81,7 +80,7 @@ def declare_api(command: dict[str, Any], api: ServerApi | None) -> None:
         command["apiDeprecationErrors"] = api.deprecation_errors
 
 
-def read_handshake(address: Address, reply: Mapping[str, Any], settings: ConnectionSettings) -> Handshake:
+def read_handshake(address: Address, reply: Document, settings: ConnectionSettings) -> Handshake:
     """Judge the server's answer.
 
     :raises DriverError: the server refused the handshake.
@@ -121,13 +120,13 @@ def read_handshake(address: Address, reply: Mapping[str, Any], settings: Connect
     )
 
 
-def _number(reply: Mapping[str, Any], field: str, default: int) -> int:
+def _number(reply: Document, field: str, default: int) -> int:
     value = reply.get(field)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 2**63:
         return default
     return int(value)
 
 
-def _limit(reply: Mapping[str, Any], field: str, default: int, most: int) -> int:
+def _limit(reply: Document, field: str, default: int, most: int) -> int:
     """A limit that the server names. One that leaves room for nothing is as good as none."""
     return min(_number(reply, field, default) or default, most)

@@ -11,10 +11,10 @@ import sys
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from wiredrv._version import __version__
 from wiredrv.connection.settings import DriverInfo
+from wiredrv.types import PlainDocument
 from wiredrv.wire.codec import encode
 
 MAX_METADATA_SIZE = 512
@@ -37,7 +37,7 @@ def client_metadata(
     driver_info: Iterable[DriverInfo],
     environment: Mapping[str, str],
     in_docker: bool | None = None,
-) -> dict[str, Any]:
+) -> PlainDocument:
     """Build the metadata document.
 
     :param app_name: the application's name, or None.
@@ -52,7 +52,7 @@ def client_metadata(
             versions.append(info.version)
         if info.platform:
             platforms.append(info.platform)
-    document: dict[str, Any] = {}
+    document: PlainDocument = {}
     if app_name:
         document["application"] = {"name": app_name}
     document["driver"] = {"name": "|".join(names), "version": "|".join(versions)}
@@ -69,7 +69,7 @@ def runs_in_faas(environment: Mapping[str, str]) -> bool:
     return bool(_faas(environment))
 
 
-def _shorten(document: dict[str, Any]) -> dict[str, Any]:
+def _shorten(document: PlainDocument) -> PlainDocument:
     """Take away in the specification's order until the document is small enough."""
 
     def too_large() -> int:
@@ -119,7 +119,7 @@ def _operating_system() -> Mapping[str, str]:
     return {key: value for key, value in described.items() if value}
 
 
-def _runtime(environment: Mapping[str, str], in_docker: bool) -> dict[str, Any]:
+def _runtime(environment: Mapping[str, str], in_docker: bool) -> PlainDocument:
     found = _faas(environment)
     container: dict[str, str] = {}
     if in_docker:
@@ -131,7 +131,7 @@ def _runtime(environment: Mapping[str, str], in_docker: bool) -> dict[str, Any]:
     return found
 
 
-def _faas(environment: Mapping[str, str]) -> dict[str, Any]:
+def _faas(environment: Mapping[str, str]) -> PlainDocument:
     names = [
         name
         for name, present in (
@@ -150,7 +150,7 @@ def _faas(environment: Mapping[str, str]) -> dict[str, Any]:
         names = ["vercel"]
     if len(names) != 1:
         return {}
-    described: dict[str, Any] = {"name": names[0]}
+    described: PlainDocument = {"name": names[0]}
     for field, variable, is_number in _FAAS_FIELDS[names[0]]:
         value = environment.get(variable)
         if not value:

@@ -26,6 +26,7 @@ from wiredrv.server_facts import SERVER_5_0
 from wiredrv.session.cluster_time import ClusterTime, later
 from wiredrv.session.state import SessionState
 from wiredrv.session.transaction import Transaction, TransactionState
+from wiredrv.types import PlainDocument
 
 _PRIMARY_PREFERRED = ReadPreference.PRIMARY_PREFERRED
 
@@ -42,7 +43,7 @@ class CommandContext(NamedTuple):
     cluster_time: ClusterTime | None
 
 
-def decorate(command: dict[str, Any], run: Run[Any], context: CommandContext) -> None:
+def decorate(command: PlainDocument, run: Run[Any], context: CommandContext) -> None:
     """Put on ``command`` everything that its session and its concerns ask for.
 
     :raises ConfigurationError: the server supports no sessions, or no snapshot reads, and they are asked for.
@@ -76,7 +77,7 @@ def decorate(command: dict[str, Any], run: Run[Any], context: CommandContext) ->
     command["$db"] = operation.target.database
 
 
-def _add_transaction(command: dict[str, Any], run: Run[Any], session: SessionState, context: CommandContext) -> None:
+def _add_transaction(command: PlainDocument, run: Run[Any], session: SessionState, context: CommandContext) -> None:
     if context.handshake.is_standalone:
         raise InvalidOperation(
             "transactions need a replica set or a sharded cluster, and this server is a standalone; "
@@ -91,7 +92,7 @@ def _add_transaction(command: dict[str, Any], run: Run[Any], session: SessionSta
         _add_ending(command, run, transaction)
 
 
-def _add_ending(command: dict[str, Any], run: Run[Any], transaction: Transaction) -> None:
+def _add_ending(command: PlainDocument, run: Run[Any], transaction: Transaction) -> None:
     concern = run.operation.target.write_concern
     if run.traits.kind is OperationKind.COMMIT and transaction.commit_attempted:
         concern = retried_commit_concern(concern)
@@ -102,7 +103,7 @@ def _add_ending(command: dict[str, Any], run: Run[Any], transaction: Transaction
 
 
 def _add_session_read_concern(
-    command: dict[str, Any], run: Run[Any], session: SessionState, context: CommandContext
+    command: PlainDocument, run: Run[Any], session: SessionState, context: CommandContext
 ) -> None:
     """The read concern that an explicit session asks for, merged with the operation's own."""
     traits = run.traits
@@ -114,7 +115,7 @@ def _add_session_read_concern(
             raise ConfigurationError("Snapshot reads require MongoDB 5.0 or later")
         if traits.opens_cursor and run.operation.server is not None:
             return  # A getMore reads on in the snapshot of its cursor.
-        concern: dict[str, Any] = {"level": "snapshot"}
+        concern: PlainDocument = {"level": "snapshot"}
         if session.snapshot_time is not None:
             concern["atClusterTime"] = session.snapshot_time
         command["readConcern"] = concern
@@ -140,7 +141,7 @@ def _add_session_read_concern(
         command["readConcern"] = concern
 
 
-def _add_read_preference(command: dict[str, Any], run: Run[Any], context: CommandContext) -> None:
+def _add_read_preference(command: PlainDocument, run: Run[Any], context: CommandContext) -> None:
     kind = run.traits.kind
     reads = kind is OperationKind.READ or kind is OperationKind.COMMAND
     if not reads or run.in_transaction or run.operation.server is not None:

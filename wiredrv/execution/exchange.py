@@ -8,7 +8,7 @@ Specification: command-logging-and-monitoring.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from wiredrv import events, waits
@@ -20,7 +20,7 @@ from wiredrv.execution.run import Run
 from wiredrv.operations.base import unencodable
 from wiredrv.server_errors import command_error
 from wiredrv.server_facts import HELLO_COMMANDS, SENSITIVE_COMMANDS
-from wiredrv.types import Limits, Reply
+from wiredrv.types import Document, Limits, PlainDocument, Reply
 from wiredrv.waits import monotonic
 from wiredrv.wire.codec import decode, decode_raw, encode
 from wiredrv.wire.op_msg import MORE_TO_COME, DocumentSequence, encode_message, next_request_id
@@ -29,7 +29,7 @@ from wiredrv.wire.op_msg import MORE_TO_COME, DocumentSequence, encode_message, 
 _COMMAND_OVERHEAD = 16 * 1024
 
 
-async def exchange(connection: Connection, command: dict[str, Any], run: Run[Any], hub: ListenerHub) -> Reply:
+async def exchange(connection: Connection, command: PlainDocument, run: Run[Any], hub: ListenerHub) -> Reply:
     """Send a decorated command and return the reply; an empty one where none was asked for.
 
     :raises InvalidDocument: the command cannot be encoded, or (DocumentTooLarge) is too large; nothing was sent.
@@ -64,7 +64,7 @@ async def exchange(connection: Connection, command: dict[str, Any], run: Run[Any
         return salvage(reply, error, operation, connection.address)
 
 
-def _check_size(command: dict[str, Any], size: int, run: Run[Any], limits: Limits) -> None:
+def _check_size(command: PlainDocument, size: int, run: Run[Any], limits: Limits) -> None:
     """Judge a command that is larger than a document may be."""
     largest = limits.max_bson_object_size
     if size > largest + _COMMAND_OVERHEAD:
@@ -88,7 +88,7 @@ async def _send_only(connection: Connection, message: bytes) -> None:
 
 async def _observed(
     connection: Connection,
-    command: dict[str, Any],
+    command: PlainDocument,
     sequences: Sequence[DocumentSequence],
     message: bytes,
     request_id: int,
@@ -107,7 +107,7 @@ async def _observed(
         "service_id": connection.service_id,
     }
     hidden = is_sensitive(command)
-    shown: Mapping[str, Any] = {} if hidden else (operation.described(command) if sequences else dict(command))
+    shown: Document = {} if hidden else (operation.described(command) if sequences else dict(command))
     hub.publish(hub.command, events.CommandStartedEvent(**common, command=shown))
     started = monotonic()
     try:
@@ -142,7 +142,7 @@ def _redacted(reply: Reply) -> Reply:
     return {"ok": 0, "errmsg": "(redacted)", **told}
 
 
-def is_sensitive(command: Mapping[str, Any]) -> bool:
+def is_sensitive(command: Document) -> bool:
     """Whether a command (or its reply) holds what nobody may see."""
     name = next(iter(command)).lower()
     return name in SENSITIVE_COMMANDS or (name in HELLO_COMMANDS and "speculativeAuthenticate" in command)

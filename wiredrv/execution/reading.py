@@ -14,7 +14,7 @@ from typing import Any
 from wiredrv.errors import DriverError, UnreadableReply
 from wiredrv.operations.base import Operation
 from wiredrv.server_errors import command_error
-from wiredrv.types import Address, Reply
+from wiredrv.types import Address, Document, Reply
 from wiredrv.wire.codec import reason
 from wiredrv.wire.envelope import decode_tolerantly, pick_envelope
 
@@ -36,9 +36,7 @@ def salvage(body: bytes, error: UnreadableReply, operation: Operation[Any], addr
     raise unreadable(error, operation, address, reply) from error.__cause__
 
 
-def unreadable(
-    error: Exception, operation: Operation[Any], address: Address, envelope: Mapping[str, Any]
-) -> UnreadableReply:
+def unreadable(error: Exception, operation: Operation[Any], address: Address, envelope: Document) -> UnreadableReply:
     """The error to raise for a reply whose reading raised ``error``; ``envelope`` is what can be read of it."""
     cause = error.__cause__ if isinstance(error, UnreadableReply) else error
     namespace = operation.target.namespace.rstrip(".")
@@ -57,7 +55,7 @@ def refusal(reply: Reply, max_wire_version: int) -> DriverError:
     return UnreadableReply("it has no 'ok'" if ok is None else f"its 'ok' is {shown(ok)}")
 
 
-def cursor_in(envelope: Mapping[str, Any], operation: Operation[Any]) -> tuple[int, str] | None:
+def cursor_in(envelope: Document, operation: Operation[Any]) -> tuple[int, str] | None:
     """Id and namespace of the cursor that is open on the server after this reply, if it tells of one."""
     cursor = envelope.get("cursor")
     if not isinstance(cursor, Mapping):

@@ -7,17 +7,16 @@ that breaks the driver must not break the servers under it.
 from __future__ import annotations
 
 import socket
-from typing import Any
 
 from wiredrv.errors import ConnectionFailure, ProtocolError
 from wiredrv.server_errors import command_error
-from wiredrv.types import Address, Document
+from wiredrv.types import Address, Document, PlainDocument
 from wiredrv.wire.codec import decode, encode
 from wiredrv.wire.framing import Framer
 from wiredrv.wire.op_msg import decode_message, encode_message, next_request_id
 
 
-def ask(address: Address, command: Document, timeout: float = 1.0) -> dict[str, Any]:
+def ask(address: Address, command: Document, timeout: float = 1.0) -> PlainDocument:
     """Send ``command`` to the ``admin`` database of the server on a new connection and return its reply.
 
     :param timeout: seconds for each of connecting, sending and receiving.

@@ -16,7 +16,7 @@ import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import anyio
 import anyio.to_thread
@@ -28,6 +28,7 @@ from wiredrv.local.home import Home, Record, fixed_ports
 from wiredrv.local.server import Launch, Server, free_ports
 from wiredrv.local.watchdog import Watchdog
 from wiredrv.server_facts import ErrorCode
+from wiredrv.types import PlainDocument
 
 #: Seconds that a deployment may take until it is ready.
 READY_WITHIN = 60.0
@@ -297,7 +298,7 @@ class ReplicaSet(Deployment):
                 raise
         until(self._elect_first, _ELECTED_WITHIN)
 
-    def _configuration(self) -> dict[str, Any]:
+    def _configuration(self) -> PlainDocument:
         members = [{"_id": number, "host": str(server.address)} for number, server in enumerate(self.members)]
         return {"_id": self.name, "members": members, "settings": dict(_FAST_ELECTIONS)}
 
@@ -313,7 +314,7 @@ class ReplicaSet(Deployment):
         return True
 
 
-def _role(hello: dict[str, Any]) -> str | None:
+def _role(hello: PlainDocument) -> str | None:
     if hello.get("ismaster"):
         return "primary"
     return "secondary" if hello.get("secondary") else None

@@ -16,12 +16,11 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from wiredrv.errors import ConnectionFailure, DriverError, InvalidOperation
 from wiredrv.local._ask import ask
 from wiredrv.local._wait import until
-from wiredrv.types import Address, Document
+from wiredrv.types import Address, Document, PlainDocument
 
 LOOPBACK = "127.0.0.1"
 
@@ -150,7 +149,7 @@ class Server:
         """Whether the process ended because another one has its port."""
         return not self.running and b"Address already in use" in self._log_since_start()
 
-    def ask(self, command: Document, timeout: float = 1.0) -> dict[str, Any]:
+    def ask(self, command: Document, timeout: float = 1.0) -> PlainDocument:
         """Run a command on the server's ``admin`` database, on a connection of its own.
 
         :param timeout: seconds for each of connecting, sending and receiving.
@@ -159,7 +158,7 @@ class Server:
         """
         return ask(self.address, command, timeout)
 
-    def hello(self) -> dict[str, Any]:
+    def hello(self) -> PlainDocument:
         """What the server says of its role; empty when it is stopped, frozen or does not answer."""
         if self.state != "running":
             return {}

@@ -22,6 +22,7 @@ from wiredrv.local.find import Mongod, find_mongod, find_mongos
 from wiredrv.local.home import Home, Record, fixed_ports
 from wiredrv.local.server import LOOPBACK, Launch, Server, free_ports
 from wiredrv.local.watchdog import Watchdog
+from wiredrv.types import PlainDocument
 
 _ASK_SECONDS = 30.0
 _MOST = 8
@@ -37,7 +38,7 @@ class ConfigServer(ReplicaSet):
     def _arguments(self) -> tuple[str, ...]:
         return ("--configsvr", *super()._arguments())
 
-    def _configuration(self) -> dict[str, Any]:
+    def _configuration(self) -> PlainDocument:
         return {**super()._configuration(), "configsvr": True}
 
 
@@ -131,7 +132,7 @@ class ShardedCluster(Deployment):
             raise
 
     def _start_sets(self, mongod: Mongod, folder: Path, deadline: float) -> None:
-        options: dict[str, Any] = {"test_commands": self._test_commands, "mongod": mongod.path}
+        options: PlainDocument = {"test_commands": self._test_commands, "mongod": mongod.path}
         self.config_server = ConfigServer(1, directory=folder / "config", **options)
         names = [f"shard{number}" for number in range(1, self._shard_count + 1)]
         self.shards = tuple(Shard(name, directory=folder / name, **options) for name in names)
@@ -139,7 +140,7 @@ class ShardedCluster(Deployment):
 
     def _lower_feature_version(self, mongod: Mongod, mongos: Mongod) -> None:
         """Have newer servers behave as the older routers expect it."""
-        command: dict[str, Any] = {"setFeatureCompatibilityVersion": ".".join(map(str, mongos.version[:2]))}
+        command: PlainDocument = {"setFeatureCompatibilityVersion": ".".join(map(str, mongos.version[:2]))}
         if mongod.version >= _CONFIRMS:
             command["confirm"] = True
         self._at_once(lambda one: one.primary().ask(command, _ASK_SECONDS))

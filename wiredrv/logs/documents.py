@@ -16,6 +16,8 @@ from bson import json_util
 from bson.binary import UuidRepresentation
 from bson.errors import BSONError
 
+from wiredrv.types import Document, PlainDocument
+
 DEFAULT_MAX_LENGTH = 1000
 
 _VARIABLE = "MONGODB_LOG_MAX_DOCUMENT_LENGTH"
@@ -28,7 +30,7 @@ def max_length(environment: Mapping[str, str]) -> int:
     return int(text) if text.isascii() and text.isdigit() else DEFAULT_MAX_LENGTH
 
 
-def to_text(document: Mapping[str, Any], limit: int) -> str:
+def to_text(document: Document, limit: int) -> str:
     """A document in relaxed Extended JSON, cut off behind ``limit`` characters."""
     beginning, _ = _beginning(document, limit, -limit)
     # A command may hold types that only the user's codec knows.
@@ -62,7 +64,7 @@ def _beginning(value: Any, room: int, floor: int) -> tuple[Any, int]:
 
 
 def _beginning_of_document(items: Iterable[tuple[str, Any]], room: int, floor: int) -> tuple[Any, int]:
-    kept: dict[str, Any] = {}
+    kept: PlainDocument = {}
     room -= 2
     for name, value in items:
         kept[name], room = _beginning(value, room - len(name) - 4, floor)

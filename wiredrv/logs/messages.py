@@ -19,9 +19,9 @@ from typing import Any, TypeAlias
 from wiredrv import events
 from wiredrv.errors import DriverError, ServerSelectionTimeoutError
 from wiredrv.logs.documents import to_text
-from wiredrv.types import Address
+from wiredrv.types import Address, Document, PlainDocument
 
-Data: TypeAlias = dict[str, Any]
+Data: TypeAlias = PlainDocument
 
 _CLOSED_BECAUSE = {
     "stale": "Connection became stale because the pool was cleared",
@@ -46,7 +46,7 @@ _SELECTION = {
 class LogMessage:
     """A message: ``data`` under the specifications' keys, ``message`` first. As text, one line."""
 
-    data: Mapping[str, Any]
+    data: Document
 
     def __str__(self) -> str:
         rest = " ".join(f"{key}={value}" for key, value in self.data.items() if key != "message")

@@ -5,22 +5,22 @@ CRUD specification, "Aggregate" and "Read Preferences for Aggregations with $out
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from wiredrv.operations.base import CURSOR_READ, READ, Limits, Operation, Target, Traits, add_options, count_in
 from wiredrv.operations.cursors import CursorReply, parse_cursor
 from wiredrv.operations.failures import raise_concern_failure
 from wiredrv.server_facts import SERVER_5_0
-from wiredrv.types import Address, Reply
+from wiredrv.types import Address, Document, PlainDocument, Reply
 
 _WRITING = replace(
     CURSOR_READ, retryable=False, accepts_write_concern=True, has_write_stage=True, secondaries_since=SERVER_5_0
 )
 
 
-def writes(pipeline: Sequence[Mapping[str, Any]]) -> bool:
+def writes(pipeline: Sequence[Document]) -> bool:
     """Whether the pipeline's last stage writes its result to a collection."""
     return bool(pipeline) and ("$out" in pipeline[-1] or "$merge" in pipeline[-1])
 
@@ -38,11 +38,11 @@ class Aggregate(Operation[CursorReply]):
     name: ClassVar[str] = "aggregate"
 
     target: Target
-    pipeline: Sequence[Mapping[str, Any]]
-    options: Mapping[str, Any]
+    pipeline: Sequence[Document]
+    options: Document
     batch_size: int | None = None
 
-    def command(self, limits: Limits) -> dict[str, Any]:
+    def command(self, limits: Limits) -> PlainDocument:
         cursor = {} if self.batch_size is None or writes(self.pipeline) else {"batchSize": self.batch_size}
         command = {"aggregate": self.target.collection or 1, "pipeline": self.pipeline, "cursor": cursor}
         return add_options(command, self.options, limits) if self.options else command
@@ -66,13 +66,13 @@ class CountDocuments(Operation[int]):
     traits = READ
 
     target: Target
-    filter: Mapping[str, Any]
-    options: Mapping[str, Any]
+    filter: Document
+    options: Document
     skip: int | None = None
     limit: int | None = None
 
-    def command(self, limits: Limits) -> dict[str, Any]:
-        pipeline: list[dict[str, Any]] = [{"$match": self.filter}]
+    def command(self, limits: Limits) -> PlainDocument:
+        pipeline: list[PlainDocument] = [{"$match": self.filter}]
         if self.skip:
             pipeline.append({"$skip": self.skip})
         if self.limit:

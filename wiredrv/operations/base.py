@@ -15,7 +15,7 @@ from bson.raw_bson import RawBSONDocument
 from wiredrv.concerns import DEFAULT_READ_CONCERN, DEFAULT_WRITE_CONCERN, ReadConcern, ReadPreference, WriteConcern
 from wiredrv.errors import ConfigurationError, InvalidDocument, UnreadableReply
 from wiredrv.server_facts import SERVER_8_2
-from wiredrv.types import Address, Pin, Reply
+from wiredrv.types import Address, Document, Pin, PlainDocument, Reply
 from wiredrv.types import Limits as Limits
 from wiredrv.wire.codec import decode_for_user, is_default, sound_document
 from wiredrv.wire.op_msg import DocumentSequence
@@ -133,7 +133,7 @@ class Operation(Generic[T]):
         """Whether a statement may touch more than one document: such a write is not retried."""
         return False
 
-    def command(self, limits: Limits) -> dict[str, Any]:
+    def command(self, limits: Limits) -> PlainDocument:
         """Build the command; its first key is its name. The executor adds the rest to this very dict."""
         raise NotImplementedError
 
@@ -141,7 +141,7 @@ class Operation(Generic[T]):
         """Documents that travel beside the command."""
         return ()
 
-    def described(self, command: Mapping[str, Any]) -> Mapping[str, Any]:
+    def described(self, command: Document) -> Document:
         """The command as listeners see it: with the documents of its sequences in their place."""
         return command
 
@@ -173,7 +173,7 @@ DRIVER_FIELDS = frozenset(
 )
 
 
-def add_options(command: dict[str, Any], options: Mapping[str, Any], limits: Limits) -> dict[str, Any]:
+def add_options(command: PlainDocument, options: Document, limits: Limits) -> PlainDocument:
     """Put the options that were given on a command, but for those that the server is too old to ignore.
 
     This is the one place where options of users' meet the fields of a command: none may replace another.
@@ -188,7 +188,7 @@ def add_options(command: dict[str, Any], options: Mapping[str, Any], limits: Lim
     return command
 
 
-def _refuse_replacement(command: Mapping[str, Any], options: Mapping[str, Any]) -> NoReturn:
+def _refuse_replacement(command: Document, options: Document) -> NoReturn:
     name = next(name for name in options if name in command or name in DRIVER_FIELDS)
     own = next(iter(command))
     if name in ("readConcern", "writeConcern"):
@@ -201,14 +201,14 @@ def _refuse_replacement(command: Mapping[str, Any], options: Mapping[str, Any]) 
     raise ConfigurationError(f"{name!r} cannot be an option of a call that sends {own!r}: {advice}")
 
 
-def decoded(reply: Reply, target: Target) -> Mapping[str, Any]:
+def decoded(reply: Reply, target: Target) -> Document:
     """The whole reply under the codec options of the handle, for values of the user's that stand outside a batch.
 
     :raises UnreadableReply: it cannot be decoded.
     """
     if target.plain or not isinstance(reply, RawBSONDocument):
         return reply
-    found: Mapping[str, Any] = decode_for_user(reply.raw, target.codec_options.with_options(document_class=dict))
+    found: Document = decode_for_user(reply.raw, target.codec_options.with_options(document_class=dict))
     return found
 
 
@@ -221,7 +221,7 @@ def unencodable(error: InvalidDocument, name: str, namespace: str, what: str = "
     return InvalidDocument(f"{name!r} on {namespace.rstrip('.')} was not sent: {what}{error}")
 
 
-def count_in(reply: Mapping[str, Any], field: str) -> int:
+def count_in(reply: Document, field: str) -> int:
     """A count of a reply; 0 where it is missing.
 
     :raises UnreadableReply: it is not a whole number from 0 up.
@@ -247,7 +247,7 @@ def field_of(document: object, field: str, kind: type[F]) -> F:
     return value
 
 
-def document_in(document: object, field: str) -> Mapping[str, Any]:
+def document_in(document: object, field: str) -> Document:
     """A sub-document that a document of a reply must have; as :func:`field_of`."""
-    found: Mapping[str, Any] = field_of(document, field, _DOCUMENT)
+    found: Document = field_of(document, field, _DOCUMENT)
     return found

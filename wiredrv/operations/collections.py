@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from wiredrv.operations.base import WRITE, Limits, Operation, OperationKind, Target, Traits, add_options
 from wiredrv.operations.cursors import CursorReply, parse_cursor
 from wiredrv.operations.failures import raise_concern_failure
-from wiredrv.types import Address, Reply
+from wiredrv.types import Address, Document, PlainDocument, Reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +19,10 @@ class ListCollections(Operation[CursorReply]):
     traits = Traits(retryable=True, opens_cursor=True, reads_primary=True)
 
     target: Target
-    options: Mapping[str, Any]
+    options: Document
     batch_size: int | None = None
 
-    def command(self, limits: Limits) -> dict[str, Any]:
+    def command(self, limits: Limits) -> PlainDocument:
         cursor = {} if self.batch_size is None else {"batchSize": self.batch_size}
         return add_options({"listCollections": 1, "cursor": cursor}, self.options, limits)
 
@@ -39,9 +38,9 @@ class Create(Operation[None]):
     traits = WRITE
 
     target: Target
-    options: Mapping[str, Any]
+    options: Document
 
-    def command(self, limits: Limits) -> dict[str, Any]:
+    def command(self, limits: Limits) -> PlainDocument:
         return add_options({"create": self.target.collection}, self.options, limits)
 
     def parse(self, reply: Reply, address: Address) -> None:
@@ -56,9 +55,9 @@ class Drop(Operation[Reply]):
     traits = WRITE
 
     target: Target
-    options: Mapping[str, Any]
+    options: Document
 
-    def command(self, limits: Limits) -> dict[str, Any]:
+    def command(self, limits: Limits) -> PlainDocument:
         return add_options({"drop": self.target.collection}, self.options, limits)
 
     def parse(self, reply: Reply, address: Address) -> Reply:
@@ -77,9 +76,9 @@ class Rename(Operation[Reply]):
     target: Target
     old: str
     new: str
-    options: Mapping[str, Any]
+    options: Document
 
-    def command(self, limits: Limits) -> dict[str, Any]:
+    def command(self, limits: Limits) -> PlainDocument:
         return add_options({"renameCollection": self.old, "to": self.new}, self.options, limits)
 
     def parse(self, reply: Reply, address: Address) -> Reply:

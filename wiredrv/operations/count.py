@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from wiredrv.operations.base import READ, Limits, Operation, Target, add_options, count_in
-from wiredrv.types import Address, Reply
+from wiredrv.types import Address, Document, PlainDocument, Reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,9 +17,9 @@ class Count(Operation[int]):
     traits = READ
 
     target: Target
-    options: Mapping[str, Any]
+    options: Document
 
-    def command(self, limits: Limits) -> dict[str, Any]:
+    def command(self, limits: Limits) -> PlainDocument:
         return add_options({"count": self.target.collection}, self.options, limits)
 
     def parse(self, reply: Reply, address: Address) -> int:

@@ -12,7 +12,7 @@ import bson
 from wiredrv.errors import UnreadableReply
 from wiredrv.operations.base import Limits, Operation, OperationKind, Target, Traits
 from wiredrv.server_facts import SERVER_4_4
-from wiredrv.types import Address, Pin, Reply, ServerCursor
+from wiredrv.types import Address, Document, Pin, PlainDocument, Reply, ServerCursor
 from wiredrv.wire.codec import decode_documents
 
 #: The types of the documents of a reply that was decoded with the driver's own options.
@@ -60,7 +60,7 @@ def parse_cursor(reply: Reply, address: Address, target: Target, batch_field: st
     return CursorReply(int(number), namespace, batch, address, reply)
 
 
-def documents_in(cursor: Mapping[str, Any], batch_field: str, target: Target) -> list[Any]:
+def documents_in(cursor: Document, batch_field: str, target: Target) -> list[Any]:
     """The documents of a batch, as the user wants them.
 
     :raises UnreadableReply: there is no such batch, or one of its documents cannot be decoded.
@@ -94,8 +94,8 @@ class GetMore(Operation[CursorReply]):
     pin: Pin | None = None
     opened_in: int = 0
 
-    def command(self, limits: Limits) -> dict[str, Any]:
-        command: dict[str, Any] = {"getMore": bson.int64.Int64(self.cursor_id), "collection": self.collection}
+    def command(self, limits: Limits) -> PlainDocument:
+        command: PlainDocument = {"getMore": bson.int64.Int64(self.cursor_id), "collection": self.collection}
         if self.batch_size:
             command["batchSize"] = self.batch_size
         if self.max_time_ms is not None:
@@ -123,7 +123,7 @@ class KillCursors(Operation[None]):
     pin: Pin | None = None
     opened_in: int = 0
 
-    def command(self, limits: Limits) -> dict[str, Any]:
+    def command(self, limits: Limits) -> PlainDocument:
         return {"killCursors": self.collection, "cursors": [bson.int64.Int64(number) for number in self.cursor_ids]}
 
     def parse(self, reply: Reply, address: Address) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from wiredrv.operations.base import WRITE, Limits, Operation, Target, Traits, add_options, decoded, field_of
 from wiredrv.operations.cursors import CursorReply
 from wiredrv.operations.failures import raise_concern_failure
-from wiredrv.types import Address, Reply
+from wiredrv.types import Address, Document, PlainDocument, Reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +19,9 @@ class ListDatabases(Operation[CursorReply]):
     traits = Traits(retryable=True, reads_primary=True)
 
     target: Target
-    options: Mapping[str, Any]
+    options: Document
 
-    def command(self, limits: Limits) -> dict[str, Any]:
+    def command(self, limits: Limits) -> PlainDocument:
         return add_options({"listDatabases": 1}, self.options, limits)
 
     def parse(self, reply: Reply, address: Address) -> CursorReply:
@@ -38,9 +37,9 @@ class DropDatabase(Operation[None]):
     traits = WRITE
 
     target: Target
-    options: Mapping[str, Any]
+    options: Document
 
-    def command(self, limits: Limits) -> dict[str, Any]:
+    def command(self, limits: Limits) -> PlainDocument:
         return add_options({"dropDatabase": 1}, self.options, limits)
 
     def parse(self, reply: Reply, address: Address) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from wiredrv.operations.base import RETRYABLE_WRITE, Limits, Operation, Target, add_options, count_in
 from wiredrv.operations.failures import check_hint, raise_write_failure
 from wiredrv.operations.results import DeleteResult
-from wiredrv.types import Address, Reply
+from wiredrv.types import Address, Document, PlainDocument, Reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +19,10 @@ class Delete(Operation[DeleteResult]):
     traits = RETRYABLE_WRITE
 
     target: Target
-    statement: Mapping[str, Any]
-    options: Mapping[str, Any]
+    statement: Document
+    options: Document
 
-    def command(self, limits: Limits) -> dict[str, Any]:
+    def command(self, limits: Limits) -> PlainDocument:
         check_hint(self.statement, self.target, limits)
         command = {"delete": self.target.collection, "ordered": True, "deletes": [self.statement]}
         return add_options(command, self.options, limits) if self.options else command

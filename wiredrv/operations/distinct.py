@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from wiredrv.operations.base import READ, Limits, Operation, Target, add_options, decoded, field_of
-from wiredrv.types import Address, Reply
+from wiredrv.types import Address, Document, PlainDocument, Reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +18,9 @@ class Distinct(Operation[list[Any]]):
 
     target: Target
     key: str
-    options: Mapping[str, Any]
+    options: Document
 
-    def command(self, limits: Limits) -> dict[str, Any]:
+    def command(self, limits: Limits) -> PlainDocument:
         return add_options({"distinct": self.target.collection, "key": self.key}, self.options, limits)
 
     def parse(self, reply: Reply, address: Address) -> list[Any]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from wiredrv.errors import ConfigurationError
 from wiredrv.operations.base import Limits, Target
 from wiredrv.server_errors import write_concern_error, write_error
 from wiredrv.server_facts import SERVER_4_4
-from wiredrv.types import Reply
+from wiredrv.types import Document, Reply
 
 
 def raise_write_failure(reply: Reply) -> NoReturn:
@@ -31,7 +30,7 @@ def raise_concern_failure(reply: Reply) -> None:
         raise write_concern_error(dict(entry), reply)
 
 
-def check_hint(options: Mapping[str, Any], target: Target, limits: Limits) -> None:
+def check_hint(options: Document, target: Target, limits: Limits) -> None:
     """Refuse a hint that a server before 4.4 would silently ignore (CRUD specification, ``hint``).
 
     :raises ConfigurationError: there is a hint, the write is unacknowledged, and the server is older than 4.4.

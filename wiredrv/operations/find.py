@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from wiredrv.errors import UnreadableReply
 from wiredrv.operations.base import CURSOR_READ, READ, Limits, Operation, Target, add_options
 from wiredrv.operations.cursors import CursorReply, parse_cursor
-from wiredrv.types import Address, DocumentT, Reply
+from wiredrv.types import Address, Document, DocumentT, PlainDocument, Reply
 from wiredrv.wire.codec import decode_document
 
 
@@ -21,10 +20,10 @@ class Find(Operation[CursorReply]):
     traits = CURSOR_READ
 
     target: Target
-    filter: Mapping[str, Any]
-    options: Mapping[str, Any]
+    filter: Document
+    options: Document
 
-    def command(self, limits: Limits) -> dict[str, Any]:
+    def command(self, limits: Limits) -> PlainDocument:
         return add_options({"find": self.target.collection, "filter": self.filter}, self.options, limits)
 
     def parse(self, reply: Reply, address: Address) -> CursorReply:
@@ -39,10 +38,10 @@ class FindOne(Operation[DocumentT | None]):
     traits = READ
 
     target: Target
-    filter: Mapping[str, Any]
-    options: Mapping[str, Any]
+    filter: Document
+    options: Document
 
-    def command(self, limits: Limits) -> dict[str, Any]:
+    def command(self, limits: Limits) -> PlainDocument:
         command = {"find": self.target.collection, "filter": self.filter, "limit": 1, "singleBatch": True}
         return add_options(command, self.options, limits) if self.options else command
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from wiredrv.errors import UnreadableReply
 from wiredrv.operations.base import RETRYABLE_WRITE, Limits, Operation, Target, add_options
 from wiredrv.operations.failures import check_hint, raise_concern_failure
-from wiredrv.types import Address, DocumentT, Reply
+from wiredrv.types import Address, Document, DocumentT, PlainDocument, Reply
 from wiredrv.wire.codec import decode_document
 
 
@@ -24,11 +23,11 @@ class FindAndModify(Operation[DocumentT | None]):
     traits = RETRYABLE_WRITE
 
     target: Target
-    filter: Mapping[str, Any]
-    change: Mapping[str, Any]
-    options: Mapping[str, Any]
+    filter: Document
+    change: Document
+    options: Document
 
-    def command(self, limits: Limits) -> dict[str, Any]:
+    def command(self, limits: Limits) -> PlainDocument:
         check_hint(self.options, self.target, limits)
         command = {"findAndModify": self.target.collection, "query": self.filter, **self.change}
         return add_options(command, self.options, limits)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from wiredrv.errors import ConfigurationError
 from wiredrv.operations.base import WRITE, Limits, Operation, Target, Traits, add_options
 from wiredrv.operations.cursors import CursorReply, parse_cursor
 from wiredrv.operations.failures import raise_concern_failure
 from wiredrv.server_facts import SERVER_4_4
-from wiredrv.types import Address, Reply
+from wiredrv.types import Address, Document, PlainDocument, Reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +22,10 @@ class CreateIndexes(Operation[list[str]]):
     traits = WRITE
 
     target: Target
-    indexes: Sequence[Mapping[str, Any]]
-    options: Mapping[str, Any]
+    indexes: Sequence[Document]
+    options: Document
 
-    def command(self, limits: Limits) -> dict[str, Any]:
+    def command(self, limits: Limits) -> PlainDocument:
         if "commitQuorum" in self.options and limits.max_wire_version < SERVER_4_4:
             raise ConfigurationError("commitQuorum needs server 4.4 or later")
         command = {"createIndexes": self.target.collection, "indexes": list(self.indexes)}
@@ -44,10 +44,10 @@ class ListIndexes(Operation[CursorReply]):
     traits = Traits(retryable=True, opens_cursor=True, reads_primary=True)
 
     target: Target
-    options: Mapping[str, Any]
+    options: Document
     batch_size: int | None = None
 
-    def command(self, limits: Limits) -> dict[str, Any]:
+    def command(self, limits: Limits) -> PlainDocument:
         cursor = {} if self.batch_size is None else {"batchSize": self.batch_size}
         return add_options({"listIndexes": self.target.collection, "cursor": cursor}, self.options, limits)
 
@@ -63,10 +63,10 @@ class DropIndexes(Operation[None]):
     traits = WRITE
 
     target: Target
-    index: str | Mapping[str, Any]
-    options: Mapping[str, Any]
+    index: str | Document
+    options: Document
 
-    def command(self, limits: Limits) -> dict[str, Any]:
+    def command(self, limits: Limits) -> PlainDocument:
         return add_options({"dropIndexes": self.target.collection, "index": self.index}, self.options, limits)
 
     def parse(self, reply: Reply, address: Address) -> None:

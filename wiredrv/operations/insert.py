@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from wiredrv.operations.base import RETRYABLE_WRITE, Limits, Operation, Target, add_options
 from wiredrv.operations.failures import raise_write_failure
 from wiredrv.operations.results import InsertOneResult
-from wiredrv.types import Address, Reply
+from wiredrv.types import Address, Document, PlainDocument, Reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +19,11 @@ class Insert(Operation[InsertOneResult]):
     traits = RETRYABLE_WRITE
 
     target: Target
-    document: Mapping[str, Any]
+    document: Document
     inserted_id: Any
-    options: Mapping[str, Any]
+    options: Document
 
-    def command(self, limits: Limits) -> dict[str, Any]:
+    def command(self, limits: Limits) -> PlainDocument:
         command = {"insert": self.target.collection, "ordered": True, "documents": [self.document]}
         return add_options(command, self.options, limits) if self.options else command
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from bson.code import Code
 
 from wiredrv.operations.base import Limits, Operation, Target, Traits, add_options, decoded, field_of
-from wiredrv.types import Address, Reply
+from wiredrv.types import Address, Document, PlainDocument, Reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +22,10 @@ class MapReduce(Operation[list[Any]]):
     target: Target
     map: str
     reduce: str
-    options: Mapping[str, Any]
+    options: Document
 
-    def command(self, limits: Limits) -> dict[str, Any]:
-        command: dict[str, Any] = {
+    def command(self, limits: Limits) -> PlainDocument:
+        command: PlainDocument = {
             "mapReduce": self.target.collection,
             "map": Code(self.map),
             "reduce": Code(self.reduce),

@@ -9,11 +9,10 @@ Rules kept here:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from wiredrv.errors import InvalidOperation
-from wiredrv.types import Reply
+from wiredrv.types import Document, PlainDocument, Reply
 
 
 class WriteResult:
@@ -86,7 +85,7 @@ class UpdateResult(WriteResult):
         self.acknowledged = acknowledged
 
     @property
-    def raw_result(self) -> dict[str, Any]:
+    def raw_result(self) -> PlainDocument:
         """The server's reply, with ``upserted`` as the bare ``_id`` and ``updatedExisting``, as PyMongo gives it."""
         raw = dict(self._reply)
         upserted = raw.get("upserted")
@@ -167,7 +166,7 @@ class DeleteResult(WriteResult):
         self.acknowledged = acknowledged
 
     @property
-    def raw_result(self) -> dict[str, Any]:
+    def raw_result(self) -> PlainDocument:
         """The server's reply."""
         return dict(self._reply)
 
@@ -196,9 +195,9 @@ class BulkWriteResult(WriteResult):
     __slots__ = ("bulk_api_result",)
 
     #: The counts under the names that :class:`~wiredrv.errors.BulkWriteError` uses in its ``details``.
-    bulk_api_result: Mapping[str, Any]
+    bulk_api_result: Document
 
-    def __init__(self, bulk_api_result: Mapping[str, Any], acknowledged: bool) -> None:
+    def __init__(self, bulk_api_result: Document, acknowledged: bool) -> None:
         self.bulk_api_result = bulk_api_result
         self.acknowledged = acknowledged
 

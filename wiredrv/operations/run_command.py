@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +9,7 @@ from bson.raw_bson import RawBSONDocument
 
 from wiredrv.operations.base import Limits, Operation, OperationKind, Target, Traits
 from wiredrv.operations.cursors import CursorReply, parse_cursor
-from wiredrv.types import Address, Reply
+from wiredrv.types import Address, Document, PlainDocument, Reply
 from wiredrv.wire.codec import decode_for_user
 
 
@@ -21,13 +20,13 @@ class RunCommand(Operation[Any]):
     traits = Traits(OperationKind.COMMAND)
 
     target: Target
-    body: Mapping[str, Any]
+    body: Document
 
     @property
     def name(self) -> str:  # type: ignore[override]  # a generic command's name is its document's
         return next(iter(self.body), "")
 
-    def command(self, limits: Limits) -> dict[str, Any]:
+    def command(self, limits: Limits) -> PlainDocument:
         return dict(self.body)
 
     def parse(self, reply: Reply, address: Address) -> Any:
@@ -46,13 +45,13 @@ class RunCursorCommand(Operation[CursorReply]):
     traits = Traits(OperationKind.COMMAND, opens_cursor=True)
 
     target: Target
-    body: Mapping[str, Any]
+    body: Document
 
     @property
     def name(self) -> str:  # type: ignore[override]  # a generic command's name is its document's
         return next(iter(self.body), "")
 
-    def command(self, limits: Limits) -> dict[str, Any]:
+    def command(self, limits: Limits) -> PlainDocument:
         return dict(self.body)
 
     def parse(self, reply: Reply, address: Address) -> CursorReply:

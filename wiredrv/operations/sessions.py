@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from wiredrv.concerns import ReadPreference
 from wiredrv.operations.base import Limits, Operation, OperationKind, Target, Traits
-from wiredrv.types import Address, Reply
+from wiredrv.types import Address, Document, PlainDocument, Reply
 
 #: How many sessions one endSessions may end (sessions specification).
 END_SESSIONS_BATCH = 10_000
@@ -22,10 +21,10 @@ class EndSessions(Operation[None]):
     name: ClassVar[str] = "endSessions"
     traits = Traits(OperationKind.HOUSEKEEPING, uses_session=False)
 
-    ids: tuple[Mapping[str, Any], ...]
+    ids: tuple[Document, ...]
     target: Target = ADMIN
 
-    def command(self, limits: Limits) -> dict[str, Any]:
+    def command(self, limits: Limits) -> PlainDocument:
         return {"endSessions": list(self.ids)}
 
     def parse(self, reply: Reply, address: Address) -> None:
@@ -42,11 +41,11 @@ class KillSessions(Operation[None]):
     name: ClassVar[str] = "killSessions"
     traits = Traits(OperationKind.HOUSEKEEPING, uses_session=False)
 
-    ids: tuple[Mapping[str, Any], ...]
+    ids: tuple[Document, ...]
     server: Address
     target: Target = ADMIN
 
-    def command(self, limits: Limits) -> dict[str, Any]:
+    def command(self, limits: Limits) -> PlainDocument:
         return {"killSessions": list(self.ids)}
 
     def parse(self, reply: Reply, address: Address) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from wiredrv.concerns import WriteConcern
 from wiredrv.operations.base import Limits, Operation, OperationKind, Target, Traits
 from wiredrv.operations.failures import raise_concern_failure
-from wiredrv.types import Address, Reply
+from wiredrv.types import Address, PlainDocument, Reply
 
 #: What a repeated commit waits for at most, unless its write concern says otherwise (milliseconds).
 RETRIED_COMMIT_WTIMEOUT = 10_000
@@ -24,8 +24,8 @@ class CommitTransaction(Operation[None]):
     target: Target
     max_time_ms: int | None = None
 
-    def command(self, limits: Limits) -> dict[str, Any]:
-        command: dict[str, Any] = {"commitTransaction": 1}
+    def command(self, limits: Limits) -> PlainDocument:
+        command: PlainDocument = {"commitTransaction": 1}
         if self.max_time_ms is not None:
             command["maxTimeMS"] = self.max_time_ms
         return command
@@ -43,7 +43,7 @@ class AbortTransaction(Operation[None]):
 
     target: Target
 
-    def command(self, limits: Limits) -> dict[str, Any]:
+    def command(self, limits: Limits) -> PlainDocument:
         return {"abortTransaction": 1}
 
     def parse(self, reply: Reply, address: Address) -> None:

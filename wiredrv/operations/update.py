@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from reprlib import repr as shown
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from wiredrv.errors import UnreadableReply
 from wiredrv.operations.base import (
@@ -19,7 +19,7 @@ from wiredrv.operations.base import (
 )
 from wiredrv.operations.failures import check_hint, raise_write_failure
 from wiredrv.operations.results import UpdateResult
-from wiredrv.types import Address, Reply
+from wiredrv.types import Address, Document, PlainDocument, Reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +30,10 @@ class Update(Operation[UpdateResult]):
     traits = RETRYABLE_WRITE
 
     target: Target
-    statement: Mapping[str, Any]
-    options: Mapping[str, Any]
+    statement: Document
+    options: Document
 
-    def command(self, limits: Limits) -> dict[str, Any]:
+    def command(self, limits: Limits) -> PlainDocument:
         check_hint(self.statement, self.target, limits)
         command = {"update": self.target.collection, "ordered": True, "updates": [self.statement]}
         return add_options(command, self.options, limits) if self.options else command

@@ -19,7 +19,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from reprlib import repr as shown
-from typing import Any
 
 from wiredrv.concerns import DEFAULT_WRITE_CONCERN
 from wiredrv.errors import BulkWriteError, DocumentTooLarge, InvalidDocument, UnreadableReply
@@ -37,7 +36,7 @@ from wiredrv.operations.base import (
 from wiredrv.operations.failures import check_hint
 from wiredrv.operations.results import BulkWriteResult
 from wiredrv.server_facts import MIN_WIRE_VERSION, ErrorCode
-from wiredrv.types import Address, Reply
+from wiredrv.types import Address, Document, PlainDocument, Reply
 from wiredrv.wire.codec import encode
 from wiredrv.wire.op_msg import DocumentSequence
 
@@ -71,7 +70,7 @@ class Statement:
     """
 
     command: str
-    body: Mapping[str, Any]
+    body: Document
 
     @property
     def multi(self) -> bool:
@@ -79,7 +78,7 @@ class Statement:
         return multi(self.command, self.body)
 
 
-def multi(command: str, body: Mapping[str, Any]) -> bool:
+def multi(command: str, body: Document) -> bool:
     """Whether a statement of ``command`` may touch many documents."""
     if command == "update":
         return bool(body.get("multi"))
@@ -91,7 +90,7 @@ class StatementGroup:
     """Statements for one command, in order, and where each stood in the user's list."""
 
     command: str
-    bodies: Sequence[Mapping[str, Any]]
+    bodies: Sequence[Document]
     indexes: Sequence[int]
 
 
@@ -100,8 +99,8 @@ def group_statements(statements: Sequence[Statement], ordered: bool) -> list[Sta
 
     Then inserts come first and deletes last, as with PyMongo: a bulk that deletes what it inserts deletes it there too.
     """
-    groups: list[tuple[str, list[Mapping[str, Any]], list[int]]] = []
-    open_groups: dict[str, tuple[str, list[Mapping[str, Any]], list[int]]] = {}
+    groups: list[tuple[str, list[Document], list[int]]] = []
+    open_groups: dict[str, tuple[str, list[Document], list[int]]] = {}
     for index, statement in enumerate(statements):
         group = open_groups.get(statement.command)
         if group is None:
@@ -180,7 +179,7 @@ class WriteBatch(Operation[Reply]):
     group: StatementGroup
     start: int
     ordered: bool
-    options: Mapping[str, Any]
+    options: Document
     operation_id: int = 0
     _cut: Cut | None = field(default=None, init=False)
     _built: bool = field(default=False, init=False)
@@ -201,7 +200,7 @@ class WriteBatch(Operation[Reply]):
         batch._cut = self._cut
         return batch
 
-    def command(self, limits: Limits) -> dict[str, Any]:
+    def command(self, limits: Limits) -> PlainDocument:
         self._check_hints(limits)
         before = self._cut if self._built else None
         if before is not None and len(self._fit(limits).documents) < len(before.documents):
@@ -221,7 +220,7 @@ class WriteBatch(Operation[Reply]):
     def sequences(self, limits: Limits) -> Sequence[DocumentSequence]:
         return (DocumentSequence(_FIELDS[self.name], self._fit(limits).documents),)
 
-    def described(self, command: Mapping[str, Any]) -> Mapping[str, Any]:
+    def described(self, command: Document) -> Document:
         bodies = self.group.bodies[self.start : self.start + self.taken]
         return {**command, _FIELDS[self.name]: [dict(body) for body in bodies]}
 
@@ -283,7 +282,7 @@ def _check_reply(reply: Reply, taken: int) -> None:
         raise UnreadableReply("its 'writeConcernError' is not a document")
 
 
-def _as_details(reply: Reply) -> dict[str, Any]:
+def _as_details(reply: Reply) -> PlainDocument:
     """A failed batch in the shape that :class:`BulkWriteError` describes itself from."""
     details = dict(reply)
     concern_error = details.get("writeConcernError")
@@ -300,7 +299,7 @@ class BulkTotals:
     def __init__(self, acknowledged: bool = True) -> None:
         #: Whether the server answers: in a transaction it does, whatever the write concern of the handle.
         self.acknowledged = acknowledged
-        self.details: dict[str, Any] = {
+        self.details: PlainDocument = {
             "writeErrors": [],
             "writeConcernErrors": [],
             "nInserted": 0,
@@ -326,7 +325,7 @@ class BulkTotals:
         failure = {"index": group.indexes[position], "code": _TOO_LARGE, "errmsg": reason, "op": group.bodies[position]}
         self.details["writeErrors"].append(failure)
 
-    def add(self, group: StatementGroup, start: int, reply: Mapping[str, Any]) -> None:
+    def add(self, group: StatementGroup, start: int, reply: Document) -> None:
         """Add the reply to the batch that began at ``start`` of ``group``; an empty one is no answer.
 
         :raises UnreadableReply: the reply is not of the form that a write's replies have.
@@ -337,7 +336,7 @@ class BulkTotals:
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise UnreadableReply(f"the reply to {group.command!r} cannot be read: {error!r}") from error
 
-    def _add(self, group: StatementGroup, start: int, reply: Mapping[str, Any]) -> None:
+    def _add(self, group: StatementGroup, start: int, reply: Document) -> None:
         self._count(group, start, reply)
         for entry in reply.get("writeErrors") or ():
             position = start + entry["index"]
@@ -347,7 +346,7 @@ class BulkTotals:
         if concern_error:
             self.details["writeConcernErrors"].append(dict(concern_error))
 
-    def _count(self, group: StatementGroup, start: int, reply: Mapping[str, Any]) -> None:
+    def _count(self, group: StatementGroup, start: int, reply: Document) -> None:
         details = self.details
         affected = int(reply.get("n", 0))
         if group.command == "insert":
@@ -361,7 +360,7 @@ class BulkTotals:
             details["nModified"] += int(reply.get("nModified", 0))
             details["upserted"] += [{**entry, "index": group.indexes[start + entry["index"]]} for entry in upserted]
 
-    def finish(self) -> dict[str, Any]:
+    def finish(self) -> PlainDocument:
         """The details, with failures in the order of the user's list."""
         self.details["writeErrors"].sort(key=lambda failure: failure["index"])
         return self.details

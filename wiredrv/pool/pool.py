@@ -23,7 +23,7 @@ from wiredrv.errors import AutoReconnect, DriverError, InvalidOperation, PoolCle
 from wiredrv.events import ListenerHub
 from wiredrv.pool.settings import PoolSettings
 from wiredrv.pool.state import CheckOutWaiter, MayConnect, Phase, PoolState
-from wiredrv.types import Address
+from wiredrv.types import Address, PlainDocument
 from wiredrv.waits import monotonic
 
 #: Makes a connection: ``connect(connection_id, generation)``.
@@ -391,7 +391,7 @@ def _reason(error: BaseException) -> str:
     return "connectionError"
 
 
-def _options(settings: PoolSettings) -> dict[str, Any]:
+def _options(settings: PoolSettings) -> PlainDocument:
     """The options that are not the default, under their URI names (CMAP, "PoolCreatedEvent")."""
     default = PoolSettings()
     named = {

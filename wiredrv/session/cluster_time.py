@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from bson.timestamp import Timestamp
 
 from wiredrv.errors import ConfigurationError
+from wiredrv.types import Document
 from wiredrv.wire.codec import sound_document
 
-ClusterTime = Mapping[str, Any]
+ClusterTime = Document
 
 
 def later(one: ClusterTime | None, other: ClusterTime | None) -> ClusterTime | None:

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import uuid
 from collections import deque
-from typing import Any
 
 from bson.binary import Binary
+
+from wiredrv.types import PlainDocument
 
 _MARGIN_SECONDS = 60.0
 
@@ -29,7 +30,7 @@ class ServerSession:
     __slots__ = ("dirty", "epoch", "last_use", "lsid", "returned", "settling", "txn_number")
 
     def __init__(self, now: float, epoch: int = 0) -> None:
-        self.lsid: dict[str, Any] = {"id": Binary(uuid.uuid4().bytes, 4)}
+        self.lsid: PlainDocument = {"id": Binary(uuid.uuid4().bytes, 4)}
         self.txn_number = 0
         self.last_use = now
         self.dirty = False
@@ -86,7 +87,7 @@ class ServerSessionPool:
             session.returned = False
             self.release(session, now, timeout_minutes)
 
-    def drain(self) -> list[dict[str, Any]]:
+    def drain(self) -> list[PlainDocument]:
         """Empty the pool and return the ids of what was in it, for ``endSessions``."""
         ids = [session.lsid for session in self._idle]
         self._idle.clear()

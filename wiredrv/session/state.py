@@ -6,7 +6,6 @@ The executor reads it to decorate a command and writes back what the reply taugh
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from bson.timestamp import Timestamp
 
@@ -16,7 +15,7 @@ from wiredrv.session.pinning import EFFECTS, PinEffect, PinEvent
 from wiredrv.session.server_session import ServerSession
 from wiredrv.session.transaction import Transaction, TransactionRecord
 from wiredrv.session.turns import Turns
-from wiredrv.types import Address, Pin, ServerCursor
+from wiredrv.types import Address, Pin, PlainDocument, ServerCursor
 
 
 class SessionState:
@@ -103,6 +102,6 @@ class SessionState:
         )
 
     @property
-    def lsid(self) -> dict[str, Any]:
+    def lsid(self) -> PlainDocument:
         """The session's id on the server."""
         return self.server_session.lsid

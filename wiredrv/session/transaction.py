@@ -10,14 +10,13 @@ transaction in which nothing was done sends nothing, and neither does its repeti
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from wiredrv.errors import DriverError, InvalidOperation
 from wiredrv.session.options import TransactionOptions
-from wiredrv.types import Address
+from wiredrv.types import Address, Document
 
 
 class TransactionState(Enum):
@@ -196,7 +195,7 @@ class Transaction:
     def __init__(self) -> None:
         self.state = TransactionState.NONE
         self.options = TransactionOptions()
-        self.recovery_token: Mapping[str, Any] | None = None
+        self.recovery_token: Document | None = None
         self.attempt = 1
         self.started_at = 0.0
         self.cause: BaseException | None = None
@@ -355,7 +354,7 @@ class Transaction:
         if self.cause is None:
             self.cause = error
 
-    def learn_recovery_token(self, token: Mapping[str, Any]) -> None:
+    def learn_recovery_token(self, token: Document) -> None:
         """Keep what a router sent for finding the outcome by way of another one."""
         self.state = transition(self.state, TransactionEvent.RECOVERY_TOKEN)
         self.recovery_token = token

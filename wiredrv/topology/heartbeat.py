@@ -6,12 +6,11 @@ closed ends its check here, before the topology tells that it is closed itself.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from wiredrv import events
 from wiredrv.events import ListenerHub
-from wiredrv.types import Address
+from wiredrv.types import Address, Document
 from wiredrv.waits import monotonic
 
 
@@ -49,7 +48,7 @@ class Heartbeat:
         if self._listeners:
             hub.publish(self._listeners, events.ServerHeartbeatStartedEvent(*self._common()))
 
-    def succeeded(self, reply: Mapping[str, Any], duration: float, server_id: int | None) -> None:
+    def succeeded(self, reply: Document, duration: float, server_id: int | None) -> None:
         """The server answered, after ``duration`` seconds."""
         if self._listeners:
             self._server_id = server_id

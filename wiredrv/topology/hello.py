@@ -19,7 +19,7 @@ from bson.int64 import Int64
 from wiredrv.description import ServerDescription, ServerType
 from wiredrv.errors import UnreadableReply
 from wiredrv.server_errors import command_error
-from wiredrv.types import Address, Reply
+from wiredrv.types import Address, Document, Reply
 
 #: One more than the largest number of 64 bits.
 _TOO_LARGE = 2**63
@@ -87,7 +87,7 @@ def server_type_of(reply: Reply) -> ServerType:
     return ServerType.RS_ARBITER if reply.get("arbiterOnly") else ServerType.RS_OTHER
 
 
-def topology_version_of(document: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+def topology_version_of(document: Document | None) -> Document | None:
     """The ``topologyVersion`` of a reply or of an error's details, where it has a well-formed one.
 
     It is sent back to the server, which refuses any other: so nothing but the two fields that it has is kept.
@@ -144,7 +144,7 @@ def _tags(reply: Reply) -> Mapping[str, str]:
     return tags
 
 
-def _seconds(last_write: Mapping[str, Any]) -> float | None:
+def _seconds(last_write: Document) -> float | None:
     date = last_write.get("lastWriteDate")
     if isinstance(date, datetime):
         return (date if date.tzinfo is not None else date.replace(tzinfo=UTC)).timestamp()

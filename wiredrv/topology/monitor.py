@@ -13,7 +13,7 @@ Specification: server-monitoring.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,7 +30,7 @@ from wiredrv.topology.heartbeat import Heartbeat
 from wiredrv.topology.hello import topology_version_of
 from wiredrv.topology.rtt import RoundTripTimes
 from wiredrv.topology.settings import TopologySettings
-from wiredrv.types import Address, Spawn
+from wiredrv.types import Address, Document, PlainDocument, Spawn
 from wiredrv.waits import monotonic
 
 #: Seconds between two outcomes where one follows the other at once. No election is noticed later for it.
@@ -38,7 +38,7 @@ LEAST_DISTANCE = 0.01
 
 #: Takes the outcome of each check: the server's reply, or the error that ended it. Returns whether the next check
 #: follows at once.
-Report = Callable[[Address, Mapping[str, Any] | DriverError, RoundTripTimes], bool]
+Report = Callable[[Address, Document | DriverError, RoundTripTimes], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Monitor:
         self._connections = 0
         self._rtt_connection: Connection | None = None
         self._times = RoundTripTimes()
-        self._version: Mapping[str, Any] | None = None
+        self._version: Document | None = None
         self._last_outcome = float("-inf")
         self._measuring = False
         self._heartbeat: Heartbeat | None = None
@@ -149,7 +149,7 @@ class Monitor:
     def _streaming(self) -> bool:
         return self._may_stream and self._version is not None
 
-    async def _check(self) -> Mapping[str, Any] | DriverError | None:
+    async def _check(self) -> Document | DriverError | None:
         """Ask the server once. None: the check was broken off by those who know more than it could tell."""
         connection = self._connection
         alive = connection is not None and not connection.closed
@@ -160,7 +160,7 @@ class Monitor:
         heartbeat = self._heartbeat = Heartbeat(
             self._hub, self._address, self._topology_id, awaited, self._connections, server_id
         )
-        reply: Mapping[str, Any] | None = None
+        reply: Document | None = None
         failure: DriverError | None = None
         scope = self._scope = waits.CancelScope()
         try:
@@ -185,7 +185,7 @@ class Monitor:
         )
         return error
 
-    def _succeeded(self, heartbeat: Heartbeat, reply: Mapping[str, Any], awaited: bool, *, new: bool) -> None:
+    def _succeeded(self, heartbeat: Heartbeat, reply: Document, awaited: bool, *, new: bool) -> None:
         connection = self._connection
         assert connection is not None  # it has answered
         duration = connection.hello_duration if new else monotonic() - heartbeat.started
@@ -194,13 +194,13 @@ class Monitor:
         self._version = topology_version_of(reply)
         heartbeat.succeeded(reply, duration, connection.handshake.server_connection_id)
 
-    async def _ask(self) -> Mapping[str, Any]:
+    async def _ask(self) -> Document:
         reply = await self._answer()
         if reply.get("ok") != 1:
             raise command_error(reply)
         return reply
 
-    async def _answer(self) -> Mapping[str, Any]:
+    async def _answer(self) -> Document:
         connection = self._connection
         if connection is None or connection.closed:
             self._connection = connection = await self._connect(self._connections)
@@ -276,7 +276,7 @@ class Monitor:
             self._times.add(monotonic() - started)
 
 
-def _hello(connection: Connection) -> dict[str, Any]:
+def _hello(connection: Connection) -> PlainDocument:
     if connection.handshake.hello_ok or connection.api is not None:
         return {"hello": 1, "helloOk": True}
     return {LEGACY_HELLO: 1, "helloOk": True}

@@ -34,7 +34,7 @@ from wiredrv.failures import FailureKind
 from wiredrv.server_facts import NOT_PRIMARY_CODES, RECOVERING_CODES, SHUTDOWN_CODES
 from wiredrv.topology.hello import topology_version_of
 from wiredrv.topology.update import compare_topology_versions, unknown_server
-from wiredrv.types import Address
+from wiredrv.types import Address, Document
 
 
 class ErrorKind(Enum):
@@ -121,7 +121,7 @@ def _code(error: BaseException) -> int | None:
     return code if isinstance(code, int) else None
 
 
-def _topology_version(error: BaseException) -> Mapping[str, Any] | None:
+def _topology_version(error: BaseException) -> Document | None:
     details = getattr(error, "details", None)
     return topology_version_of(details) if isinstance(details, Mapping) else None
 

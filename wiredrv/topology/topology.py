@@ -35,7 +35,7 @@ from wiredrv.topology.reactions import Failure, Reaction, on_error, on_failed_ch
 from wiredrv.topology.rtt import RoundTripTimes
 from wiredrv.topology.selection_log import SelectionLog
 from wiredrv.topology.update import apply, initial_description, load_balancer_description
-from wiredrv.types import Address, Spawn
+from wiredrv.types import Address, Document, Spawn
 from wiredrv.waits import monotonic
 
 #: Makes a connection for a pool: ``connect(address, connection_id, generation)``.
@@ -313,7 +313,7 @@ class Topology:
 
     # --- news ---
 
-    def report(self, address: Address, outcome: Mapping[str, Any] | DriverError, times: RoundTripTimes) -> bool:
+    def report(self, address: Address, outcome: Document | DriverError, times: RoundTripTimes) -> bool:
         """Take in the outcome of a monitor's check. Returns whether another is to follow at once."""
         server = self._servers.get(address)
         if server is None or self._spawn is None:
@@ -329,7 +329,7 @@ class Topology:
         self._react(server, reaction, outcome)
         return reaction.request_check
 
-    def _answered(self, server: TopologyServer, hello: Mapping[str, Any], times: RoundTripTimes) -> None:
+    def _answered(self, server: TopologyServer, hello: Document, times: RoundTripTimes) -> None:
         description = server_description_from_hello(server.address, hello, times.average, monotonic(), times.least)
         new = apply(self.description, description, self._settings)
         # The pool is ready before anybody can select its server. A reply that is outdated by what an error told

@@ -26,7 +26,7 @@ from wiredrv.description import (
 from wiredrv.errors import NotPrimaryError
 from wiredrv.server_facts import SERVER_6_0
 from wiredrv.topology.settings import TopologySettings
-from wiredrv.types import Address
+from wiredrv.types import Address, Document
 
 _T, _S = TopologyType, ServerType
 
@@ -56,13 +56,13 @@ def load_balancer_description(address: Address) -> ServerDescription:
 
 
 def unknown_server(
-    address: Address, error: BaseException | None = None, topology_version: Mapping[str, Any] | None = None
+    address: Address, error: BaseException | None = None, topology_version: Document | None = None
 ) -> ServerDescription:
     """The description of a server of which nothing is known, or no longer: why, and as of which topologyVersion."""
     return ServerDescription(address, error=error, topology_version=topology_version)
 
 
-def compare_topology_versions(one: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> int:
+def compare_topology_versions(one: Document | None, other: Document | None) -> int:
     """-1, 0 or 1 as ``one`` is older than, as old as or newer than ``other``.
 
     Without one of them, or from different processes, ``other`` is taken for the newer.

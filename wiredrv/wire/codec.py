@@ -17,14 +17,14 @@ from bson.errors import BSONError
 from bson.raw_bson import RawBSONDocument
 
 from wiredrv.errors import InvalidDocument, UnreadableReply
-from wiredrv.types import DocumentT
+from wiredrv.types import Document, DocumentT, PlainDocument
 from wiredrv.wire.envelope import TOLERANT
 
 # Tolerant, since only the driver's own fields are read with these options: documents of users with their own.
 _RAW_OPTIONS: CodecOptions[RawBSONDocument] = TOLERANT.with_options(document_class=RawBSONDocument)
 
 
-def encode(document: Mapping[str, Any], options: CodecOptions[Any] = DEFAULT_CODEC_OPTIONS) -> bytes:
+def encode(document: Document, options: CodecOptions[Any] = DEFAULT_CODEC_OPTIONS) -> bytes:
     """Encode one document.
 
     :raises InvalidDocument: a key or value has no BSON form, or a type encoder of the user's raised.
@@ -35,7 +35,7 @@ def encode(document: Mapping[str, Any], options: CodecOptions[Any] = DEFAULT_COD
         raise InvalidDocument(_explain(error) + _place(document, options, error)) from error
 
 
-def decode(data: bytes) -> dict[str, Any]:
+def decode(data: bytes) -> PlainDocument:
     """Decode a reply with the driver's own options.
 
     :raises UnreadableReply: the bytes are not a BSON document, or hold a value that Python cannot represent.
@@ -86,7 +86,7 @@ def decode_documents(raw: Sequence[RawBSONDocument], options: CodecOptions[Docum
         raise _unreadable(error) from error
 
 
-def sound_document(value: object) -> dict[str, Any] | None:
+def sound_document(value: object) -> PlainDocument | None:
     """A sub-document of a reply that is to be sent on: decoded throughout; None where it is not a sound document."""
     if isinstance(value, RawBSONDocument):
         try:

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from struct import Struct
-from typing import Any
 
 import bson
 from bson.codec_options import CodecOptions, DatetimeConversion
 
+from wiredrv.types import PlainDocument
+
 #: Substitutes for what Python cannot represent: U+FFFD for bytes that are not UTF-8, DatetimeMS for far dates.
-TOLERANT: CodecOptions[dict[str, Any]] = CodecOptions(
+TOLERANT: CodecOptions[PlainDocument] = CodecOptions(
     unicode_decode_error_handler="replace", datetime_conversion=DatetimeConversion.DATETIME_AUTO
 )
 
@@ -47,7 +48,7 @@ _FIXED = {
 _COUNTED = {0x02: 4, 0x03: 0, 0x04: 0, 0x05: 5, 0x0C: 16, 0x0D: 4, 0x0E: 4, 0x0F: 0}
 
 
-def decode_tolerantly(data: bytes) -> dict[str, Any] | None:
+def decode_tolerantly(data: bytes) -> PlainDocument | None:
     """Decode a document with substitutes for what Python cannot represent; None where its structure is broken."""
     try:
         return bson.decode(data, TOLERANT)
@@ -55,13 +56,13 @@ def decode_tolerantly(data: bytes) -> dict[str, Any] | None:
         return None
 
 
-def pick_envelope(data: bytes) -> dict[str, Any]:
+def pick_envelope(data: bytes) -> PlainDocument:
     """The cursor of a reply whose structure is broken, as ``{"cursor": {"id": ..., "ns": ...}}``: what can be read."""
     return _pick(data, _FIELDS)
 
 
-def _pick(data: bytes, names: frozenset[str]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _pick(data: bytes, names: frozenset[str]) -> PlainDocument:
+    found: PlainDocument = {}
     for name, kind, element in islice(_elements(data), _MOST_ELEMENTS):
         if name not in names:
             continue

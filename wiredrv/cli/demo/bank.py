@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
@@ -23,6 +22,7 @@ from wiredrv.client.with_transaction import RetryPolicy
 from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
 from wiredrv.errors import DriverError, OperationFailure
 from wiredrv.server_facts import ErrorCode
+from wiredrv.types import Document, PlainDocument
 
 _MAJORITY = WriteConcern("majority")
 _SNAPSHOT = ReadConcern("snapshot")
@@ -150,7 +150,7 @@ class Bank:
         return totals[0], totals[1]
 
 
-def _as_document(transfer: Transfer) -> dict[str, Any]:
+def _as_document(transfer: Transfer) -> PlainDocument:
     return {
         "transfer": transfer.id,
         "source": transfer.source,
@@ -159,7 +159,7 @@ def _as_document(transfer: Transfer) -> dict[str, Any]:
     }
 
 
-def _as_transfer(found: Mapping[str, Any]) -> Transfer:
+def _as_transfer(found: Document) -> Transfer:
     return Transfer(found["transfer"], found["source"], found["target"], found["amount"])
 
 

@@ -20,6 +20,7 @@ from wiredrv.client.collection import Collection as Documents
 from wiredrv.concerns import ReadPreference, WriteConcern
 from wiredrv.errors import OperationFailure
 from wiredrv.server_facts import ErrorCode
+from wiredrv.types import PlainDocument
 
 #: Stops a secondary from applying what it has fetched. It is of the servers' own test commands.
 _FAIL_POINT = "rsSyncApplyStop"
@@ -190,5 +191,5 @@ async def _as_it_comes(stage: Stage) -> verdicts.OwnWrites:
     return verdicts.OwnWrites(written, causal, began, monotonic(), None, stale, len(written) - stale)
 
 
-def _edition(found: dict[str, Any] | None) -> int | None:
+def _edition(found: PlainDocument | None) -> int | None:
     return None if found is None else found["edition"]

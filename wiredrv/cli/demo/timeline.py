@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from bson.timestamp import Timestamp
 
@@ -23,7 +23,7 @@ from wiredrv.events import (
     TopologyDescriptionChangedEvent,
     TopologyListener,
 )
-from wiredrv.types import Address
+from wiredrv.types import Address, Document
 
 _ROLES = {
     ServerType.RS_PRIMARY: "primary",
@@ -62,7 +62,7 @@ class Recorder(CommandListener, TopologyListener):
         self.entries: list[Entry] = []
         self._clock = clock
         self._began = clock()
-        self._pending: dict[int, tuple[float, str, Mapping[str, Any]]] = {}
+        self._pending: dict[int, tuple[float, str, Document]] = {}
         self._roles: Mapping[Address, str] = {}
 
     @property
@@ -98,9 +98,7 @@ class Recorder(CommandListener, TopologyListener):
         servers = event.new_description.servers.values()
         self._roles = {server.address: _ROLES.get(server.server_type, "unknown") for server in servers}
 
-    def _entry(
-        self, pending: tuple[float, str, Mapping[str, Any]], address: Address, duration: float, reply: Mapping[str, Any]
-    ) -> Entry:
+    def _entry(self, pending: tuple[float, str, Document], address: Address, duration: float, reply: Document) -> Entry:
         started, role, command = pending
         name = next(iter(command))
         concern = command.get("readConcern") or {}

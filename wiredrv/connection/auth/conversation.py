@@ -7,18 +7,19 @@ raises otherwise. A reply with ``ok: 0`` never reaches it: :func:`denied` makes 
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Generator
+from typing import TypeAlias
 
 from wiredrv.connection.auth.keys import Derivation, ScramKeys
 from wiredrv.connection.settings import Credentials
 from wiredrv.errors import DriverError, OperationFailure
 from wiredrv.server_errors import handshake_error
+from wiredrv.types import Document, PlainDocument
 
 #: What a conversation wants done next.
-Step: TypeAlias = dict[str, Any] | Derivation
+Step: TypeAlias = PlainDocument | Derivation
 #: What came of it.
-Outcome: TypeAlias = Mapping[str, Any] | ScramKeys
+Outcome: TypeAlias = Document | ScramKeys
 Conversation: TypeAlias = Generator[Step, Outcome, None]
 
 
@@ -41,7 +42,7 @@ def refused(mechanism: str, credentials: Credentials, why: str) -> OperationFail
     return OperationFailure(f"authentication failed ({described(mechanism, credentials)}): {why}")
 
 
-def denied(mechanism: str, credentials: Credentials, reply: Mapping[str, Any], wire_version: int) -> DriverError:
+def denied(mechanism: str, credentials: Credentials, reply: Document, wire_version: int) -> DriverError:
     """The error for an ``ok: 0``: a wrong password is code 18; a server that is shutting down says so too."""
     error = handshake_error(reply, wire_version)
     if not isinstance(error, OperationFailure):

@@ -6,12 +6,12 @@ Specification: auth ("MONGODB-X509", "PLAIN"), RFC 4616.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from wiredrv.connection.auth.conversation import Conversation, refused
 from wiredrv.connection.auth.scram import new_nonce, scram
 from wiredrv.connection.settings import Credentials
 from wiredrv.errors import ConfigurationError
+from wiredrv.types import PlainDocument
 
 
 def begin(mechanism: str, credentials: Credentials) -> Conversation:
@@ -30,7 +30,7 @@ def begin(mechanism: str, credentials: Credentials) -> Conversation:
 
 def x509(credentials: Credentials) -> Conversation:
     """Authenticate as the subject of the client certificate that TLS has proved already."""
-    command: dict[str, Any] = {"authenticate": 1, "mechanism": "MONGODB-X509"}
+    command: PlainDocument = {"authenticate": 1, "mechanism": "MONGODB-X509"}
     if credentials.username is not None:
         command["user"] = credentials.username
     yield command

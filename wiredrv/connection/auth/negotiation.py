@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from wiredrv.connection.auth.conversation import Conversation, Step, advance
 from wiredrv.connection.auth.mechanisms import begin
 from wiredrv.connection.settings import Credentials
+from wiredrv.types import Document, PlainDocument
 
 _PREFERRED = "SCRAM-SHA-256"
 _FALLBACK = "SCRAM-SHA-1"
@@ -29,7 +29,7 @@ class Speculation:
 
     mechanism: str
     conversation: Conversation
-    first: Mapping[str, Any]
+    first: Document
 
 
 def speculate(credentials: Credentials) -> Speculation | None:
@@ -43,9 +43,9 @@ def speculate(credentials: Credentials) -> Speculation | None:
     return Speculation(mechanism, conversation, first)
 
 
-def hello_fields(credentials: Credentials, speculation: Speculation | None) -> dict[str, Any]:
+def hello_fields(credentials: Credentials, speculation: Speculation | None) -> PlainDocument:
     """What the handshake says of authentication."""
-    fields: dict[str, Any] = {}
+    fields: PlainDocument = {}
     if credentials.mechanism is None:
         # The user's name as it was given: the server looks for it so.
         fields["saslSupportedMechs"] = f"{credentials.source}.{credentials.username}"
@@ -54,7 +54,7 @@ def hello_fields(credentials: Credentials, speculation: Speculation | None) -> d
     return fields
 
 
-def choose_mechanism(credentials: Credentials, hello: Mapping[str, Any]) -> str:
+def choose_mechanism(credentials: Credentials, hello: Document) -> str:
     """The mechanism to speak, by the server's answer to the handshake."""
     if credentials.mechanism is not None:
         return credentials.mechanism
@@ -63,7 +63,7 @@ def choose_mechanism(credentials: Credentials, hello: Mapping[str, Any]) -> str:
 
 
 def take_up(
-    credentials: Credentials, speculation: Speculation | None, hello: Mapping[str, Any]
+    credentials: Credentials, speculation: Speculation | None, hello: Document
 ) -> tuple[str, Conversation, Step | None]:
     """After the handshake: the mechanism, its conversation, and the next step; None when all is done already."""
     mechanism = choose_mechanism(credentials, hello)

@@ -22,13 +22,13 @@ import secrets
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from wiredrv.connection.auth.conversation import Conversation, refused
 from wiredrv.connection.auth.keys import Derivation, ScramKeys
 from wiredrv.connection.auth.saslprep import NotPrepared, saslprep
 from wiredrv.connection.settings import Credentials
 from wiredrv.errors import ConfigurationError, ProtocolError
+from wiredrv.types import Document, PlainDocument
 
 LEAST_ITERATIONS = 4096
 MOST_ITERATIONS = 10_000_000
@@ -95,7 +95,7 @@ def _encoded(data: bytes) -> str:
     return b64encode(data).decode()
 
 
-def _go_on(reply: Mapping[str, Any], payload: bytes) -> dict[str, Any]:
+def _go_on(reply: Document, payload: bytes) -> PlainDocument:
     conversation = reply.get("conversationId")
     if conversation is None:
         raise ProtocolError("a reply of the authentication has no conversationId")
@@ -139,7 +139,7 @@ class _Challenge:
     iterations: int
 
 
-def _read_payload(reply: Mapping[str, Any]) -> str:
+def _read_payload(reply: Document) -> str:
     payload = reply.get("payload")
     if not isinstance(payload, bytes):
         raise ProtocolError("a reply of the authentication has no payload")
