@@ -354,6 +354,45 @@ def test_a_commit_shed_by_an_overloaded_server_is_no_attempt() -> None:
     assert [command["writeConcern"] for command in bench.transport.commands()] == [{"w": 1}, {"w": 1}]
 
 
+def test_a_commit_that_is_refused_here_before_it_is_sent_leaves_the_transaction_as_it_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """ "Refused here" (``failures``): nothing was sent, so nothing is known to be aborted."""
+    bench = Bench([OK])
+    session = in_transaction(bench)
+    session.transaction.commit()
+    monkeypatch.setattr(bench.topology, "pick", _incompatible)
+    with pytest.raises(ConfigurationError) as caught:
+        finish(bench.executor.execute(make_operation(OperationKind.COMMIT, Target("admin")), session))
+    assert caught.value.error_labels == set()
+    assert session.transaction.outcome is None
+    assert session.transaction.withdraw_commit()
+
+
+def test_a_commit_that_was_sent_stays_unknown_when_the_next_one_is_refused_here(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench = Bench([LOST, LOST, OK])
+    session = in_transaction(bench)
+    session.transaction.commit()
+    commit = make_operation(OperationKind.COMMIT, Target("admin"))
+    with pytest.raises(AutoReconnect):
+        finish(bench.executor.execute(commit, session))
+    with monkeypatch.context() as patched:
+        patched.setattr(bench.topology, "pick", _incompatible)
+        with pytest.raises(ConfigurationError) as caught:
+            finish(bench.executor.execute(commit, session))
+    assert caught.value.has_error_label("UnknownTransactionCommitResult")
+    assert session.transaction.outcome is Outcome.UNKNOWN
+    assert not session.transaction.withdraw_commit()
+    finish(bench.executor.execute(commit, session))
+    assert session.transaction.outcome.value == "committed"
+
+
+def _incompatible(*_: object) -> Any:
+    raise ConfigurationError("the server reports wire version 2")
+
+
 def test_a_commit_nobody_answers_is_unknown() -> None:
     bench = Bench([LOST, LOST])
     session = in_transaction(bench)

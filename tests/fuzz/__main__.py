@@ -68,6 +68,8 @@ class Summary:
             self.outcomes[outcome] += 1
             self.operations[name] += 1
         for finding in result.findings:
+            if finding.kind not in self.findings:
+                print(f"found: {finding.kind} (case {finding.number})", flush=True)
             self.findings[finding.kind].append(finding)
 
     def show(self, seed: int) -> None:

@@ -16,7 +16,8 @@ import math
 
 from wiredrv import waits
 from wiredrv.client.core import ClientCore
-from wiredrv.errors import InvalidOperation
+from wiredrv.errors import DriverError, InvalidOperation
+from wiredrv.failures import FailureKind, kind_of
 from wiredrv.operations.base import Target
 from wiredrv.operations.transactions import CommitTransaction
 from wiredrv.session.pinning import PinEvent
@@ -68,8 +69,9 @@ class TransactionEnding:
         commit = CommitTransaction(Target("admin", write_concern=concern), options.max_commit_time_ms)
         try:
             await self._core.executor.execute_in(turn, commit, state, lambda: self._core.conclude(state), pause)
-        except InvalidOperation:
-            transaction.withdraw_commit()  # refused here: the client was closed meanwhile
+        except DriverError as error:
+            if kind_of(error) is FailureKind.REFUSED_HERE:
+                transaction.withdraw_commit()  # the client was closed meanwhile, or there is no server for it
             raise
         except BaseException as error:
             if not isinstance(error, (Exception, GeneratorExit)) and transaction.withdraw_commit():

@@ -349,6 +349,7 @@ class Attempts:
             retry_writes=self._settings.retry_writes,
             wire_version=connection.handshake.limits.max_wire_version if connection is not None else 0,
             from_mongos=connection is not None and connection.handshake.is_mongos,
+            commit_sent=run.commit_sent,
         )
 
     @staticmethod

@@ -14,12 +14,13 @@ from wiredrv.errors import (
     TRANSIENT_TRANSACTION,
     UNKNOWN_COMMIT_RESULT,
     DriverError,
+    InvalidOperation,
     OperationFailure,
     ServerSelectionTimeoutError,
     WaitQueueTimeoutError,
     WriteConcernError,
 )
-from wiredrv.failures import is_network_error, leaves_commit_open
+from wiredrv.failures import FailureKind, is_network_error, kind_of, leaves_commit_open
 from wiredrv.operations.base import OperationKind
 from wiredrv.server_facts import RETRYABLE_WRITE_CODES, SERVER_4_4, UNSATISFIABLE_CONCERN_CODES, ErrorCode
 from wiredrv.session.transaction import Outcome
@@ -33,6 +34,7 @@ _NO_RETRYABLE_WRITES = (
 class Circumstances:
     """In what the error happened.
 
+    ``commit_sent`` is whether a commit of the transaction was sent before, in this call or an earlier one.
     ``retryable`` is whether the operation is a write that the specification lets retry; ``sent`` whether the command
     may have reached the server; ``wire_version`` that of the server that answered, 0 if none did.
     """
@@ -43,6 +45,7 @@ class Circumstances:
     retry_writes: bool
     wire_version: int = 0
     from_mongos: bool = False
+    commit_sent: bool = False
 
 
 def add_labels(error: DriverError, where: Circumstances) -> None:
@@ -52,7 +55,7 @@ def add_labels(error: DriverError, where: Circumstances) -> None:
         error.add_error_label(TRANSIENT_TRANSACTION)
     if _is_retryable_write_error(error, no_reply, where):
         error.add_error_label(RETRYABLE_WRITE)
-    if where.kind is OperationKind.COMMIT and _commit_is_unknown(error):
+    if where.kind is OperationKind.COMMIT and _commit_is_unknown(error, where.commit_sent):
         error.add_error_label(UNKNOWN_COMMIT_RESULT)
 
 
@@ -105,7 +108,10 @@ def _is_retryable_write_error(error: DriverError, no_reply: bool, where: Circums
     return getattr(error, "code", None) in RETRYABLE_WRITE_CODES
 
 
-def _commit_is_unknown(error: DriverError) -> bool:
+def _commit_is_unknown(error: DriverError, sent_before: bool) -> bool:
+    if sent_before and kind_of(error) is FailureKind.REFUSED_HERE:
+        # Not sent this time, so nothing became known. (InvalidOperation: this client is closed, and asks no more.)
+        return not isinstance(error, InvalidOperation)
     if leaves_commit_open(error) or error.has_error_label(RETRYABLE_WRITE):
         return True
     if isinstance(error, WriteConcernError):

@@ -131,9 +131,16 @@ class Run(Generic[T]):
             session.transaction.command_sent()
 
     def was_refused(self, error: DriverError) -> bool:
-        """Whether a statement was refused before it was sent, which means nothing to its transaction."""
-        refused = self.started == 0.0 and kind_of(error) is FailureKind.REFUSED_HERE
-        return refused and self.traits.kind not in _ENDINGS
+        """Whether a statement, or the first commit, was refused before it was sent: the transaction is as it was."""
+        if self.started or kind_of(error) is not FailureKind.REFUSED_HERE:
+            return False
+        return self.traits.kind is not OperationKind.ABORT and not self.commit_sent
+
+    @property
+    def commit_sent(self) -> bool:
+        """Whether this is a commit that was sent before, in this call or an earlier one."""
+        session = self.session
+        return self.traits.kind is OperationKind.COMMIT and session is not None and session.transaction.ending_sent
 
     def failed(self, error: DriverError) -> History:
         """Count a failure."""

@@ -37,7 +37,7 @@ class TransactionEvent(Enum):
     COMMAND = "a command is sent"
     OVERLOADED = "the first command was shed by an overloaded server"
     COMMIT = "commit_transaction"
-    WITHDRAW = "the commit was cancelled before it was sent"
+    WITHDRAW = "the commit was cancelled, or refused here, before it was sent"
     ABORT = "abort_transaction"
     DOOM = "a statement was cancelled"
     ENDING_SENT = "the commit or the abort is sent"
