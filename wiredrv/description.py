@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
 
 from bson import ObjectId
 
@@ -111,7 +110,7 @@ class ServerDescription:
     round_trip_time: float | None = None
     min_round_trip_time: float = 0.0
     last_write_date: float | None = None
-    op_time: Any = None
+    op_time: object = None
     min_wire_version: int = 0
     max_wire_version: int = 0
     me: Address | None = None

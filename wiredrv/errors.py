@@ -48,6 +48,7 @@ from typing import Any
 
 from bson.errors import InvalidBSON
 from bson.errors import InvalidDocument as BsonInvalidDocument
+from bson.objectid import ObjectId
 
 from wiredrv.server_facts import ErrorCode
 
@@ -75,7 +76,7 @@ class DriverError(_Root):
     #: On an error that ended a bulk: the result of the batches that were answered before it.
     partial_result: Any = None
     #: On an error that kept a connection from being made, behind a load balancer: which server it leads to, if known.
-    service_id: Any = None
+    service_id: ObjectId | None = None
 
     def __init__(self, message: str = "", error_labels: Iterable[str] = ()) -> None:
         Exception.__init__(self, message)

@@ -20,6 +20,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from bson.objectid import ObjectId
+
 from wiredrv.description import ServerDescription, TopologyDescription
 from wiredrv.errors import ConfigurationError
 from wiredrv.types import Address, Document
@@ -52,7 +54,7 @@ class CommandEvent:
     address: Address
     connection_id: int
     server_connection_id: int | None = None
-    service_id: Any = None
+    service_id: ObjectId | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,7 @@ class PoolClearedEvent(PoolEvent):
     :param interrupt_in_use_connections: whether connections in use are closed too.
     """
 
-    service_id: Any = None
+    service_id: ObjectId | None = None
     interrupt_in_use_connections: bool = False
 
 
@@ -221,7 +223,7 @@ class TopologyEvent:
     :param topology_id: one for each client.
     """
 
-    topology_id: Any
+    topology_id: ObjectId | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +256,7 @@ class ServerEvent:
     :param address: the server.
     """
 
-    topology_id: Any
+    topology_id: ObjectId | None
     address: Address
 
 
@@ -295,7 +297,7 @@ class HeartbeatEvent:
     awaited: bool = False
     connection_id: int = 0
     server_connection_id: int | None = None
-    topology_id: Any = None
+    topology_id: ObjectId | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import pytest
 from bson.binary import Binary
+from bson.objectid import ObjectId
 from bson.timestamp import Timestamp
 
 from wiredrv.cli.demo.excerpts import (
@@ -72,7 +73,7 @@ def roles(server_type: ServerType) -> TopologyDescriptionChangedEvent:
     description = TopologyDescription(
         TopologyType.REPLICA_SET_WITH_PRIMARY, {HERE: ServerDescription(HERE, server_type)}
     )
-    return TopologyDescriptionChangedEvent("t", TopologyDescription(), description)
+    return TopologyDescriptionChangedEvent(ObjectId(), TopologyDescription(), description)
 
 
 def recorded(command: dict[str, Any], *events: object) -> Entry:

@@ -12,6 +12,7 @@ from typing import cast
 import anyio
 import anyio.lowlevel
 import pytest
+from bson.objectid import ObjectId
 
 from tests.pool.fakes import ADDRESS, FakeConnection, Maker, Recorder, make_pool
 from tests.support.waiting import until
@@ -407,7 +408,7 @@ async def test_failures_behind_a_load_balancer_are_told_with_their_servers_gener
     maker = Maker()
     maker.held = True
     refused = OperationFailure("not this user", 18)
-    refused.service_id = "a server"
+    refused.service_id = server = ObjectId()
     maker.failure = refused
     told: list[int] = []
 
@@ -427,9 +428,9 @@ async def test_failures_behind_a_load_balancer_are_told_with_their_servers_gener
         await until(lambda: maker.begun == 2, "both are being connected")
         maker.let_go()
     assert told == [0, 0]
-    assert pool.state.generation_of("a server") == 1, "the second failure was of the generation before"
+    assert pool.state.generation_of(server) == 1, "the second failure was of the generation before"
     await connect()
     assert told == [0, 0, 1]
-    assert pool.state.generation_of("a server") == 2
-    assert pool.state.generation_of("another server") == 0
+    assert pool.state.generation_of(server) == 2
+    assert pool.state.generation_of(ObjectId()) == 0
     assert pool.generation == 0

@@ -6,6 +6,7 @@ from collections import deque
 from typing import Any
 
 import pytest
+from bson.objectid import ObjectId
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -18,7 +19,7 @@ from wiredrv.pool.state import CheckOutWaiter, MayConnect, Phase, PoolState
 class Fake:
     """A connection without a socket."""
 
-    def __init__(self, generation: int, service_id: Any = None) -> None:
+    def __init__(self, generation: int, service_id: ObjectId | None = None) -> None:
         self.generation = generation
         self.last_used = 0.0
         self.closed = False
@@ -39,7 +40,7 @@ def ready_state(**options: Any) -> PoolState[Fake]:
     return state
 
 
-def connect(state: PoolState[Fake], service_id: Any = None) -> Fake:
+def connect(state: PoolState[Fake], service_id: ObjectId | None = None) -> Fake:
     grant = state.take(0.0)
     assert isinstance(grant, MayConnect)
     made = Fake(grant.generation, service_id)
@@ -201,11 +202,15 @@ def test_closing_fails_those_who_wait_and_throws_away_what_idles() -> None:
 # --- behind a load balancer (CMAP, "Load Balancer Mode") --------------------------------------------------------------
 
 
+#: Two servers behind a load balancer.
+ONE, OTHER = ObjectId(), ObjectId()
+
+
 def test_clearing_a_service_neither_pauses_the_pool_nor_touches_other_services() -> None:
     state = ready_state()
-    one, other = connect(state, "one"), connect(state, "other")
+    one, other = connect(state, ONE), connect(state, OTHER)
     waiter = waiting(state)
-    assert state.clear("one", cleared) is True
+    assert state.clear(ONE, cleared) is True
     assert state.phase is Phase.READY
     assert waiter.grant is None
     assert state.returned(one, 0.0) == "stale"
@@ -214,10 +219,10 @@ def test_clearing_a_service_neither_pauses_the_pool_nor_touches_other_services()
 
 def test_a_connection_made_after_its_service_was_cleared_is_good() -> None:
     state = ready_state()
-    old = connect(state, "one")
-    state.clear("one", cleared)
+    old = connect(state, ONE)
+    state.clear(ONE, cleared)
     assert state.returned(old, 0.0) == "stale"
-    new = connect(state, "one")
+    new = connect(state, ONE)
     assert state.returned(new, 0.0) is None
     assert state.take(0.0) is new
 

@@ -38,13 +38,13 @@ CLEARED = _observed("poolClearedEvent", events.PoolClearedEvent(ADDRESS, ObjectI
 CHANGED = _observed(
     "serverDescriptionChangedEvent",
     events.ServerDescriptionChangedEvent(
-        1, ADDRESS, ServerDescription(ADDRESS), ServerDescription(ADDRESS, ServerType.RS_PRIMARY)
+        ObjectId(), ADDRESS, ServerDescription(ADDRESS), ServerDescription(ADDRESS, ServerType.RS_PRIMARY)
     ),
 )
 TOPOLOGY = _observed(
     "topologyDescriptionChangedEvent",
     events.TopologyDescriptionChangedEvent(
-        1, TopologyDescription(), TopologyDescription(TopologyType.REPLICA_SET_WITH_PRIMARY)
+        ObjectId(), TopologyDescription(), TopologyDescription(TopologyType.REPLICA_SET_WITH_PRIMARY)
     ),
 )
 CLOSED = _observed("connectionClosedEvent", events.ConnectionClosedEvent(ADDRESS, 1, "stale"))

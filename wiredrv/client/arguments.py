@@ -28,7 +28,7 @@ class CommonOptions(TypedDict, total=False):
     :param raw_data: whether a time-series collection is accessed as the buckets that it stores (server 8.2).
     """
 
-    comment: Any
+    comment: object
     max_time_ms: int | None
     maxTimeMS: int | None
     raw_data: bool | None
@@ -92,7 +92,7 @@ class WriteOptions(TypedDict, total=False):
     :param raw_data: whether a time-series collection is accessed as the buckets that it stores (server 8.2).
     """
 
-    comment: Any
+    comment: object
     bypass_document_validation: bool | None
     raw_data: bool | None
 
@@ -110,7 +110,7 @@ class DeleteOptions(TypedDict, total=False):
     collation: Any
     hint: Keys | None
     let: Document | None
-    comment: Any
+    comment: object
     raw_data: bool | None
 
 

@@ -304,7 +304,7 @@ class Client(HandleOptions[DocumentT], AsyncBlock):
     def list_databases(
         self,
         session: ClientSession | None = None,
-        comment: Any = None,
+        comment: object = None,
         **options: Any,
     ) -> CommandCursor[dict[str, Any]]:
         """The deployment's databases, as documents with ``name`` and ``sizeOnDisk``.
@@ -319,7 +319,7 @@ class Client(HandleOptions[DocumentT], AsyncBlock):
     async def list_database_names(
         self,
         session: ClientSession | None = None,
-        comment: Any = None,
+        comment: object = None,
         *,
         filter: Document | None = None,
         authorizedDatabases: bool | None = None,
@@ -340,7 +340,7 @@ class Client(HandleOptions[DocumentT], AsyncBlock):
     async def list_database_objects(
         self,
         session: ClientSession | None = None,
-        comment: Any = None,
+        comment: object = None,
         *,
         filter: Document | None = None,
         authorizedDatabases: bool | None = None,
@@ -350,7 +350,7 @@ class Client(HandleOptions[DocumentT], AsyncBlock):
         return [self[name] for name in names]
 
     async def drop_database(
-        self, name_or_database: str | Database[Any], session: ClientSession | None = None, comment: Any = None
+        self, name_or_database: str | Database[Any], session: ClientSession | None = None, comment: object = None
     ) -> None:
         """Drop a database with all its collections.
 

@@ -43,7 +43,7 @@ class CollectionIndexes(CollectionBase[DocumentT]):
         self,
         keys: Keys,
         session: ClientSession | None = None,
-        comment: Any = None,
+        comment: object = None,
         *,
         raw_data: bool | None = None,
         **options: Any,
@@ -65,7 +65,7 @@ class CollectionIndexes(CollectionBase[DocumentT]):
         self,
         indexes: Sequence[IndexModel],
         session: ClientSession | None = None,
-        comment: Any = None,
+        comment: object = None,
         *,
         raw_data: bool | None = None,
         **options: Any,
@@ -128,7 +128,7 @@ class CollectionIndexes(CollectionBase[DocumentT]):
     def list_indexes(
         self,
         session: ClientSession | None = None,
-        comment: Any = None,
+        comment: object = None,
         *,
         batch_size: int | None = None,
         max_time_ms: int | None = None,
@@ -140,12 +140,12 @@ class CollectionIndexes(CollectionBase[DocumentT]):
         operation = ListIndexes(self._target, check.wire_options(given, arguments.COMMON), size)
         return CommandCursor(self._context, operation, session, batch_size=size, comment=comment, excused=True)
 
-    async def list_index_names(self, session: ClientSession | None = None, comment: Any = None) -> list[str]:
+    async def list_index_names(self, session: ClientSession | None = None, comment: object = None) -> list[str]:
         """The names of all indexes."""
         return [field_of(index, "name", str) for index in await self.list_indexes(session, comment).to_list()]
 
     async def index_information(
-        self, session: ClientSession | None = None, comment: Any = None
+        self, session: ClientSession | None = None, comment: object = None
     ) -> dict[str, PlainDocument]:
         """All indexes by name; their ``key`` is a list of (field, direction) pairs."""
         found: dict[str, PlainDocument] = {}
@@ -157,7 +157,7 @@ class CollectionIndexes(CollectionBase[DocumentT]):
 
     # --- the collection as a whole ---
 
-    async def drop(self, session: ClientSession | None = None, comment: Any = None) -> None:
+    async def drop(self, session: ClientSession | None = None, comment: object = None) -> None:
         """Drop the collection with its indexes. It is no error if it does not exist.
 
         :raises OperationFailure: the server refused.
@@ -165,7 +165,7 @@ class CollectionIndexes(CollectionBase[DocumentT]):
         await drop(self._context, self._target, session, comment)
 
     async def rename(
-        self, new_name: str, session: ClientSession | None = None, comment: Any = None, **options: Any
+        self, new_name: str, session: ClientSession | None = None, comment: object = None, **options: Any
     ) -> Document:
         """Give the collection another name within its database, and return the server's reply.
 
@@ -179,7 +179,7 @@ class CollectionIndexes(CollectionBase[DocumentT]):
         operation = Rename(admin, self.full_name, new, fields)
         return await self._context.executor.execute(operation, self._context.session_state(session))
 
-    async def options(self, session: ClientSession | None = None, comment: Any = None) -> PlainDocument:
+    async def options(self, session: ClientSession | None = None, comment: object = None) -> PlainDocument:
         """The options that the collection was created with; empty if it does not exist."""
         cursor = self._database.list_collections(session, {"name": self.name}, comment)
         found = [sound_document(document) for document in await cursor.to_list()]
@@ -189,7 +189,7 @@ class CollectionIndexes(CollectionBase[DocumentT]):
 
 
 async def drop(
-    context: HandleContext, target: Target, session: ClientSession | None, comment: Any = None
+    context: HandleContext, target: Target, session: ClientSession | None, comment: object = None
 ) -> PlainDocument:
     """Drop a collection and return the server's reply, also that there is none."""
     operation = Drop(target, {} if comment is None else {"comment": comment})

@@ -44,7 +44,7 @@ class CommandCursor(CursorBase[DocumentT_co]):
         session: ClientSession | None,
         *,
         batch_size: int | None = None,
-        comment: Any = None,
+        comment: object = None,
         max_await_time_ms: int | None = None,
         tailable: bool = False,
         excused: bool = False,

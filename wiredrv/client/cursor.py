@@ -168,7 +168,7 @@ class Cursor(CursorBase[DocumentT_co]):
         self._max_await_time_ms = max_await_time_ms
         return self
 
-    def comment(self, comment: Any) -> Self:
+    def comment(self, comment: object) -> Self:
         """A comment for the server's logs and profiles, on the find and every getMore."""
         self._comment = comment
         return self._option("comment", comment)

@@ -15,7 +15,7 @@ Rules kept here:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self
+from typing import TYPE_CHECKING, Generic, NoReturn, Self
 
 from wiredrv import waits
 from wiredrv.client.cursor_closing import ClosableCursor
@@ -54,7 +54,7 @@ class CursorBase(ClosableCursor, Generic[DocumentT_co]):
         self._session = session
         self._batch_size: int | None = None
         self._max_await_time_ms: int | None = None
-        self._comment: Any = None
+        self._comment: object = None
         self._reset()
 
     def _reset(self) -> None:

@@ -164,7 +164,7 @@ class Database(DatabaseCommands[DocumentT]):
         self,
         session: ClientSession | None = None,
         filter: Document | None = None,
-        comment: Any = None,
+        comment: object = None,
         *,
         batch_size: int | None = None,
         raw_data: bool | None = None,
@@ -185,7 +185,7 @@ class Database(DatabaseCommands[DocumentT]):
         self,
         session: ClientSession | None = None,
         filter: Document | None = None,
-        comment: Any = None,
+        comment: object = None,
         **options: Any,
     ) -> list[str]:
         """The names of the collections. The server is asked for more than names only if the filter needs it."""
@@ -265,7 +265,7 @@ class Database(DatabaseCommands[DocumentT]):
         return collection
 
     async def drop_collection(
-        self, name_or_collection: str | Collection[Any], session: ClientSession | None = None, comment: Any = None
+        self, name_or_collection: str | Collection[Any], session: ClientSession | None = None, comment: object = None
     ) -> PlainDocument:
         """Drop a collection and return the server's reply. It is no error if it does not exist.
 

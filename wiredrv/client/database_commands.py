@@ -40,13 +40,13 @@ class DatabaseCommands(HandleOptions[DocumentT]):
     async def command(
         self,
         command: str | Document,
-        value: Any = 1,
+        value: object = 1,
         check: bool = True,
         allowable_errors: Sequence[str | int] | None = None,
         read_preference: ReadPreference | None = None,
         codec_options: None = None,
         session: ClientSession | None = None,
-        comment: Any = None,
+        comment: object = None,
         **fields: Any,
     ) -> dict[str, Any]: ...
 
@@ -54,26 +54,26 @@ class DatabaseCommands(HandleOptions[DocumentT]):
     async def command(
         self,
         command: str | Document,
-        value: Any = 1,
+        value: object = 1,
         check: bool = True,
         allowable_errors: Sequence[str | int] | None = None,
         read_preference: ReadPreference | None = None,
         codec_options: CodecOptions[OtherDocumentT] = ...,
         session: ClientSession | None = None,
-        comment: Any = None,
+        comment: object = None,
         **fields: Any,
     ) -> OtherDocumentT: ...
 
     async def command(
         self,
         command: str | Document,
-        value: Any = 1,
+        value: object = 1,
         check: bool = True,
         allowable_errors: Sequence[str | int] | None = None,
         read_preference: ReadPreference | None = None,
         codec_options: CodecOptions[Any] | None = None,
         session: ClientSession | None = None,
-        comment: Any = None,
+        comment: object = None,
         **fields: Any,
     ) -> Any:
         """Run a command and return the server's reply. It is sent as given and never retried.
@@ -107,11 +107,11 @@ class DatabaseCommands(HandleOptions[DocumentT]):
     def cursor_command(
         self,
         command: str | Document,
-        value: Any = 1,
+        value: object = 1,
         read_preference: ReadPreference | None = None,
         codec_options: None = None,
         session: ClientSession | None = None,
-        comment: Any = None,
+        comment: object = None,
         max_await_time_ms: int | None = None,
         batch_size: int | None = None,
         cursor_type: int = CursorType.NON_TAILABLE,
@@ -122,11 +122,11 @@ class DatabaseCommands(HandleOptions[DocumentT]):
     def cursor_command(
         self,
         command: str | Document,
-        value: Any = 1,
+        value: object = 1,
         read_preference: ReadPreference | None = None,
         codec_options: CodecOptions[OtherDocumentT] = ...,
         session: ClientSession | None = None,
-        comment: Any = None,
+        comment: object = None,
         max_await_time_ms: int | None = None,
         batch_size: int | None = None,
         cursor_type: int = CursorType.NON_TAILABLE,
@@ -136,11 +136,11 @@ class DatabaseCommands(HandleOptions[DocumentT]):
     def cursor_command(
         self,
         command: str | Document,
-        value: Any = 1,
+        value: object = 1,
         read_preference: ReadPreference | None = None,
         codec_options: CodecOptions[Any] | None = None,
         session: ClientSession | None = None,
-        comment: Any = None,
+        comment: object = None,
         max_await_time_ms: int | None = None,
         batch_size: int | None = None,
         cursor_type: int = CursorType.NON_TAILABLE,
@@ -196,7 +196,7 @@ class DatabaseCommands(HandleOptions[DocumentT]):
         return aggregate(self._context, self._target, pipeline, session, options)
 
 
-def _body(command: Any, value: Any, comment: Any, fields: Document) -> PlainDocument:
+def _body(command: Any, value: Any, comment: object, fields: Document) -> PlainDocument:
     """The command as one document, its name first."""
     if isinstance(command, str):
         body: PlainDocument = {command: value}

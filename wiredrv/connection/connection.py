@@ -12,7 +12,7 @@ Rules kept here:
 
 from __future__ import annotations
 
-from typing import Any
+from bson.objectid import ObjectId
 
 from wiredrv import waits
 from wiredrv.connection.handshake import Handshake, declare_api
@@ -80,7 +80,7 @@ class Connection:
         #: Behind a load balancer, what keeps it checked out: a cursor or a transaction.
         self.pinned_by: str | None = None
         #: Which server behind a load balancer this leads to, from the handshake on; None elsewhere.
-        self.service_id: Any = None
+        self.service_id: ObjectId | None = None
         self.socket_timeout: float | None = None
 
     def accept(self, handshake: Handshake) -> None:

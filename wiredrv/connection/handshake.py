@@ -7,7 +7,6 @@ a Stable API version or a load balancer is asked for, which need ``hello``.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from bson import ObjectId
 
@@ -39,7 +38,7 @@ class Handshake:
     reply: Document
     limits: Limits
     server_connection_id: int | None
-    service_id: Any
+    service_id: ObjectId | None
     supports_sessions: bool
     is_mongos: bool
     is_standalone: bool

@@ -7,7 +7,7 @@ usual attempt, with a known server and an idle connection, passes one await: tha
 from __future__ import annotations
 
 import contextlib
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 from wiredrv import waits
 from wiredrv.concerns import ReadMode, ReadPreference
@@ -79,7 +79,7 @@ class Attempts:
         """Give a server session back."""
         self.sessions.release(session, monotonic(), self.topology.description.logical_session_timeout_minutes)
 
-    def settled(self, run: Run[Any]) -> None:
+    def settled(self, run: Run[object]) -> None:
         """Give back what a run held that was cancelled, and is settled now."""
         raise NotImplementedError
 
@@ -139,7 +139,7 @@ class Attempts:
 
     # --- select ---
 
-    def _pick(self, run: Run[Any]) -> TopologyServer | None:
+    def _pick(self, run: Run[object]) -> TopologyServer | None:
         """A server that can be had at once: the usual case."""
         operation = run.operation
         session = run.session
@@ -154,7 +154,7 @@ class Attempts:
             return None
         return self.topology.pick(self._wanted(run))
 
-    def _only_server(self, run: Run[Any], address: Address, pin: Pin | None) -> TopologyServer | None:
+    def _only_server(self, run: Run[object], address: Address, pin: Pin | None) -> TopologyServer | None:
         """The server where a transaction or a cursor is, and behind a load balancer its connection.
 
         None: a getMore has to wait for it (:meth:`_select`).
@@ -172,7 +172,7 @@ class Attempts:
             return None
         return server
 
-    async def _select(self, run: Run[Any]) -> TopologyServer:
+    async def _select(self, run: Run[object]) -> TopologyServer:
         if run.traits.waits_for_server and run.operation.server is not None:
             if run.select_until is None:
                 run.select_until = self.topology.selection_limit(run.deadline)
@@ -186,7 +186,7 @@ class Attempts:
             if not run.traits.secondaries_since or self._wanted(run) == wanted:
                 return server
 
-    def _wanted(self, run: Run[Any]) -> ReadPreference | None:
+    def _wanted(self, run: Run[object]) -> ReadPreference | None:
         """The read preference of an operation; None for what needs a writable server."""
         traits = run.traits
         if run.session is not None and run.in_transaction:
@@ -200,7 +200,7 @@ class Attempts:
 
     # --- decorate and send ---
 
-    async def _send(self, run: Run[Any], server: TopologyServer, connection: Connection) -> Reply:
+    async def _send(self, run: Run[object], server: TopologyServer, connection: Connection) -> Reply:
         traits = run.traits
         handshake = connection.handshake
         session = run.session
@@ -234,7 +234,7 @@ class Attempts:
     # --- pins ---
 
     @staticmethod
-    def _pin_session(run: Run[Any], session: SessionState, server: TopologyServer, connection: Connection) -> None:
+    def _pin_session(run: Run[object], session: SessionState, server: TopologyServer, connection: Connection) -> None:
         """Pin a session to the router, or the connection, that gets the first command of its transaction."""
         if session.pin is not None or session.transaction.state is not TransactionState.STARTING:
             return
@@ -250,12 +250,12 @@ class Attempts:
             session.on_pin_event(PinEvent.FIRST_COMMAND_REFUSED)
 
     @staticmethod
-    def _pin_cursor(run: Run[Any], server: TopologyServer, connection: Connection, result: CursorReply) -> None:
+    def _pin_cursor(run: Run[object], server: TopologyServer, connection: Connection, result: CursorReply) -> None:
         """Behind a load balancer, keep the connection on which a cursor was opened for it."""
         if result.id and run.operation.server is None:
             result.pin = run.hold_for_cursor(connection, server.pool.check_in)
 
-    def _number_write(self, run: Run[Any], connection: Connection) -> None:
+    def _number_write(self, run: Run[object], connection: Connection) -> None:
         """Give a retryable write its transaction number; a retry keeps it.
 
         :raises ConfigurationError: the server that was selected for a retry could not tell it from a second write.
@@ -289,7 +289,7 @@ class Attempts:
             raise unreadable(error, run.operation, connection.address, reply) from error
 
     def _take_orphan(
-        self, run: Run[Any], server: TopologyServer, connection: Connection, error: UnreadableReply
+        self, run: Run[object], server: TopologyServer, connection: Connection, error: UnreadableReply
     ) -> None:
         """Take from an unreadable reply what it tells all the same, and the cursor that nobody else can close."""
         # The caller may keep the error for long, and the reply may be large.
@@ -306,7 +306,7 @@ class Attempts:
                 run.orphan = ServerCursor(connection.address, *found, None, pin)
 
     def _look_at_concern_error(
-        self, run: Run[Any], server: TopologyServer, connection: Connection, reply: Reply
+        self, run: Run[object], server: TopologyServer, connection: Connection, reply: Reply
     ) -> None:
         """A write concern error may tell of a failing server, and may be worth another attempt."""
         entry = reply["writeConcernError"]
@@ -327,7 +327,7 @@ class Attempts:
                 raise
             raise error
 
-    def _keep_or_end_lease(self, run: Run[Any], result: CursorReply) -> None:
+    def _keep_or_end_lease(self, run: Run[object], result: CursorReply) -> None:
         if run.session is not None and run.in_transaction:
             result.opened_in = run.session.transaction.number
         if run.session is not None or run.server_session is None:
@@ -341,7 +341,7 @@ class Attempts:
 
     # --- failures ---
 
-    def _circumstances(self, run: Run[Any], connection: Connection | None) -> Circumstances:
+    def _circumstances(self, run: Run[object], connection: Connection | None) -> Circumstances:
         return Circumstances(
             kind=run.traits.kind,
             in_transaction=run.in_transaction,
@@ -353,13 +353,13 @@ class Attempts:
         )
 
     @staticmethod
-    def _retry_possible(run: Run[Any], connection: Connection | None) -> bool:
+    def _retry_possible(run: Run[object], connection: Connection | None) -> bool:
         """Whether the server that was asked could tell a retry from a second write."""
         return run.traits.kind is not OperationKind.WRITE or run.txn_number != 0 or connection is None
 
     def _failure(
         self,
-        run: Run[Any],
+        run: Run[object],
         error: DriverError,
         server: TopologyServer | None,
         connection: Connection | None,
@@ -399,7 +399,7 @@ class _AttemptFailed(Exception):
         self.error = error
 
 
-def _transaction_preference(run: Run[Any], session: SessionState) -> ReadPreference | None:
+def _transaction_preference(run: Run[object], session: SessionState) -> ReadPreference | None:
     """Where a transaction's command goes: to the primary, or any router.
 
     :raises InvalidOperation: it reads with another read preference than primary.

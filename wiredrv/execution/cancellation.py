@@ -12,7 +12,7 @@ caller waits for it only as long as :mod:`wiredrv.execution.budget` allows.
 from __future__ import annotations
 
 import logging
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from wiredrv import waits
 from wiredrv.connection.connection import Connection
@@ -46,7 +46,7 @@ class SettlementExecutor(Protocol):
         """Attempt after attempt, in a turn that was taken already."""
         ...
 
-    def settled(self, run: Run[Any]) -> None:
+    def settled(self, run: Run[object]) -> None:
         """Give back the turn and the server session of a run that is settled."""
         ...
 
@@ -61,7 +61,7 @@ class Settlement:
 
     def __init__(
         self,
-        run: Run[Any],
+        run: Run[object],
         executor: SettlementExecutor,
         server: TopologyServer | None = None,
         connection: Connection | None = None,
@@ -191,7 +191,7 @@ class Settlement:
                 run.settlement.drop()
 
 
-def _tell_of_doubt(run: Run[Any]) -> None:
+def _tell_of_doubt(run: Run[object]) -> None:
     session = run.session
     if session is not None and session.transaction.outcome is Outcome.UNKNOWN:
         _LOG.warning(

@@ -11,7 +11,7 @@ read preference").
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from bson.int64 import Int64
 
@@ -43,7 +43,7 @@ class CommandContext(NamedTuple):
     cluster_time: ClusterTime | None
 
 
-def decorate(command: PlainDocument, run: Run[Any], context: CommandContext) -> None:
+def decorate(command: PlainDocument, run: Run[object], context: CommandContext) -> None:
     """Put on ``command`` everything that its session and its concerns ask for.
 
     :raises ConfigurationError: the server supports no sessions, or no snapshot reads, and they are asked for.
@@ -77,7 +77,7 @@ def decorate(command: PlainDocument, run: Run[Any], context: CommandContext) -> 
     command["$db"] = operation.target.database
 
 
-def _add_transaction(command: PlainDocument, run: Run[Any], session: SessionState, context: CommandContext) -> None:
+def _add_transaction(command: PlainDocument, run: Run[object], session: SessionState, context: CommandContext) -> None:
     if context.handshake.is_standalone:
         raise InvalidOperation(
             "transactions need a replica set or a sharded cluster, and this server is a standalone; "
@@ -92,7 +92,7 @@ def _add_transaction(command: PlainDocument, run: Run[Any], session: SessionStat
         _add_ending(command, run, transaction)
 
 
-def _add_ending(command: PlainDocument, run: Run[Any], transaction: Transaction) -> None:
+def _add_ending(command: PlainDocument, run: Run[object], transaction: Transaction) -> None:
     concern = run.operation.target.write_concern
     if run.traits.kind is OperationKind.COMMIT and transaction.commit_attempted:
         concern = retried_commit_concern(concern)
@@ -103,7 +103,7 @@ def _add_ending(command: PlainDocument, run: Run[Any], transaction: Transaction)
 
 
 def _add_session_read_concern(
-    command: PlainDocument, run: Run[Any], session: SessionState, context: CommandContext
+    command: PlainDocument, run: Run[object], session: SessionState, context: CommandContext
 ) -> None:
     """The read concern that an explicit session asks for, merged with the operation's own."""
     traits = run.traits
@@ -141,7 +141,7 @@ def _add_session_read_concern(
         command["readConcern"] = concern
 
 
-def _add_read_preference(command: PlainDocument, run: Run[Any], context: CommandContext) -> None:
+def _add_read_preference(command: PlainDocument, run: Run[object], context: CommandContext) -> None:
     kind = run.traits.kind
     reads = kind is OperationKind.READ or kind is OperationKind.COMMAND
     if not reads or run.in_transaction or run.operation.server is not None:

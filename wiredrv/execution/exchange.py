@@ -29,7 +29,7 @@ from wiredrv.wire.op_msg import MORE_TO_COME, DocumentSequence, encode_message, 
 _COMMAND_OVERHEAD = 16 * 1024
 
 
-async def exchange(connection: Connection, command: PlainDocument, run: Run[Any], hub: ListenerHub) -> Reply:
+async def exchange(connection: Connection, command: PlainDocument, run: Run[object], hub: ListenerHub) -> Reply:
     """Send a decorated command and return the reply; an empty one where none was asked for.
 
     :raises InvalidDocument: the command cannot be encoded, or (DocumentTooLarge) is too large; nothing was sent.
@@ -64,7 +64,7 @@ async def exchange(connection: Connection, command: PlainDocument, run: Run[Any]
         return salvage(reply, error, operation, connection.address)
 
 
-def _check_size(command: PlainDocument, size: int, run: Run[Any], limits: Limits) -> None:
+def _check_size(command: PlainDocument, size: int, run: Run[object], limits: Limits) -> None:
     """Judge a command that is larger than a document may be."""
     largest = limits.max_bson_object_size
     if size > largest + _COMMAND_OVERHEAD:
@@ -92,11 +92,11 @@ async def _observed(
     sequences: Sequence[DocumentSequence],
     message: bytes,
     request_id: int,
-    run: Run[Any],
+    run: Run[object],
     hub: ListenerHub,
 ) -> Reply:
     operation = run.operation
-    common = {
+    common: dict[str, Any] = {
         "command_name": next(iter(command)),
         "database_name": operation.target.database,
         "request_id": request_id,

@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from wiredrv import waits
 from wiredrv.connection.settings import ServerApi
@@ -165,7 +165,7 @@ class Executor(Attempts):
         if turn.refusal is not None:
             raise turn.refusal
 
-    def _finish(self, run: Run[Any]) -> None:
+    def _finish(self, run: Run[object]) -> None:
         if run.session is not None and run.turn is not None:
             run.session.turns.leave(run.turn)
         elif run.implicit and not run.kept and run.server_session is not None:
@@ -220,7 +220,7 @@ class Executor(Attempts):
 
     # --- after a cancellation ---
 
-    async def _cancelled(self, run: Run[Any], error: BaseException) -> None:
+    async def _cancelled(self, run: Run[object], error: BaseException) -> None:
         """Have the background settle what was under way, and wait for that as long as the caller can be kept."""
         session = run.session
         if run.traits.kind is OperationKind.COMMIT and session is not None and session.transaction.ending_sent:
@@ -239,7 +239,7 @@ class Executor(Attempts):
         self._hand_over(run)
         await self.see_to(settlement, wait=not isinstance(error, (KeyboardInterrupt, SystemExit)))
 
-    async def _leave_orphan(self, run: Run[Any], orphan: ServerCursor) -> None:
+    async def _leave_orphan(self, run: Run[object], orphan: ServerCursor) -> None:
         """Have the background kill the cursor that an unreadable reply tells of; in a transaction, after its end."""
         if run.in_transaction and run.session is not None:
             run.session.cursors_left.append(orphan)
@@ -248,7 +248,7 @@ class Executor(Attempts):
         await self.see_to(Settlement(run, self), wait=False)
 
     @staticmethod
-    def _hand_over(run: Run[Any]) -> None:
+    def _hand_over(run: Run[object]) -> None:
         """The run, its turn and its server session belong to the background from now on."""
         run.handed_over = True
         if run.server_session is not None:
@@ -274,7 +274,7 @@ class Executor(Attempts):
         """Something is cleaned up in a server session: it may go back to the pool."""
         self.sessions.settled(session, monotonic(), self.topology.description.logical_session_timeout_minutes)
 
-    def settled(self, run: Run[Any]) -> None:
+    def settled(self, run: Run[object]) -> None:
         """Give back the turn and the server session of a run that the background has settled."""
         if run.server_session is not None:
             self.session_settled(run.server_session)

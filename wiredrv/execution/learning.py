@@ -7,7 +7,6 @@ unpin", "recoveryToken field").
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from bson.timestamp import Timestamp
 
@@ -32,7 +31,7 @@ from wiredrv.waits import monotonic
 from wiredrv.wire.codec import sound_document
 
 
-def learn(run: Run[Any], reply: Reply, clock: ClusterClock) -> None:
+def learn(run: Run[object], reply: Reply, clock: ClusterClock) -> None:
     """Take in what every reply may teach, that of a failed command too.
 
     What is not of its kind is ignored: none of it is sent on.
@@ -71,7 +70,7 @@ def _snapshot_time(reply: Reply) -> Timestamp | None:
     return found
 
 
-def transaction_advanced(run: Run[Any], address: Address) -> None:
+def transaction_advanced(run: Run[object], address: Address) -> None:
     """A command of a transaction succeeded."""
     session = run.session
     assert session is not None
@@ -86,7 +85,7 @@ def transaction_advanced(run: Run[Any], address: Address) -> None:
 
 
 def transaction_failed(
-    run: Run[Any], session: SessionState, error: DriverError, retry: Retry | None, server: TopologyServer | None
+    run: Run[object], session: SessionState, error: DriverError, retry: Retry | None, server: TopologyServer | None
 ) -> None:
     """A command of a transaction failed; ``retry`` says whether another attempt follows."""
     transaction = session.transaction
@@ -123,7 +122,7 @@ def _unpins(kind: OperationKind, error: DriverError, shown: DriverError, retry: 
     return retry is None and shown.has_error_label(TRANSIENT_TRANSACTION)
 
 
-def _note(run: Run[Any], session: SessionState, address: Address, outcome: str) -> None:
+def _note(run: Run[object], session: SessionState, address: Address, outcome: str) -> None:
     """Keep an attempt for the record that a failed transaction's error carries."""
     transaction = session.transaction
     now = monotonic()

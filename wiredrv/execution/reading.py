@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from reprlib import repr as shown
-from typing import Any
 
 from wiredrv.errors import DriverError, UnreadableReply
 from wiredrv.operations.base import Operation
@@ -21,7 +20,7 @@ from wiredrv.wire.envelope import decode_tolerantly, pick_envelope
 _FAILURES = ("writeErrors", "writeConcernError")
 
 
-def salvage(body: bytes, error: UnreadableReply, operation: Operation[Any], address: Address) -> Reply:
+def salvage(body: bytes, error: UnreadableReply, operation: Operation[object], address: Address) -> Reply:
     """The reply, where it tells of a failure and its structure is sound: its texts are read with substitutes then.
 
     :param body: the reply, encoded.
@@ -36,7 +35,7 @@ def salvage(body: bytes, error: UnreadableReply, operation: Operation[Any], addr
     raise unreadable(error, operation, address, reply) from error.__cause__
 
 
-def unreadable(error: Exception, operation: Operation[Any], address: Address, envelope: Document) -> UnreadableReply:
+def unreadable(error: Exception, operation: Operation[object], address: Address, envelope: Document) -> UnreadableReply:
     """The error to raise for a reply whose reading raised ``error``; ``envelope`` is what can be read of it."""
     cause = error.__cause__ if isinstance(error, UnreadableReply) else error
     namespace = operation.target.namespace.rstrip(".")
@@ -55,7 +54,7 @@ def refusal(reply: Reply, max_wire_version: int) -> DriverError:
     return UnreadableReply("it has no 'ok'" if ok is None else f"its 'ok' is {shown(ok)}")
 
 
-def cursor_in(envelope: Document, operation: Operation[Any]) -> tuple[int, str] | None:
+def cursor_in(envelope: Document, operation: Operation[object]) -> tuple[int, str] | None:
     """Id and namespace of the cursor that is open on the server after this reply, if it tells of one."""
     cursor = envelope.get("cursor")
     if not isinstance(cursor, Mapping):

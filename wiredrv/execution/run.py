@@ -19,7 +19,7 @@ from wiredrv.session.turns import Turn
 from wiredrv.types import Address, ServerCursor
 from wiredrv.wire.op_msg import next_request_id
 
-T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 _ENDINGS = frozenset({OperationKind.COMMIT, OperationKind.ABORT})
 
@@ -32,7 +32,7 @@ class Settles(Protocol):
     def drop(self) -> None: ...
 
 
-class Run(Generic[T]):
+class Run(Generic[T_co]):
     """An operation with its session.
 
     ``server_session`` is the explicit session's, the cursor's lease, or the implicit one that was acquired after the
@@ -69,7 +69,7 @@ class Run(Generic[T]):
     server_to_kill: Address | None = None
     orphan: ServerCursor | None = None
 
-    def __init__(self, operation: Operation[T], session: SessionState | None) -> None:
+    def __init__(self, operation: Operation[T_co], session: SessionState | None) -> None:
         self.operation = operation
         self.traits = traits = operation.traits
         #: Where it may go, if it reads.
@@ -152,7 +152,7 @@ class Run(Generic[T]):
         return self.history
 
 
-def refuse_retry_without_number(run: Run[Any], address: Address) -> None:
+def refuse_retry_without_number(run: Run[object], address: Address) -> None:
     """Refuse to send a retryable write again to a server that could not tell it from a second one.
 
     The caller is shown the error before it (retryable-writes, "Executing Retryable Write Commands"). After nothing but

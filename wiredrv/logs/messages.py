@@ -16,6 +16,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from bson.objectid import ObjectId
+
 from wiredrv import events
 from wiredrv.errors import DriverError, ServerSelectionTimeoutError
 from wiredrv.logs.documents import to_text
@@ -219,7 +221,7 @@ def _milliseconds(seconds: float | None) -> float | None:
     return round(seconds * 1000, 3) if seconds is not None else None
 
 
-def _hex(service_id: Any) -> str | None:
+def _hex(service_id: ObjectId | None) -> str | None:
     return str(service_id) if service_id is not None else None
 
 

@@ -20,7 +20,7 @@ from wiredrv.types import Limits as Limits
 from wiredrv.wire.codec import decode_for_user, is_default, sound_document
 from wiredrv.wire.op_msg import DocumentSequence
 
-T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 F = TypeVar("F")
 
 # Any, since a type variable of a class stands for none that is abstract.
@@ -103,7 +103,7 @@ WRITE = Traits(OperationKind.WRITE, accepts_cluster_time=True, accepts_write_con
 RETRYABLE_WRITE = replace(WRITE, retryable=True)
 
 
-class Operation(Generic[T]):
+class Operation(Generic[T_co]):
     """The base of all operations. Subclasses are frozen dataclasses that hold a ``target``."""
 
     __slots__ = ()
@@ -145,7 +145,7 @@ class Operation(Generic[T]):
         """The command as listeners see it: with the documents of its sequences in their place."""
         return command
 
-    def parse(self, reply: Reply, address: Address) -> T:
+    def parse(self, reply: Reply, address: Address) -> T_co:
         """Read a reply with ``ok: 1``.
 
         :raises OperationFailure: the reply tells of a failed write.

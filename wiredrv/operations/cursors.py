@@ -90,7 +90,7 @@ class GetMore(Operation[CursorReply]):
     lease: Any = None
     batch_size: int | None = None
     max_time_ms: int | None = None
-    comment: Any = None
+    comment: object = None
     pin: Pin | None = None
     opened_in: int = 0
 

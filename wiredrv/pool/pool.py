@@ -15,7 +15,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from typing import Any
+
+from bson.objectid import ObjectId
 
 from wiredrv import events, waits
 from wiredrv.connection.connection import Connection
@@ -296,7 +297,9 @@ class Pool:
             self._serve()
             self._nudge()
 
-    def clear(self, failure: BaseException | None = None, *, service_id: Any = None, interrupt: bool = False) -> None:
+    def clear(
+        self, failure: BaseException | None = None, *, service_id: ObjectId | None = None, interrupt: bool = False
+    ) -> None:
         """The server failed: no connection that exists now is used again.
 
         :param failure: why, for those who wait.

@@ -19,7 +19,9 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
+
+from bson.objectid import ObjectId
 
 from wiredrv.pool.settings import PoolSettings
 
@@ -39,7 +41,7 @@ class Pooled(Protocol):
     last_used: float
     closed: bool
     #: Which server behind a load balancer it leads to; None elsewhere.
-    service_id: Any
+    service_id: ObjectId | None
 
 
 C = TypeVar("C", bound=Pooled)
@@ -85,7 +87,7 @@ class PoolState(Generic[C]):
         self._min_size = settings.min_pool_size
         self._max_connecting = settings.max_connecting
         self._max_idle_time = settings.max_idle_time
-        self._service_generations: dict[Any, int] = {}
+        self._service_generations: dict[ObjectId, int] = {}
         self.phase = Phase.PAUSED
         self.generation = 0
         self.idle: list[C] = []
@@ -151,12 +153,12 @@ class PoolState(Generic[C]):
             return "idle"
         return None
 
-    def generation_of(self, service_id: Any) -> int:
+    def generation_of(self, service_id: ObjectId | None) -> int:
         """The current generation: of the pool, or of one server behind a load balancer."""
         return self.generation if service_id is None else self._service_generations.get(service_id, 0)
 
     @property
-    def service_generations(self) -> dict[Any, int]:
+    def service_generations(self) -> dict[ObjectId, int]:
         """The generations of the servers behind a load balancer, as they are now."""
         return dict(self._service_generations)
 
@@ -215,7 +217,7 @@ class PoolState(Generic[C]):
         self.phase = Phase.READY
         return True
 
-    def clear(self, service_id: Any, failure: Callable[[], BaseException]) -> bool:
+    def clear(self, service_id: ObjectId | None, failure: Callable[[], BaseException]) -> bool:
         """The server failed: what exists is of an old generation now, and whoever waits gets an error.
 
         Behind a load balancer only one server's connections grow old. Returns whether the pool was ready before.

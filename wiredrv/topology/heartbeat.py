@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from bson.objectid import ObjectId
+
 from wiredrv import events
 from wiredrv.events import ListenerHub
 from wiredrv.types import Address, Document
@@ -32,7 +34,7 @@ class Heartbeat:
         self,
         hub: ListenerHub,
         address: Address,
-        topology_id: Any,
+        topology_id: ObjectId | None,
         awaited: bool,
         connection_id: int,
         server_id: int | None,

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+
+from bson.objectid import ObjectId
 
 from wiredrv import waits
 from wiredrv.connection.connect import establish
@@ -62,7 +63,9 @@ class MonitorSettings:
 class Monitor:
     """The monitor of one server."""
 
-    def __init__(self, address: Address, settings: MonitorSettings, report: Report, topology_id: Any = None) -> None:
+    def __init__(
+        self, address: Address, settings: MonitorSettings, report: Report, topology_id: ObjectId | None = None
+    ) -> None:
         self._address = address
         self._topology = settings.topology
         self._topology_id = topology_id

@@ -17,7 +17,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+
+from bson.objectid import ObjectId
 
 from wiredrv import failures
 from wiredrv.description import ServerDescription, ServerType, TopologyDescription, TopologyType
@@ -67,7 +68,7 @@ class Failure:
     error: BaseException
     generation: int
     completed_handshake: bool = True
-    service_id: Any = None
+    service_id: ObjectId | None = None
 
 
 @dataclass(frozen=True, slots=True)

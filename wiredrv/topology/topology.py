@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from copy import copy
-from typing import Any
 
 from bson import ObjectId
 
@@ -369,7 +368,9 @@ class Topology:
             if reaction.request_check:
                 server.monitor.request_check()
 
-    def _react(self, server: TopologyServer, reaction: Reaction, error: DriverError, service_id: Any = None) -> None:
+    def _react(
+        self, server: TopologyServer, reaction: Reaction, error: DriverError, service_id: ObjectId | None = None
+    ) -> None:
         if reaction.server is not None:
             self._become(apply(self.description, reaction.server, self._settings))
         if reaction.clear_pool:
