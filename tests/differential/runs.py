@@ -37,13 +37,14 @@ class Findings:
     #: Each kind of difference that no row excuses: how often, and the shortest scenario with its seed.
     unexcused: dict[_Signature, tuple[int, Scenario, int]] = field(default_factory=dict)
 
-    def add(self, scenario: Scenario, differences: Sequence[Difference], chunk_seed: int) -> None:
-        """Take a difference in."""
+    def add(self, scenario: Scenario, differences: Sequence[Difference], chunk_seed: int) -> bool:
+        """Take a difference in; whether it is the first of its kind."""
         signature = differences[0].signature
         count, shortest, found = self.unexcused.get(signature, (0, scenario, chunk_seed))
         if len(repr(scenario)) < len(repr(shortest)):
             shortest, found = scenario, chunk_seed
         self.unexcused[signature] = (count + 1, shortest, found)
+        return not count
 
 
 def not_shown(runner: asyncio.Runner, lab: Lab, known: Sequence[Known]) -> list[str]:
@@ -61,7 +62,7 @@ def run(
     while findings.examples < examples:
         lab = _lab_of(labs, chunk_seed)
         try:
-            _run_chunk(runner, lab, chunk_seed, min(CHUNK, examples - findings.examples), findings)
+            _run_chunk(runner, lab, chunk_seed, min(CHUNK, examples - findings.examples), findings, told)
         except KeyboardInterrupt:
             told("interrupted: what was found so far")
             lab.start_over()
@@ -71,7 +72,9 @@ def run(
     return findings
 
 
-def _run_chunk(runner: asyncio.Runner, lab: Lab, chunk_seed: int, examples: int, findings: Findings) -> None:
+def _run_chunk(
+    runner: asyncio.Runner, lab: Lab, chunk_seed: int, examples: int, findings: Findings, told: Callable[[str], None]
+) -> None:
     @seed(chunk_seed)
     @settings(
         max_examples=examples,
@@ -85,8 +88,8 @@ def _run_chunk(runner: asyncio.Runner, lab: Lab, chunk_seed: int, examples: int,
         verdict = runner.run(lab.run(scenario))
         findings.examples += 1
         findings.used.update(verdict.used)
-        if verdict.unexcused:
-            findings.add(scenario, verdict.unexcused, chunk_seed)
+        if verdict.unexcused and findings.add(scenario, verdict.unexcused, chunk_seed):
+            told(f"\nseed {chunk_seed}, made smaller at the end:\n{report(scenario, verdict.unexcused)}\n")
 
     each()
 

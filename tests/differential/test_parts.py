@@ -12,6 +12,7 @@ from bson.son import SON
 
 from tests.differential.calls import Block, Call, Make, Scenario, StartSession, Target, options
 from tests.differential.known import KNOWN, OF_CALLS
+from tests.differential.log import Log
 from tests.differential.normal import MISSING, Leaf, Names, command_leaves, leaves
 from tests.differential.outcomes import Difference, Failed, Record, Returned, compared, compared_steps
 from tests.differential.reduce import smaller
@@ -160,6 +161,27 @@ def test_the_failure_that_leaves_a_block_is_told_once_and_steps_of_one_alone_are
     ours = [Record(CALL, failed("ConfigurationError")), Record(block, failed("ConfigurationError"))]
     assert [difference.what for difference in compared_steps(theirs, ours)] == ["outcome"]
     assert [difference.what for difference in compared_steps(theirs, [Record(block, theirs[1].outcome)])] == ["steps"]
+
+
+# --- what closed a cursor ---
+
+
+def test_of_the_attempts_to_close_a_cursor_the_first_counts_and_one_after_a_success() -> None:
+    log = Log()
+    log.begin(names())
+    log.started(1, {"find": "people", "lsid": LSID})
+    log.succeeded(1, {"cursor": {"id": Int64(77), "firstBatch": []}})
+    kill = {"killCursors": "people", "cursors": [Int64(77)]}
+    log.started(2, {**kill, "txnNumber": Int64(1), "autocommit": False})
+    # The server refused it: when it is tried again is the driver's affair.
+    log.started(3, kill)
+    assert list(log.closings) == ["<cursor 1>"]
+    assert "autocommit" in log.closings["<cursor 1>"]
+    log.succeeded(3, {"ok": 1.0})
+    log.started(4, kill)
+    assert list(log.closings) == ["<cursor 1>", "<cursor 1> again"]
+    log.started(5, {"killCursors": "people", "cursors": [Int64(99)]})  # of the scenario before
+    assert len(log.closings) == 2
 
 
 # --- the table ---

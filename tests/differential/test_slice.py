@@ -224,9 +224,11 @@ def test_a_scenario_is_made_smaller_and_its_report_can_be_run_again(
         return lab
 
     lab = runner.run(altered())
-    findings = run(runner, [lab], SEED, 120, lambda text: None)
+    told: list[str] = []
+    findings = run(runner, [lab], SEED, 120, told.append)
     counted = [s for s in findings.unexcused if s[:2] == ("result", "count_documents")]
     assert counted, "no scenario counted"
+    assert len([text for text in told if "made smaller at the end" in text]) == len(findings.unexcused)
     texts = list(reports(runner, [lab], findings))
     runner.run(lab.close())
     shortest = next(text for text in texts if "result count_documents" in text.partition("\n")[0])

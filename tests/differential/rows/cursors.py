@@ -88,6 +88,8 @@ def let_of_find(difference: Difference) -> bool:
     if not isinstance(step, Call):
         return False
     chained = {name for name, _, _ in step.chain}
+    if "explain" in chained and says(difference.theirs, "Option singleBatch not supported"):
+        return True
     if "explain" in chained and (field(difference, r"explain\.explain\..*") or "cursor_type" in dict(step.options)):
         return True
     return "let" in dict(step.options) and bool({"clone", "explain"} & chained)

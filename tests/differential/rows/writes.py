@@ -73,11 +73,11 @@ def number_of_each_batch(difference: Difference) -> bool:
 def bare_unacknowledged(difference: Difference) -> bool:
     """An unordered, unacknowledged bulk, of which PyMongo sends the statements alone."""
     record = difference.their_record
-    step = record.step if record is not None else None
-    unordered = isinstance(step, Call) and dict(step.options).get("ordered") is False
-    bare = record is not None and all(command.get("writeConcern") == {"w": 0} for command in record.commands)
-    place = field(difference, r"(insert|update|delete)\.(\$clusterTime|comment|let)")
-    return place and unordered and bare and difference.method == "bulk_write" and difference.theirs is MISSING
+    if record is None or difference.method not in ("bulk_write", "insert_many"):
+        return False
+    bare = all(each.get("writeConcern") == {"w": 0} and each["ordered"] is False for each in record.commands)
+    place = field(difference, r"(insert|update|delete)\.(\$clusterTime|comment|let|bypassDocumentValidation)")
+    return place and bare and difference.theirs is MISSING
 
 
 def last_batch_unanswered(difference: Difference) -> bool:
@@ -170,7 +170,8 @@ WRITES: Sequence[Known] = (
     ),
     Known(
         "bare-unacknowledged",
-        "an unordered bulk write with `w=0` leaves out `$clusterTime`, `comment` and `let`",
+        "an unordered bulk write with `w=0` leaves out `$clusterTime`, `comment`, `let` and "
+        "`bypass_document_validation`",
         "they are sent",
         "sessions specification: each command tells the cluster time; what was given is sent",
         bare_unacknowledged,
