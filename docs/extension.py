@@ -23,6 +23,24 @@ _UNPACK = frozenset({"typing.Unpack", "typing_extensions.Unpack"})
 _TYPED_DICT = frozenset({"typing.TypedDict", "typing_extensions.TypedDict", "wiredrv.client.signatures.TypedDict"})
 
 
+#: Made by the driver alone: their constructors are not shown.
+HANDED_OUT = frozenset(
+    {
+        "wiredrv.client.client_session.ClientSession",
+        "wiredrv.client.client_transaction.ClientTransaction",
+        "wiredrv.client.command_cursor.CommandCursor",
+        "wiredrv.client.cursor.Cursor",
+        "wiredrv.client.cursor_base.CursorBase",
+        "wiredrv.client.cursor_closing.ClosableCursor",
+        "wiredrv.client.database.Database",
+        "wiredrv.client.session_blocks.SessionBinding",
+        "wiredrv.client.session_blocks.TransactionContext",
+        "wiredrv.connection.connection.Connection",
+        "wiredrv.local.server.Server",
+    }
+)
+
+
 class Reference(griffe.Extension):
     """Prepares a package once all of it is loaded."""
 
@@ -40,6 +58,9 @@ class Reference(griffe.Extension):
             elif isinstance(found, griffe.Attribute) and found.docstring is None:
                 _take_comment(found)
         for found in objects:
+            if found.path in HANDED_OUT:
+                assert isinstance(found, griffe.Class)
+                found.members.pop("__init__", None)
             if isinstance(found, griffe.Class) and found.docstring is not None and found.path not in fields:
                 found.docstring.value = with_inherited(found)
         for found in objects:

@@ -96,16 +96,17 @@ class Client(HandleOptions[DocumentT], AsyncBlock):
     async def open(self) -> Self:
         """Start to watch the deployment. Does not wait for a server; the first operation does. Also after a close.
 
+        :returns: the client.
         :raises InvalidOperation: the client is open in another event loop.
         """
         await self._core.open()
         return self
 
     async def close(self) -> None:
-        """End the pooled sessions on the server, close all connections, stop all tasks. May be called twice.
+        """End the pooled sessions on the server, close all connections, stop all tasks. Raises nothing of the server's.
 
-        What is called afterwards, on the client or on anything that came from it, raises InvalidOperation until
-        :meth:`open` or ``async with`` opens the client again.
+        It may be called twice. What is called afterwards, on the client or on anything that came from it, raises
+        InvalidOperation until :meth:`open` or ``async with`` opens the client again.
         """
         await self._core.close()
 
@@ -137,7 +138,12 @@ class Client(HandleOptions[DocumentT], AsyncBlock):
     # --- handles ---
 
     def __getitem__(self, name: str) -> Database[DocumentT]:
-        """The database called ``name``."""
+        """The database called ``name``.
+
+        :param name: the database's name.
+        :returns: the database, with the client's options.
+        :raises InvalidName: the server would refuse the name.
+        """
         return self.get_database(name)
 
     def __getattr__(self, name: str) -> Database[DocumentT]:
@@ -181,8 +187,14 @@ class Client(HandleOptions[DocumentT], AsyncBlock):
         """A database with options of its own; None takes over the client's.
 
         :param name: its name; None takes that of the connection string.
+        :param codec_options: how documents become Python objects and back; None takes the client's.
+        :param read_preference: which members may answer reads; None takes the client's.
+        :param write_concern: what a write waits for; None takes the client's.
+        :param read_concern: how durable what is read must be; None takes the client's.
         :param document_class: what documents are given as; it wins over that of ``codec_options``.
+        :returns: the database. Nothing is sent.
         :raises ConfigurationError: neither gives a name.
+        :raises InvalidName: the server would refuse the name.
         """
         name = name if name is not None else self._core.settings.default_database
         if name is None:
@@ -228,7 +240,13 @@ class Client(HandleOptions[DocumentT], AsyncBlock):
     ) -> Database[Any]:
         """The database that the connection string names, else ``default``.
 
+        :param default: the name to use if the connection string has none.
+        :param codec_options: how documents become Python objects and back; None takes the client's.
+        :param read_preference: which members may answer reads; None takes the client's.
+        :param write_concern: what a write waits for; None takes the client's.
+        :param read_concern: how durable what is read must be; None takes the client's.
         :param document_class: what documents are given as; it wins over that of ``codec_options``.
+        :returns: the database. Nothing is sent.
         :raises ConfigurationError: neither gives a name.
         """
         name = self._core.settings.default_database or default
@@ -254,6 +272,7 @@ class Client(HandleOptions[DocumentT], AsyncBlock):
         :param snapshot_time: which one, for instance another session's ``snapshot_time``; needs ``snapshot``.
         :param overlap: what an operation does while another one runs with the session: ``"wait"`` for its turn, in the
             order of the calls, or ``"refuse"`` with InvalidOperation, to find the places where that happens.
+        :returns: the session, for ``async with``.
         :raises ConfigurationError: the options contradict each other.
         """
         options = SessionOptions(
@@ -280,12 +299,17 @@ class Client(HandleOptions[DocumentT], AsyncBlock):
 
         The block's end commits; an exception or a cancellation aborts; either ends the session.
 
-        :param read_concern: as of :meth:`ClientSession.start_transaction`, like the next three.
-        :param join: inside a bound transaction of this client take part in it, which then does the commit. Without
-            it, a transaction inside another is refused.
+        :param read_concern: of the transaction; None takes the client's.
+        :param write_concern: of commit and abort; None takes the client's.
+        :param read_preference: of reads, which must be primary; None takes the client's.
+        :param max_commit_time_ms: milliseconds that one commit may take on the server; None sets no limit.
+        :param join: inside a bound transaction of this client take part in it, which then does the commit. Without it,
+            a transaction inside another is refused.
         :param inherit: whether tasks that are started in the block may take part, in turns, until the block is left;
             after that they are refused. For frameworks that run an endpoint in a child task of the middleware.
+        :returns: the transaction, for ``async with``, which gives the session.
         :raises InvalidOperation: a transaction is bound here already, and ``join`` is False.
+        :raises ConfigurationError: the write concern is unacknowledged, or an option is of the wrong kind.
         """
         options = TransactionOptions(read_concern, write_concern, read_preference, max_commit_time_ms)
         return ClientTransaction(self, options, join, inherit, caller())
@@ -293,6 +317,7 @@ class Client(HandleOptions[DocumentT], AsyncBlock):
     async def supports_transactions(self) -> bool:
         """Whether the deployment can run transactions: a replica set or a sharded cluster can, a standalone cannot.
 
+        :returns: whether it can.
         :raises ServerSelectionTimeoutError: no server could be reached.
         """
         await self._core.ensure_open()
@@ -309,9 +334,10 @@ class Client(HandleOptions[DocumentT], AsyncBlock):
     ) -> CommandCursor[dict[str, Any]]:
         """The deployment's databases, as documents with ``name`` and ``sizeOnDisk``.
 
-        :param session: the session to use.
-        :param comment: shown in the server's logs (4.4 and later).
+        :param session: the session to use; without it the bound one, or an implicit one.
+        :param comment: any value that BSON can carry, shown in the server's logs and profiler (server 4.4).
         :param options: ``filter`` (a query on those documents), ``nameOnly``, ``authorizedDatabases``.
+        :returns: a cursor over the documents, with or without ``await``.
         """
         fields = check.wire_options({**options, "comment": comment}, _LIST, strict=False)
         return CommandCursor(self._core, ListDatabases(self._target, fields), session)
@@ -326,10 +352,12 @@ class Client(HandleOptions[DocumentT], AsyncBlock):
     ) -> list[str]:
         """The names of the deployment's databases. The server is asked for more than names only if the filter needs it.
 
-        :param session: the session to use.
-        :param comment: shown in the server's logs (4.4 and later).
+        :param session: the session to use; without it the bound one, or an implicit one.
+        :param comment: any value that BSON can carry, shown in the server's logs and profiler (server 4.4).
         :param filter: a query on the documents that :meth:`list_databases` gives.
         :param authorizedDatabases: whether only those are named that the user may access; None leaves it to the server.
+        :returns: the names.
+        :raises OperationFailure: the server refused the command.
         """
         names_do = filter is None or all(key == "name" for key in filter)
         cursor = self.list_databases(
@@ -345,7 +373,16 @@ class Client(HandleOptions[DocumentT], AsyncBlock):
         filter: Document | None = None,
         authorizedDatabases: bool | None = None,
     ) -> list[Database[DocumentT]]:
-        """The deployment's databases as handles. As :meth:`list_database_names`."""
+        """The deployment's databases as handles. As :meth:`list_database_names`.
+
+        :param session: the session to use; without it the bound one, or an implicit one.
+        :param comment: any value that BSON can carry, shown in the server's logs and profiler (server 4.4).
+        :param filter: a query on the documents that :meth:`list_databases` gives.
+        :param authorizedDatabases: whether only those are listed that the user may access; None leaves it to the
+            server.
+        :returns: the databases, with the client's options.
+        :raises OperationFailure: the server refused the command.
+        """
         names = await self.list_database_names(session, comment, filter=filter, authorizedDatabases=authorizedDatabases)
         return [self[name] for name in names]
 
@@ -354,16 +391,22 @@ class Client(HandleOptions[DocumentT], AsyncBlock):
     ) -> None:
         """Drop a database with all its collections.
 
-        :param name_or_database: which one.
-        :param session: the session to use.
-        :param comment: shown in the server's logs (4.4 and later).
+        :param name_or_database: its name, or the database itself.
+        :param session: the session to use; without it the bound one, or an implicit one.
+        :param comment: any value that BSON can carry, shown in the server's logs and profiler (server 4.4).
+        :raises OperationFailure: the server refused the command.
         """
         database = name_or_database if isinstance(name_or_database, Database) else self[name_or_database]
         drop = DropDatabase(database._target, {} if comment is None else {"comment": comment})
         await self._core.executor.execute(drop, self._core.session_state(session))
 
     async def server_info(self, session: ClientSession | None = None) -> PlainDocument:
-        """What ``buildInfo`` answers: the server's version, among others."""
+        """What ``buildInfo`` answers: the server's version, among others.
+
+        :param session: the session to use; without it the bound one, or an implicit one.
+        :returns: the reply of ``buildInfo``.
+        :raises OperationFailure: the server refused the command.
+        """
         return await self["admin"].command("buildInfo", session=session)
 
     @property
@@ -398,6 +441,7 @@ class Client(HandleOptions[DocumentT], AsyncBlock):
         """Name a library that is built on this driver to the servers, from the next new connection on.
 
         :param driver_info: its name, version and platform.
+        :raises ConfigurationError: it is not a DriverInfo.
         """
         if not isinstance(driver_info, DriverInfo):
             raise ConfigurationError(

@@ -146,6 +146,7 @@ class ClientSession(AsyncBlock):
         :param write_concern: of commit and abort; likewise.
         :param read_preference: of reads, which must be primary; likewise.
         :param max_commit_time_ms: milliseconds that one commit may take on the server.
+        :returns: the transaction, for ``async with``. Code that commits or aborts by itself need not keep it.
         :raises InvalidOperation: a transaction is in progress, or the session has ended, or reads a snapshot.
         :raises ConfigurationError: the write concern is unacknowledged, or an option is of the wrong kind.
         """
@@ -217,7 +218,10 @@ class ClientSession(AsyncBlock):
         grows, with jitter; the first one is 5 ms, the longest 500 ms.
 
         :param callback: an asynchronous function that takes the session.
-        :param read_concern: as of :meth:`start_transaction`, like the next three.
+        :param read_concern: of the transaction; else the session's default, else the client's.
+        :param write_concern: of commit and abort; likewise.
+        :param read_preference: of reads, which must be primary; likewise.
+        :param max_commit_time_ms: milliseconds that one commit may take on the server.
         :param retry: how long and how often to try; by default for 120 seconds.
         :returns: what the callback returned.
         :raises TransactionTimeoutError: time is up; ``__cause__`` is the last failure.
@@ -240,13 +244,22 @@ class ClientSession(AsyncBlock):
         self._hook(Outcome.COMMITTED, function)
 
     def on_abort(self, function: Callable[[], object]) -> None:
-        """Call ``function`` once the current attempt is aborted. As :meth:`on_commit`."""
+        """Call ``function`` once the current attempt is aborted. As :meth:`on_commit`.
+
+        :param function: a plain function without arguments.
+        :raises InvalidOperation: no transaction is in progress.
+        :raises ConfigurationError: it is not such a function.
+        """
         self._hook(Outcome.ABORTED, function)
 
     def on_unknown(self, function: Callable[[], object]) -> None:
         """Call ``function`` when a commit of the current attempt was sent and nobody knows what became of it.
 
         As :meth:`on_commit`. When it becomes known, because the commit is sent again, the hooks for that are called.
+
+        :param function: a plain function without arguments.
+        :raises InvalidOperation: no transaction is in progress.
+        :raises ConfigurationError: it is not such a function.
         """
         self._hook(Outcome.UNKNOWN, function)
 
@@ -266,6 +279,7 @@ class ClientSession(AsyncBlock):
         :param end_session: whether the session ends with the block.
         :param inherit: whether tasks that are started in the block may use the session too, in turns, until the block
             is left; after that they are refused.
+        :returns: the binding, for ``async with``, which gives the session.
         """
         return SessionBinding(self, end_session, inherit, caller())
 

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 
 class ClientTransaction(AsyncBlock):
-    """What :meth:`Client.transaction` returns. It is entered once, and warns when it is collected without that."""
+    """What :meth:`Client.transaction` returns: ``async with`` runs its block in a transaction, and gives the session.
+
+    It is entered once; entered again, it raises InvalidOperation. It warns when it is collected without being entered.
+    """
 
     _written = "client.transaction()"
     #: A class attribute until an instance is complete: a finalizer also runs where ``__init__`` failed.

@@ -52,7 +52,10 @@ class WriteRequest(Generic[DocumentT_co]):
     __slots__ = ()
 
     def statement(self) -> Statement:
-        """The request as it goes into a batch."""
+        """The request as it goes into a batch.
+
+        :returns: the statement.
+        """
         raise NotImplementedError
 
     def __eq__(self, other: object) -> bool:
@@ -99,6 +102,7 @@ class _Delete(WriteRequest[Never]):
 
     def __init__(self, filter: Document, collation: Any = None, hint: Keys | None = None) -> None:
         self.filter = check.document("filter", filter)
+        #: Collation and hint, as they go over the wire.
         self.options = check.wire_options({"collation": collation, "hint": hint}, DELETE_STATEMENT)
 
     def statement(self) -> Statement:

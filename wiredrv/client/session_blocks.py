@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 
 class TransactionContext(AsyncBlock):
-    """What :meth:`ClientSession.start_transaction` returns: commits at the end of its block, or aborts."""
+    """What :meth:`ClientSession.start_transaction` returns.
+
+    ``async with`` commits at the end of its block; it aborts when the block is left by an exception or a cancellation.
+    """
 
     _written = "session.start_transaction()"
 
@@ -47,7 +50,10 @@ class TransactionContext(AsyncBlock):
 
 
 class SessionBinding(AsyncBlock):
-    """What :meth:`ClientSession.bind` returns. It warns when it is collected without having been entered."""
+    """What :meth:`ClientSession.bind` returns: ``async with`` binds the session for its block, and gives it.
+
+    It warns when it is collected without having been entered.
+    """
 
     _written = "session.bind()"
     #: A class attribute until an instance is complete: a finalizer also runs where ``__init__`` failed.
@@ -85,7 +91,10 @@ class SessionBinding(AsyncBlock):
 
 @contextlib.contextmanager
 def unbound() -> Generator[None, None, None]:
-    """Run the calls of the block outside of any binding: with implicit sessions, unless they name one."""
+    """Run the calls of the block outside of any binding: with implicit sessions, unless they name one.
+
+    :returns: a context for ``with``.
+    """
     binding = Binding()
     try:
         yield

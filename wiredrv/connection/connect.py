@@ -147,6 +147,7 @@ async def connect(
     :param app_name: sent to the server, which shows it in its logs.
     :param server_api: the Stable API version that every command declares.
     :param driver_info: libraries built on this driver, named to the server.
+    :returns: the connection, for ``async with``, which closes it.
     :raises ConfigurationError: the address cannot be read, or the server's wire versions do not meet ours.
     :raises AutoReconnect: the server cannot be reached, or (NetworkTimeout) not in time.
     """

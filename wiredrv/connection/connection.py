@@ -55,6 +55,7 @@ class Connection:
         "socket_timeout",
     )
 
+    #: What the server said of itself, once it has.
     handshake: Handshake
 
     def __init__(self, transport: Transport, address: Address, connection_id: int = 0, generation: int = 0) -> None:
@@ -62,10 +63,15 @@ class Connection:
         self._framer = Framer()
         self._pending = self._framer.pending
         self._owed = 0
+        #: The server's address.
         self.address = address
+        #: Its number within its pool.
         self.id = connection_id
+        #: The pool's generation when it was made.
         self.generation = generation
+        #: The Stable API version that its commands declare.
         self.api: ServerApi | None = None
+        #: Whether it is closed.
         self.closed = False
         #: The last error of an operation on it, for those who are told why it was closed.
         self.failure: BaseException | None = None
@@ -75,22 +81,33 @@ class Connection:
         self.accepts_compressed = False
         #: How many seconds the server took to answer the handshake.
         self.hello_duration = 0.0
+        #: When it was last given back, in seconds of the monotonic clock.
         self.last_used = 0.0
+        #: Whether the server goes on sending replies unasked.
         self.more_to_come = False
         #: Behind a load balancer, what keeps it checked out: a cursor or a transaction.
         self.pinned_by: str | None = None
         #: Which server behind a load balancer this leads to, from the handshake on; None elsewhere.
         self.service_id: ObjectId | None = None
+        #: Seconds for each send and each receive of a reply; None for no limit.
         self.socket_timeout: float | None = None
 
     def accept(self, handshake: Handshake) -> None:
-        """Take over what the handshake negotiated."""
+        """Take over what the handshake negotiated.
+
+        :param handshake: what the server answered.
+        """
         self.handshake = handshake
         self.service_id = handshake.service_id
         self._framer.max_message_size = handshake.limits.max_message_size
 
     def compress(self, message: bytes, command_name: str) -> bytes:
-        """A message as it is to travel, where compression was agreed on (``compressor``)."""
+        """A message as it is to travel, where compression was agreed on (``compressor``).
+
+        :param message: the message as it was encoded.
+        :param command_name: its command; some are never compressed.
+        :returns: the compressed message, or the message itself.
+        """
         assert self.compressor is not None
         return self.compressor.compress(message, command_name, self.handshake.limits.max_message_size)
 
@@ -114,12 +131,18 @@ class Connection:
             self._transport.close(wake=wake)
 
     def is_stale(self) -> bool:
-        """Whether an idle connection is broken, or was sent something that nobody asked for."""
+        """Whether an idle connection is broken, or was sent something that nobody asked for.
+
+        :returns: whether it cannot be used again.
+        """
         return self.closed or self.is_out_of_step or self._transport.is_readable()
 
     async def round_trip(self, message: bytes, request_id: int) -> bytes:
-        """Send a message and return the body of its reply, still encoded.
+        """Send a message and wait for its reply.
 
+        :param message: the message as it travels.
+        :param request_id: the number that the message carries.
+        :returns: the body of the reply, still encoded.
         :raises AutoReconnect: the connection broke.
         :raises NetworkTimeout: ``socket_timeout`` passed.
         :raises ProtocolError: the reply is malformed.
@@ -145,8 +168,10 @@ class Connection:
     async def send(self, message: bytes) -> None:
         """Send a message. If that fails or is cancelled half-way, the connection is closed.
 
+        :param message: the message as it travels.
         :raises AutoReconnect: the connection broke, or bytes that nobody asked for would be taken for the reply. A pool
             keeps no such connection, but a pinned one (load-balancers specification) is not given back in between.
+        :raises InvalidOperation: the reply to the message before was not read yet.
         """
         if self._owed and not self.more_to_come:
             raise InvalidOperation("this connection waits for a reply; a connection carries one command at a time")
@@ -164,6 +189,7 @@ class Connection:
     async def receive(self) -> Message:
         """Wait for the reply that is owed. Cancelling this loses nothing of the reply.
 
+        :returns: the reply, its body still encoded.
         :raises AutoReconnect: the connection broke.
         :raises ProtocolError: the reply is malformed, or answers another request.
         """
@@ -192,7 +218,10 @@ class Connection:
     async def settle(self, seconds: float) -> bytes | None:
         """Wait a short time for a reply that is owed; close the connection if it does not come.
 
-        Called under a shield, after a cancellation. Returns the reply's body, or None with the connection closed.
+        Called under a shield, after a cancellation. Raises nothing of the server's.
+
+        :param seconds: for how many seconds.
+        :returns: the reply's body, or None with the connection closed.
         """
         if not self.reply_owed:
             self.close()
@@ -213,6 +242,7 @@ class Connection:
         :param database: the database to run it on.
         :param command: the command; its first key is the command's name. It is not changed.
         :param timeout: seconds to wait for the reply; None waits without limit.
+        :returns: the reply.
         :raises OperationFailure: the server answered ``ok: 0``.
         :raises UnreadableReply: the reply cannot be decoded; the connection stays open.
         :raises AutoReconnect: the connection broke, or (NetworkTimeout) no reply came in time; it is closed then.
@@ -223,7 +253,15 @@ class Connection:
         return reply
 
     async def ask(self, database: str, command: Document, *, timeout: float | None = None) -> Reply:
-        """As :meth:`command`, but an ``ok: 0`` is returned like any reply."""
+        """As :meth:`command`, but an ``ok: 0`` is returned like any reply.
+
+        :param database: the database to run it on.
+        :param command: the command; its first key is the command's name. It is not changed.
+        :param timeout: seconds to wait for the reply; None waits without limit.
+        :returns: the reply.
+        :raises UnreadableReply: the reply cannot be decoded; the connection stays open.
+        :raises AutoReconnect: the connection broke, or (NetworkTimeout) no reply came in time; it is closed then.
+        """
         document = dict(command)
         document["$db"] = database
         declare_api(document, self.api)
@@ -248,7 +286,15 @@ class Connection:
                 self.close()
 
     async def stream(self, database: str, command: Document, *, timeout: float | None = None) -> Reply:
-        """Start an exhaust command: as :meth:`command`, but the server may go on sending (``more_to_come``)."""
+        """Start an exhaust command: as :meth:`command`, but the server may go on sending (``more_to_come``).
+
+        :param database: the database to run it on.
+        :param command: the command; its first key is the command's name. It is not changed.
+        :param timeout: seconds to wait for the first reply; None waits without limit.
+        :returns: the first reply.
+        :raises UnreadableReply: the reply cannot be decoded; the connection stays open.
+        :raises AutoReconnect: the connection broke, or (NetworkTimeout) no reply came in time; it is closed then.
+        """
         document = dict(command)
         document["$db"] = database
         declare_api(document, self.api)
@@ -257,7 +303,14 @@ class Connection:
         return decode(await self._within(timeout, message, request_id))
 
     async def next_reply(self, *, timeout: float | None = None) -> Reply:
-        """The next reply of an exhaust command, while ``more_to_come`` holds."""
+        """The next reply of an exhaust command, while ``more_to_come`` holds.
+
+        :param timeout: seconds to wait for it; None waits without limit.
+        :returns: the reply.
+        :raises NetworkTimeout: it did not come in time; the connection is closed.
+        :raises AutoReconnect: the connection broke; it is closed.
+        :raises UnreadableReply: the reply cannot be decoded.
+        """
         try:
             with waits.fail_after(timeout):
                 return decode((await self.receive()).body)

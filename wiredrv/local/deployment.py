@@ -45,7 +45,7 @@ _MOST_MEMBERS = 7  # of a replica set, with a vote
 
 
 class Deployment(ABC):
-    """What a standalone and a replica set have in common. ``members`` are the servers, in the order of their ports."""
+    """What all deployments have in common."""
 
     _kind: ClassVar[str]
     _size: int
@@ -67,6 +67,7 @@ class Deployment(ABC):
         :param mongod: the server program; without it, see :func:`~wiredrv.local.find.find_mongod`.
         :param extra_args: further command line arguments for every server.
         """
+        #: The servers, in the order of their ports.
         self.members: tuple[Server, ...] = ()
         self._test_commands = test_commands
         self._directory = directory
@@ -125,6 +126,7 @@ class Deployment(ABC):
         """The member that is the writable primary now (of a standalone, its one server).
 
         :param timeout: seconds to wait for one, where there is none at the moment.
+        :returns: the member.
         :raises ConnectionFailure: there is none.
         """
         found = until(self._primary_now, timeout)
@@ -133,7 +135,10 @@ class Deployment(ABC):
         return found
 
     def secondaries(self) -> tuple[Server, ...]:
-        """The members that are secondaries now."""
+        """The members that are secondaries now.
+
+        :returns: the members, in the order of their ports.
+        """
         return tuple(server for server in self.members if server.hello().get("secondary"))
 
     def wait_ready(self, timeout: float = READY_WITHIN) -> None:
@@ -272,7 +277,13 @@ class ReplicaSet(Deployment):
     ) -> None:
         """Describe a replica set.
 
-        :param members: how many, from 1 to 7. The other arguments are those of :class:`Deployment`.
+        :param members: how many, from 1 to 7.
+        :param test_commands: allow the servers' test commands (``enableTestCommands``), fail points among them.
+        :param directory: where the data are kept, to be started from again; None takes a temporary directory.
+        :param port: the first server's port, further ones follow; None takes free ports.
+        :param mongod: the server program; None looks for one, as :func:`~wiredrv.local.find.find_mongod` does.
+        :param extra_args: further command line arguments for every server.
+        :raises ConfigurationError: the number of members is another.
         """
         if not 1 <= members <= _MOST_MEMBERS:
             raise ConfigurationError(f"a replica set has from 1 to {_MOST_MEMBERS} members here, not {members}")

@@ -60,7 +60,11 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Mongod:
-    """A mongod that can be started."""
+    """A server program that can be started.
+
+    :param path: where it is.
+    :param version: its version, as ``(6, 0, 5)``.
+    """
 
     path: Path
     version: Version
@@ -84,6 +88,8 @@ def choose(findings: Iterable[Finding]) -> Mongod:
 def find_mongod(argument: str | os.PathLike[str] | None = None) -> Mongod:
     """Find a mongod of version 4.2 or later: ``argument``, ``WIREDRV_MONGOD``, ``PATH``, the extra ``local``.
 
+    :param argument: a path that was given; it is used or refused, and the other places are not looked at.
+    :returns: the program.
     :raises ConfigurationError: there is none; the message names the four places and what each of them held.
     """
     return choose(_look(argument))
@@ -92,6 +98,8 @@ def find_mongod(argument: str | os.PathLike[str] | None = None) -> Mongod:
 def find_mongos(argument: str | os.PathLike[str] | None = None) -> Mongod:
     """Find a mongos, the router of a sharded cluster: ``argument``, ``WIREDRV_MONGOS``, ``PATH``. No package has one.
 
+    :param argument: a path that was given; it is used or refused, and the other places are not looked at.
+    :returns: the program.
     :raises ConfigurationError: there is none; the message names the places and what each of them held.
     """
     findings: list[Finding] = []

@@ -42,11 +42,14 @@ class Launch:
 
 
 class Server:
-    """A server process. ``directory`` holds its data; its log lies beside it."""
+    """A server process."""
 
     def __init__(self, launch: Launch, directory: Path, port: int) -> None:
+        #: Where it listens.
         self.address = Address(LOOPBACK, port)
+        #: Holds its data.
         self.directory = directory
+        #: Its log file.
         self.log = directory.with_suffix(".log")
         self._launch = launch
         self._process: subprocess.Popen[bytes] | None = None
@@ -120,7 +123,10 @@ class Server:
         self._frozen, self._wanted = False, True
 
     def move(self, port: int) -> None:
-        """Have the server listen on another port when it is started next."""
+        """Have the server listen on another port when it is started next.
+
+        :param port: the port.
+        """
         self.address = Address(LOOPBACK, port)
 
     def is_listening(self) -> bool:
@@ -128,6 +134,7 @@ class Server:
 
         Its own log is asked, not its port: on the port another program may answer.
 
+        :returns: whether it does.
         :raises ConnectionFailure: the process has ended; the message has the tail of its log.
         """
         # Before the log, so that what a process wrote just before it ended is not missed.
@@ -140,26 +147,35 @@ class Server:
     def wait_listening(self, timeout: float = 30.0) -> None:
         """Wait until the process takes connections.
 
-        :raises ConnectionFailure: it ended, or ``timeout`` seconds passed; the message has the tail of its log.
+        :param timeout: seconds to wait.
+        :raises ConnectionFailure: it ended, or the time is up; the message has the tail of its log.
         """
         if not until(self.is_listening, timeout):
             raise ConnectionFailure(f"{self.address} did not listen in time.\n{self.log_tail()}")
 
     def port_was_taken(self) -> bool:
-        """Whether the process ended because another one has its port."""
+        """Whether the process ended because another one has its port.
+
+        :returns: whether that is why it ended.
+        """
         return not self.running and b"Address already in use" in self._log_since_start()
 
     def ask(self, command: Document, timeout: float = 1.0) -> PlainDocument:
         """Run a command on the server's ``admin`` database, on a connection of its own.
 
+        :param command: the command; its first key is the command's name.
         :param timeout: seconds for each of connecting, sending and receiving.
+        :returns: the reply.
         :raises ConnectionFailure: no answer.
         :raises DriverError: the server answered with an error.
         """
         return ask(self.address, command, timeout)
 
     def hello(self) -> PlainDocument:
-        """What the server says of its role; empty when it is stopped, frozen or does not answer."""
+        """What the server says of its role; empty when it is stopped, frozen or does not answer.
+
+        :returns: the reply to ``isMaster``, or an empty mapping.
+        """
         if self.state != "running":
             return {}
         try:
@@ -222,7 +238,10 @@ class Server:
         self.wait_listening(timeout)
 
     def log_tail(self) -> str:
-        """The last lines of the server's log since its start, made readable; before them the last errors in it."""
+        """The last lines of the server's log since its start, made readable; before them the last errors in it.
+
+        :returns: the lines.
+        """
         lines = [_readable(line) for line in self._log_since_start().decode(errors="replace").splitlines()]
         # A server that fails says much more while it shuts down.
         errors = [line for line in lines[:-_TAIL_LINES] if line.lstrip().startswith(("E ", "F "))]

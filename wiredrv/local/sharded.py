@@ -67,7 +67,7 @@ class Router(Server):
 
 
 class ShardedCluster(Deployment):
-    """A sharded cluster. ``routers`` are its mongos processes, ``shards`` its shards; ``members`` are all servers."""
+    """A sharded cluster: routers (mongos), shards, each of them a replica set of one member, and a config server."""
 
     _kind = "sharded cluster"
 
@@ -86,9 +86,12 @@ class ShardedCluster(Deployment):
 
         :param shards: how many, from 1 to 8.
         :param routers: how many, from 1 to 8.
-        :param mongos: the router program; without it, see :func:`~wiredrv.local.find.find_mongos`.
-        :param port: the first router's port, those of the others follow; without it, free ports. The other arguments
-            are those of :class:`Deployment`.
+        :param mongos: the router program; None looks for one, as :func:`~wiredrv.local.find.find_mongos` does.
+        :param test_commands: allow the servers' test commands (``enableTestCommands``), fail points among them.
+        :param directory: where the data are kept, to be started from again; None takes a temporary directory.
+        :param port: the first router's port, those of the others follow; None takes free ports.
+        :param mongod: the server program; None looks for one, as :func:`~wiredrv.local.find.find_mongod` does.
+        :raises ConfigurationError: the number of shards or of routers is another.
         """
         for what, number in (("shards", shards), ("routers", routers)):
             if not 1 <= number <= _MOST:
@@ -97,8 +100,11 @@ class ShardedCluster(Deployment):
         self._mongos = mongos
         self._size = routers
         self._shard_count = shards
+        #: The config server, once it is started.
         self.config_server: ConfigServer | None = None
+        #: The shards, each of them a replica set.
         self.shards: tuple[Shard, ...] = ()
+        #: The routers (mongos).
         self.routers: tuple[Router, ...] = ()
 
     @property
@@ -107,6 +113,13 @@ class ShardedCluster(Deployment):
         return f"mongodb://{','.join(str(router.address) for router in self.routers)}/"
 
     def start(self, timeout: float = READY_WITHIN) -> None:
+        """Start the servers and return when they are ready.
+
+        :param timeout: seconds.
+        :raises ConfigurationError: no mongod or mongos is found, or the directory holds something else.
+        :raises InvalidOperation: it is started already.
+        :raises ConnectionFailure: it did not become ready; the message has the end of a server's log.
+        """
         if self._home is not None:
             raise InvalidOperation("the deployment is started already")
         deadline = time.monotonic() + timeout
@@ -184,12 +197,27 @@ class ShardedCluster(Deployment):
         super().stop()
 
     def primary(self, timeout: float = 10.0) -> Server:
+        """Not for a sharded cluster: ask one of its ``shards``.
+
+        :param timeout: seconds; not used.
+        :returns: nothing: it always raises.
+        :raises InvalidOperation: always.
+        """
         raise InvalidOperation("a sharded cluster has no primary of its own: ask one of its `shards`, or a router")
 
     def secondaries(self) -> tuple[Server, ...]:
+        """Not for a sharded cluster: ask one of its ``shards``.
+
+        :returns: an empty tuple.
+        """
         return ()
 
     def wait_ready(self, timeout: float = READY_WITHIN) -> None:
+        """Wait until the shards have a primary each, and every router answers.
+
+        :param timeout: seconds.
+        :raises ConnectionFailure: that did not come about.
+        """
         deadline = time.monotonic() + timeout
         for one in self._sets:
             one.wait_ready(deadline - time.monotonic())
