@@ -41,6 +41,10 @@ HANDED_OUT = frozenset(
 )
 
 
+#: The options of a client: there are so many that they have a page, and are not shown in its signature.
+LISTED_APART = frozenset({"wiredrv.options.client_options.ClientOptions"})
+
+
 class Reference(griffe.Extension):
     """Prepares a package once all of it is loaded."""
 
@@ -120,6 +124,8 @@ def _unpack(function: griffe.Function, typed_dicts: Mapping[str, Fields]) -> Non
     else:
         return
     path = _path(annotation.slice)
+    if path in LISTED_APART:
+        return
     target = function.modules_collection[path]
     fields = typed_dicts[target.canonical_path]
     own = [known for known in function.parameters if known is not parameter]

@@ -2,7 +2,8 @@
 
 Public are the names of ``wiredrv.__all__``, all classes of ``wiredrv.errors`` and ``wiredrv.events``, the names of
 ``wiredrv.local.__all__``, and whatever class of the package those hand out or take: the types of their results,
-properties and arguments, and so on from there. Names that begin with an underscore are not.
+properties and arguments, and so on from there. Names that begin with an underscore are not. A client's options have
+a table of their own, with tests of its own (``tests/options/test_meanings.py``).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import griffe
 
-from docs.extension import HANDED_OUT, Reference
+from docs.extension import HANDED_OUT, LISTED_APART, Reference
 from wiredrv.client.signatures import described_in
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -87,7 +88,7 @@ def public() -> list[griffe.Class | griffe.Function]:
     found: dict[str, griffe.Class | griffe.Function] = {}
     while waiting:
         entry = waiting.pop()
-        if entry.path in found or entry.path in INTERNAL or entry.name.startswith("_"):
+        if entry.path in found or entry.path in INTERNAL | LISTED_APART or entry.name.startswith("_"):
             continue
         found[entry.path] = entry
         shown: list[griffe.Object] = [entry, *members_of(entry)] if isinstance(entry, griffe.Class) else [entry]

@@ -7,6 +7,7 @@ import warnings
 import pytest
 
 from wiredrv.errors import ConfigurationError
+from wiredrv.options.client_options import ClientOptions
 from wiredrv.options.kinds import BadValue
 from wiredrv.options.meanings import MEANINGS, REFUSED, Meaning
 from wiredrv.options.table import OPTIONS, Option
@@ -64,6 +65,13 @@ def test_a_spelling_is_accepted_in_a_connection_string_and_names_the_option(name
                 parse_client_settings(uri, {})
         else:
             parse_client_settings(uri, {})
+
+
+@_ALL
+def test_help_describes_the_option(name: str, meaning: Meaning) -> None:
+    (line,) = [line for line in (ClientOptions.__doc__ or "").splitlines() if line.startswith(f":param {name}: ")]
+    assert meaning.text.split("`")[0] in line
+    assert meaning.unit in line
 
 
 def _is_keyword_only(option: Option) -> bool:

@@ -60,6 +60,7 @@ class Client(HandleOptions[DocumentT], AsyncBlock):
         TypedDict, or ``RawBSONDocument``. Databases and collections take it over.
     :param event_listeners: objects of the listener classes in :mod:`wiredrv.events`, or callables that take any event.
     :param options: options by the names that they have in a connection string (``maxPoolSize=20``); they win over it.
+        ``help("wiredrv.options.client_options.ClientOptions")`` describes them all, and so does the reference.
     :raises InvalidURI: the connection string cannot be read.
     :raises ConfigurationError: an option is unknown, has a value of the wrong kind, or contradicts another.
     """

@@ -14,6 +14,7 @@ from bson.codec_options import DatetimeConversion, TypeRegistry
 
 from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
 from wiredrv.connection.settings import DriverInfo, ServerApi
+from wiredrv.options.meanings import described
 
 Compressor: TypeAlias = Literal["snappy", "zlib", "zstd"]
 Mode: TypeAlias = Literal["primary", "primaryPreferred", "secondary", "secondaryPreferred", "nearest"]
@@ -21,7 +22,7 @@ TagSet: TypeAlias = Mapping[str, str]
 
 
 class ClientOptions(TypedDict, total=False):
-    """The options of a :class:`~wiredrv.Client`. Times are in milliseconds; None counts as not given."""
+    """The options of a :class:`~wiredrv.Client`, by their names in a connection string; None counts as not given."""
 
     # Sockets and TLS.
     connectTimeoutMS: int | None
@@ -96,3 +97,7 @@ class ClientOptions(TypedDict, total=False):
     proxyPort: int | None
     proxyUsername: str | None
     proxyPassword: str | None
+
+
+if ClientOptions.__doc__ is not None:  # not with -OO
+    ClientOptions.__doc__ += f"\n\n{described()}"

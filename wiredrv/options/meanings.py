@@ -422,3 +422,15 @@ GROUPS: Mapping[str, Mapping[str, Meaning]] = {
 }
 
 MEANINGS: Mapping[str, Meaning] = {name: meaning for group in GROUPS.values() for name, meaning in group.items()}
+
+
+def described() -> str:
+    """All options as the fields of a docstring, for ``help()``."""
+    return "\n".join(f":param {name}: {_in_words(meaning)}" for name, meaning in MEANINGS.items())
+
+
+def _in_words(meaning: Meaning) -> str:
+    unit = f" In {meaning.unit}." if meaning.unit else ""
+    default = f" {meaning.default!r} by default." if meaning.default is not None else ""
+    otherwise = f" Without it: {meaning.otherwise}." if meaning.otherwise else ""
+    return meaning.text.replace("`", "``") + unit + default + otherwise
