@@ -47,7 +47,7 @@ def state_table(table: Transitions = TRANSITIONS) -> str:
     for event in TransactionEvent:
         cells = [_outcome(table.get((state, event)), refusals) for state in TransactionState]
         lines.append(f"| **{event.value}** | " + " | ".join(cells) + " |")
-    lines += ["", "A dash: it cannot happen. The refusals are errors (`InvalidOperation`):", ""]
+    lines += ["", "A dash: this cannot happen. The refusals are `InvalidOperation` errors:", ""]
     lines += [f"{number}. “{message}”" for number, message in enumerate(refusals, 1)]
     return "\n".join(lines)
 
@@ -59,15 +59,15 @@ def _outcome(outcome: TransactionState | str | None, refusals: Sequence[str]) ->
 
 
 def pin_drawing(effects: Mapping[PinEvent, PinEffect] = EFFECTS) -> str:
-    """When a session is pinned and when it is let go."""
+    """When a session is pinned and when it is unpinned."""
     free, pinned = "not pinned", "pinned"
     ends = {PinEffect.PIN: (free, pinned), PinEffect.KEEP: (pinned, pinned), PinEffect.UNPIN: (pinned, free)}
     arrows = [Arrow(*ends[effect], event.value) for event, effect in effects.items()]
-    return lifelines("When a session is pinned and when it is let go", [free, pinned], arrows)
+    return lifelines("When a session is pinned and when it is unpinned", [free, pinned], arrows)
 
 
 def command_drawing() -> str:
-    """The way of a command through the rooms."""
+    """The way of a command through the packages."""
     collection, executor, topology, pool, connection = "Collection", "Executor", "Topology", "Pool", "Connection"
     arrows = [
         Arrow(collection, executor, "execute(operation, session)"),

@@ -20,7 +20,7 @@ import pytest
 import wiredrv
 from docs import generate
 from docs.drawings import Arrow, lifelines
-from tests.test_layers import FLOORS
+from tests.test_layers import LAYERS
 from wiredrv.local import ReplicaSet
 from wiredrv.session.transaction import TRANSITIONS, TransactionEvent, TransactionState
 
@@ -192,18 +192,18 @@ def test_the_words_of_a_drawing_keep_within_it() -> None:
 # --- names and links ---
 
 
-def test_the_floors_are_those_that_the_imports_are_held_to() -> None:
+def test_the_layers_are_those_that_the_imports_are_held_to() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (\d+) \| (.*) \|$", text, re.MULTILINE)
-    floors = {int(number): tuple(re.findall(r"`(\w+)`", rooms)) for number, rooms in rows}
-    assert floors == dict(enumerate(tuple(rooms) for rooms in FLOORS))
+    layers = {int(number): tuple(re.findall(r"`(\w+)`", packages)) for number, packages in rows}
+    assert layers == dict(enumerate(tuple(packages) for packages in LAYERS))
 
 
-def test_every_room_is_described() -> None:
+def test_every_package_is_described() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     package = ROOT / "wiredrv"
-    rooms = {path.stem for path in package.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
-    missing = {room for room in rooms - {"__init__"} if not re.search(rf"\b{room}\b", text)}
+    packages = {path.stem for path in package.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    missing = {name for name in packages - {"__init__"} if not re.search(rf"\b{name}\b", text)}
     assert not missing
 
 

@@ -1,4 +1,4 @@
-"""The house rules that the source itself can be asked about: imports go one way, pure modules do no I/O, no cycles.
+"""Rules that can be checked by reading the source: imports go one way, pure modules do no I/O, no cycles.
 
 The rules are functions of a tree of sources, so that the last part of this file can try them on made-up trees that
 break them: a rule that cannot fail protects nothing.
@@ -17,8 +17,8 @@ from tests.support.imports import Import, Tree, cycles, reachable, read_tree
 
 Rule: TypeAlias = Callable[[Tree], Iterator[str]]
 
-#: The rooms, from the ground up. Those of one floor do not know one another.
-FLOORS: Sequence[Sequence[str]] = (
+#: The packages, from the ground up. Those of one layer do not know one another.
+LAYERS: Sequence[Sequence[str]] = (
     ("_version", "origin", "server_facts", "types", "waits"),
     ("errors",),
     ("concerns", "description", "failures", "server_errors"),
@@ -35,10 +35,10 @@ FLOORS: Sequence[Sequence[str]] = (
     ("__main__",),
 )
 
-#: Rooms that know values only, although these lie below them.
+#: Packages that know values only, although these lie below them.
 FORBIDDEN: Mapping[str, Sequence[str]] = {"session": ("net",), "operations": ("net",)}
 
-#: Rooms that are imported by these alone, although others are above them too.
+#: Packages that are imported by these alone, although others are above them too.
 USED_BY: Mapping[str, Sequence[str]] = {"options": ("client",)}
 
 #: Modules that decide and do not act. Each pattern must match something, so that a renamed file does not slip out.
@@ -79,36 +79,36 @@ PURE: Sequence[str] = (
 #: What does I/O or schedules. (``bson`` is a codec.)
 IMPURE = frozenset({"anyio", "asyncio", "trio", "sniffio", "socket", "ssl", "select", "selectors", "subprocess", "dns"})
 
-#: The only rooms that touch the network. ``local`` asks its servers without an event loop.
+#: The only packages that touch the network. ``local`` asks its servers without an event loop.
 NETWORK = frozenset({"socket", "ssl", "dns", "select", "selectors"})
-NETWORK_ROOMS = frozenset({"net", "waits", "local"})
+NETWORK_PACKAGES = frozenset({"net", "waits", "local"})
 
 #: What waits, tells the time or draws random numbers: the rest of the driver has all of it from ``waits``.
 SCHEDULING = frozenset({"anyio", "asyncio", "trio", "sniffio", "time", "random"})
 #: ``local`` and ``cli`` are programs that use the driver.
-SCHEDULING_ROOMS = frozenset({"waits", "local", "cli"})
+SCHEDULING_PACKAGES = frozenset({"waits", "local", "cli"})
 #: Pure modules whose choices are random unless the caller decides otherwise.
 RANDOM_BY_DEFAULT = frozenset({"wiredrv.topology.selection", "wiredrv.topology.srv"})
 
 TREE = read_tree(Path(__file__).resolve().parents[1] / "wiredrv")
 
 
-def room(tree: Tree, module: str) -> str:
-    """The room of a module: the first part of its name below the package."""
+def package_of(tree: Tree, module: str) -> str:
+    """The package of a module: the first part of its name below ``wiredrv``."""
     return module.split(".")[1] if module != tree.package else "__init__"
 
 
 def climbing(tree: Tree) -> Iterator[str]:
-    """Imports of a room that is not below the importer's own."""
-    floor_of = {name: floor for floor, names in enumerate(FLOORS) for name in names}
+    """Imports of a package that is not below the importer's own."""
+    layer_of = {name: layer for layer, names in enumerate(LAYERS) for name in names}
     for module in sorted(tree.modules):
-        if room(tree, module) not in floor_of:
-            yield f"{module} stands on no floor: give its room one in FLOORS"
+        if package_of(tree, module) not in layer_of:
+            yield f"{module} has no layer: give its package one in LAYERS"
     for entry in tree.inside():
-        here, there = room(tree, entry.importer), room(tree, entry.imported)
-        if here == there or here not in floor_of or there not in floor_of:
+        here, there = package_of(tree, entry.importer), package_of(tree, entry.imported)
+        if here == there or here not in layer_of or there not in layer_of:
             continue
-        if floor_of[there] >= floor_of[here]:
+        if layer_of[there] >= layer_of[here]:
             yield f"{entry}: {there!r} is not below {here!r}"
         elif there in FORBIDDEN.get(here, ()):
             yield f"{entry}: {here!r} knows values only"
@@ -141,17 +141,17 @@ def _matches(tree: Tree, module: str, pattern: str) -> bool:
 
 
 def touching_the_network(tree: Tree) -> Iterator[str]:
-    """Imports of sockets, TLS and DNS outside their rooms."""
+    """Imports of sockets, TLS and DNS outside their packages."""
     for entry in tree.outside():
-        if entry.imported.partition(".")[0] in NETWORK and room(tree, entry.importer) not in NETWORK_ROOMS:
-            yield f"{entry}: only {', '.join(sorted(NETWORK_ROOMS))} may"
+        if entry.imported.partition(".")[0] in NETWORK and package_of(tree, entry.importer) not in NETWORK_PACKAGES:
+            yield f"{entry}: only {', '.join(sorted(NETWORK_PACKAGES))} may"
 
 
 def scheduling(tree: Tree) -> Iterator[str]:
     """Imports of event loops, the clock and random numbers outside ``waits``; those for the type checker count too."""
     for entry in tree.outside():
         package = entry.imported.partition(".")[0]
-        if package not in SCHEDULING or room(tree, entry.importer) in SCHEDULING_ROOMS:
+        if package not in SCHEDULING or package_of(tree, entry.importer) in SCHEDULING_PACKAGES:
             continue
         if package == "random" and entry.importer in RANDOM_BY_DEFAULT:
             continue
@@ -167,7 +167,7 @@ def tied(tree: Tree) -> Iterator[str]:
 def tied_by_types(tree: Tree) -> Iterator[str]:
     """The same where only a type checker follows: allowed among what users hold, whose parts hand one another out."""
     for group in cycles(tree.inside()):
-        if {room(tree, module) for module in group} != {"client"}:
+        if {package_of(tree, module) for module in group} != {"client"}:
             yield "these name one another's types: " + ", ".join(sorted(group))
 
 
@@ -180,10 +180,10 @@ def test_wiredrv_keeps(rule: Rule) -> None:
     assert not broken, "\n".join(broken)
 
 
-def test_every_floor_and_every_pattern_is_there() -> None:
-    rooms = {room(TREE, module) for module in TREE.modules}
-    named = {name for names in FLOORS for name in names}
-    assert named <= rooms, f"FLOORS names rooms that do not exist: {named - rooms}"
+def test_every_layer_and_every_pattern_is_there() -> None:
+    packages = {package_of(TREE, module) for module in TREE.modules}
+    named = {name for names in LAYERS for name in names}
+    assert named <= packages, f"LAYERS names packages that do not exist: {named - packages}"
     idle = [pattern for pattern in PURE if not any(_matches(TREE, module, pattern) for module in TREE.modules)]
     assert not idle, f"PURE has patterns that match nothing: {idle}"
 
@@ -222,7 +222,7 @@ _TYPING = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    {}\n"
         "__import__('wiredrv.execution.executor')",
     ],
 )
-def test_an_import_from_a_higher_floor_is_found(tmp_path: Path, statement: str, where: str) -> None:
+def test_an_import_from_a_higher_layer_is_found(tmp_path: Path, statement: str, where: str) -> None:
     tree = _house(tmp_path, execution__executor="", session__state=where.format(statement))
     (broken,) = climbing(tree)
     assert "wiredrv.session.state" in broken
@@ -247,17 +247,17 @@ def test_neighbours_and_forbidden_rooms_are_found(tmp_path: Path, importer: str,
     assert complaint in broken
 
 
-def test_the_public_face_is_above_the_rooms(tmp_path: Path) -> None:
+def test_the_public_face_is_above_the_packages(tmp_path: Path) -> None:
     tree = _house(tmp_path, net__transport="from wiredrv import __version__\n", cli__main="import wiredrv\n")
     (broken,) = climbing(tree)
     assert "wiredrv.net.transport:1 imports wiredrv: '__init__' is not below 'net'" in broken
 
 
-def test_a_room_without_a_floor_is_found(tmp_path: Path) -> None:
+def test_a_package_without_a_layer_is_found(tmp_path: Path) -> None:
     broken = list(climbing(_house(tmp_path, attic__chest="", wire__op_msg="")))
     assert [text.partition(":")[0] for text in broken] == [
-        "wiredrv.attic stands on no floor",
-        "wiredrv.attic.chest stands on no floor",
+        "wiredrv.attic has no layer",
+        "wiredrv.attic.chest has no layer",
     ]
 
 

@@ -57,37 +57,37 @@ def assemble(given: Given) -> ClientSettings:
         if one in options and other in options:
             raise ConfigurationError(f"{one} and {other} exclude each other: give one of them")
     _check_addressing(given)
-    rooms = _simple_settings(options)
+    packages = _simple_settings(options)
     load_balanced = options.get("loadBalanced", False)
     return ClientSettings(
-        net=NetSettings(tls=_tls(given), **rooms["net"]),
+        net=NetSettings(tls=_tls(given), **packages["net"]),
         connection=ConnectionSettings(
-            credentials=_credentials(given), load_balanced=load_balanced, **rooms["connection"]
+            credentials=_credentials(given), load_balanced=load_balanced, **packages["connection"]
         ),
-        pool=_pool(rooms["pool"]),
+        pool=_pool(packages["pool"]),
         topology=TopologySettings(
-            seeds=given.seeds, srv_host=given.srv_host, load_balanced=load_balanced, **rooms["topology"]
+            seeds=given.seeds, srv_host=given.srv_host, load_balanced=load_balanced, **packages["topology"]
         ),
-        execution=ExecutionSettings(**rooms["execution"]),
+        execution=ExecutionSettings(**packages["execution"]),
         read_preference=_read_preference(options),
         read_concern=options.get("read_concern") or ReadConcern(options.get("readConcernLevel")),
         write_concern=_write_concern(options),
-        codec_options=_codec_options(rooms["codec"]),
+        codec_options=_codec_options(packages["codec"]),
         default_database=given.database,
         given=given if given.srv_host is not None and not given.seeds else None,
     )
 
 
 def _simple_settings(options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Sort the options that mean one setting each into their rooms."""
-    rooms: dict[str, dict[str, Any]] = {
-        room: {} for room in ("net", "connection", "pool", "topology", "execution", "codec")
+    """Sort the options that mean one setting each into their packages."""
+    packages: dict[str, dict[str, Any]] = {
+        package: {} for package in ("net", "connection", "pool", "topology", "execution", "codec")
     }
     for option in OPTIONS:
         if option.into and option.name in options:
-            room, field = option.into.split(".")
-            rooms[room][field] = option.convert(options[option.name])
-    return rooms
+            package, field = option.into.split(".")
+            packages[package][field] = option.convert(options[option.name])
+    return packages
 
 
 def _refuse_proxy(options: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Everything that a client is configured with: one settings value of each room, and the defaults of its handles."""
+"""Everything that a client is configured with: one settings value of each package, and the defaults of its handles."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ class Option:
 
     :param name: the specification's name.
     :param kind: what values it has.
-    :param into: ``room.field`` of the settings that it becomes; empty when its meaning depends on others.
+    :param into: ``package.field`` of the settings that it becomes; empty when its meaning depends on others.
     :param convert: makes the setting out of the value.
     :param secret: whether the value must never be shown.
     :param listed: whether a connection string may repeat it, each time adding to a tuple.

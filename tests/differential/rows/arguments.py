@@ -193,7 +193,7 @@ ARGUMENTS: Sequence[Known] = (
         "argument-errors",
         "an argument of the wrong kind raises `TypeError`, `ValueError`, `AttributeError`...",
         "it raises `ConfigurationError` (`InvalidName`, `InvalidDocument`), with a sentence",
-        "one root class for all errors of the driver, and a text that says what to give",
+        "one root class for all errors of the driver, and a message that says what to pass",
         other_class_of_refusal,
         example=(call(PEOPLE, "insert_one", 5),),
     ),

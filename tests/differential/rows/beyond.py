@@ -34,7 +34,7 @@ BEYOND_CALLS: Sequence[Known] = (
         "first-cause",
         "“No active transaction” hides the first failure",
         "the error of a failed transaction has its record in `error.transaction`: attempt, commands, times, cause",
-        "the second error only says that there was a first",
+        "the second error alone does not show the reason",
         shown_by="tests/integration/test_transaction_record.py::test_later_errors_name_the_first_one",
     ),
     Known(
@@ -47,7 +47,7 @@ BEYOND_CALLS: Sequence[Known] = (
     Known(
         "standalone-transactions",
         "“Transaction numbers are only allowed on a replica set member or mongos”",
-        "refused before sending, with a sentence; `await client.supports_transactions()` asks",
+        "refused before sending, with a clear error; `await client.supports_transactions()` tells beforehand",
         "the error says what to do",
         shown_by="tests/execution/test_decorate.py"
         "::test_a_transaction_on_a_standalone_is_refused_before_it_is_sent_and_says_what_to_do",
@@ -93,7 +93,7 @@ BEYOND_CALLS: Sequence[Known] = (
         "event-loops",
         "asyncio",
         "asyncio and trio",
-        "one text for both",
+        "the same code runs on both",
         shown_by="tests/test_cancellation.py::test_a_storm_of_cancellations_leaves_nothing_behind",
     ),
 )
