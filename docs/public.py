@@ -260,7 +260,7 @@ _RETURNS = re.compile(r"^:returns?: *\S", re.MULTILINE)
 _RAISES = re.compile(r"^:raises ([\w.]+): *\S", re.MULTILINE)
 #: Parameters that hold a time, and how a description says in what.
 _TIME = re.compile(r"(_ms|MS|[sS]econds|_timeout|^timeout|delay|duration)$")
-_UNIT = re.compile(r"\b(milli)?seconds?\b")
+_UNIT = re.compile(r"\b((milli)?seconds?|minutes?)\b")
 
 
 def _raised(entry: griffe.Function | griffe.Attribute) -> Iterator[str]:

@@ -24,7 +24,7 @@ class CommonOptions(TypedDict, total=False):
     :param comment: any value that BSON can carry, shown in the server's logs and profiler. A getMore repeats its
         command's comment from server 4.4 on; a comment that is not a string needs server 4.4.
     :param max_time_ms: milliseconds after which the server stops the command with ExecutionTimeout; None sets no limit.
-    :param maxTimeMS: ``max_time_ms`` under the command's own name, as PyMongo's methods take it in places.
+    :param maxTimeMS: another name of ``max_time_ms`` (milliseconds), which PyMongo's methods take in places.
     :param raw_data: whether a time-series collection is accessed as the buckets that it stores (server 8.2).
     """
 
@@ -205,7 +205,7 @@ class AggregateOptions(CommonOptions, total=False):
         server, which does by default from 6.0 on.
     :param bypass_document_validation: whether ``$out`` and ``$merge`` ignore their collection's validation rules.
     :param batchSize: ``batch_size`` under the command's own name, as PyMongo takes it here; so are the next three.
-    :param maxAwaitTimeMS: as ``max_await_time_ms``.
+    :param maxAwaitTimeMS: another name of ``max_await_time_ms`` (milliseconds).
     :param allowDiskUse: as ``allow_disk_use``.
     :param bypassDocumentValidation: as ``bypass_document_validation``.
     :param collation: how strings are compared: a mapping or a bson ``Collation``; None takes the collection's.

@@ -19,7 +19,18 @@ if TYPE_CHECKING:
 
 
 class CollectionBase(HandleOptions[DocumentT]):
-    """A collection's name and options. It costs nothing to make, sends nothing, and never changes."""
+    """A collection's name and options. It costs nothing to make, sends nothing, and never changes.
+
+    :param database: the database that the collection is in.
+    :param name: its name within the database.
+    :param codec_options: how documents become Python objects and back; None takes the database's.
+    :param read_preference: which members may answer reads; None takes the database's.
+    :param write_concern: what a write waits for; None takes the database's.
+    :param read_concern: how durable what is read must be; None takes the database's.
+    :param document_class: what documents are given as; it wins over that of ``codec_options``.
+    :raises InvalidName: the name cannot be a collection's.
+    :raises ConfigurationError: an option is of the wrong kind.
+    """
 
     __slots__ = ("_context", "_database", "_target")
 
@@ -94,7 +105,13 @@ class CollectionBase(HandleOptions[DocumentT]):
     ) -> Collection[Any]:
         """The same collection with other options; what is None stays as it is.
 
+        :param codec_options: how documents become Python objects and back; None takes this collection's.
+        :param read_preference: which members may answer reads; None takes this collection's.
+        :param write_concern: what a write waits for; None takes this collection's.
+        :param read_concern: how durable what is read must be; None takes this collection's.
         :param document_class: what documents are given as; it wins over that of ``codec_options``.
+        :returns: the other collection.
+        :raises ConfigurationError: an option is of the wrong kind.
         """
         copy = type(self).__new__(type(self))
         copy._database = self._database

@@ -35,7 +35,10 @@ _CREATE_INDEXES: check.Table = {**arguments.COMMON, "commit_quorum": ("commitQuo
 
 
 class CollectionIndexes(CollectionBase[DocumentT]):
-    """Methods on indexes and on the collection itself."""
+    """Methods on indexes and on the collection itself.
+
+    Specifications: index-management, enumerate-indexes, collection-management.
+    """
 
     __slots__ = ()
 
@@ -51,8 +54,12 @@ class CollectionIndexes(CollectionBase[DocumentT]):
         """Create an index and return its name. It is no error if the same index exists.
 
         :param keys: a field's name, a list of (field, direction) pairs, or a mapping.
+        :param session: the session to use; without it the bound one, or an implicit one.
+        :param comment: any value that BSON can carry, shown in the server's logs and profiler (server 4.4).
+        :param raw_data: whether a time-series collection is accessed as the buckets that it stores (server 8.2).
         :param options: the index's own (``name``, ``unique``, ``expireAfterSeconds``...), and ``commitQuorum`` (server
             4.4) and ``max_time_ms`` (milliseconds) of the command.
+        :returns: the index's name.
         :raises ConfigurationError: ``keys`` is none of these.
         :raises OperationFailure: the server refused.
         """
@@ -72,7 +79,12 @@ class CollectionIndexes(CollectionBase[DocumentT]):
     ) -> list[str]:
         """Create indexes with one command and return their names.
 
+        :param indexes: what to create.
+        :param session: the session to use; without it the bound one, or an implicit one.
+        :param comment: any value that BSON can carry, shown in the server's logs and profiler (server 4.4).
+        :param raw_data: whether a time-series collection is accessed as the buckets that it stores (server 8.2).
         :param options: ``commitQuorum`` (server 4.4), ``max_time_ms`` (milliseconds).
+        :returns: the indexes' names, in the order of ``indexes``.
         :raises ConfigurationError: ``indexes`` is empty or holds anything but IndexModel objects.
         :raises OperationFailure: the server refused.
         """
@@ -96,6 +108,8 @@ class CollectionIndexes(CollectionBase[DocumentT]):
 
         A text index is found by the name that it gets by default, since servers do not find it by its keys.
 
+        :param index_or_name: its name, or its keys.
+        :param session: the session to use; without it the bound one, or an implicit one.
         :raises ConfigurationError: the name is ``"*"``; :meth:`drop_indexes` drops all.
         :raises OperationFailure: there is no such index.
         """
@@ -112,7 +126,11 @@ class CollectionIndexes(CollectionBase[DocumentT]):
 
     @expanded(CommonOptions)
     async def drop_indexes(self, session: ClientSession | None = None, **options: Unpack[CommonOptions]) -> None:
-        """Drop all indexes but that of ``_id``. It is no error if the collection does not exist."""
+        """Drop all indexes but that of ``_id``. It is no error if the collection does not exist.
+
+        :param session: the session to use; without it the bound one, or an implicit one.
+        :raises OperationFailure: the server refused the command.
+        """
         await self._drop_indexes("*", session, options)
 
     async def _drop_indexes(self, index: str | Document, session: ClientSession | None, options: Document) -> None:
@@ -134,20 +152,40 @@ class CollectionIndexes(CollectionBase[DocumentT]):
         max_time_ms: int | None = None,
         raw_data: bool | None = None,
     ) -> CommandCursor[dict[str, Any]]:
-        """A cursor over the indexes' documents, with or without ``await``; empty if there is no collection."""
+        """A cursor over the indexes' documents, with or without ``await``; empty if there is no collection.
+
+        :param session: the session to use; without it the bound one, or an implicit one.
+        :param comment: any value that BSON can carry, shown in the server's logs and profiler (server 4.4).
+        :param batch_size: how many documents the server sends at a time; None leaves it to the server.
+        :param max_time_ms: milliseconds that the command may run on the server; None sets no limit.
+        :param raw_data: whether a time-series collection is accessed as the buckets that it stores (server 8.2).
+        :returns: the cursor.
+        """
         given = {"comment": comment, "max_time_ms": max_time_ms, "raw_data": raw_data}
         size = None if batch_size is None else check.whole_number("batch_size", batch_size)
         operation = ListIndexes(self._target, check.wire_options(given, arguments.COMMON), size)
         return CommandCursor(self._context, operation, session, batch_size=size, comment=comment, excused=True)
 
     async def list_index_names(self, session: ClientSession | None = None, comment: object = None) -> list[str]:
-        """The names of all indexes."""
+        """The names of all indexes.
+
+        :param session: the session to use; without it the bound one, or an implicit one.
+        :param comment: any value that BSON can carry, shown in the server's logs and profiler (server 4.4).
+        :returns: the names.
+        :raises OperationFailure: the server refused the command.
+        """
         return [field_of(index, "name", str) for index in await self.list_indexes(session, comment).to_list()]
 
     async def index_information(
         self, session: ClientSession | None = None, comment: object = None
     ) -> dict[str, PlainDocument]:
-        """All indexes by name; their ``key`` is a list of (field, direction) pairs."""
+        """All indexes by name; their ``key`` is a list of (field, direction) pairs.
+
+        :param session: the session to use; without it the bound one, or an implicit one.
+        :param comment: any value that BSON can carry, shown in the server's logs and profiler (server 4.4).
+        :returns: for each index's name, its other fields.
+        :raises OperationFailure: the server refused the command.
+        """
         found: dict[str, PlainDocument] = {}
         async for index in self.list_indexes(session, comment):
             name = field_of(index, "name", str)
@@ -160,6 +198,8 @@ class CollectionIndexes(CollectionBase[DocumentT]):
     async def drop(self, session: ClientSession | None = None, comment: object = None) -> None:
         """Drop the collection with its indexes. It is no error if it does not exist.
 
+        :param session: the session to use; without it the bound one, or an implicit one.
+        :param comment: any value that BSON can carry, shown in the server's logs and profiler (server 4.4).
         :raises OperationFailure: the server refused.
         """
         await drop(self._context, self._target, session, comment)
@@ -169,7 +209,11 @@ class CollectionIndexes(CollectionBase[DocumentT]):
     ) -> Document:
         """Give the collection another name within its database, and return the server's reply.
 
+        :param new_name: the name within the same database.
+        :param session: the session to use; without it the bound one, or an implicit one.
+        :param comment: any value that BSON can carry, shown in the server's logs and profiler (server 4.4).
         :param options: ``dropTarget=True`` replaces a collection that has the name.
+        :returns: the server's reply.
         :raises InvalidName: the name cannot be a collection's.
         :raises OperationFailure: the server refused.
         """
@@ -180,7 +224,13 @@ class CollectionIndexes(CollectionBase[DocumentT]):
         return await self._context.executor.execute(operation, self._context.session_state(session))
 
     async def options(self, session: ClientSession | None = None, comment: object = None) -> PlainDocument:
-        """The options that the collection was created with; empty if it does not exist."""
+        """The options that the collection was created with; empty if it does not exist.
+
+        :param session: the session to use; without it the bound one, or an implicit one.
+        :param comment: any value that BSON can carry, shown in the server's logs and profiler (server 4.4).
+        :returns: the options, under the names of the create command.
+        :raises OperationFailure: the server refused the command.
+        """
         cursor = self._database.list_collections(session, {"name": self.name}, comment)
         found = [sound_document(document) for document in await cursor.to_list()]
         if not found or (found[0] is not None and "options" not in found[0]):

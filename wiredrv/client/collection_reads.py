@@ -44,7 +44,11 @@ _AGGREGATE_CURSOR = {
 
 
 class CollectionReads(CollectionBase[DocumentT]):
-    """Methods that read. All but one take ``session=``; without it they use the bound session, or an implicit one."""
+    """Methods that read. All but one take ``session=``; without it they use the bound session, or an implicit one.
+
+    Specifications: CRUD ("Read"), retryable-reads: a read is sent once more if the connection breaks or the server
+    changes its state.
+    """
 
     __slots__ = ()
 
@@ -63,6 +67,7 @@ class CollectionReads(CollectionBase[DocumentT]):
         :param projection: the fields to return, as a mapping or a list of names.
         :param session: the session of the find and of its getMores.
         :param options: as the methods of :class:`Cursor` of the same names.
+        :returns: the cursor, for ``async for`` and its methods.
         :raises ConfigurationError: an argument is of the wrong kind.
         """
         given: PlainDocument = dict(options)
@@ -85,6 +90,7 @@ class CollectionReads(CollectionBase[DocumentT]):
         :param projection: the fields to return, as a mapping or a list of names.
         :param session: the session to read in.
         :param options: as the methods of :class:`Cursor` of the same names.
+        :returns: the document, or None.
         :raises ConfigurationError: an argument is of the wrong kind.
         :raises OperationFailure: the server refused the query.
         """
@@ -112,6 +118,7 @@ class CollectionReads(CollectionBase[DocumentT]):
         :param pipeline: the stages.
         :param session: the session of the aggregate and of its getMores.
         :param options: those of the command; times in milliseconds.
+        :returns: the cursor, with or without ``await``.
         :raises ConfigurationError: an argument is of the wrong kind.
         """
         return aggregate(self._context, self._target, pipeline, session, options)
@@ -128,6 +135,8 @@ class CollectionReads(CollectionBase[DocumentT]):
         ``$where``, ``$near`` and ``$nearSphere`` cannot be used in the filter (``$expr``, ``$geoWithin`` can).
 
         :param filter: the query; ``{}`` counts everything.
+        :param session: the session to use; without it the bound one, or an implicit one.
+        :returns: the number.
         :raises ConfigurationError: an argument is of the wrong kind.
         :raises OperationFailure: the server refused the query.
         """
@@ -152,6 +161,7 @@ class CollectionReads(CollectionBase[DocumentT]):
 
         It is the ``count`` command, which the Stable API lacks in servers 5.0.0 to 5.0.8 and 5.1.0 to 5.3.1.
 
+        :returns: the number; not exact after an unclean shutdown, and on sharded clusters.
         :raises OperationFailure: the server refused.
         """
         fields = check.wire_options(options, arguments.COMMON)
@@ -168,6 +178,12 @@ class CollectionReads(CollectionBase[DocumentT]):
         """The legacy count command: not exact on sharded clusters, refused in transactions.
 
         Use :meth:`count_documents` or :meth:`estimated_document_count`.
+
+        :param filter: the query; None counts everything.
+        :param session: the session to use; without it the bound one, or an implicit one.
+        :returns: the number.
+        :raises ConfigurationError: an argument is of the wrong kind; nothing was sent.
+        :raises OperationFailure: the server refused the command.
         """
         _refuse_query(options)
         given = {**options, "query": filter}
@@ -186,6 +202,8 @@ class CollectionReads(CollectionBase[DocumentT]):
 
         :param key: the field's name; dots lead into sub-documents.
         :param filter: the query; None matches everything.
+        :param session: the session to use; without it the bound one, or an implicit one.
+        :returns: the values, in no certain order.
         :raises ConfigurationError: an argument is of the wrong kind.
         :raises OperationFailure: the server refused the query.
         """
@@ -209,8 +227,15 @@ class CollectionReads(CollectionBase[DocumentT]):
     ) -> list[Any]:
         """The legacy mapReduce command, with its results inline. Use :meth:`aggregate`.
 
+        :param map: the map function, in JavaScript.
+        :param reduce: the reduce function, in JavaScript.
         :param out: ``{"inline": 1}`` or None; results in a collection are not offered.
+        :param session: the session to use; without it the bound one, or an implicit one.
+        :param options: those of the command, under its names (``query``, ``sort``, ``limit``, ``finalize``,
+            ``scope``...), and ``max_time_ms`` (milliseconds).
+        :returns: the results.
         :raises ConfigurationError: ``out`` is anything else.
+        :raises OperationFailure: the server refused the command.
         """
         if out not in (None, {"inline": 1}):
             check.refuse("out", "{'inline': 1}: an aggregate with $merge writes to a collection", out)

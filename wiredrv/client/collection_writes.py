@@ -58,7 +58,11 @@ _NEVER_NONE = ("upsert", "return_document")
 
 
 class CollectionWrites(CollectionBase[DocumentT]):
-    """Methods that write. All take ``session=``; without it they use the bound session, or an implicit one."""
+    """Methods that write. All take ``session=``; without it they use the bound session, or an implicit one.
+
+    Specifications: CRUD ("Write", "Bulk Write", "Find And Modify"), retryable-writes: writes of one document each, and
+    bulks of them, are sent once more if the connection breaks or the primary changes; the server applies them once.
+    """
 
     __slots__ = ()
 
@@ -74,6 +78,9 @@ class CollectionWrites(CollectionBase[DocumentT]):
     ) -> InsertOneResult:
         """Insert a document. One without an ``_id`` is given an ObjectId, which is set on ``document`` too.
 
+        :param document: the document.
+        :param session: the session to use; without it the bound one, or an implicit one.
+        :returns: the result: the ``_id``, and whether the write was acknowledged.
         :raises ConfigurationError: it is no mapping, or an option is of the wrong kind.
         :raises InvalidDocument: it cannot be encoded, or (DocumentTooLarge) is too large.
         :raises DuplicateKeyError: a unique index has its key already.
@@ -97,7 +104,10 @@ class CollectionWrites(CollectionBase[DocumentT]):
     ) -> InsertManyResult:
         """Insert documents, in as many commands as they need.
 
+        :param documents: the documents. One without an ``_id`` is given an ObjectId, which is set on it too.
         :param ordered: whether the first failure stops the rest; else all are tried.
+        :param session: the session to use; without it the bound one, or an implicit one.
+        :returns: the result: every ``_id``, in the order of ``documents``.
         :raises BulkWriteError: at least one was not inserted, or not acknowledged as asked.
         :raises ConfigurationError: ``documents`` is empty or no iterable of mappings.
         """
@@ -134,10 +144,14 @@ class CollectionWrites(CollectionBase[DocumentT]):
     ) -> UpdateResult:
         """Apply update operators, or a pipeline, to the first document that matches.
 
-        :param upsert: insert a document if none matches.
-        :param options: ``sort`` needs server 8.0, a pipeline 4.2, ``let`` 5.0.
-        :raises ConfigurationError: an argument is of the wrong kind.
-        :raises WriteError: the server refused the update.
+        :param filter: the query; ``{}`` matches every document.
+        :param update: operators as ``$set``, or a pipeline of stages (server 4.2).
+        :param upsert: whether a document is inserted if none matches.
+        :param session: the session to use; without it the bound one, or an implicit one.
+        :returns: the result: what matched, what changed, what was upserted.
+        :raises ConfigurationError: an argument is of the wrong kind; nothing was sent.
+        :raises WriteError: the server refused the update; as DuplicateKeyError where a unique index has its key
+            already.
         :raises WriteConcernError: it was applied, but not acknowledged as asked.
         """
         statement: PlainDocument = {"q": check.document("filter", filter), "u": check.update_document(update)}
@@ -153,7 +167,17 @@ class CollectionWrites(CollectionBase[DocumentT]):
         session: ClientSession | None = None,
         **options: Unpack[UpdateManyOptions],
     ) -> UpdateResult:
-        """Apply update operators, or a pipeline, to all documents that match. Errors as :meth:`update_one`."""
+        """Apply update operators, or a pipeline, to all documents that match. It is not retried.
+
+        :param filter: the query; ``{}`` matches every document.
+        :param update: operators as ``$set``, or a pipeline of stages (server 4.2).
+        :param upsert: whether a document is inserted if none matches.
+        :param session: the session to use; without it the bound one, or an implicit one.
+        :returns: the result: what matched, what changed, what was upserted.
+        :raises ConfigurationError: an argument is of the wrong kind; nothing was sent.
+        :raises WriteError: the server refused the update; documents before the failing one are changed.
+        :raises WriteConcernError: it was applied, but not acknowledged as asked.
+        """
         statement: PlainDocument = {
             "q": check.document("filter", filter),
             "u": check.update_document(update),
@@ -171,7 +195,18 @@ class CollectionWrites(CollectionBase[DocumentT]):
         session: ClientSession | None = None,
         **options: Unpack[ReplaceOptions],
     ) -> UpdateResult:
-        """Put a whole document in the place of the first that matches. Errors as :meth:`update_one`."""
+        """Put a whole document in the place of the first that matches.
+
+        :param filter: the query; ``{}`` matches every document.
+        :param replacement: the new document, without operators. The old ``_id`` stays.
+        :param upsert: whether a document is inserted if none matches.
+        :param session: the session to use; without it the bound one, or an implicit one.
+        :returns: the result: what matched, what changed, what was upserted.
+        :raises ConfigurationError: an argument is of the wrong kind; nothing was sent.
+        :raises WriteError: the server refused the update; as DuplicateKeyError where a unique index has its key
+            already.
+        :raises WriteConcernError: it was applied, but not acknowledged as asked.
+        """
         statement: PlainDocument = {
             "q": check.document("filter", filter),
             "u": check.replacement_document(replacement),
@@ -198,6 +233,9 @@ class CollectionWrites(CollectionBase[DocumentT]):
     ) -> DeleteResult:
         """Delete the first document that matches.
 
+        :param filter: the query; ``{}`` matches every document.
+        :param session: the session to use; without it the bound one, or an implicit one.
+        :returns: the result: how many documents were deleted.
         :raises ConfigurationError: an argument is of the wrong kind.
         :raises WriteError: the server refused.
         :raises WriteConcernError: it was deleted, but not acknowledged as asked.
@@ -208,7 +246,15 @@ class CollectionWrites(CollectionBase[DocumentT]):
     async def delete_many(
         self, filter: Filter, *, session: ClientSession | None = None, **options: Unpack[DeleteOptions]
     ) -> DeleteResult:
-        """Delete all documents that match; ``{}`` deletes everything. Errors as :meth:`delete_one`."""
+        """Delete all documents that match; ``{}`` deletes everything. It is not retried.
+
+        :param filter: the query; ``{}`` matches every document.
+        :param session: the session to use; without it the bound one, or an implicit one.
+        :returns: the result: how many documents were deleted.
+        :raises ConfigurationError: an argument is of the wrong kind; nothing was sent.
+        :raises WriteError: the server refused; some documents may be deleted.
+        :raises WriteConcernError: they were deleted, but not acknowledged as asked.
+        """
         return await self._delete({"q": check.document("filter", filter), "limit": 0}, session, options)
 
     async def _delete(self, statement: PlainDocument, session: ClientSession | None, options: Document) -> DeleteResult:
@@ -227,6 +273,9 @@ class CollectionWrites(CollectionBase[DocumentT]):
     ) -> DocumentT | None:
         """Delete a document and return it, or None if none matches.
 
+        :param filter: the query; ``{}`` matches every document.
+        :param session: the session to use; without it the bound one, or an implicit one.
+        :returns: the document, or None.
         :raises ConfigurationError: an argument is of the wrong kind.
         :raises OperationFailure: the server refused.
         """
@@ -241,9 +290,15 @@ class CollectionWrites(CollectionBase[DocumentT]):
         session: ClientSession | None = None,
         **options: Unpack[FindAndReplaceOptions],
     ) -> DocumentT | None:
-        """Replace a document and return it as it was, or as it is with ``return_document=ReturnDocument.AFTER``.
+        """Replace the first document that matches and return it.
 
-        None if none matches (and, with ``upsert``, the document before was asked for).
+        :param filter: the query; ``{}`` matches every document.
+        :param replacement: the new document, without operators. The old ``_id`` stays.
+        :param session: the session to use; without it the bound one, or an implicit one.
+        :returns: the document as it was, or as it is with ``return_document=ReturnDocument.AFTER``. None if none
+            matches, and if one was upserted and the document before the change was asked for.
+        :raises ConfigurationError: an argument is of the wrong kind; nothing was sent.
+        :raises OperationFailure: the server refused the command.
         """
         change = {"update": check.replacement_document(replacement)}
         return await self._find_and_modify(filter, change, session, options)
@@ -257,9 +312,15 @@ class CollectionWrites(CollectionBase[DocumentT]):
         session: ClientSession | None = None,
         **options: Unpack[FindAndUpdateOptions],
     ) -> DocumentT | None:
-        """Update a document and return it as it was, or as it is with ``return_document=ReturnDocument.AFTER``.
+        """Update the first document that matches and return it.
 
-        None if none matches (and, with ``upsert``, the document before was asked for).
+        :param filter: the query; ``{}`` matches every document.
+        :param update: operators as ``$set``, or a pipeline of stages (server 4.2).
+        :param session: the session to use; without it the bound one, or an implicit one.
+        :returns: the document as it was, or as it is with ``return_document=ReturnDocument.AFTER``. None if none
+            matches, and if one was upserted and the document before the change was asked for.
+        :raises ConfigurationError: an argument is of the wrong kind; nothing was sent.
+        :raises OperationFailure: the server refused the command.
         """
         return await self._find_and_modify(filter, {"update": check.update_document(update)}, session, options)
 
@@ -294,8 +355,11 @@ class CollectionWrites(CollectionBase[DocumentT]):
     ) -> BulkWriteResult:
         """Send InsertOne, UpdateOne, UpdateMany, ReplaceOne, DeleteOne and DeleteMany requests, in few commands.
 
+        :param requests: the requests.
         :param ordered: whether they are carried out in order, up to the first failure; else all are tried.
+        :param session: the session to use; without it the bound one, or an implicit one.
         :param let: variables for the filters and updates (server 5.0).
+        :returns: the result: the counts of all requests together.
         :raises BulkWriteError: at least one failed, or was not acknowledged as asked.
         :raises ConfigurationError: ``requests`` is empty or holds anything else.
         """

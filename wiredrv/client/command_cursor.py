@@ -24,16 +24,7 @@ if TYPE_CHECKING:
 
 
 class CommandCursor(CursorBase[DocumentT_co]):
-    """The documents that a command answers with.
-
-    :param operation: the command that opens the cursor.
-    :param batch_size: documents per getMore; None leaves it to the server.
-    :param comment: goes on every getMore.
-    :param max_await_time_ms: milliseconds that a getMore waits for more; only for a tailable, awaiting cursor.
-    :param tailable: whether an empty batch is no end.
-    :param excused: whether a namespace that does not exist counts as an empty result.
-    :param must_run: what to say if the cursor is dropped without its command having been sent.
-    """
+    """The documents that a command answers with."""
 
     __slots__ = ("_excused", "_must_run", "_operation", "_tailable")
 
@@ -50,6 +41,18 @@ class CommandCursor(CursorBase[DocumentT_co]):
         excused: bool = False,
         must_run: str | None = None,
     ) -> None:
+        """Made by the methods that hand it out.
+
+        :param context: how the client's handles work.
+        :param operation: the command that opens the cursor.
+        :param session: the session of the command and of its getMores.
+        :param batch_size: documents per getMore; None leaves it to the server.
+        :param comment: goes on every getMore.
+        :param max_await_time_ms: milliseconds that a getMore waits for more; only for a tailable, awaiting cursor.
+        :param tailable: whether an empty batch does not mean the end.
+        :param excused: whether a namespace that does not exist counts as an empty result.
+        :param must_run: what to say if the cursor is dropped without its command having been sent.
+        """
         self._must_run = must_run
         self._operation = operation
         self._tailable = tailable
@@ -73,6 +76,8 @@ class CommandCursor(CursorBase[DocumentT_co]):
     def batch_size(self, batch_size: int) -> Self:
         """Ask for this many documents with each getMore from now on; 0 leaves it to the server.
 
+        :param batch_size: how many documents.
+        :returns: this cursor.
         :raises ConfigurationError: it is no whole number from 0 up.
         """
         self._batch_size = whole_number("batch_size", batch_size)

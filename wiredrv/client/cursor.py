@@ -130,38 +130,77 @@ class Cursor(CursorBase[DocumentT_co]):
     def sort(self, key_or_list: Keys, direction: int | str | None = None) -> Self:
         """Sort by a field (``sort("a", -1)``), a list of pairs or a mapping. Replaces an earlier order.
 
-        :raises ConfigurationError: it is none of these; so, with their own conditions, in all methods of this kind.
-        :raises InvalidOperation: the first document was asked for already; so in all methods of this kind.
+        :param key_or_list: a field's name, a list of (field, direction) pairs, or a mapping.
+        :param direction: with a single field: ``ASCENDING`` (1, the default), ``DESCENDING`` (-1) or another kind of
+            order.
+        :returns: this cursor.
+        :raises ConfigurationError: it is none of these.
+        :raises InvalidOperation: the first document was asked for already.
         """
         self._check_unstarted("sort")
         self._options["sort"] = check.sort_document("sort", key_or_list, direction)
         return self
 
     def limit(self, limit: int) -> Self:
-        """At most this many documents; 0 for all; a negative number for one batch of at most so many."""
+        """Take at most so many documents.
+
+        :param limit: how many; 0 for all; a negative number for one batch of at most so many.
+        :returns: this cursor.
+        :raises InvalidOperation: the first document was asked for already.
+        :raises ConfigurationError: the value is of the wrong kind.
+        """
         self._check_unstarted("limit")
         self._limit = check.any_integer("limit", limit)
         return self
 
     def skip(self, skip: int) -> Self:
-        """Leave out this many documents at the beginning."""
+        """Leave out this many documents at the beginning.
+
+        :param skip: how many.
+        :returns: this cursor.
+        :raises InvalidOperation: the first document was asked for already.
+        :raises ConfigurationError: the value is of the wrong kind.
+        """
         return self._option("skip", skip)
 
     def batch_size(self, batch_size: int) -> Self:
-        """Documents per batch; 0 leaves it to the server. It may be changed between batches."""
+        """Set how many documents the server sends at a time. It may be changed between batches.
+
+        :param batch_size: how many; 0 leaves it to the server.
+        :returns: this cursor.
+        :raises ConfigurationError: it is not a whole number from 0 up.
+        """
         self._batch_size = check.whole_number("batch_size", batch_size)
         return self
 
     def hint(self, index: Keys | None) -> Self:
-        """The index to use, by name or keys; None takes a hint back."""
+        """Use a certain index.
+
+        :param index: its name or its keys; None takes a hint back.
+        :returns: this cursor.
+        :raises InvalidOperation: the first document was asked for already.
+        :raises ConfigurationError: the value is of the wrong kind.
+        """
         return self._option("hint", index)
 
     def max_time_ms(self, max_time_ms: int | None) -> Self:
-        """Milliseconds that the find may run on the server."""
+        """Limit the time that the find may run on the server.
+
+        :param max_time_ms: milliseconds; None sets no limit.
+        :returns: this cursor.
+        :raises InvalidOperation: the first document was asked for already.
+        :raises ConfigurationError: the value is of the wrong kind.
+        """
         return self._option("max_time_ms", max_time_ms)
 
     def max_await_time_ms(self, max_await_time_ms: int | None) -> Self:
-        """Milliseconds that the server waits for more; only for ``CursorType.TAILABLE_AWAIT``."""
+        """Limit the time that the server waits for more documents; only for ``CursorType.TAILABLE_AWAIT``.
+
+        :param max_await_time_ms: milliseconds of each getMore; None leaves it to the server.
+        :returns: this cursor.
+        :raises InvalidOperation: the first document was asked for already.
+        :raises ConfigurationError: the value is of the wrong kind.
+        """
         self._check_unstarted("max_await_time_ms")
         if max_await_time_ms is not None:
             check.whole_number("max_await_time_ms", max_await_time_ms)
@@ -169,28 +208,64 @@ class Cursor(CursorBase[DocumentT_co]):
         return self
 
     def comment(self, comment: object) -> Self:
-        """A comment for the server's logs and profiles, on the find and every getMore."""
+        """Set a comment for the server's logs and profiler, on the find and every getMore.
+
+        :param comment: any value that BSON can carry; before server 4.4 a string.
+        :returns: this cursor.
+        :raises InvalidOperation: the first document was asked for already.
+        :raises ConfigurationError: the value is of the wrong kind.
+        """
         self._comment = comment
         return self._option("comment", comment)
 
     def collation(self, collation: Any) -> Self:
-        """How strings compare."""
+        """Set how strings are compared.
+
+        :param collation: a mapping or a bson ``Collation``; None takes the collection's.
+        :returns: this cursor.
+        :raises InvalidOperation: the first document was asked for already.
+        :raises ConfigurationError: the value is of the wrong kind.
+        """
         return self._option("collation", collation)
 
     def min(self, spec: Keys) -> Self:
-        """The inclusive lower bound of the index keys; needs a hint."""
+        """Set the inclusive lower bound of the index keys; needs a hint.
+
+        :param spec: for each field of the index, the least value.
+        :returns: this cursor.
+        :raises InvalidOperation: the first document was asked for already.
+        :raises ConfigurationError: the value is of the wrong kind.
+        """
         return self._option("min", spec)
 
     def max(self, spec: Keys) -> Self:
-        """The exclusive upper bound of the index keys; needs a hint."""
+        """Set the exclusive upper bound of the index keys; needs a hint.
+
+        :param spec: for each field of the index, the value below which keys must be.
+        :returns: this cursor.
+        :raises InvalidOperation: the first document was asked for already.
+        :raises ConfigurationError: the value is of the wrong kind.
+        """
         return self._option("max", spec)
 
     def allow_disk_use(self, allow_disk_use: bool) -> Self:
-        """Whether the server may sort on disk (server 4.4)."""
+        """Set whether the server may sort on disk (server 4.4).
+
+        :param allow_disk_use: whether it may.
+        :returns: this cursor.
+        :raises InvalidOperation: the first document was asked for already.
+        :raises ConfigurationError: the value is of the wrong kind.
+        """
         return self._option("allow_disk_use", allow_disk_use)
 
     def where(self, code: str | Code) -> Self:
-        """Keep only documents for which a JavaScript expression is true."""
+        """Keep only documents for which a JavaScript expression is true.
+
+        :param code: the expression, as a string or a bson ``Code``.
+        :returns: this cursor.
+        :raises ConfigurationError: it is neither.
+        :raises InvalidOperation: the first document was asked for already.
+        """
         self._check_unstarted("where")
         if not isinstance(code, str):
             raise ConfigurationError(f"where takes a JavaScript expression as a string or Code, not {code!r}")
@@ -205,7 +280,10 @@ class Cursor(CursorBase[DocumentT_co]):
         return self._collection
 
     def clone(self) -> Cursor[DocumentT_co]:
-        """A new cursor with the same settings and the same explicit session, not sent yet."""
+        """A new cursor with the same settings and the same explicit session, not sent yet.
+
+        :returns: the other cursor.
+        """
         copy = Cursor(self._collection, self._filter, self._session)
         copy._limit = self._limit
         copy._cursor_type = self._cursor_type
@@ -227,7 +305,11 @@ class Cursor(CursorBase[DocumentT_co]):
         return copy
 
     def rewind(self) -> Self:
-        """Start anew: the next document asked for is the first. What is open on the server is killed."""
+        """Start anew: the next document asked for is the first. What is open on the server is killed.
+
+        :returns: this cursor.
+        :raises InvalidOperation: another task waits for a document of it.
+        """
         if self._fetching:
             self._check_unstarted("rewind")
         if self._id:
@@ -236,7 +318,11 @@ class Cursor(CursorBase[DocumentT_co]):
         return self
 
     async def explain(self) -> Any:
-        """How the server would run the query. Needs no cursor and leaves none."""
+        """How the server would run the query. Needs no cursor and leaves none.
+
+        :returns: the server's plan.
+        :raises OperationFailure: the server refused the command.
+        """
         find = {"find": self._target.collection, "filter": self._filter, **self._options, **self._sizes()}
         operation = RunCommand(self._target, {"explain": find})
         return await self._context.executor.execute(operation, self._context.session_state(self._session))
@@ -246,6 +332,10 @@ class Cursor(CursorBase[DocumentT_co]):
 
         The cursor's collation, hint (server 7.1), time limit and comment are those of the distinct command too; the
         command knows no order, limit, skip or projection.
+
+        :param key: the field's name; dots lead into sub-documents.
+        :returns: the values, in no certain order.
+        :raises OperationFailure: the server refused the command.
         """
         options = {name: self._options[name] for name in _OF_DISTINCT if name in self._options}
         return await self._collection.distinct(key, self._filter, session=self._session, **options)

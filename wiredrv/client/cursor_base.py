@@ -183,13 +183,16 @@ class CursorBase(ClosableCursor, Generic[DocumentT_co]):
     async def next(self) -> DocumentT_co:
         """The next document.
 
+        :returns: the document.
         :raises StopAsyncIteration: there is none. A tailable cursor may have one later: see ``alive``.
+        :raises OperationFailure: the server refused the command, or has lost the cursor (CursorNotFound).
         """
         return await self.__anext__()
 
     async def try_next(self) -> DocumentT_co | None:
         """The next document, or None if none is there after at most one command. ``alive`` tells whether more may come.
 
+        :returns: the document, or None.
         :raises OperationFailure: the server refused the command.
         """
         if self._position >= len(self._batch) and not self._ended:
@@ -205,7 +208,10 @@ class CursorBase(ClosableCursor, Generic[DocumentT_co]):
 
         A tailable cursor, and that of a ``$changeStream``, give those that are there: up to the first empty batch.
 
+        :param length: how many at most; None takes all.
+        :returns: the documents.
         :raises ConfigurationError: ``length`` is no whole number from 1 up.
+        :raises OperationFailure: the server refused the command, or has lost the cursor (CursorNotFound).
         """
         if length is not None and (isinstance(length, bool) or not isinstance(length, int) or length < 1):
             raise ConfigurationError(f"length must be a whole number from 1 up or None, not {length!r}")

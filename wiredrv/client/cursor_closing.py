@@ -108,7 +108,8 @@ class ClosableCursor(AsyncBlock):
     async def close(self) -> None:
         """Close the cursor, here and on the server. What was fetched and not yet handed out is dropped.
 
-        May be called twice. A failure to reach the server is no error: it closes idle cursors by itself.
+        It may be called twice. It raises nothing of the server's: a server that is not reached closes idle cursors by
+        itself.
         """
         self._batch = []
         self._position = 0

@@ -41,16 +41,22 @@ _LIST: check.Table = {
 class Database(DatabaseCommands[DocumentT]):
     """One database of a client. It costs nothing to make, sends nothing, and never changes.
 
-    Attributes that are no methods, and items, are its collections: ``database.orders``, ``database["orders"]``.
+    Attributes that are not methods, and items, are its collections: ``database.orders``, ``database["orders"]``.
 
-    :param client: the client.
-    :param context: how the client's handles work.
-    :param target: the database's name and options.
+    Whatever sends a command can also raise ConnectionFailure (no server answered, and a retry was not possible or
+    failed too), and InvalidOperation (the client is closed, or the session has ended). Specifications: run-command,
+    enumerate-collections, collection-management.
     """
 
     __slots__ = ("_client", "_context", "_target")
 
     def __init__(self, client: Client[Any], context: HandleContext, target: Target) -> None:
+        """Made by the client.
+
+        :param client: the client.
+        :param context: how the client's handles work.
+        :param target: the database's name and options.
+        """
         check.database_name(target.database)
         self._client = client
         self._context = context
@@ -101,7 +107,12 @@ class Database(DatabaseCommands[DocumentT]):
     ) -> Database[Any]:
         """The same database with other options; what is None stays as it is.
 
+        :param codec_options: how documents become Python objects and back; None takes this database's.
+        :param read_preference: which members may answer reads; None takes this database's.
+        :param write_concern: what a write waits for; None takes this database's.
+        :param read_concern: how durable what is read must be; None takes this database's.
         :param document_class: what documents are given as; it wins over that of ``codec_options``.
+        :returns: the other database.
         """
         target = derived_target(
             self._target, "", codec_options, read_preference, write_concern, read_concern, document_class
@@ -144,7 +155,13 @@ class Database(DatabaseCommands[DocumentT]):
     ) -> Collection[Any]:
         """A collection; options that are None are the database's.
 
+        :param name: its name.
+        :param codec_options: how documents become Python objects and back; None takes the database's.
+        :param read_preference: which members may answer reads; None takes the database's.
+        :param write_concern: what a write waits for; None takes the database's.
+        :param read_concern: how durable what is read must be; None takes the database's.
         :param document_class: what documents are given as; it wins over that of ``codec_options``.
+        :returns: the collection. Nothing is sent.
         :raises InvalidName: the name cannot be a collection's.
         """
         return Collection(
@@ -172,8 +189,13 @@ class Database(DatabaseCommands[DocumentT]):
     ) -> CommandCursor[dict[str, Any]]:
         """A cursor over the collections' documents, with or without ``await``.
 
+        :param session: the session to use; without it the bound one, or an implicit one.
         :param filter: a query on those documents.
+        :param comment: any value that BSON can carry, shown in the server's logs and profiler (server 4.4).
+        :param batch_size: how many documents the server sends at a time; None leaves it to the server.
+        :param raw_data: whether a time-series collection is accessed as the buckets that it stores (server 8.2).
         :param options: ``nameOnly``, ``authorizedCollections``, ``max_time_ms``...
+        :returns: the cursor.
         """
         given = {**options, "filter": filter, "comment": comment, "raw_data": raw_data}
         size = None if batch_size is None else check.whole_number("batch_size", batch_size)
@@ -188,7 +210,15 @@ class Database(DatabaseCommands[DocumentT]):
         comment: object = None,
         **options: Any,
     ) -> list[str]:
-        """The names of the collections. The server is asked for more than names only if the filter needs it."""
+        """The names of the collections. The server is asked for more than names only if the filter needs it.
+
+        :param session: the session to use; without it the bound one, or an implicit one.
+        :param filter: a query on the documents of :meth:`list_collections`.
+        :param comment: any value that BSON can carry, shown in the server's logs and profiler (server 4.4).
+        :param options: as of :meth:`list_collections`.
+        :returns: the names.
+        :raises OperationFailure: the server refused the command.
+        """
         if filter is None or all(key == "name" for key in filter):
             options.pop("name_only", None)
             options["nameOnly"] = True
@@ -198,7 +228,13 @@ class Database(DatabaseCommands[DocumentT]):
     async def list_collection_objects(
         self, session: ClientSession | None = None, filter: Document | None = None
     ) -> list[Collection[DocumentT]]:
-        """The collections as objects."""
+        """The collections as objects.
+
+        :param session: the session to use; without it the bound one, or an implicit one.
+        :param filter: a query on the documents of :meth:`list_collections`.
+        :returns: the collections, with the database's options.
+        :raises OperationFailure: the server refused the command.
+        """
         return [self[name] for name in await self.list_collection_names(session, filter)]
 
     @overload
@@ -246,9 +282,16 @@ class Database(DatabaseCommands[DocumentT]):
     ) -> Collection[Any]:
         """Create a collection or view. A collection is also created by the first write to it.
 
-        :param document_class: what documents are given as; it wins over that of ``codec_options``.
+        :param name: its name.
+        :param codec_options: how documents become Python objects and back; None takes the database's.
+        :param read_preference: which members may answer reads; None takes the database's.
+        :param write_concern: what a write waits for; None takes the database's.
+        :param read_concern: how durable what is read must be; None takes the database's.
+        :param session: the session to use; without it the bound one, or an implicit one.
         :param check_exists: ignored, since it costs nothing here: the server says whether the name is taken.
+        :param document_class: what documents are given as; it wins over that of ``codec_options``.
         :param options: those of the create command, under its names (``capped``, ``timeseries``, ``viewOn``...).
+        :returns: the collection.
         :raises CollectionInvalid: the name is taken. It is an OperationFailure too, with the server's code 48.
         :raises OperationFailure: the server refused.
         """
@@ -269,6 +312,10 @@ class Database(DatabaseCommands[DocumentT]):
     ) -> PlainDocument:
         """Drop a collection and return the server's reply. It is no error if it does not exist.
 
+        :param name_or_collection: its name, or the collection itself.
+        :param session: the session to use; without it the bound one, or an implicit one.
+        :param comment: any value that BSON can carry, shown in the server's logs and profiler (server 4.4).
+        :returns: the server's reply.
         :raises OperationFailure: the server refused.
         """
         if isinstance(name_or_collection, Collection):

@@ -82,10 +82,15 @@ class DatabaseCommands(HandleOptions[DocumentT]):
         puts on commands (``lsid``, ``$db``...) should not be in it: what then happens is not defined.
 
         :param command: the command as a document, or its name, which ``value`` and ``fields`` complete.
+        :param value: the value of the command's name, where ``command`` is a name.
         :param check: whether a failure is raised; else the reply that tells of it is returned.
         :param allowable_errors: codes and messages of failures that are returned as replies all the same.
         :param read_preference: where it goes; None means the primary.
         :param codec_options: how the reply is decoded; None means the driver's own options, not the database's.
+        :param session: the session to use; without it the bound one, or an implicit one.
+        :param comment: a comment for the server's logs and profiler (server 4.4).
+        :param fields: further fields of the command.
+        :returns: the server's reply.
         :raises OperationFailure: the server refused or failed it.
         :raises NotPrimaryError: the server is not the member that it needs, or no longer.
         """
@@ -148,11 +153,19 @@ class DatabaseCommands(HandleOptions[DocumentT]):
     ) -> CommandCursor[Any]:
         """Run a command that answers with a cursor, with or without ``await``. Sent as given, as :meth:`command`.
 
+        :param command: the command as a document, or its name, which ``value`` and ``fields`` complete.
+        :param value: the value of the command's name, where ``command`` is a name.
+        :param read_preference: where it goes; None means the primary.
+        :param codec_options: how the documents are decoded; None means the driver's own options, not the database's.
+        :param session: the session to use; without it the bound one, or an implicit one.
         :param comment: of the getMores alone. A comment of the command itself belongs into the command.
         :param max_await_time_ms: milliseconds (``maxTimeMS``) of each getMore.
         :param batch_size: documents of each getMore.
         :param cursor_type: what kind of cursor the command opens; the command's own fields must say so too.
+        :param fields: further fields of the command.
+        :returns: the cursor.
         :raises UnreadableReply: the reply holds no cursor.
+        :raises ConfigurationError: an argument is of the wrong kind.
         """
         if cursor_type and cursor_type not in _TAILABLE:
             raise ConfigurationError(f"cursor_type must be a CursorType other than EXHAUST, not {cursor_type!r}")
@@ -192,6 +205,11 @@ class DatabaseCommands(HandleOptions[DocumentT]):
         """A cursor over the result of a pipeline that starts without a collection, as ``$currentOp`` or ``$documents``.
 
         As :meth:`Collection.aggregate`.
+
+        :param pipeline: the stages.
+        :param session: the session to use; without it the bound one, or an implicit one.
+        :returns: the cursor, with or without ``await``.
+        :raises ConfigurationError: an argument is of the wrong kind; nothing was sent.
         """
         return aggregate(self._context, self._target, pipeline, session, options)
 
