@@ -10,7 +10,7 @@ BACKEND ?= asyncio
 
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
-SOURCES := wiredrv spec_tests tests benchmarks docs conftest.py
+SOURCES := wiredrv spec_tests tests benchmarks demo docs conftest.py
 
 .DEFAULT_GOAL := help
 .PHONY: help demo unit test specs spec-tests differential fuzz test-docker lint format bench docs clean
@@ -19,8 +19,8 @@ help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*##/\1:/p' $(MAKEFILE_LIST) | awk -F': *' '{ printf "  make %-12s %s\n", $$1, $$2 }'
 
 demo: $(VENV)/.test  ## sessions and transactions on a real replica set, on asyncio and then on trio
-	@$(BIN)/wiredrv demo --backend asyncio $(ARGS)
-	@$(BIN)/wiredrv demo --backend trio $(ARGS)
+	@$(BIN)/python -m demo --backend asyncio $(ARGS)
+	@$(BIN)/python -m demo --backend trio $(ARGS)
 
 unit: $(VENV)/.test  ## the tests that need no server, in random order on all cores; takes less than a minute
 	@$(BIN)/python -m pytest -m unit -n logical --random-order $(ARGS)

@@ -7,11 +7,11 @@ from random import Random
 
 import anyio
 
-from wiredrv.cli.demo import verdicts
-from wiredrv.cli.demo.bank import Crew
-from wiredrv.cli.demo.excerpts import snapshot_reads
-from wiredrv.cli.demo.ledger import Tally, Transfer, plan
-from wiredrv.cli.demo.stage import Stage, until
+from demo import verdicts
+from demo.bank import Crew
+from demo.excerpts import snapshot_reads
+from demo.ledger import Tally, Transfer, plan
+from demo.stage import Stage, until
 from wiredrv.concerns import ReadPreference
 
 _SEED = 4

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from wiredrv.cli.demo.timeline import Entry
+from demo.timeline import Entry
 from wiredrv.server_facts import ErrorCode
 
 _STALE_SHOWN = 2

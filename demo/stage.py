@@ -10,11 +10,11 @@ from typing import Protocol
 import anyio
 import anyio.to_thread
 
-from wiredrv.cli.demo.bank import Bank
-from wiredrv.cli.demo.scale import Scale
-from wiredrv.cli.demo.show import Show
-from wiredrv.cli.demo.timeline import Recorder
-from wiredrv.cli.demo.verdicts import Verdict
+from demo.bank import Bank
+from demo.scale import Scale
+from demo.show import Show
+from demo.timeline import Recorder
+from demo.verdicts import Verdict
 from wiredrv.client.client import Client
 from wiredrv.client.database import Database
 from wiredrv.errors import ConnectionFailure

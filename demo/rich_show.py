@@ -11,9 +11,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as RichProgress
 
-from wiredrv.cli.demo.excerpts import Excerpt
-from wiredrv.cli.demo.show import Progress, Show
-from wiredrv.cli.demo.verdicts import Check
+from demo.excerpts import Excerpt
+from demo.show import Progress, Show
+from demo.verdicts import Check
 
 _INDENT = 2
 _REDRAW_EVERY = 0.1  # seconds

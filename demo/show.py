@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from wiredrv.cli.demo.excerpts import Excerpt
-from wiredrv.cli.demo.timeline import lines
-from wiredrv.cli.demo.verdicts import Check, Verdict
+from demo.excerpts import Excerpt
+from demo.timeline import lines
+from demo.verdicts import Check, Verdict
 
 _PLAIN_STEPS = 4
 

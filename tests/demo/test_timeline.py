@@ -11,7 +11,7 @@ from bson.binary import Binary
 from bson.objectid import ObjectId
 from bson.timestamp import Timestamp
 
-from wiredrv.cli.demo.excerpts import (
+from demo.excerpts import (
     Excerpt,
     across_failover,
     causal_read,
@@ -20,8 +20,8 @@ from wiredrv.cli.demo.excerpts import (
     snapshot_reads,
     unanswered_commits,
 )
-from wiredrv.cli.demo.show import Show
-from wiredrv.cli.demo.timeline import Entry, Recorder, lines, timestamp_text
+from demo.show import Show
+from demo.timeline import Entry, Recorder, lines, timestamp_text
 from wiredrv.description import ServerDescription, ServerType, TopologyDescription, TopologyType
 from wiredrv.errors import AutoReconnect, OperationFailure
 from wiredrv.events import (

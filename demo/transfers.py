@@ -7,11 +7,11 @@ from random import Random
 
 import anyio
 
-from wiredrv.cli.demo import verdicts
-from wiredrv.cli.demo.bank import Crew
-from wiredrv.cli.demo.excerpts import conflict_and_retry
-from wiredrv.cli.demo.ledger import Tally, plan
-from wiredrv.cli.demo.stage import Stage
+from demo import verdicts
+from demo.bank import Crew
+from demo.excerpts import conflict_and_retry
+from demo.ledger import Tally, plan
+from demo.stage import Stage
 
 _SEED = 2
 _LOOKS_EVERY = 0.1  # seconds

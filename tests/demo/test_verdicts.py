@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from wiredrv.cli.demo import verdicts
-from wiredrv.cli.demo.ledger import LARGEST_AMOUNT, Book, Fate, Tally, Transfer, merged, plan, replay
-from wiredrv.cli.demo.verdicts import Check, Failover, OwnWrites, Snapshot, Snapshots, Transfers, Verdict
+from demo import verdicts
+from demo.ledger import LARGEST_AMOUNT, Book, Fate, Tally, Transfer, merged, plan, replay
+from demo.verdicts import Check, Failover, OwnWrites, Snapshot, Snapshots, Transfers, Verdict
 
 OPENING = {0: 100, 1: 100, 2: 100}
 FIRST, SECOND, THIRD, FOURTH = Transfer(1, 0, 1, 10), Transfer(2, 1, 2, 20), Transfer(3, 2, 0, 5), Transfer(4, 0, 2, 7)

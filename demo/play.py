@@ -11,13 +11,13 @@ from time import monotonic
 
 import anyio
 
-from wiredrv.cli.demo import failover, own_writes, snapshots, transfers, verdicts
-from wiredrv.cli.demo.bank import Bank
-from wiredrv.cli.demo.ledger import Tally
-from wiredrv.cli.demo.scale import Scale
-from wiredrv.cli.demo.show import Show
-from wiredrv.cli.demo.stage import Part, Stage
-from wiredrv.cli.demo.timeline import Recorder
+from demo import failover, own_writes, snapshots, transfers, verdicts
+from demo.bank import Bank
+from demo.ledger import Tally
+from demo.scale import Scale
+from demo.show import Show
+from demo.stage import Part, Stage
+from demo.timeline import Recorder
 from wiredrv.client.client import Client
 from wiredrv.client.with_transaction import leaves
 from wiredrv.errors import ConfigurationError, DriverError

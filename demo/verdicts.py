@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from wiredrv.cli.demo.ledger import Book, Fate, Tally, replay
+from demo.ledger import Book, Fate, Tally, replay
 
 _SHOWN = 5
 

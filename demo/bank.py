@@ -1,8 +1,8 @@
 """Accounts, a ledger, and workers who transfer between accounts in transactions.
 
 A transfer changes two balances and writes its ledger entry in one transaction. What the driver says of its outcome is
-kept in a :class:`~wiredrv.cli.demo.ledger.Tally`; what the database holds is read as a
-:class:`~wiredrv.cli.demo.ledger.Book`; nobody here compares the two.
+kept in a :class:`~demo.ledger.Tally`; what the database holds is read as a
+:class:`~demo.ledger.Book`; nobody here compares the two.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import anyio
 from anyio.abc import TaskGroup
 from bson import ObjectId
 
-from wiredrv.cli.demo.ledger import Book, Fate, Tally, Transfer
+from demo.ledger import Book, Fate, Tally, Transfer
 from wiredrv.client.client import Client
 from wiredrv.client.client_session import ClientSession
 from wiredrv.client.database import Database

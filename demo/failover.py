@@ -7,12 +7,12 @@ from random import Random
 import anyio
 import anyio.to_thread
 
-from wiredrv.cli.demo import verdicts
-from wiredrv.cli.demo.bank import Crew
-from wiredrv.cli.demo.excerpts import across_failover, unanswered_commits
-from wiredrv.cli.demo.ledger import Tally, merged, plan
-from wiredrv.cli.demo.stage import Stage, until
-from wiredrv.cli.demo.transfers import tell_tally
+from demo import verdicts
+from demo.bank import Crew
+from demo.excerpts import across_failover, unanswered_commits
+from demo.ledger import Tally, merged, plan
+from demo.stage import Stage, until
+from demo.transfers import tell_tally
 
 _SEED = 3
 _LOOKS_EVERY = 0.1  # seconds

@@ -13,9 +13,9 @@ from typing import Any
 
 import anyio
 
-from wiredrv.cli.demo import verdicts
-from wiredrv.cli.demo.excerpts import causal_read
-from wiredrv.cli.demo.stage import Stage, ask_member, until
+from demo import verdicts
+from demo.excerpts import causal_read
+from demo.stage import Stage, ask_member, until
 from wiredrv.client.collection import Collection as Documents
 from wiredrv.concerns import ReadPreference, WriteConcern
 from wiredrv.errors import OperationFailure
