@@ -51,6 +51,7 @@ from bson.errors import InvalidDocument as BsonInvalidDocument
 from bson.objectid import ObjectId
 
 from wiredrv.server_facts import ErrorCode
+from wiredrv.types import Document, TransactionRecord
 
 TRANSIENT_TRANSACTION = "TransientTransactionError"
 UNKNOWN_COMMIT_RESULT = "UnknownTransactionCommitResult"
@@ -71,8 +72,8 @@ class DriverError(_Root):
     :param error_labels: labels that the server sent or the driver adds (transactions specification, "Error Labels").
     """
 
-    #: On an error that ended a transaction: the record of what was sent before it, a TransactionRecord.
-    transaction: Any = None
+    #: On an error that ended a transaction: the record of what was sent before it.
+    transaction: TransactionRecord | None = None
     #: On an error that ended a bulk: the result of the batches that were answered before it.
     partial_result: Any = None
     #: On an error that kept a connection from being made, behind a load balancer: which server it leads to, if known.
@@ -171,7 +172,7 @@ class UnreadableReply(DriverError, InvalidBSON):
     #: The database and collection that the command named, as ``shop.orders``.
     namespace: str | None = None
     #: What of the reply can be read all the same: for the driver's own use, and gone when the error is raised.
-    envelope: Mapping[str, Any] | None = None
+    envelope: Document | None = None
 
 
 class TransactionTimeoutError(DriverError):
@@ -203,7 +204,7 @@ class AutoReconnect(ConnectionFailure):
     def __init__(
         self,
         message: str = "",
-        errors: Mapping[str, Any] | Sequence[Any] | None = None,
+        errors: Document | Sequence[Any] | None = None,
         error_labels: Iterable[str] = (),
     ) -> None:
         DriverError.__init__(self, message, error_labels)
@@ -268,7 +269,7 @@ class NotPrimaryError(AutoReconnect):
     def __init__(
         self,
         message: str = "",
-        errors: Mapping[str, Any] | Sequence[Any] | None = None,
+        errors: Document | Sequence[Any] | None = None,
         error_labels: Iterable[str] = (),
     ) -> None:
         AutoReconnect.__init__(self, message, errors, error_labels)
@@ -297,7 +298,7 @@ class OperationFailure(DriverError):
         self,
         message: str,
         code: int | None = None,
-        details: Mapping[str, Any] | None = None,
+        details: Document | None = None,
         max_wire_version: int | None = None,
         error_labels: Iterable[str] | None = None,
     ) -> None:
@@ -319,12 +320,12 @@ class OperationFailure(DriverError):
         self._code = value
 
     @property
-    def details(self) -> Mapping[str, Any] | None:
+    def details(self) -> Document | None:
         """The server's reply, or the part of it that tells of the failure."""
         return self._details
 
     @details.setter
-    def details(self, value: Mapping[str, Any] | None) -> None:
+    def details(self, value: Document | None) -> None:
         self._details = value
 
     @property
@@ -387,7 +388,7 @@ class BulkWriteError(OperationFailure):
         ``upserted``, ``writeErrors`` and ``writeConcernErrors``.
     """
 
-    def __init__(self, results: Mapping[str, Any], error_labels: Iterable[str] | None = None) -> None:
+    def __init__(self, results: Document, error_labels: Iterable[str] | None = None) -> None:
         OperationFailure.__init__(self, _bulk_message(results), _SEVERAL, results, error_labels=error_labels)
 
     @property
@@ -400,7 +401,7 @@ class BulkDocumentTooLarge(BulkWriteError, DocumentTooLarge):
     """Statements of a bulk were too large to be sent; ``details`` lists them among the failures (code 10334)."""
 
 
-def _bulk_message(results: Mapping[str, Any]) -> str:
+def _bulk_message(results: Document) -> str:
     write_errors = results.get("writeErrors") or ()
     concern_errors = results.get("writeConcernErrors") or ()
     first = next((str(error.get("errmsg")) for error in (*write_errors, *concern_errors)), "")
@@ -410,13 +411,13 @@ def _bulk_message(results: Mapping[str, Any]) -> str:
     )
 
 
-def labels_of(document: Mapping[str, Any]) -> set[str]:
+def labels_of(document: Document) -> set[str]:
     """The error labels in what a server answered, or in a part of it."""
     labels = document.get("errorLabels")
     return {str(label) for label in labels} if isinstance(labels, (list, tuple)) else set()
 
 
-def code_of(document: Mapping[str, Any]) -> int | None:
+def code_of(document: Document) -> int | None:
     """The error code in it; None where there is none."""
     code = document.get("code")
     return code if isinstance(code, int) and not isinstance(code, bool) else None

@@ -322,6 +322,7 @@ def test_a_write_in_a_transaction_is_not_sent_again_and_bears_the_transient_labe
     assert caught.value.error_labels == {"TransientTransactionError"}
     assert len(bench.transport.sent) == 1
     record = caught.value.transaction
+    assert record is not None
     assert (record.cause, record.txn_number) == (caught.value, 1)
     assert [command.name for command in record.commands] == ["insert"]
 

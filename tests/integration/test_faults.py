@@ -171,7 +171,9 @@ async def test_a_statement_of_a_transaction_is_not_retried_and_its_error_is_tran
                 with it.primary.doing(spoiled.fault("update", times=1)):
                     await it.accounts.update_one({"_id": 1}, {"$inc": {"balance": 10}}, session=session)
         assert caught.value.error_labels == {TRANSIENT_TRANSACTION}
-        assert caught.value.transaction.cause is caught.value
+        record = caught.value.transaction
+        assert record is not None
+        assert record.cause is caught.value
         assert it.log.names == ["update", "update", "abortTransaction"]
         assert await it.balances() == [100] * 4
 

@@ -20,7 +20,7 @@ from wiredrv.errors import (
     TransactionTimeoutError,
 )
 from wiredrv.local import ReplicaSet
-from wiredrv.session.transaction import TransactionRecord
+from wiredrv.types import TransactionRecord
 
 pytestmark = pytest.mark.anyio
 

@@ -155,6 +155,7 @@ async def test_what_was_refused_is_not_the_first_failure_of_its_transaction(repl
         with pytest.raises(OperationFailure) as caught:
             await collection.insert_one({"_id": "mine"}, session=session)
         record = caught.value.transaction
+        assert record is not None
         assert type(record.cause) is type(caught.value)
         assert [sent.name for sent in record.commands] == ["insert", "insert"]
         await session.abort_transaction()

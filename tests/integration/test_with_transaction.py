@@ -569,5 +569,6 @@ async def test_a_callback_that_swallows_an_error_gets_no_such_transaction_in_the
             await session.with_transaction(callback, retry=wiredrv.RetryPolicy(max_attempts=2, jitter=lambda: 0.0))
         assert caught.value.code == 251
         record = caught.value.transaction
+        assert record is not None
         assert record.attempt == 2
         assert "E11000" in str(record.cause)

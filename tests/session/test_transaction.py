@@ -12,13 +12,12 @@ from wiredrv.session.options import TransactionOptions
 from wiredrv.session.transaction import (
     TRANSITIONS,
     Outcome,
-    SentCommand,
     Transaction,
     TransactionEvent,
     TransactionState,
     transition,
 )
-from wiredrv.types import Address
+from wiredrv.types import Address, SentCommand
 
 S = TransactionState
 E = TransactionEvent

@@ -7,12 +7,11 @@ signature. Each table names what belongs to one command, or to one statement of 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from wiredrv.client import validation as check
 from wiredrv.client.signatures import TypedDict
 from wiredrv.client.signatures import expanded as expanded
-from wiredrv.client.validation import Keys, Table
+from wiredrv.client.validation import Collation, Keys, Table
 from wiredrv.types import Document, PlainDocument
 
 NO_OPTIONS: Document = {}
@@ -54,7 +53,7 @@ class FindOneOptions(CommonOptions, total=False):
     skip: int | None
     sort: Keys | None
     hint: Keys | None
-    collation: Any
+    collation: Collation | None
     let: Document | None
     max: Keys | None
     min: Keys | None
@@ -107,7 +106,7 @@ class DeleteOptions(TypedDict, total=False):
     :param raw_data: whether a time-series collection is accessed as the buckets that it stores (server 8.2).
     """
 
-    collation: Any
+    collation: Collation | None
     hint: Keys | None
     let: Document | None
     comment: object
@@ -123,7 +122,7 @@ class ReplaceOptions(WriteOptions, total=False):
     :param sort: which document is replaced if several match: the first in this order (server 8.0).
     """
 
-    collation: Any
+    collation: Collation | None
     hint: Keys | None
     let: Document | None
     sort: Keys | None
@@ -138,7 +137,7 @@ class UpdateManyOptions(WriteOptions, total=False):
     :param let: variables that the filter's ``$expr`` and an update pipeline can use as ``$$name`` (server 5.0).
     """
 
-    collation: Any
+    collation: Collation | None
     array_filters: Sequence[Document] | None
     hint: Keys | None
     let: Document | None
@@ -166,7 +165,7 @@ class FindAndModifyOptions(CommonOptions, total=False):
     projection: Document | Sequence[str] | None
     sort: Keys | None
     hint: Keys | None
-    collation: Any
+    collation: Collation | None
     let: Document | None
 
 
@@ -221,7 +220,7 @@ class AggregateOptions(CommonOptions, total=False):
     maxAwaitTimeMS: int | None
     allowDiskUse: bool | None
     bypassDocumentValidation: bool | None
-    collation: Any
+    collation: Collation | None
     hint: Keys | None
 
 
@@ -237,7 +236,7 @@ class CountOptions(CommonOptions, total=False):
     skip: int | None
     limit: int | None
     hint: Keys | None
-    collation: Any
+    collation: Collation | None
 
 
 class DistinctOptions(CommonOptions, total=False):
@@ -248,7 +247,7 @@ class DistinctOptions(CommonOptions, total=False):
     """
 
     hint: Keys | None
-    collation: Any
+    collation: Collation | None
 
 
 _COMMON: dict[str, tuple[str, check.Check | None]] = {

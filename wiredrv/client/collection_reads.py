@@ -78,7 +78,7 @@ class CollectionReads(CollectionBase[DocumentT]):
     @expanded(FindOneOptions)
     async def find_one(
         self,
-        filter: Any = None,
+        filter: object = None,
         projection: Document | Sequence[str] | None = None,
         *,
         session: ClientSession | None = None,

@@ -14,7 +14,7 @@ from wiredrv.client import validation as check
 from wiredrv.client.arguments import FIND
 from wiredrv.client.constants import CursorType
 from wiredrv.client.cursor_base import CursorBase
-from wiredrv.client.validation import Keys
+from wiredrv.client.validation import Collation, Keys
 from wiredrv.errors import ConfigurationError
 from wiredrv.operations.base import Operation
 from wiredrv.operations.cursors import CursorReply
@@ -117,7 +117,7 @@ class Cursor(CursorBase[DocumentT_co]):
 
     # --- setting up ---
 
-    def _option(self, name: str, value: Any) -> Self:
+    def _option(self, name: str, value: object) -> Self:
         self._check_unstarted(name)
         wire, checker = FIND[name]
         checked = value if checker is None or value is None else checker(name, value)
@@ -218,7 +218,7 @@ class Cursor(CursorBase[DocumentT_co]):
         self._comment = comment
         return self._option("comment", comment)
 
-    def collation(self, collation: Any) -> Self:
+    def collation(self, collation: Collation | None) -> Self:
         """Set how strings are compared.
 
         :param collation: a mapping or a bson ``Collation``; None takes the collection's.
@@ -345,7 +345,7 @@ class Cursor(CursorBase[DocumentT_co]):
         return f"Cursor({self._target.namespace}, {state})"
 
 
-def _tailable_type(value: Any) -> int:
+def _tailable_type(value: object) -> int:
     if value in (CursorType.TAILABLE, CursorType.TAILABLE_AWAIT):
         return int(value)
     if value == CursorType.EXHAUST:

@@ -10,13 +10,13 @@ from bson.raw_bson import RawBSONDocument
 
 from wiredrv.client import validation as check
 from wiredrv.client.arguments import DELETE_STATEMENT, UPDATE_STATEMENT
-from wiredrv.client.validation import Keys
+from wiredrv.client.validation import Collation, Keys
 from wiredrv.errors import ConfigurationError
 from wiredrv.operations.write_batch import Statement
-from wiredrv.types import Document, DocumentT_co, PlainDocument
+from wiredrv.types import Document, DocumentT_co, Pipeline, PlainDocument
 
 
-def with_id(document: Any) -> tuple[Document, Any]:
+def with_id(document: object) -> tuple[Document, Any]:
     """A document that has an ``_id``, as its first field if it was generated, and the ``_id``.
 
     As with PyMongo, the caller's document gets the generated ``_id`` too, if it can be changed.
@@ -100,7 +100,7 @@ class _Delete(WriteRequest[Never]):
 
     _limit: int
 
-    def __init__(self, filter: Document, collation: Any = None, hint: Keys | None = None) -> None:
+    def __init__(self, filter: Document, collation: Collation | None = None, hint: Keys | None = None) -> None:
         self.filter = check.document("filter", filter)
         #: Collation and hint, as they go over the wire.
         self.options = check.wire_options({"collation": collation, "hint": hint}, DELETE_STATEMENT)
@@ -128,7 +128,7 @@ class _Update(WriteRequest[DocumentT_co]):
 
     _multi = False
 
-    def _set(self, filter: Any, change: Any, upsert: bool | None, options: Document) -> None:
+    def _set(self, filter: Document, change: Document | Pipeline, upsert: bool | None, options: Document) -> None:
         self.filter = check.document("filter", filter)
         self.change = change
         self.upsert = upsert if upsert is None else check.boolean("upsert", upsert)
@@ -162,7 +162,7 @@ class UpdateOne(_Update[Never]):
         filter: Document,
         update: Document | Sequence[Document],
         upsert: bool | None = None,
-        collation: Any = None,
+        collation: Collation | None = None,
         array_filters: Sequence[Document] | None = None,
         hint: Keys | None = None,
         sort: Keys | None = None,
@@ -191,7 +191,7 @@ class UpdateMany(_Update[Never]):
         filter: Document,
         update: Document | Sequence[Document],
         upsert: bool | None = None,
-        collation: Any = None,
+        collation: Collation | None = None,
         array_filters: Sequence[Document] | None = None,
         hint: Keys | None = None,
     ) -> None:
@@ -218,7 +218,7 @@ class ReplaceOne(_Update[DocumentT_co]):
         filter: Document,
         replacement: DocumentT_co | RawBSONDocument,
         upsert: bool | None = None,
-        collation: Any = None,
+        collation: Collation | None = None,
         hint: Keys | None = None,
         sort: Keys | None = None,
     ) -> None:

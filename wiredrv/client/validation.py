@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol, TypeAlias
 
 from bson.raw_bson import RawBSONDocument
 
@@ -18,8 +18,20 @@ from wiredrv.client.constants import ASCENDING
 from wiredrv.errors import ConfigurationError, InvalidName
 from wiredrv.types import Document, PlainDocument, foreign_note
 
+
+class CollationObject(Protocol):
+    """A collation as an object, as PyMongo's ``Collation`` is one."""
+
+    @property
+    def document(self) -> Document:
+        """What is sent."""
+        ...
+
+
+#: How strings are compared: a mapping, or an object that has one.
+Collation: TypeAlias = Document | CollationObject
 #: A sort order, an index's keys or a hint, as users may write them.
-Keys = str | Sequence[str | tuple[str, Any]] | Document
+Keys: TypeAlias = str | Sequence[str | tuple[str, Any]] | Document
 
 
 def refuse(name: str, expected: str, value: object) -> NoReturn:
@@ -35,14 +47,14 @@ def _shown(value: object) -> str:
 # --- documents ---
 
 
-def document(name: str, value: Any) -> Document:
+def document(name: str, value: object) -> Document:
     """A document: any mapping."""
     if type(value) is dict or isinstance(value, Mapping):
         return value
     refuse(name, "a mapping, as {'field': value}", value)
 
 
-def update_document(value: Any) -> Document | list[Any]:
+def update_document(value: object) -> Document | list[Document]:
     """An update: a document of update operators, or a pipeline."""
     if isinstance(value, list) and value:
         return pipeline(value, "update")
@@ -60,7 +72,7 @@ def update_document(value: Any) -> Document | list[Any]:
     return found
 
 
-def replacement_document(value: Any) -> Document:
+def replacement_document(value: object) -> Document:
     """A replacement: a document without update operators."""
     found = document("replacement", value)
     if found and not isinstance(found, RawBSONDocument):
@@ -73,7 +85,7 @@ def replacement_document(value: Any) -> Document:
     return found
 
 
-def pipeline(value: Any, name: str = "pipeline") -> list[Any]:
+def pipeline(value: object, name: str = "pipeline") -> list[Document]:
     """A list of stages."""
     if not isinstance(value, (list, tuple)):
         refuse(name, "a list of stages", value)
@@ -83,7 +95,7 @@ def pipeline(value: Any, name: str = "pipeline") -> list[Any]:
     return value if isinstance(value, list) else list(value)
 
 
-def list_of_documents(name: str, value: Any) -> list[Any]:
+def list_of_documents(name: str, value: object) -> list[Document]:
     """A list of documents, as array filters are."""
     if not isinstance(value, (list, tuple)) or not all(isinstance(entry, Mapping) for entry in value):
         refuse(name, "a list of mappings", value)
@@ -93,10 +105,10 @@ def list_of_documents(name: str, value: Any) -> list[Any]:
 # --- orders, hints, projections ---
 
 
-def sort_document(name: str, value: Any, direction: Any = None) -> PlainDocument:
+def sort_document(name: str, value: object, direction: object = None) -> PlainDocument:
     """A sort order or an index's keys: ``"a"``, ``[("a", 1), "b"]`` or ``{"a": 1}``."""
     if isinstance(value, str):
-        pairs: Iterable[Any] = ((value, ASCENDING if direction is None else direction),)
+        pairs: Iterable[object] = ((value, ASCENDING if direction is None else direction),)
     elif direction is not None:
         raise ConfigurationError(f"{name}: a direction goes with a single field's name, not with {_shown(value)}")
     elif isinstance(value, Mapping):
@@ -117,17 +129,17 @@ def sort_document(name: str, value: Any, direction: Any = None) -> PlainDocument
     return keys
 
 
-def sort_option(name: str, value: Any) -> PlainDocument | None:
+def sort_option(name: str, value: object) -> PlainDocument | None:
     """A sort order as an argument, where an empty one means none."""
     return None if isinstance(value, (list, tuple, Mapping)) and not value else sort_document(name, value)
 
 
-def hint_value(name: str, value: Any) -> str | PlainDocument:
+def hint_value(name: str, value: object) -> str | PlainDocument:
     """An index: its name, or its keys as a list of pairs or a mapping."""
     return value if isinstance(value, str) else sort_document(name, value)
 
 
-def projection_document(name: str, value: Any) -> Document:
+def projection_document(name: str, value: object) -> Document:
     """Which fields to return: a mapping, or the names of those wanted. No name at all means whole documents."""
     if isinstance(value, Mapping):
         return value
@@ -138,7 +150,7 @@ def projection_document(name: str, value: Any) -> Document:
     refuse(name, "a mapping or a list of field names", value)
 
 
-def collation_document(name: str, value: Any) -> Document:
+def collation_document(name: str, value: object) -> Document:
     """A collation: a mapping, or an object whose ``document`` is one."""
     found = value if isinstance(value, Mapping) else getattr(value, "document", None)
     if isinstance(found, Mapping):
@@ -149,33 +161,33 @@ def collation_document(name: str, value: Any) -> Document:
 # --- scalars ---
 
 
-def whole_number(name: str, value: Any) -> int:
+def whole_number(name: str, value: object) -> int:
     """A whole number from 0 up."""
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
     refuse(name, "a whole number from 0 up", value)
 
 
-def count_or_none(name: str, value: Any) -> int | None:
+def count_or_none(name: str, value: object) -> int | None:
     """A whole number, where 0 is the server's own default and is not sent."""
     return whole_number(name, value) or None
 
 
-def any_integer(name: str, value: Any) -> int:
+def any_integer(name: str, value: object) -> int:
     """A whole number, perhaps a negative one."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     refuse(name, "a whole number", value)
 
 
-def boolean(name: str, value: Any) -> bool:
+def boolean(name: str, value: object) -> bool:
     """True or False."""
     if isinstance(value, bool):
         return value
     refuse(name, "True or False", value)
 
 
-def flag(name: str, value: Any) -> bool | None:
+def flag(name: str, value: object) -> bool | None:
     """True or False, where False is the server's own default and is not sent."""
     return boolean(name, value) or None
 
@@ -185,7 +197,7 @@ def flag(name: str, value: Any) -> bool | None:
 _FORBIDDEN_IN_DATABASES = '/\\. "$\x00'
 
 
-def database_name(name: Any) -> str:
+def database_name(name: object) -> str:
     """The name of a database.
 
     :raises InvalidName: the server would refuse it.
@@ -200,7 +212,7 @@ def database_name(name: Any) -> str:
     return name
 
 
-def collection_name(name: Any) -> str:
+def collection_name(name: object) -> str:
     """The name of a collection.
 
     :raises InvalidName: the server would refuse it.
@@ -218,9 +230,9 @@ def collection_name(name: Any) -> str:
 
 # --- options of commands ---
 
-Check = Callable[[str, Any], Any]
+Check: TypeAlias = Callable[[str, Any], object]
 #: An option's name in Python -> its name on the wire, and what checks it.
-Table = Mapping[str, tuple[str, Check | None]]
+Table: TypeAlias = Mapping[str, tuple[str, Check | None]]
 
 
 def wire_options(given: Document, table: Table, *, strict: bool = True) -> PlainDocument:

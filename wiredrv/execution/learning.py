@@ -24,9 +24,8 @@ from wiredrv.operations.base import OperationKind
 from wiredrv.session.cluster_time import ClusterClock
 from wiredrv.session.pinning import PinEvent
 from wiredrv.session.state import SessionState
-from wiredrv.session.transaction import SentCommand
 from wiredrv.topology.topology import TopologyServer
-from wiredrv.types import Address, Reply
+from wiredrv.types import Address, Reply, SentCommand
 from wiredrv.waits import monotonic
 from wiredrv.wire.codec import sound_document
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from wiredrv.errors import DriverError
 from wiredrv.session.state import SessionState
-from wiredrv.session.transaction import TransactionRecord
+from wiredrv.types import TransactionRecord
 
 
 def note_transaction(error: BaseException, session: SessionState) -> None:

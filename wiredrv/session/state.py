@@ -13,9 +13,9 @@ from wiredrv.session.cluster_time import ClusterTime, later
 from wiredrv.session.options import SessionOptions
 from wiredrv.session.pinning import EFFECTS, PinEffect, PinEvent
 from wiredrv.session.server_session import ServerSession
-from wiredrv.session.transaction import Transaction, TransactionRecord
+from wiredrv.session.transaction import Transaction
 from wiredrv.session.turns import Turns
-from wiredrv.types import Address, Pin, PlainDocument, ServerCursor
+from wiredrv.types import Address, Pin, PlainDocument, ServerCursor, TransactionRecord
 
 
 class SessionState:

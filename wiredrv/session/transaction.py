@@ -10,13 +10,11 @@ transaction in which nothing was done sends nothing, and neither does its repeti
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
-from typing import NamedTuple
 
 from wiredrv.errors import DriverError, InvalidOperation
 from wiredrv.session.options import TransactionOptions
-from wiredrv.types import Address, Document
+from wiredrv.types import Address, Document, SentCommand, TransactionRecord
 
 
 class TransactionState(Enum):
@@ -120,56 +118,6 @@ def transition(state: TransactionState, event: TransactionEvent) -> TransactionS
     if isinstance(outcome, TransactionState):
         return outcome
     raise InvalidOperation(outcome or f"{event.value!r} cannot happen in the state {state.value!r}")
-
-
-class SentCommand(NamedTuple):
-    """A command of a transaction.
-
-    :param name: the command's name.
-    :param address: the server that it was sent to.
-    :param started: seconds since the transaction started.
-    :param duration: seconds until its answer or failure.
-    :param outcome: ``ok``, or what went wrong.
-    """
-
-    name: str
-    address: Address
-    started: float
-    duration: float
-    outcome: str
-
-
-@dataclass(frozen=True, slots=True)
-class TransactionRecord:
-    """What is known of a transaction that failed: carried by its error as ``error.transaction``.
-
-    :param attempt: which attempt of ``with_transaction`` it was, from 1.
-    :param txn_number: the transaction's number in its session.
-    :param server: the router or load balancer that it was pinned to, if any.
-    :param commands: what was sent, in order.
-    :param cause: the first error that the transaction met.
-    """
-
-    attempt: int
-    txn_number: int
-    server: Address | None
-    commands: tuple[SentCommand, ...]
-    cause: BaseException | None
-
-    def __str__(self) -> str:
-        text = self.summary()
-        return text if self.cause is None else f"{text}\n  first failure: {type(self.cause).__name__}: {self.cause}"
-
-    def summary(self) -> str:
-        """The record without the messages of errors, which may hold values of documents."""
-        where = f" on {self.server}" if self.server is not None else ""
-        lines = [f"transaction {self.txn_number}{where}, attempt {self.attempt}"]
-        lines += [
-            f"  {sent.started * 1000:8.1f} ms  {sent.name} -> {sent.address}: {sent.outcome} "
-            f"({sent.duration * 1000:.1f} ms)"
-            for sent in self.commands
-        ]
-        return "\n".join(lines)
 
 
 class Transaction:
