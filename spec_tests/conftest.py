@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from spec_tests.deployment import deployment
-from spec_tests.run import Environment
+from spec_tests.environment import Environment
 from spec_tests.runner import open_environment
 from spec_tests.uris import SpecUri
 

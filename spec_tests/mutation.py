@@ -22,10 +22,11 @@ from typing import Any
 import anyio
 
 from spec_tests.deployment import KINDS, deployment
+from spec_tests.environment import Environment
 from spec_tests.errors import SpecFailure
 from spec_tests.matching import operator_of
 from spec_tests.results import Outcome
-from spec_tests.run import Environment, TestRun
+from spec_tests.run import TestRun
 from spec_tests.runner import Case, cases, open_environment, run_case
 from spec_tests.schema import ExpectedEvent, ExpectedEvents, TestCase
 from spec_tests.schema.events import EVENT_FIELDS

@@ -29,31 +29,18 @@ from spec_tests.entities import (
     ThreadHandle,
     kind_of,
 )
-from spec_tests.errors import RunnerError, SpecFailure, Unsupported
+from spec_tests.environment import Environment
+from spec_tests.errors import RunnerError, SpecFailure
 from spec_tests.expectations import check_events, check_messages
 from spec_tests.expected_errors import check_error
-from spec_tests.internal import Internal
 from spec_tests.matching import MISSING, Matcher, operator_of, same_document
 from spec_tests.operations import Call, find_operation
-from spec_tests.requirements import Deployment
 from spec_tests.schema import CollectionData, Entity, ExpectedEvents, Operation, TestCase, TestFile
 from spec_tests.tracing import check_spans
-from spec_tests.uris import SpecUri
 
 _CLEAN_UP_SECONDS = 20.0
 _FAIL_POINT_OPERATIONS = frozenset({"failPoint", "targetedFailPoint"})
 _TRANSACTION_OPERATIONS = frozenset({"startTransaction", "withTransaction"})
-
-
-@dataclass(frozen=True, slots=True)
-class Environment:
-    """What all tests of a run share."""
-
-    uri: SpecUri
-    internal: Internal
-    deployment: Deployment
-    test_seconds: float = 90.0
-    loop_seconds: float = 1.0
 
 
 @dataclass(slots=True)
@@ -270,6 +257,3 @@ class TestRun:
 def _outcome_failure(index: int, data: CollectionData, expected: Any, actual: Any) -> SpecFailure:
     namespace = f"{data.database_name}.{data.collection_name}"
     return SpecFailure(f"{namespace} holds other documents", f"outcome[{index}].documents", expected, actual)
-
-
-__all__ = ["Environment", "TestRun", "Unsupported"]

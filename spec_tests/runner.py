@@ -17,11 +17,12 @@ import anyio
 
 from spec_tests.capture import Trace, describe, spec_name
 from spec_tests.data.case import DataCase
+from spec_tests.environment import Environment
 from spec_tests.errors import RunnerError, SchemaError, SpecFailure, Unsupported
 from spec_tests.internal import Internal
 from spec_tests.requirements import unmet
 from spec_tests.results import EventsReport, Outcome, Report, TestResult, WireLine
-from spec_tests.run import Environment, TestRun
+from spec_tests.run import TestRun
 from spec_tests.schema import TestCase, TestFile, load_file
 from spec_tests.suites import Suite
 from spec_tests.uris import SpecUri

@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from spec_tests.environment import Environment
 from spec_tests.results import Outcome
-from spec_tests.run import Environment
 from spec_tests.runner import Case, cases, run_case
 from spec_tests.suites import SpecsMissing, discover, find_specs
 

@@ -180,6 +180,14 @@ def test_wiredrv_keeps(rule: Rule) -> None:
     assert not broken, "\n".join(broken)
 
 
+@pytest.mark.parametrize("package", ["spec_tests", "demo", "benchmarks"])
+def test_modules_beside_the_driver_do_not_import_one_another_in_circles(package: str) -> None:
+    """Imports for the type checker count."""
+    inside = list(read_tree(Path(__file__).resolve().parents[1] / package).inside())
+    assert inside
+    assert list(cycles(inside)) == []
+
+
 def test_every_layer_and_every_pattern_is_there() -> None:
     packages = {package_of(TREE, module) for module in TREE.modules}
     named = {name for names in LAYERS for name in names}

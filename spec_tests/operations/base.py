@@ -10,25 +10,63 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from spec_tests import seam
-from spec_tests.entities import SessionHandle, concern
+from spec_tests.capture import Trace
+from spec_tests.entities import EntityMap, SessionHandle, concern
+from spec_tests.environment import Environment
 from spec_tests.errors import RunnerError, Unsupported
-
-if TYPE_CHECKING:
-    from spec_tests.run import TestRun
+from spec_tests.matching import Matcher
+from spec_tests.schema import Entity, Operation
 
 # What the driver itself must understand; a server knows no such option, or another one.
 _DRIVER_ARGUMENTS = frozenset({"timeoutMS", "timeoutMode", "cursorType", "maxAwaitTimeMS", "rawData", "session"})
 _COMMON = ("session", "timeoutMS", "rawData", "comment", "readConcern", "writeConcern", "readPreference")
 
 
+class RunningTest(Protocol):
+    """The test that an operation belongs to, as far as operations know it."""
+
+    @property
+    def environment(self) -> Environment:
+        """What all tests of the run share."""
+        ...
+
+    @property
+    def entities(self) -> EntityMap:
+        """The test's entities, by their ids."""
+        ...
+
+    @property
+    def trace(self) -> Trace:
+        """Every command of every client, in order."""
+        ...
+
+    @property
+    def matcher(self) -> Matcher:
+        """The matching rules over the test's entities."""
+        ...
+
+    @property
+    def fail_points(self) -> list[tuple[str, str]]:
+        """The fail points that the test's end switches off: the address of a server, and a name."""
+        ...
+
+    async def create_entity(self, model: Entity) -> None:
+        """Make an entity while the test runs."""
+        ...
+
+    async def execute(self, operation: Operation, path: str = "", *, propagate: bool = False) -> None:
+        """Carry out an operation that is part of another."""
+        ...
+
+
 @dataclass(slots=True)
 class Call:
     """One operation about to be carried out: on what, with which arguments, in which test."""
 
-    run: TestRun
+    run: RunningTest
     target: Any
     name: str
     arguments: Mapping[str, Any]

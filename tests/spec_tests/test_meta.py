@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from spec_tests.environment import Environment
 from spec_tests.mutation import Trial, describe, try_all
 from spec_tests.results import Outcome
-from spec_tests.run import Environment
 from spec_tests.runner import Case, cases, open_environment, run_case
 from spec_tests.schema import parse_document
 from spec_tests.suites import Suite, discover, unified_files
