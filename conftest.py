@@ -1,5 +1,6 @@
 """What the tests in all folders share."""
 
+from tests.support.announce import pytest_report_collectionfinish as pytest_report_collectionfinish
 from tests.support.servers import pytest_collection_modifyitems as pytest_collection_modifyitems
 from tests.support.servers import pytest_runtest_protocol as pytest_runtest_protocol
 from tests.support.servers import starts_servers as starts_servers

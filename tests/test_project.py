@@ -15,9 +15,16 @@ import pytest
 import yaml
 from hypothesis import settings as hypothesis_settings
 
+from tests.support.announce import announcement
 from tests.support.skips import explained
 
 ROOT = Path(__file__).resolve().parents[1]
+
+#: Has pytest run tests that are not below ``ROOT`` as it runs those that are.
+_FOR_TESTS_ELSEWHERE = (
+    *("-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT)),
+    *("-p", "conftest", "-p", "no:cacheprovider"),
+)
 
 needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
@@ -165,6 +172,41 @@ def test_generated_examples_have_no_deadline() -> None:
     assert hypothesis_settings().deadline is None
 
 
+@pytest.mark.parametrize(
+    "unit, with_servers, first, last",
+    [
+        (0, 1, "1 tests: 1 use servers that they start, 0 need none", "takes less than a minute on a quiet machine"),
+        (6_000, 6_000, "12,000 tests: 6,000 use servers that they start, 6,000 need none", "takes about 17 minutes"),
+    ],
+)
+def test_a_run_says_at_its_start_which_servers_it_starts(unit: int, with_servers: int, first: str, last: str) -> None:
+    lines = announcement(unit, with_servers, "mongod 6.0.5, /mongod", "/specs")
+    assert lines[0] == first
+    assert lines[1] == "servers: mongod 6.0.5, /mongod"
+    assert "three as a replica set" in lines[2]
+    assert "ports of 127.0.0.1, 20000 to 31999" in lines[3]
+    assert lines[4] == "specifications: /specs"
+    assert lines[5].startswith(last)
+
+
+def test_a_run_without_servers_announces_none() -> None:
+    lines = announcement(5, 0, "mongod 6.0.5, /mongod", "/specs")
+    assert lines[0] == "5 tests: 0 use servers that they start, 5 need none"
+    assert not any(line.startswith("servers") for line in lines)
+
+
+def test_the_start_and_the_progress_are_in_a_log_too(tmp_path: Path) -> None:
+    for number in (1, 2):
+        (tmp_path / f"test_{number}.py").write_text("def test(starts_servers): ...\n")
+    command = (sys.executable, "-m", "pytest", *_FOR_TESTS_ELSEWHERE, str(tmp_path))
+    lines = _run(*command, WIREDRV_MONGOD="/nowhere", WIREDRV_SPECS=str(tmp_path), CI="true").stdout.splitlines()
+    found = lines.index("2 tests: 2 use servers that they start, 0 need none")
+    assert lines[found + 1].startswith("servers: their tests will fail: The mongod that WIREDRV_MONGOD names")
+    assert any(line.startswith("specifications: their tests fail: ") and "make specs" in line for line in lines)
+    shown = [re.fullmatch(r".*(test_[12]\.py) \. +\[ *([0-9]+)%\]", line) for line in lines]
+    assert [match.groups() for match in shown if match] == [("test_1.py", "50"), ("test_2.py", "100")]
+
+
 def test_skips_are_explained_in_groups_with_their_numbers() -> None:
     reasons = [
         *["skipped: needs topology sharded (this is replicaset)"] * 1200,
@@ -192,8 +234,7 @@ def test_skips_are_explained_in_groups_with_their_numbers() -> None:
 
 def test_the_explanation_of_skips_stands_before_pytests_closing_line(tmp_path: Path) -> None:
     (tmp_path / "test_one.py").write_text("import pytest\ndef test_one():\n    pytest.skip('there is no moon')\n")
-    options = ("-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), "-p", "conftest", "-p", "no:cacheprovider")
-    printed = _run(sys.executable, "-m", "pytest", *options, str(tmp_path)).stdout
+    printed = _run(sys.executable, "-m", "pytest", *_FOR_TESTS_ELSEWHERE, str(tmp_path)).stdout
     lines = [line for line in printed.splitlines() if line]
     found = lines.index("           1 there is no moon")
     assert lines[found - 2].strip("= ") == "1 skipped test"

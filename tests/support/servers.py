@@ -28,7 +28,7 @@ def starts_servers() -> None:
     """Allows a test, or a fixture, to start servers."""
 
 
-def starts_servers_itself(item: pytest.Item) -> bool:
+def needs_servers(item: pytest.Item) -> bool:
     """Whether the test, or a fixture that it requests, requests ``starts_servers``."""
     return _FIXTURE in getattr(item, "fixturenames", ())
 
@@ -37,7 +37,7 @@ def starts_servers_itself(item: pytest.Item) -> bool:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the unit tests, before ``-m`` selects."""
     for item in items:
-        if not starts_servers_itself(item):
+        if not needs_servers(item):
             item.add_marker(pytest.mark.unit)
 
 
@@ -45,7 +45,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Make starting a server an error while a unit test runs, its fixtures included."""
     global _in_unit_test
-    if starts_servers_itself(item):
+    if needs_servers(item):
         return (yield)
     before = os.environ.get(ENVIRONMENT_VARIABLE)
     os.environ[ENVIRONMENT_VARIABLE] = _NO_SERVER

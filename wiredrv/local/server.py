@@ -24,9 +24,9 @@ from wiredrv.types import Address, Document, PlainDocument
 
 LOOPBACK = "127.0.0.1"
 
-# Below the range from which systems take the ports of outgoing connections: while a member is down for a moment, no
-# connection can be given its port by chance.
-_PORTS = range(20_000, 32_000)
+#: Below the range from which systems take the ports of outgoing connections: while a member is down for a moment, no
+#: connection can be given its port by chance.
+PORTS = range(20_000, 32_000)
 _LONGEST_SOCKET_PATH = 100  # bytes; systems allow 104 to 108
 _STOPS_WITHIN = 20.0
 _TAIL_ERRORS, _TAIL_LINES, _TAIL_WIDTH = 5, 10, 300
@@ -283,13 +283,13 @@ def free_ports(count: int) -> list[int]:
     :raises ConnectionFailure: there are not as many.
     """
     found: list[int] = []
-    for port in random.sample(_PORTS, len(_PORTS)):
+    for port in random.sample(PORTS, len(PORTS)):
         if len(found) == count:
             break
         if _is_free(port):
             found.append(port)
     if len(found) < count:
-        raise ConnectionFailure(f"fewer than {count} loopback ports are free from {_PORTS.start} to {_PORTS.stop}")
+        raise ConnectionFailure(f"fewer than {count} loopback ports are free from {PORTS.start} to {PORTS.stop}")
     return found
 
 
