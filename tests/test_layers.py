@@ -58,6 +58,7 @@ PURE: Sequence[str] = (
     "connection.auth.*",
     "session.*",
     "operations.*",
+    "execution.circumstances",
     "execution.decorate",
     "execution.retry",
     "execution.labels",

@@ -107,7 +107,6 @@ class FakeServerHandle:
 class FakeTopology:
     """One server, always suitable; keeps the errors that it is told of."""
 
-    is_direct = False
     is_sharded = False
     oldest_wire_version = 17
 

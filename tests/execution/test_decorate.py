@@ -15,6 +15,7 @@ from bson.timestamp import Timestamp
 from tests.execution.fakes import SERVER, begin_transaction, make_handshake, make_operation, make_session
 from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
 from wiredrv.connection.settings import ServerApi
+from wiredrv.description import TopologyType
 from wiredrv.errors import ConfigurationError, InvalidOperation
 from wiredrv.execution.decorate import CommandContext, decorate
 from wiredrv.execution.run import Run
@@ -32,7 +33,8 @@ MAJORITY = WriteConcern("majority")
 def around(
     *, direct: bool = False, api: ServerApi | None = None, cluster_time: Any = None, **handshake: Any
 ) -> CommandContext:
-    return CommandContext(make_handshake(**handshake), direct, api, cluster_time)
+    topology_type = TopologyType.SINGLE if direct else TopologyType.REPLICA_SET_WITH_PRIMARY
+    return CommandContext(make_handshake(**handshake), topology_type, api, cluster_time)
 
 
 def put_on(run: Run[Any], context: CommandContext | None = None) -> dict[str, Any]:

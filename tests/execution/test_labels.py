@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from wiredrv.errors import (
@@ -24,7 +22,9 @@ from wiredrv.errors import (
     WriteConcernError,
     WTimeoutError,
 )
-from wiredrv.execution.labels import Circumstances, add_labels, outcome_of_failed_commit
+from wiredrv.execution.circumstances import Circumstances
+from wiredrv.execution.labels import add_labels, outcome_of_failed_commit
+from wiredrv.execution.settings import ExecutionSettings
 from wiredrv.failures import is_network_error
 from wiredrv.operations.base import OperationKind
 from wiredrv.server_errors import command_error
@@ -116,15 +116,16 @@ CASES: dict[str, tuple[DriverError, OperationKind, bool, int, bool, set[str]]] =
 @pytest.mark.parametrize("name", CASES)
 def test_the_labels(name: str) -> None:
     error, kind, in_transaction, wire_version, from_mongos, expected = CASES[name]
-    add_labels(error, Circumstances(kind, in_transaction, True, True, wire_version, from_mongos))
+    where = Circumstances(kind, True, in_transaction, wire_version=wire_version, from_mongos=from_mongos)
+    add_labels(error, where, ExecutionSettings())
     assert error.error_labels == expected
 
 
-@pytest.mark.parametrize("switched_off", [{"retryable": False}, {"retry_writes": False}])
-def test_a_write_that_may_not_be_retried_is_not_labelled_as_retryable(switched_off: dict[str, bool]) -> None:
+@pytest.mark.parametrize("retryable, retry_writes", [(False, True), (True, False)])
+def test_a_write_that_may_not_be_retried_is_not_labelled_as_retryable(retryable: bool, retry_writes: bool) -> None:
     error = AutoReconnect("x")
-    flags: dict[str, Any] = {"retryable": True, "retry_writes": True, **switched_off}
-    add_labels(error, Circumstances(OperationKind.WRITE, False, wire_version=17, **flags))
+    where = Circumstances(OperationKind.WRITE, retryable, in_transaction=False, wire_version=17)
+    add_labels(error, where, ExecutionSettings(retry_writes=retry_writes))
     assert error.error_labels == set()
 
 
@@ -134,7 +135,8 @@ def test_commit_and_abort_are_retryable_whatever_the_client_says_about_writes(
     kind: OperationKind, retry_writes: bool
 ) -> None:
     error = AutoReconnect("x")
-    add_labels(error, Circumstances(kind, True, True, retry_writes, 17))
+    where = Circumstances(kind, True, in_transaction=True, wire_version=17)
+    add_labels(error, where, ExecutionSettings(retry_writes=retry_writes))
     assert error.has_error_label(R)
 
 

@@ -31,12 +31,12 @@ from wiredrv.errors import (
     UnreadableReply,
     WaitQueueTimeoutError,
 )
+from wiredrv.execution.circumstances import Circumstances
 from wiredrv.execution.retry import (
     BASE_BACKOFF,
     MAX_BACKOFF,
     History,
     Retry,
-    Traits,
     decide,
     never_sent,
 )
@@ -75,24 +75,24 @@ def after(*errors: DriverError) -> History:
 
 
 def decided(
-    error: DriverError, traits: Traits, settings: ExecutionSettings = DEFAULT, *before: DriverError
+    error: DriverError, where: Circumstances, settings: ExecutionSettings = DEFAULT, *before: DriverError
 ) -> Retry | None:
-    return decide(error, after(*before, error), traits, settings)
+    return decide(error, after(*before, error), where, settings)
 
 
-READ = Traits(OperationKind.READ, retryable=True, in_transaction=False)
-WRITE = Traits(OperationKind.WRITE, retryable=True, in_transaction=False)
-GET_MORE = Traits(OperationKind.READ, retryable=False, in_transaction=False, waits_for_server=True)
-IN_GET_MORE = Traits(OperationKind.READ, retryable=False, in_transaction=True, waits_for_server=True)
-UPDATE_MANY = Traits(OperationKind.WRITE, retryable=False, in_transaction=False)
-COMMAND = Traits(OperationKind.COMMAND, retryable=False, in_transaction=False)
-IN_READ = Traits(OperationKind.READ, retryable=True, in_transaction=True)
-IN_WRITE = Traits(OperationKind.WRITE, retryable=True, in_transaction=True)
-COMMIT = Traits(OperationKind.COMMIT, retryable=True, in_transaction=True)
-ABORT = Traits(OperationKind.ABORT, retryable=True, in_transaction=True)
-KILL = Traits(OperationKind.HOUSEKEEPING, retryable=False, in_transaction=False)
+READ = Circumstances(OperationKind.READ, retryable=True, in_transaction=False)
+WRITE = Circumstances(OperationKind.WRITE, retryable=True, in_transaction=False)
+GET_MORE = Circumstances(OperationKind.READ, retryable=False, in_transaction=False, waits_for_server=True)
+IN_GET_MORE = Circumstances(OperationKind.READ, retryable=False, in_transaction=True, waits_for_server=True)
+UPDATE_MANY = Circumstances(OperationKind.WRITE, retryable=False, in_transaction=False)
+COMMAND = Circumstances(OperationKind.COMMAND, retryable=False, in_transaction=False)
+IN_READ = Circumstances(OperationKind.READ, retryable=True, in_transaction=True)
+IN_WRITE = Circumstances(OperationKind.WRITE, retryable=True, in_transaction=True)
+COMMIT = Circumstances(OperationKind.COMMIT, retryable=True, in_transaction=True)
+ABORT = Circumstances(OperationKind.ABORT, retryable=True, in_transaction=True)
+KILL = Circumstances(OperationKind.HOUSEKEEPING, retryable=False, in_transaction=False)
 
-EVERYTHING: dict[str, Traits] = {
+EVERYTHING: dict[str, Circumstances] = {
     "read": READ,
     "write": WRITE,
     "getMore": GET_MORE,
@@ -191,7 +191,7 @@ def test_without_overload_there_is_one_retry() -> None:
 
 
 def test_with_a_deadline_there_are_as_many_as_there_is_time_for() -> None:
-    timed = Traits(OperationKind.READ, True, False, has_deadline=True)
+    timed = Circumstances(OperationKind.READ, True, False, has_deadline=True)
     assert decided(AutoReconnect("x"), timed, DEFAULT, *[AutoReconnect("x") for _ in range(50)]) is not None
 
 
@@ -199,12 +199,12 @@ def test_with_a_deadline_there_are_as_many_as_there_is_time_for() -> None:
 @pytest.mark.parametrize("allowed", [0, 1, 2, 5])
 def test_once_there_was_overload_its_limit_counts_for_every_retry(allowed: int, has_deadline: bool) -> None:
     settings = ExecutionSettings(max_adaptive_retries=allowed)
-    traits = Traits(OperationKind.READ, True, False, has_deadline=has_deadline)
+    where = Circumstances(OperationKind.READ, True, False, has_deadline=has_deadline)
     for failures in range(1, 8):
         before = [overloaded() for _ in range(failures - 1)]
-        assert (decided(overloaded(), traits, settings, *before) is not None) == (failures <= allowed)
+        assert (decided(overloaded(), where, settings, *before) is not None) == (failures <= allowed)
         if before:
-            assert (decided(AutoReconnect("x"), traits, settings, *before) is not None) == (failures <= allowed)
+            assert (decided(AutoReconnect("x"), where, settings, *before) is not None) == (failures <= allowed)
 
 
 def test_an_overload_after_another_error_raises_the_limit() -> None:
@@ -252,7 +252,7 @@ def test_where_a_retry_avoids_the_server_that_failed(
     sharded: bool, error: DriverError, retargeting: bool, elsewhere: bool
 ) -> None:
     settings = ExecutionSettings(enable_overload_retargeting=retargeting)
-    retry = decided(error, Traits(OperationKind.READ, True, False, sharded), settings)
+    retry = decided(error, Circumstances(OperationKind.READ, True, False, sharded), settings)
     assert retry is not None
     assert retry.deprioritize is elsewhere
 
@@ -307,15 +307,17 @@ def test_errors_before_anything_was_sent() -> None:
 # --- against the pseudo-code ------------------------------------------------------------------------------------------
 
 
-def _pseudo_code(errors: list[DriverError], traits: Traits, settings: ExecutionSettings, is_csot: bool) -> list[bool]:
+def _pseudo_code(
+    errors: list[DriverError], where: Circumstances, settings: ExecutionSettings, is_csot: bool
+) -> list[bool]:
     """The loop of the specification, written as it stands there: after each error, whether another attempt follows."""
     decisions: list[bool] = []
     attempt = 0
     allowed: float = float("inf") if is_csot else 1
     for error in errors:
-        retryable_read = traits.kind is OperationKind.READ and traits.retryable and isinstance(error, AutoReconnect)
+        retryable_read = where.kind is OperationKind.READ and where.retryable and isinstance(error, AutoReconnect)
         retryable_write = (
-            traits.kind is OperationKind.WRITE and traits.retryable and error.has_error_label(RETRYABLE_WRITE)
+            where.kind is OperationKind.WRITE and where.retryable and error.has_error_label(RETRYABLE_WRITE)
         )
         is_overload = error.has_error_label(SYSTEM_OVERLOADED)
         again = retryable_read or retryable_write or (is_overload and error.has_error_label(RETRYABLE))
@@ -337,7 +339,7 @@ def _pseudo_code(errors: list[DriverError], traits: Traits, settings: ExecutionS
     st.booleans(),
 )
 def test_any_run_of_errors_is_decided_as_the_pseudo_code_does(
-    names: list[str], traits: Traits, adaptive: int, is_csot: bool
+    names: list[str], where: Circumstances, adaptive: int, is_csot: bool
 ) -> None:
     make: dict[str, Callable[[], DriverError]] = {
         "network": lambda: AutoReconnect("x"),
@@ -348,7 +350,7 @@ def test_any_run_of_errors_is_decided_as_the_pseudo_code_does(
     }
     errors = [make[name]() for name in names]
     settings = ExecutionSettings(max_adaptive_retries=adaptive)
-    timed = Traits(traits.kind, traits.retryable, False, has_deadline=is_csot)
+    timed = Circumstances(where.kind, where.retryable, False, has_deadline=is_csot)
     history = History()
     decisions: list[bool] = []
     for error in errors:
@@ -360,7 +362,7 @@ def test_any_run_of_errors_is_decided_as_the_pseudo_code_does(
 
 
 def test_every_kind_is_decided_for() -> None:
-    covered = {traits.kind for traits in EVERYTHING.values()}
+    covered = {where.kind for where in EVERYTHING.values()}
     assert covered == set(OperationKind)
-    for traits, (error, _) in itertools.product(EVERYTHING.values(), FIRST_ERRORS.values()):
-        decided(error, traits)
+    for where, (error, _) in itertools.product(EVERYTHING.values(), FIRST_ERRORS.values()):
+        decided(error, where)

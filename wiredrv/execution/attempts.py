@@ -10,15 +10,12 @@ import contextlib
 from typing import TypeVar, cast
 
 from wiredrv import waits
-from wiredrv.concerns import ReadMode, ReadPreference
 from wiredrv.connection.connection import Connection
 from wiredrv.connection.settings import ServerApi
 from wiredrv.errors import (
     RETRYABLE_WRITE,
-    AutoReconnect,
     ConfigurationError,
     DriverError,
-    InvalidOperation,
     NotPrimaryError,
     OperationFailure,
     UnreadableReply,
@@ -26,14 +23,16 @@ from wiredrv.errors import (
 )
 from wiredrv.events import ListenerHub
 from wiredrv.execution.cancellation import Settlement
+from wiredrv.execution.circumstances import Circumstances
 from wiredrv.execution.decorate import CommandContext, decorate
 from wiredrv.execution.exchange import exchange
-from wiredrv.execution.labels import Circumstances, add_labels, explain
+from wiredrv.execution.labels import add_labels, explain
 from wiredrv.execution.learning import learn, transaction_advanced, transaction_failed
 from wiredrv.execution.pins import ConnectionPin, RouterPin
 from wiredrv.execution.reading import cursor_in, refusal, unreadable
-from wiredrv.execution.retry import Retry, Traits, decide
+from wiredrv.execution.retry import Retry, decide
 from wiredrv.execution.run import Run, refuse_retry_without_number
+from wiredrv.execution.servers import pick, select
 from wiredrv.execution.settings import ExecutionSettings
 from wiredrv.failures import consequences, is_network_error
 from wiredrv.operations.base import OperationKind
@@ -46,14 +45,12 @@ from wiredrv.session.state import SessionState
 from wiredrv.session.transaction import TransactionState
 from wiredrv.topology.reactions import ErrorKind, error_kind_of
 from wiredrv.topology.topology import Topology, TopologyServer
-from wiredrv.types import Address, Pin, Reply, ServerCursor
+from wiredrv.types import Pin, PlainDocument, Reply, ServerCursor
 from wiredrv.waits import monotonic
 
 T = TypeVar("T")
 
-_HOUSEKEEPING = OperationKind.HOUSEKEEPING
 _MAY_OPEN_CURSORS = frozenset({OperationKind.READ, OperationKind.WRITE, OperationKind.COMMAND})
-_TO_WRITABLE = frozenset({OperationKind.WRITE, OperationKind.COMMIT, OperationKind.ABORT})
 
 
 class Attempts:
@@ -88,119 +85,50 @@ class Attempts:
     async def drive(self, run: Run[T]) -> T:
         """Attempt after attempt, until one succeeds or none is left. The session is claimed already."""
         while True:
+            server: TopologyServer | None = None
+            connection: Connection | None = None
+            generation = 0
             try:
-                return await self._attempt(run)
-            except _AttemptFailed as failed:
-                retry, error = failed.retry, failed.error
+                server = pick(run, self.topology) or await select(run, self.topology)
+                # Counted from here on, and not only when it has a connection: what waits for one is what makes a slow
+                # server busy (server-selection, "operationCount").
+                server.operations += 1
+                connection = server.pool.try_check_out() if run.held is None else run.held.connection
+                if connection is None:
+                    generation = server.pool.generation
+                    connection = await server.pool.check_out(run.deadline)
+                command = self._command(run, server, connection)
+                try:
+                    reply = await exchange(connection, command, run, self._hub)
+                except BaseException as error:
+                    self._interrupted(run, error, server, connection)
+                    raise
+                result = self._read(run, server, connection, reply)
+            except DriverError as error:
+                # The topology hears of it, and may clear the pool, before the connection is given back.
+                retry, shown = self._failed(run, error, server, connection, generation)
+            else:
+                self._succeeded(run, connection, result)
+                return result
+            finally:
+                if server is not None and run.settlement is None:
+                    server.operations -= 1
+                    if connection is not None and run.held is None:
+                        server.pool.check_in(connection)
             run.held = None
             run.started = 0.0
             if retry is None:
-                raise error
+                raise shown
             if retry.backoff:
                 await waits.sleep(waits.random() * retry.backoff)
 
-    async def _attempt(self, run: Run[T]) -> T:
-        server: TopologyServer | None = None
-        connection: Connection | None = None
-        generation = 0
-        try:
-            server = self._pick(run) or await self._select(run)
-            # Counted from here on, and not only when it has a connection: what waits for one is what makes a slow
-            # server busy (server-selection, "operationCount").
-            server.operations += 1
-            pool = server.pool
-            generation = pool.generation
-            if run.held is not None:
-                connection = run.held.connection
-            else:
-                connection = pool.try_check_out() or await pool.check_out(run.deadline)
-            reply = await self._send(run, server, connection)
-            result = self._read(run, server, connection, reply)
-            if run.traits.opens_cursor and connection.service_id is not None:
-                self._pin_cursor(run, server, connection, cast(CursorReply, result))
-        except DriverError as error:
-            if connection is not None and server is not None:
-                if not consequences(error).keeps_connection:
-                    connection.close()
-                elif isinstance(error, UnreadableReply):
-                    self._take_orphan(run, server, connection, error)
-            # The topology hears of it, and may clear the pool, before the connection is given back.
-            raise self._failure(run, error, server, connection, generation) from None
-        finally:
-            if server is not None and run.settlement is None:
-                server.operations -= 1
-                if connection is not None and run.held is None:
-                    server.pool.check_in(connection)
-        if run.traits.opens_cursor:
-            self._keep_or_end_lease(run, cast(CursorReply, result))
-        if run.in_transaction:
-            transaction_advanced(run, connection.address)
-        return result
+    # --- the command ---
 
-    # --- select ---
+    def _command(self, run: Run[object], server: TopologyServer, connection: Connection) -> PlainDocument:
+        """Build the command of an attempt, with all that its session and its concerns put on it.
 
-    def _pick(self, run: Run[object]) -> TopologyServer | None:
-        """A server that can be had at once: the usual case."""
-        operation = run.operation
-        session = run.session
-        if session is not None and session.pin is not None and run.traits.kind is not OperationKind.HOUSEKEEPING:
-            if run.in_transaction:
-                self._wanted(run)  # refuses another read preference than primary
-                return self._only_server(run, session.pin.address, session.pin)
-            session.on_pin_event(PinEvent.OPERATION_OUTSIDE)
-        if operation.server is not None:
-            return self._only_server(run, operation.server, operation.pin)
-        if run.history is not None and run.history.deprioritized:
-            return None
-        return self.topology.pick(self._wanted(run))
-
-    def _only_server(self, run: Run[object], address: Address, pin: Pin | None) -> TopologyServer | None:
-        """The server where a transaction or a cursor is, and behind a load balancer its connection.
-
-        None: a getMore has to wait for it (:meth:`_select`).
-
-        :raises AutoReconnect: it left the deployment, or the connection is broken.
+        :raises ConfigurationError: the server, or the operation, does not go with the session.
         """
-        server = self.topology.server(address)
-        if server is None:
-            raise AutoReconnect(f"{address}: the server is no longer part of the deployment")
-        if isinstance(pin, ConnectionPin):
-            if pin.connection.closed:
-                raise AutoReconnect(f"{address}: the connection that a transaction or a cursor was pinned to is closed")
-            run.held = pin
-        elif run.traits.waits_for_server and server.pool.paused:
-            return None
-        return server
-
-    async def _select(self, run: Run[object]) -> TopologyServer:
-        if run.traits.waits_for_server and run.operation.server is not None:
-            if run.select_until is None:
-                run.select_until = self.topology.selection_limit(run.deadline)
-            return await self.topology.select_address(run.operation.server, run.select_until)
-        avoided = run.history.deprioritized if run.history is not None else ()
-        operation = run.operation
-        while True:
-            wanted = self._wanted(run)
-            server = await self.topology.select(wanted, operation.name, run.deadline, avoided, run.identify())
-            # While it waited, an old server may have come that changes where a pipeline that writes can go.
-            if not run.traits.secondaries_since or self._wanted(run) == wanted:
-                return server
-
-    def _wanted(self, run: Run[object]) -> ReadPreference | None:
-        """The read preference of an operation; None for what needs a writable server."""
-        traits = run.traits
-        if run.session is not None and run.in_transaction:
-            return _transaction_preference(run, run.session)
-        if traits.kind in _TO_WRITABLE:
-            return None
-        if traits.secondaries_since:
-            too_old = self.topology.oldest_wire_version < traits.secondaries_since
-            run.read_preference = ReadPreference.PRIMARY if too_old else run.operation.target.read_preference
-        return run.read_preference
-
-    # --- decorate and send ---
-
-    async def _send(self, run: Run[object], server: TopologyServer, connection: Connection) -> Reply:
         traits = run.traits
         handshake = connection.handshake
         session = run.session
@@ -218,18 +146,20 @@ class Attempts:
         elif session is not None and not run.acknowledged:
             raise ConfigurationError("an explicit session cannot be used with an unacknowledged write concern (w=0)")
         command = run.operation.command(handshake.limits)
-        direct = self.topology.is_direct
-        decorate(command, run, CommandContext(handshake, direct, self._api, self.clock.latest))
+        topology_type = self.topology.description.topology_type
+        decorate(command, run, CommandContext(handshake, topology_type, self._api, self.clock.latest))
         if run.in_transaction and handshake.is_mongos and session is not None:
             self._pin_session(run, session, server, connection)
-        try:
-            return await exchange(connection, command, run, self._hub)
-        except BaseException as error:
-            if run.started == 0.0:
-                self._undo_pin(session)
-            elif not isinstance(error, Exception):
-                run.settlement = Settlement(run, self, server, connection)
-            raise
+        return command
+
+    def _interrupted(
+        self, run: Run[object], error: BaseException, server: TopologyServer, connection: Connection
+    ) -> None:
+        """A command was not sent, or its reply not received."""
+        if run.started == 0.0:
+            self._undo_pin(run.session)
+        elif not isinstance(error, Exception):
+            run.settlement = Settlement(run, self, server, connection)
 
     # --- pins ---
 
@@ -280,13 +210,23 @@ class Attempts:
                     raise refusal(reply, connection.handshake.limits.max_wire_version)
                 if "writeConcernError" in reply:
                     self._look_at_concern_error(run, server, connection, reply)
-            return run.operation.parse(reply, connection.address)
+            result = run.operation.parse(reply, connection.address)
         except UnreadableReply as error:
             raise unreadable(error, run.operation, connection.address, reply) from error.__cause__
         except DriverError:
             raise
         except Exception as error:
             raise unreadable(error, run.operation, connection.address, reply) from error
+        if run.traits.opens_cursor and connection.service_id is not None:
+            self._pin_cursor(run, server, connection, cast(CursorReply, result))
+        return result
+
+    def _succeeded(self, run: Run[object], connection: Connection, result: object) -> None:
+        """Keep what belongs to the cursor that was opened, and tell the transaction."""
+        if run.traits.opens_cursor:
+            self._keep_or_end_lease(run, cast(CursorReply, result))
+        if run.in_transaction:
+            transaction_advanced(run, connection.address)
 
     def _take_orphan(
         self, run: Run[object], server: TopologyServer, connection: Connection, error: UnreadableReply
@@ -317,7 +257,7 @@ class Attempts:
             # "isStaleError").
             news = NotPrimaryError(str(error), {**entry, "topologyVersion": reply.get("topologyVersion")})
             self.topology.on_error(server, news, connection, connection.generation)
-        add_labels(error, self._circumstances(run, connection))
+        add_labels(error, self._circumstances(run, connection), self._settings)
         if error.has_error_label(RETRYABLE_WRITE) and run.traits.kind is OperationKind.WRITE:
             try:
                 # What the operation raises tells more: a bulk's error counts what was written.
@@ -342,31 +282,39 @@ class Attempts:
     # --- failures ---
 
     def _circumstances(self, run: Run[object], connection: Connection | None) -> Circumstances:
+        traits = run.traits
+        handshake = connection.handshake if connection is not None else None
+        # Whether the server that was asked could tell a retry from a second write.
+        recognizable = traits.kind is not OperationKind.WRITE or run.txn_number != 0 or connection is None
         return Circumstances(
-            kind=run.traits.kind,
+            kind=OperationKind.WRITE if traits.has_write_stage else traits.kind,
+            retryable=recognizable and run.retryable,
             in_transaction=run.in_transaction,
-            retryable=self._retry_possible(run, connection) and run.retryable,
-            retry_writes=self._settings.retry_writes,
-            wire_version=connection.handshake.limits.max_wire_version if connection is not None else 0,
-            from_mongos=connection is not None and connection.handshake.is_mongos,
+            sharded=self.topology.is_sharded,
+            has_deadline=run.deadline is not None,
+            waits_for_server=traits.waits_for_server,
+            wire_version=handshake.limits.max_wire_version if handshake is not None else 0,
+            from_mongos=handshake is not None and handshake.is_mongos,
             commit_sent=run.commit_sent,
         )
 
-    @staticmethod
-    def _retry_possible(run: Run[object], connection: Connection | None) -> bool:
-        """Whether the server that was asked could tell a retry from a second write."""
-        return run.traits.kind is not OperationKind.WRITE or run.txn_number != 0 or connection is None
-
-    def _failure(
+    def _failed(
         self,
         run: Run[object],
         error: DriverError,
         server: TopologyServer | None,
         connection: Connection | None,
         generation: int,
-    ) -> _AttemptFailed:
-        """Label an attempt's error, tell the topology and the session, and decide what follows."""
-        add_labels(error, self._circumstances(run, connection))
+    ) -> tuple[Retry | None, DriverError]:
+        """Judge an attempt's error: its labels, its connection, the topology, the session.
+
+        :param generation: of the pool, when a connection was asked for.
+        :returns: what follows, and the error to show where nothing does.
+        """
+        if connection is not None and server is not None:
+            self._close_or_keep(run, error, server, connection)
+        where = self._circumstances(run, connection)
+        add_labels(error, where, self._settings)
         if run.txn_number:
             explain(error)
         if server is not None and not isinstance(error, WriteConcernError):  # of those it has heard already
@@ -374,46 +322,18 @@ class Attempts:
         if run.server_session is not None and connection is not None and is_network_error(error):
             run.server_session.dirty = True
         history = run.failed(error)
-        traits = Traits(
-            kind=OperationKind.WRITE if run.traits.has_write_stage else run.traits.kind,
-            retryable=self._retry_possible(run, connection) and run.retryable,
-            in_transaction=run.in_transaction,
-            sharded=self.topology.is_sharded,
-            waits_for_server=run.traits.waits_for_server,
-        )
-        retry = decide(error, history, traits, self._settings)
+        retry = decide(error, history, where, self._settings)
         if retry is not None and retry.deprioritize and server is not None:
             history.deprioritized.append(server.address)
         if run.is_statement and run.session is not None and not run.was_refused(error):
             transaction_failed(run, run.session, error, retry, server)
-        shown = history.error or error
-        return _AttemptFailed(retry, shown)
+        return retry, history.error or error
 
-
-class _AttemptFailed(Exception):
-    """An attempt ended in ``error``; ``retry`` says what follows. Never leaves the executor."""
-
-    def __init__(self, retry: Retry | None, error: DriverError) -> None:
-        super().__init__()
-        self.retry = retry
-        self.error = error
-
-
-def _transaction_preference(run: Run[object], session: SessionState) -> ReadPreference | None:
-    """Where a transaction's command goes: to the primary, or any router.
-
-    :raises InvalidOperation: it reads with another read preference than primary.
-    """
-    kind = run.traits.kind
-    if kind is not OperationKind.READ and kind is not OperationKind.COMMAND:
-        return None
-    preference = session.transaction.options.read_preference
-    if kind is OperationKind.COMMAND and run.read_preference.mode is not ReadMode.PRIMARY:
-        # A generic command takes no defaults, so this one was given with the call.
-        preference = run.read_preference
-    if preference is not None and preference.mode is not ReadMode.PRIMARY:
-        raise InvalidOperation(
-            f"read preference in a transaction must be primary, not: {preference.name}; use "
-            "read_preference=ReadPreference.PRIMARY"
-        )
-    return None
+    def _close_or_keep(
+        self, run: Run[object], error: DriverError, server: TopologyServer, connection: Connection
+    ) -> None:
+        """Close the connection, unless it may be used again."""
+        if not consequences(error).keeps_connection:
+            connection.close()
+        elif isinstance(error, UnreadableReply):
+            self._take_orphan(run, server, connection, error)

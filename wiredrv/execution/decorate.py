@@ -18,6 +18,7 @@ from bson.int64 import Int64
 from wiredrv.concerns import ReadMode, ReadPreference
 from wiredrv.connection.handshake import Handshake, declare_api
 from wiredrv.connection.settings import ServerApi
+from wiredrv.description import TopologyType
 from wiredrv.errors import ConfigurationError, InvalidOperation
 from wiredrv.execution.run import Run
 from wiredrv.operations.base import OperationKind
@@ -32,13 +33,13 @@ _PRIMARY_PREFERRED = ReadPreference.PRIMARY_PREFERRED
 
 
 class CommandContext(NamedTuple):
-    """What stands context a command: the selected server, and what the client knows and declares.
+    """What surrounds a command: the selected server, and what the client knows and declares.
 
-    ``direct``: the topology is one server that was asked for by itself.
+    ``topology_type`` is ``SINGLE`` where one server was asked for by itself.
     """
 
     handshake: Handshake
-    direct: bool
+    topology_type: TopologyType
     api: ServerApi | None
     cluster_time: ClusterTime | None
 
@@ -147,11 +148,13 @@ def _add_read_preference(command: PlainDocument, run: Run[object], context: Comm
     if not reads or run.in_transaction or run.operation.server is not None:
         return
     preference = run.read_preference
+    handshake = context.handshake
     if preference.mode is ReadMode.PRIMARY:
-        if not context.direct or context.handshake.is_mongos or context.handshake.is_standalone:
+        direct = context.topology_type is TopologyType.SINGLE
+        if not direct or handshake.is_mongos or handshake.is_standalone:
             return
         # A member that was asked for by itself answers whatever it is.
         preference = _PRIMARY_PREFERRED
-    elif context.handshake.is_standalone:
+    elif handshake.is_standalone:
         return
     command["$readPreference"] = preference.document

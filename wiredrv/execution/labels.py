@@ -6,8 +6,6 @@ Transactions specification, "Error Reporting and Retrying Transactions"; retryab
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from wiredrv.errors import (
     RETRYABLE_WRITE,
     SYSTEM_OVERLOADED,
@@ -20,6 +18,8 @@ from wiredrv.errors import (
     WaitQueueTimeoutError,
     WriteConcernError,
 )
+from wiredrv.execution.circumstances import Circumstances
+from wiredrv.execution.settings import ExecutionSettings
 from wiredrv.failures import FailureKind, is_network_error, kind_of, leaves_commit_open
 from wiredrv.operations.base import OperationKind
 from wiredrv.server_facts import RETRYABLE_WRITE_CODES, SERVER_4_4, UNSATISFIABLE_CONCERN_CODES, ErrorCode
@@ -30,30 +30,12 @@ _NO_RETRYABLE_WRITES = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Circumstances:
-    """In what the error happened.
-
-    ``commit_sent`` is whether a commit of the transaction was sent before, in this call or an earlier one.
-    ``retryable`` is whether the operation is a write that the specification lets retry; ``sent`` whether the command
-    may have reached the server; ``wire_version`` that of the server that answered, 0 if none did.
-    """
-
-    kind: OperationKind
-    in_transaction: bool
-    retryable: bool
-    retry_writes: bool
-    wire_version: int = 0
-    from_mongos: bool = False
-    commit_sent: bool = False
-
-
-def add_labels(error: DriverError, where: Circumstances) -> None:
+def add_labels(error: DriverError, where: Circumstances, settings: ExecutionSettings) -> None:
     """Put the labels on ``error`` that its circumstances ask for."""
     no_reply = is_network_error(error)
     if where.in_transaction and no_reply and where.kind not in (OperationKind.COMMIT, OperationKind.ABORT):
         error.add_error_label(TRANSIENT_TRANSACTION)
-    if _is_retryable_write_error(error, no_reply, where):
+    if _is_retryable_write_error(error, no_reply, where, settings):
         error.add_error_label(RETRYABLE_WRITE)
     if where.kind is OperationKind.COMMIT and _commit_is_unknown(error, where.commit_sent):
         error.add_error_label(UNKNOWN_COMMIT_RESULT)
@@ -89,12 +71,14 @@ def outcome_of_failed_commit(error: DriverError, attempted_before: bool) -> Outc
     return Outcome.UNKNOWN if in_doubt else Outcome.ABORTED
 
 
-def _is_retryable_write_error(error: DriverError, no_reply: bool, where: Circumstances) -> bool:
+def _is_retryable_write_error(
+    error: DriverError, no_reply: bool, where: Circumstances, settings: ExecutionSettings
+) -> bool:
     if where.kind in (OperationKind.COMMIT, OperationKind.ABORT):
         allowed = True
     else:
         allowed = (
-            where.kind is OperationKind.WRITE and where.retryable and where.retry_writes and not where.in_transaction
+            where.kind is OperationKind.WRITE and where.retryable and settings.retry_writes and not where.in_transaction
         )
     if not allowed:
         return False

@@ -1,4 +1,4 @@
-"""Whether a failed attempt is followed by another. Pure: (failure, history, traits) -> retry or raise.
+"""Whether a failed attempt is followed by another. Pure: (failure, history, circumstances) -> retry or raise.
 
 The branches stand in the order of the unified pseudo-code of the client-backpressure specification ("Interaction with
 Other Retry Policies"), which joins its own policy with those of retryable reads and retryable writes.
@@ -22,6 +22,7 @@ from wiredrv.errors import (
     ServerSelectionTimeoutError,
     WaitQueueTimeoutError,
 )
+from wiredrv.execution.circumstances import Circumstances
 from wiredrv.execution.settings import ExecutionSettings
 from wiredrv.failures import is_network_error, leaves_commit_open
 from wiredrv.operations.base import OperationKind
@@ -30,18 +31,6 @@ from wiredrv.server_facts import RETRYABLE_READ_CODES
 #: Seconds; client-backpressure specification, "Overload retry policy".
 BASE_BACKOFF = 0.1
 MAX_BACKOFF = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Traits:
-    """What the decision needs to know of an operation in its session."""
-
-    kind: OperationKind
-    retryable: bool
-    in_transaction: bool
-    sharded: bool = False
-    has_deadline: bool = False
-    waits_for_server: bool = False
 
 
 @dataclass(slots=True)
@@ -73,28 +62,28 @@ class Retry:
     deprioritize: bool = False
 
 
-def decide(error: DriverError, history: History, traits: Traits, settings: ExecutionSettings) -> Retry | None:
+def decide(error: DriverError, history: History, where: Circumstances, settings: ExecutionSettings) -> Retry | None:
     """What follows a failure that ``history`` already counts: a retry, or None for raising ``history.error``."""
-    if traits.waits_for_server and isinstance(error, PoolClearedError) and not traits.in_transaction:
+    if where.waits_for_server and isinstance(error, PoolClearedError) and not where.in_transaction:
         # Nothing was sent, and no other server can answer: whoever selects waits until this one is back.
         return Retry()
     overload = error.has_error_label(SYSTEM_OVERLOADED)
     if not (
-        _overload_retry(error, traits, settings)
-        or _read_retry(error, traits, settings)
-        or _write_retry(error, traits, settings)
-        or _commit_retry(error, traits)
+        _overload_retry(error, where, settings)
+        or _read_retry(error, where, settings)
+        or _write_retry(error, where, settings)
+        or _commit_retry(error, where)
     ):
         return None
     if history.overloaded:
         allowed: float = settings.max_adaptive_retries
     else:
-        allowed = float("inf") if traits.has_deadline else 1
+        allowed = float("inf") if where.has_deadline else 1
     if history.failures > allowed:
         return None
     backoff = _backoff(error, history.failures) if overload else 0.0
     # Elsewhere than on a sharded cluster only overload may move a retry to another server, and only where allowed.
-    deprioritize = traits.sharded or (overload and settings.enable_overload_retargeting)
+    deprioritize = where.sharded or (overload and settings.enable_overload_retargeting)
     return Retry(backoff, deprioritize)
 
 
@@ -103,10 +92,10 @@ def never_sent(error: DriverError) -> bool:
     return isinstance(error, (ServerSelectionTimeoutError, PoolClearedError, WaitQueueTimeoutError))
 
 
-def _overload_retry(error: DriverError, traits: Traits, settings: ExecutionSettings) -> bool:
+def _overload_retry(error: DriverError, where: Circumstances, settings: ExecutionSettings) -> bool:
     if not (error.has_error_label(SYSTEM_OVERLOADED) and error.has_error_label(RETRYABLE)):
         return False
-    match traits.kind:
+    match where.kind:
         case OperationKind.READ | OperationKind.HOUSEKEEPING:
             return settings.retry_reads
         case OperationKind.WRITE:
@@ -117,13 +106,8 @@ def _overload_retry(error: DriverError, traits: Traits, settings: ExecutionSetti
             return True
 
 
-def _read_retry(error: DriverError, traits: Traits, settings: ExecutionSettings) -> bool:
-    if (
-        traits.kind is not OperationKind.READ
-        or not traits.retryable
-        or traits.in_transaction
-        or not settings.retry_reads
-    ):
+def _read_retry(error: DriverError, where: Circumstances, settings: ExecutionSettings) -> bool:
+    if where.kind is not OperationKind.READ or not where.retryable or where.in_transaction or not settings.retry_reads:
         return False
     if isinstance(error, NotPrimaryError):
         return True
@@ -132,19 +116,19 @@ def _read_retry(error: DriverError, traits: Traits, settings: ExecutionSettings)
     return isinstance(error, OperationFailure) and error.code in RETRYABLE_READ_CODES
 
 
-def _write_retry(error: DriverError, traits: Traits, settings: ExecutionSettings) -> bool:
-    if not traits.retryable or not error.has_error_label(RETRYABLE_WRITE):
+def _write_retry(error: DriverError, where: Circumstances, settings: ExecutionSettings) -> bool:
+    if not where.retryable or not error.has_error_label(RETRYABLE_WRITE):
         return False
     if isinstance(error, (ServerSelectionTimeoutError, WaitQueueTimeoutError)):
         return False
-    if traits.kind in (OperationKind.COMMIT, OperationKind.ABORT):
+    if where.kind in (OperationKind.COMMIT, OperationKind.ABORT):
         return True
-    return traits.kind is OperationKind.WRITE and settings.retry_writes and not traits.in_transaction
+    return where.kind is OperationKind.WRITE and settings.retry_writes and not where.in_transaction
 
 
-def _commit_retry(error: DriverError, traits: Traits) -> bool:
+def _commit_retry(error: DriverError, where: Circumstances) -> bool:
     """A commit that got an answer, but not a clear one, is sent again; where none came, the label decides."""
-    return traits.kind is OperationKind.COMMIT and leaves_commit_open(error) and not is_network_error(error)
+    return where.kind is OperationKind.COMMIT and leaves_commit_open(error) and not is_network_error(error)
 
 
 def _backoff(error: DriverError, failures: int) -> float:

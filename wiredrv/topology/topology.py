@@ -128,11 +128,6 @@ class Topology:
         return self._spawn is not None
 
     @property
-    def is_direct(self) -> bool:
-        """Whether the client talks to one server that was asked for by itself."""
-        return self.description.topology_type is TopologyType.SINGLE
-
-    @property
     def is_sharded(self) -> bool:
         """Whether the servers are routers of a sharded cluster."""
         return self.description.topology_type is TopologyType.SHARDED

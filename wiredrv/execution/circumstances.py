@@ -1,0 +1,28 @@
+"""In what an attempt failed: what labels and the decision about a retry depend on, besides the error. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from wiredrv.operations.base import OperationKind
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """An operation, in its session, at the server that it was sent to.
+
+    ``kind`` is a write's for whatever writes, an aggregate with ``$out`` included. ``retryable`` is whether a
+    specification lets this command be sent again, and the server could tell a retry from a second write.
+    ``wire_version`` is that of the server that answered, 0 if none did. ``commit_sent`` is whether a commit of the
+    transaction was sent before, in this call or an earlier one.
+    """
+
+    kind: OperationKind
+    retryable: bool
+    in_transaction: bool
+    sharded: bool = False
+    has_deadline: bool = False
+    waits_for_server: bool = False
+    wire_version: int = 0
+    from_mongos: bool = False
+    commit_sent: bool = False
