@@ -6,6 +6,7 @@ Where a test says so, PyMongo makes the same call on the same server, and the co
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -52,7 +53,8 @@ async def _people(replica_set: ReplicaSet) -> AsyncIterator[tuple[wiredrv.Client
 #: A call with an option that bears the name of a field which the call's other arguments make.
 REPLACING: dict[str, Callable[[wiredrv.Collection], Awaitable[object]]] = {
     "aggregate": lambda c: c.aggregate([], aggregate="other").to_list(),  # type: ignore[call-arg]
-    "aggregate cursor": lambda c: c.aggregate([], cursor={"batchSize": 1}).to_list(),  # type: ignore[call-arg]
+    "aggregate cursor": lambda c: c.aggregate([], cursor={"batchSize": 1, "id": 5}).to_list(),
+    "aggregate cursor, batch size": lambda c: c.aggregate([], cursor={"batchSize": "1"}).to_list(),
     "aggregate lsid": lambda c: c.aggregate([], lsid={"id": 1}).to_list(),  # type: ignore[call-arg]
     "aggregate autocommit": lambda c: c.aggregate([], autocommit=False).to_list(),  # type: ignore[call-arg]
     "aggregate readConcern": lambda c: c.aggregate([], readConcern={"level": "majority"}).to_list(),  # type: ignore[call-arg]
@@ -98,6 +100,34 @@ async def test_cursor_options_that_have_a_place_of_their_own_still_get_there(rep
         assert len(await cursor.to_list()) == 3
         (sent,) = log.sent("aggregate")
         assert (sent["aggregate"], sent["cursor"], sent["comment"]) == (COLLECTION, {"batchSize": 1}, "c")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"cursor": {}},
+        {"cursor": {"batchSize": 2}},
+        {"cursor": {"batchSize": 0}},
+        {"cursor": {"batchSize": 2}, "batchSize": 3},
+        {"cursor": {"batchSize": 2}, "batchSize": 0},
+    ],
+    ids=str,
+)
+async def test_the_cursor_of_an_aggregate_is_the_size_of_its_first_batch(
+    replica_set: ReplicaSet, options: dict[str, Any]
+) -> None:
+    async def use(client: Any) -> int:
+        cursor = await client[DATABASE][COLLECTION].aggregate([{"$match": {}}], **copy.deepcopy(options))
+        return len(await cursor.to_list())
+
+    async with _people(replica_set) as (client, collection, log):
+        await collection.insert_many([{} for _ in range(7)])
+        log.clear()
+        theirs, sent = await with_pymongo(replica_set.uri, use)
+        assert await use(client) == theirs == len(PEOPLE) + 7
+        for name, field in (("aggregate", "cursor"), ("getMore", "batchSize")):
+            ours = [command.get(field) for command in log.sent(name)]
+            assert ours == [command.get(field) for command in sent if name in command]
 
 
 # --- cursor.distinct --------------------------------------------------------------------------------------------------

@@ -198,6 +198,7 @@ class AggregateOptions(CommonOptions, total=False):
 
     :param let: variables that the stages can use as ``$$name`` (server 5.0).
     :param batch_size: how many documents the server sends at a time; 0 opens the cursor without a document.
+    :param cursor: ``{"batchSize": 10}`` is a ``batch_size`` of the first batch alone; ``batch_size`` wins over it.
     :param max_await_time_ms: milliseconds that the server waits for new documents in each getMore, where the pipeline
         opens a cursor that waits.
     :param allow_disk_use: whether stages may write to the server's disk when they exceed 100 MB; None leaves it to the
@@ -213,6 +214,7 @@ class AggregateOptions(CommonOptions, total=False):
 
     let: Document | None
     batch_size: int | None
+    cursor: Document | None
     max_await_time_ms: int | None
     allow_disk_use: bool | None
     bypass_document_validation: bool | None

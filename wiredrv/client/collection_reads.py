@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 _COUNT_SIZES = frozenset({"skip", "limit"})
 _AGGREGATE_CURSOR = {
+    "cursor": ("cursor", check.cursor_document),
     "batch_size": ("batch_size", check.whole_number),
     "batchSize": ("batch_size", check.whole_number),
     "max_await_time_ms": ("max_await_time_ms", check.whole_number),
@@ -260,6 +261,7 @@ def aggregate(
     cursor = check.wire_options({n: v for n, v in options.items() if n in _AGGREGATE_CURSOR}, _AGGREGATE_CURSOR)
     rest = {n: v for n, v in options.items() if n not in _AGGREGATE_CURSOR}
     fields = check.wire_options(rest, arguments.AGGREGATE, strict=False)
-    operation = Aggregate(target, stages, fields, cursor.get("batch_size"))
+    first_batch = cursor.pop("cursor", {}).get("batchSize")
+    operation = Aggregate(target, stages, fields, cursor.get("batch_size", first_batch))
     must_run = "an aggregate with $out or $merge" if writes(stages) else None
     return CommandCursor(context, operation, session, comment=fields.get("comment"), must_run=must_run, **cursor)

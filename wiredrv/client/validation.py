@@ -54,6 +54,17 @@ def document(name: str, value: object) -> Document:
     refuse(name, "a mapping, as {'field': value}", value)
 
 
+def cursor_document(name: str, value: object) -> Document:
+    """The ``cursor`` of an aggregate command. Servers know one field of it."""
+    given = document(name, value)
+    if not given.keys() <= {"batchSize"}:
+        refuse(name, "{} or {'batchSize': how many documents the first batch has}", value)
+    batch_size = given.get("batchSize")
+    if batch_size is not None:
+        whole_number(f"{name}['batchSize']", batch_size)
+    return {"batchSize": batch_size}
+
+
 def update_document(value: object) -> Document | list[Document]:
     """An update: a document of update operators, or a pipeline."""
     if isinstance(value, list) and value:
