@@ -95,6 +95,26 @@ async def test_a_child_task_takes_part_in_an_inherited_transaction(replica_set: 
         assert [lsid == bound for lsid in log.lsids()][:4] == [True, True, False, True]
 
 
+@pytest.mark.parametrize("how", ["client.transaction", "bind"])
+async def test_a_cursor_of_a_child_says_which_session_ended_and_what_to_do(replica_set: ReplicaSet, how: str) -> None:
+    """The child goes on to read when the block was left: the cursor names no binding, and belongs to its session."""
+    async with _scene(replica_set) as (client, collection, _log):
+        cursors: list[Any] = []
+
+        async def endpoint() -> None:
+            cursors.append(collection.find({}, batch_size=2))
+            await cursors[0].next()
+
+        session = client.start_session() if how == "bind" else None
+        block = client.transaction(inherit=True) if session is None else session.bind(inherit=True)
+        async with block:
+            await _in_a_child(endpoint)
+        with pytest.raises(InvalidOperation, match="Cannot use ended session: the one that was started at") as caught:
+            await cursors[0].to_list()
+        for part in (f"at {__file__}:", "read cursors to their end", "wait for that task"):
+            assert part in str(caught.value)
+
+
 async def test_an_error_of_the_child_aborts_the_transaction(replica_set: ReplicaSet) -> None:
     async def endpoint() -> None:
         await collection.insert_one({"_id": "child"})

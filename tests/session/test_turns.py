@@ -10,7 +10,7 @@ from hypothesis.strategies import sampled_from
 from wiredrv.errors import AutoReconnect, DriverError, InvalidOperation, OperationFailure
 from wiredrv.session.options import TransactionOptions
 from wiredrv.session.transaction import Transaction
-from wiredrv.session.turns import Purpose, Turn, Turns
+from wiredrv.session.turns import Purpose, Turn, Turns, ended
 
 STATEMENT, ENDING, HOUSEKEEPING, CLEAN_UP = Purpose
 
@@ -114,6 +114,16 @@ def test_an_ended_session_refuses_what_waits_and_what_is_called() -> None:
     assert idle == ["idle"]
     with pytest.raises(InvalidOperation, match="ended session"):
         turns.enter("find", STATEMENT, "c")
+
+
+@pytest.mark.parametrize(
+    "command, advice", [("find", "start a new one"), ("getMore", "read cursors to their end"), ("", "start a new one")]
+)
+def test_who_uses_an_ended_session_hears_which_one_and_what_to_do(command: str, advice: str) -> None:
+    said = ended("app.py:7", command)
+    assert said.startswith("Cannot use ended session: the one that was started at app.py:7 has ended")
+    assert advice in said
+    assert "started" not in ended("", command).partition(";")[0]
 
 
 def test_cleaning_up_takes_place_in_an_ended_session_too() -> None:

@@ -101,7 +101,7 @@ def bound_transaction(owner: object) -> ClientSession | None:
 
 def opened_at(session: ClientSession) -> str:
     """Where in the user's program a session was started."""
-    return session._origin
+    return session._state.origin
 
 
 def _checked(binding: Binding, session: ClientSession, owner: object) -> ClientSession:

@@ -29,7 +29,7 @@ from wiredrv.session.options import SessionOptions, TransactionOptions
 from wiredrv.session.pinning import PinEvent
 from wiredrv.session.state import SessionState
 from wiredrv.session.transaction import Outcome
-from wiredrv.session.turns import ENDED
+from wiredrv.session.turns import ended
 from wiredrv.types import Document
 from wiredrv.waits import monotonic
 
@@ -55,7 +55,7 @@ class ClientSession(AsyncBlock):
         self._hooks = Hooks()
         self._ending = TransactionEnding(core, self._state)
         core.started(self._state, self._hooks)
-        self._origin = caller()
+        self._state.origin = caller()
 
     # --- what it is ---
 
@@ -326,7 +326,7 @@ class ClientSession(AsyncBlock):
         state = getattr(self, "_state", None)
         if state is not None and not state.ended:
             warnings.warn(
-                f"a session started at {self._origin} was never ended: use `async with client.start_session()`",
+                f"a session started at {state.origin} was never ended: use `async with client.start_session()`",
                 ResourceWarning,
                 source=self,
                 stacklevel=2,
@@ -342,7 +342,7 @@ class ClientSession(AsyncBlock):
 
     def _refuse_if_ended(self) -> None:
         if self._state.ended:
-            raise InvalidOperation(ENDED)
+            raise InvalidOperation(ended(self._state.origin))
 
     def _hook(self, outcome: Outcome, function: Callable[[], object]) -> None:
         if not callable(function) or iscoroutinefunction(function):

@@ -63,7 +63,7 @@ class ClientTransaction(AsyncBlock):
                 options.read_concern, options.write_concern, options.read_preference, options.max_commit_time_ms
             )
             self._binding = SessionBinding(session, True, self._inherit, self._origin)
-            session._origin = self._origin
+            session._state.origin = self._origin
             return await self._binding.__aenter__()
         except BaseException:
             await session.end_session()

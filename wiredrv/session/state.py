@@ -30,6 +30,7 @@ class SessionState:
         "cursors_left",
         "operation_time",
         "options",
+        "origin",
         "owner",
         "pin",
         "server_session",
@@ -43,6 +44,8 @@ class SessionState:
         self.options = options
         self.server_session = server_session
         self.owner = owner
+        #: Where in the user's program the session was started, for messages.
+        self.origin = ""
         self.transaction = Transaction()
         self.turns = Turns(self.transaction, options.overlap)
         self.cluster_time: ClusterTime | None = None
@@ -71,7 +74,7 @@ class SessionState:
             self.on_pin_event(PinEvent.SESSION_ENDED)
             release()
 
-        self.turns.close(idle)
+        self.turns.close(idle, self.origin)
 
     # --- what replies teach ---
 

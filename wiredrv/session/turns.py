@@ -26,7 +26,21 @@ from enum import Enum
 from wiredrv.errors import InvalidOperation, OperationFailure
 from wiredrv.session.transaction import Transaction
 
-ENDED = "Cannot use ended session: start a new one with client.start_session()"
+
+def ended(origin: str, command: str = "") -> str:
+    """What to say to those who use a session that has ended.
+
+    :param origin: where in the user's program the session was started.
+    :param command: what they call.
+    """
+    which = f"the one that was started at {origin} has ended" if origin else "it has ended"
+    if command == "getMore":
+        return (
+            f"Cannot use ended session: {which}, and no cursor that was opened with it can be read any further; read "
+            "cursors to their end (to_list() does) before that. If another task reads this one, let the block of the "
+            "session, or of client.transaction(), wait for that task"
+        )
+    return f"Cannot use ended session: {which}; start a new one with client.start_session()"
 
 
 class Purpose(Enum):
@@ -74,7 +88,7 @@ def task_name(task: object) -> str:
 class Turns:
     """Who is using a session, and who waits for it."""
 
-    __slots__ = ("_ending", "_on_idle", "_transaction", "_waiting", "closed", "current", "overlap")
+    __slots__ = ("_ending", "_on_idle", "_origin", "_transaction", "_waiting", "closed", "current", "overlap")
 
     def __init__(self, transaction: Transaction, overlap: str = "wait") -> None:
         self._transaction = transaction
@@ -84,6 +98,7 @@ class Turns:
         #: The commit or abort that was called and is not done.
         self._ending: Turn | None = None
         self._on_idle: Callable[[], None] | None = None
+        self._origin = ""
         self.overlap = overlap
         #: Whether the session has ended.
         self.closed = False
@@ -120,7 +135,7 @@ class Turns:
     def _queue(self, turn: Turn, current: Turn | None) -> None:
         if turn.purpose is not Purpose.CLEAN_UP:
             if self.closed:
-                raise InvalidOperation(ENDED)
+                raise InvalidOperation(ended(self._origin, turn.command))
             assert current is not None
             self._refuse(turn, current)
         if current is None:
@@ -228,12 +243,14 @@ class Turns:
                 self._turn_down(turn, f"{turn.command!r} {why}")
         self._waiting = kept
 
-    def close(self, on_idle: Callable[[], None]) -> None:
+    def close(self, on_idle: Callable[[], None], origin: str = "") -> None:
         """The session ends: refuse what waits and all later calls.
 
         :param on_idle: called once no operation is in flight: at once, or when the last one has left.
+        :param origin: where the session was started, for the errors of later calls.
         """
         self.closed = True
+        self._origin = origin
         self.refuse_waiting("waited for its turn in a session that was ended")
         if self.current is None:
             on_idle()
