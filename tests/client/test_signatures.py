@@ -95,6 +95,13 @@ def test_a_function_without_a_docstring_is_left_without() -> None:
         wiredrv.Collection.update_one,
         wiredrv.Collection.find_one_and_update,
         wiredrv.Database.aggregate,
+        wiredrv.Database.create_collection,
+        wiredrv.Database.list_collections,
+        wiredrv.Database.list_collection_names,
+        wiredrv.Client.list_databases,
+        wiredrv.Collection.create_index,
+        wiredrv.Collection.create_indexes,
+        wiredrv.Collection.map_reduce,
     ],
     ids=lambda method: method.__qualname__,
 )

@@ -17,11 +17,14 @@ from wiredrv import (
     Cursor,
     Database,
     DeleteOne,
+    IndexModel,
     InsertOne,
     ReplaceOne,
     ReturnDocument,
     UpdateMany,
 )
+from wiredrv.errors import OperationFailure
+from wiredrv.types import TransactionRecord
 
 
 class Order(TypedDict):
@@ -186,6 +189,28 @@ async def plain_writes(collection: Collection) -> None:
     await collection.bulk_write([InsertOne({"a": 1}), DeleteOne({}), UpdateMany({}, {"$set": {"b": 1}})])
     requests: list[InsertOne | DeleteOne] = [InsertOne({"a": 1}), DeleteOne({})]
     await collection.bulk_write(requests)
+
+
+async def schemas(client: Client, database: Database, collection: Collection) -> None:
+    assert_type(await collection.create_index("a", unique=True, expireAfterSeconds=60, commitQuorum=1), str)
+    model = IndexModel([("a", 1)], name="of_a", partialFilterExpression={"b": 1})
+    assert_type(await collection.create_indexes([model], max_time_ms=1000), list[str])
+    assert_type(await collection.rename("b", dropTarget=True), Plain)
+    assert_type(await collection.index_information(), dict[str, Plain])
+    assert_type(await collection.map_reduce("f", "g", query={}, limit=3), list[Any])
+    assert_type(await database.list_collection_names(nameOnly=True), list[str])
+    assert_type(database.list_collections(filter={}, authorizedCollections=True), CommandCursor[Plain])
+    assert_type(client.list_databases(filter={"name": "a"}, nameOnly=True), CommandCursor[Plain])
+    view = await database.create_collection("v", viewOn="a", pipeline=[{"$match": {}}])
+    assert_type(view, Collection[Plain])
+
+
+# --- errors ---
+
+
+def errors(error: OperationFailure) -> None:
+    assert_type(error.transaction, TransactionRecord | None)
+    assert_type(error.code, int | None)
 
 
 # --- sessions ---

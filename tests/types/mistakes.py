@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypedDict
 
-from wiredrv import Client, Collection, InsertOne
+from wiredrv import Client, Collection, IndexModel, InsertOne
 
 
 class Order(TypedDict):
@@ -39,3 +39,12 @@ def options(client: Client, orders: Collection[Order]) -> None:
     Client(document_class=int)  # type: ignore[type-var]  # pyright: ignore[reportArgumentType]
     orders.find({}, limmit=5)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     orders.find({}, limit="5")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+async def schemas(client: Client, orders: Collection[Order]) -> None:
+    await orders.create_index("sku", uniqe=True)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    await orders.create_index("sku", unique=1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    IndexModel("sku", sparse="yes")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await orders.rename("new", dropTarget="yes")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    client.list_databases(nameOnl=True)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    client.shop.list_collections(nameOnly=1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -23,6 +23,8 @@ from wiredrv.client.core import ClientCore
 from wiredrv.client.database import Database
 from wiredrv.client.handle import HandleOptions
 from wiredrv.client.misuse import AsyncBlock
+from wiredrv.client.schema_arguments import ListDatabasesOptions
+from wiredrv.client.signatures import expanded
 from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
 from wiredrv.connection.settings import DriverInfo
 from wiredrv.description import ServerType, TopologyDescription, TopologyType
@@ -40,6 +42,7 @@ _LIST: check.Table = {
     "filter": ("filter", check.document),
     "name_only": ("nameOnly", check.boolean),
     "authorized_databases": ("authorizedDatabases", check.boolean),
+    "max_time_ms": ("maxTimeMS", check.whole_number),
 }
 
 
@@ -327,11 +330,12 @@ class Client(HandleOptions[DocumentT], AsyncBlock):
 
     # --- the deployment ---
 
+    @expanded(ListDatabasesOptions)
     def list_databases(
         self,
         session: ClientSession | None = None,
         comment: object = None,
-        **options: Any,
+        **options: Unpack[ListDatabasesOptions],
     ) -> CommandCursor[dict[str, Any]]:
         """The deployment's databases, as documents with ``name`` and ``sizeOnDisk``.
 

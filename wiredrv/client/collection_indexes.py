@@ -14,7 +14,8 @@ from wiredrv.client.arguments import CommonOptions, expanded
 from wiredrv.client.collection_base import CollectionBase
 from wiredrv.client.command_cursor import CommandCursor
 from wiredrv.client.constants import TEXT
-from wiredrv.client.requests import IndexModel, index_name
+from wiredrv.client.requests import IndexModel, index_document, index_name
+from wiredrv.client.schema_arguments import CreateIndexesOptions, CreateIndexOptions, RenameOptions
 from wiredrv.client.validation import Keys
 from wiredrv.errors import ConfigurationError, OperationFailure
 from wiredrv.operations.base import Target, document_in, field_of
@@ -42,6 +43,7 @@ class CollectionIndexes(CollectionBase[DocumentT]):
 
     __slots__ = ()
 
+    @expanded(CreateIndexOptions)
     async def create_index(
         self,
         keys: Keys,
@@ -49,7 +51,7 @@ class CollectionIndexes(CollectionBase[DocumentT]):
         comment: object = None,
         *,
         raw_data: bool | None = None,
-        **options: Any,
+        **options: Unpack[CreateIndexOptions],
     ) -> str:
         """Create an index and return its name. It is no error if the same index exists.
 
@@ -63,11 +65,12 @@ class CollectionIndexes(CollectionBase[DocumentT]):
         :raises ConfigurationError: ``keys`` is none of these.
         :raises OperationFailure: the server refused.
         """
+        index = index_document(keys, {name: value for name, value in options.items() if name not in _COMMAND_OPTIONS})
         command = {name: value for name, value in options.items() if name in _COMMAND_OPTIONS}
-        index = IndexModel(keys, **{name: value for name, value in options.items() if name not in _COMMAND_OPTIONS})
-        names = await self.create_indexes([index], session, comment, raw_data=raw_data, **command)
+        names = await self._create_indexes([index], session, {**command, "comment": comment, "raw_data": raw_data})
         return names[0]
 
+    @expanded(CreateIndexesOptions)
     async def create_indexes(
         self,
         indexes: Sequence[IndexModel],
@@ -75,7 +78,7 @@ class CollectionIndexes(CollectionBase[DocumentT]):
         comment: object = None,
         *,
         raw_data: bool | None = None,
-        **options: Any,
+        **options: Unpack[CreateIndexesOptions],
     ) -> list[str]:
         """Create indexes with one command and return their names.
 
@@ -96,8 +99,13 @@ class CollectionIndexes(CollectionBase[DocumentT]):
         if not indexes:
             raise ConfigurationError("indexes must not be empty")
         given = {**options, "comment": comment, "raw_data": raw_data}
+        return await self._create_indexes([index.document for index in indexes], session, given)
+
+    async def _create_indexes(
+        self, indexes: Sequence[Document], session: ClientSession | None, given: Document
+    ) -> list[str]:
         fields = check.wire_options(given, _CREATE_INDEXES, strict=False)
-        operation = CreateIndexes(self._target, [index.document for index in indexes], fields)
+        operation = CreateIndexes(self._target, indexes, fields)
         return await self._context.executor.execute(operation, self._context.session_state(session))
 
     @expanded(CommonOptions)
@@ -204,9 +212,14 @@ class CollectionIndexes(CollectionBase[DocumentT]):
         """
         await drop(self._context, self._target, session, comment)
 
+    @expanded(RenameOptions)
     async def rename(
-        self, new_name: str, session: ClientSession | None = None, comment: object = None, **options: Any
-    ) -> Document:
+        self,
+        new_name: str,
+        session: ClientSession | None = None,
+        comment: object = None,
+        **options: Unpack[RenameOptions],
+    ) -> PlainDocument:
         """Give the collection another name within its database, and return the server's reply.
 
         :param new_name: the name within the same database.
@@ -221,7 +234,7 @@ class CollectionIndexes(CollectionBase[DocumentT]):
         admin = Target("admin", write_concern=self.write_concern)
         fields = check.wire_options({**options, "comment": comment}, arguments.COMMON, strict=False)
         operation = Rename(admin, self.full_name, new, fields)
-        return await self._context.executor.execute(operation, self._context.session_state(session))
+        return dict(await self._context.executor.execute(operation, self._context.session_state(session)))
 
     async def options(self, session: ClientSession | None = None, comment: object = None) -> PlainDocument:
         """The options that the collection was created with; empty if it does not exist.

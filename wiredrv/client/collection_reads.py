@@ -20,6 +20,7 @@ from wiredrv.client.arguments import (
 from wiredrv.client.collection_base import CollectionBase
 from wiredrv.client.command_cursor import CommandCursor
 from wiredrv.client.cursor import Cursor
+from wiredrv.client.schema_arguments import MapReduceOptions
 from wiredrv.errors import ConfigurationError
 from wiredrv.operations.aggregate import Aggregate, CountDocuments, writes
 from wiredrv.operations.base import Target
@@ -218,13 +219,14 @@ class CollectionReads(CollectionBase[DocumentT]):
         operation = Distinct(self._target, key, fields)
         return await self._context.executor.execute(operation, self._context.session_state(session))
 
+    @expanded(MapReduceOptions)
     async def map_reduce(
         self,
         map: str,
         reduce: str,
         out: Document | None = None,
         session: ClientSession | None = None,
-        **options: Any,
+        **options: Unpack[MapReduceOptions],
     ) -> list[Any]:
         """The legacy mapReduce command, with its results inline. Use :meth:`aggregate`.
 

@@ -5,7 +5,7 @@ Specifications: run-command, enumerate-collections, collection-management.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn, overload
+from typing import TYPE_CHECKING, Any, NoReturn, Unpack, overload
 
 from bson.codec_options import CodecOptions
 
@@ -17,6 +17,8 @@ from wiredrv.client.collection_indexes import drop
 from wiredrv.client.command_cursor import CommandCursor
 from wiredrv.client.database_commands import DatabaseCommands
 from wiredrv.client.handle import HandleContext
+from wiredrv.client.schema_arguments import CreateCollectionOptions, ListCollectionNamesOptions, ListCollectionsOptions
+from wiredrv.client.signatures import expanded
 from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
 from wiredrv.errors import CollectionExists, OperationFailure
 from wiredrv.operations.base import Target, field_of
@@ -177,6 +179,7 @@ class Database(DatabaseCommands[DocumentT]):
 
     # --- its collections ---
 
+    @expanded(ListCollectionsOptions)
     def list_collections(
         self,
         session: ClientSession | None = None,
@@ -185,7 +188,7 @@ class Database(DatabaseCommands[DocumentT]):
         *,
         batch_size: int | None = None,
         raw_data: bool | None = None,
-        **options: Any,
+        **options: Unpack[ListCollectionsOptions],
     ) -> CommandCursor[dict[str, Any]]:
         """A cursor over the collections' documents, with or without ``await``.
 
@@ -203,12 +206,13 @@ class Database(DatabaseCommands[DocumentT]):
         # Its getMores inherit the comment; put on them, it would be there twice (enumerate-collections specification).
         return CommandCursor(self._context, operation, session, batch_size=size)
 
+    @expanded(ListCollectionNamesOptions)
     async def list_collection_names(
         self,
         session: ClientSession | None = None,
         filter: Document | None = None,
         comment: object = None,
-        **options: Any,
+        **options: Unpack[ListCollectionNamesOptions],
     ) -> list[str]:
         """The names of the collections. The server is asked for more than names only if the filter needs it.
 
@@ -249,7 +253,7 @@ class Database(DatabaseCommands[DocumentT]):
         check_exists: bool | None = True,
         *,
         document_class: None = None,
-        **options: Any,
+        **options: Unpack[CreateCollectionOptions],
     ) -> Collection[DocumentT]: ...
 
     @overload
@@ -264,9 +268,10 @@ class Database(DatabaseCommands[DocumentT]):
         check_exists: bool | None = True,
         *,
         document_class: type[OtherDocumentT] | None = None,
-        **options: Any,
+        **options: Unpack[CreateCollectionOptions],
     ) -> Collection[OtherDocumentT]: ...
 
+    @expanded(CreateCollectionOptions)
     async def create_collection(
         self,
         name: str,
@@ -278,7 +283,7 @@ class Database(DatabaseCommands[DocumentT]):
         check_exists: bool | None = True,
         *,
         document_class: type[Any] | None = None,
-        **options: Any,
+        **options: Unpack[CreateCollectionOptions],
     ) -> Collection[Any]:
         """Create a collection or view. A collection is also created by the first write to it.
 

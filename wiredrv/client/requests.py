@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import MutableMapping, Sequence
-from typing import Any, Generic, Never
+from typing import Any, Generic, Never, Unpack
 
 from bson.objectid import ObjectId
 from bson.raw_bson import RawBSONDocument
 
 from wiredrv.client import validation as check
 from wiredrv.client.arguments import DELETE_STATEMENT, UPDATE_STATEMENT
+from wiredrv.client.schema_arguments import IndexOptions
 from wiredrv.client.validation import Collation, Keys
 from wiredrv.errors import ConfigurationError
 from wiredrv.operations.write_batch import Statement
@@ -230,24 +231,15 @@ class IndexModel:
     """An index to create.
 
     :param keys: a field's name, a list of (field, direction) pairs, or a mapping.
-    :param options: the index's own, under the names of the createIndexes command (``unique``, ``expireAfterSeconds``,
-        ``partialFilterExpression``...); without ``name``, one is made of the keys.
+    :param options: the index's own, under the names of the createIndexes command, as
+        :class:`~wiredrv.client.schema_arguments.IndexOptions` lists them; without ``name``, one is made of the keys.
     :raises ConfigurationError: ``keys`` is none of these, or an option is called ``key``.
     """
 
     __slots__ = ("_document",)
 
-    def __init__(self, keys: Keys, **options: Any) -> None:
-        key = check.sort_document("keys", keys)
-        given = {name: value for name, value in options.items() if value is not None}
-        if "collation" in given:
-            given["collation"] = check.collation_document("collation", given["collation"])
-        if "key" in given:
-            raise ConfigurationError("'key' cannot be an option of an index: its keys are the first argument")
-        if "bucket_size" in given:
-            given["bucketSize"] = given.pop("bucket_size")
-        name = given.pop("name") if "name" in given else index_name(key)
-        self._document: PlainDocument = {"name": name, "key": key, **given}
+    def __init__(self, keys: Keys, **options: Unpack[IndexOptions]) -> None:
+        self._document = index_document(keys, options)
 
     @property
     def document(self) -> PlainDocument:
@@ -256,6 +248,20 @@ class IndexModel:
 
     def __repr__(self) -> str:
         return f"IndexModel({self._document!r})"
+
+
+def index_document(keys: Keys, options: Document) -> PlainDocument:
+    """An index as the createIndexes command takes it. As :class:`IndexModel`."""
+    key = check.sort_document("keys", keys)
+    given = {name: value for name, value in options.items() if value is not None}
+    if "collation" in given:
+        given["collation"] = check.collation_document("collation", given["collation"])
+    if "key" in given:
+        raise ConfigurationError("'key' cannot be an option of an index: its keys are the first argument")
+    if "bucket_size" in given:
+        given["bucketSize"] = given.pop("bucket_size")
+    name = given.pop("name") if "name" in given else index_name(key)
+    return {"name": name, "key": key, **given}
 
 
 def index_name(key: Document) -> str:
