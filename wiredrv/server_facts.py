@@ -17,6 +17,7 @@ SERVER_4_2: Final = 8
 SERVER_4_4: Final = 9
 SERVER_5_0: Final = 13
 SERVER_6_0: Final = 17
+SERVER_8_0: Final = 25
 SERVER_8_2: Final = 27
 
 #: The wire versions that this driver speaks.

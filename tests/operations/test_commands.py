@@ -336,6 +336,29 @@ def test_hint_that_an_old_server_would_ignore_unseen_is_refused(operation: Opera
     assert operation.command(SERVER_6_0)
 
 
+SORTED = {**ONE, "sort": {"a": 1}}
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        Update(UNACKNOWLEDGED, SORTED, {}),
+        WriteBatch(UNACKNOWLEDGED, StatementGroup("update", [ONE, SORTED], [0, 1]), 0, True, {}),
+    ],
+    ids=lambda operation: type(operation).__name__,
+)
+def test_sort_that_a_server_would_refuse_unheard_is_refused(operation: Operation[Any]) -> None:
+    # Before server 8.0; nobody would learn that the write was not done.
+    with pytest.raises(ConfigurationError, match=r"8\.0"):
+        operation.command(SERVER_6_0)
+    assert operation.command(dataclasses.replace(SERVER_6_0, max_wire_version=25))
+
+
+def test_sort_of_an_acknowledged_update_or_of_a_find_and_modify_is_the_servers_to_judge() -> None:
+    assert Update(ORDERS, SORTED, {}).command(SERVER_6_0)["updates"] == [SORTED]
+    assert FindAndModify(UNACKNOWLEDGED, {}, {}, {"sort": {"a": 1}}).command(SERVER_6_0)["sort"] == {"a": 1}
+
+
 def test_hint_on_an_acknowledged_write_is_the_servers_to_judge() -> None:
     assert Update(ORDERS, HINTED, {}).command(SERVER_4_2)["updates"] == [HINTED]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from wiredrv.operations.base import RETRYABLE_WRITE, Limits, Operation, Target, add_options, count_in
-from wiredrv.operations.failures import check_hint, raise_write_failure
+from wiredrv.operations.failures import check_statement, raise_write_failure
 from wiredrv.operations.results import DeleteResult
 from wiredrv.types import Address, Document, PlainDocument, Reply
 
@@ -23,7 +23,7 @@ class Delete(Operation[DeleteResult]):
     options: Document
 
     def command(self, limits: Limits) -> PlainDocument:
-        check_hint(self.statement, self.target, limits)
+        check_statement(self.statement, self.target, limits)
         command = {"delete": self.target.collection, "ordered": True, "deletes": [self.statement]}
         return add_options(command, self.options, limits) if self.options else command
 

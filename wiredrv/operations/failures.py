@@ -7,7 +7,7 @@ from typing import NoReturn
 from wiredrv.errors import ConfigurationError
 from wiredrv.operations.base import Limits, Target
 from wiredrv.server_errors import write_concern_error, write_error
-from wiredrv.server_facts import SERVER_4_4
+from wiredrv.server_facts import SERVER_4_4, SERVER_8_0
 from wiredrv.types import Document, Reply
 
 
@@ -38,4 +38,20 @@ def check_hint(options: Document, target: Target, limits: Limits) -> None:
     if "hint" in options and limits.max_wire_version < SERVER_4_4 and not target.write_concern.acknowledged:
         raise ConfigurationError(
             "a hint on an unacknowledged write needs server 4.4 or later: write with w=1 or more, or leave it out"
+        )
+
+
+def check_statement(statement: Document, target: Target, limits: Limits) -> None:
+    """Refuse what the server would refuse in an update or a delete that it does not answer.
+
+    The caller would take the write for done. CRUD specification, "Why are client-side errors raised for some
+    unsupported options?".
+
+    :raises ConfigurationError: the write is unacknowledged, and the server is too old for an option of it.
+    """
+    if "hint" in statement:
+        check_hint(statement, target, limits)
+    if "sort" in statement and limits.max_wire_version < SERVER_8_0 and not target.write_concern.acknowledged:
+        raise ConfigurationError(
+            "a sort on an unacknowledged update needs server 8.0 or later: write with w=1 or more, or leave it out"
         )

@@ -17,7 +17,7 @@ from wiredrv.operations.base import (
     count_in,
     decoded,
 )
-from wiredrv.operations.failures import check_hint, raise_write_failure
+from wiredrv.operations.failures import check_statement, raise_write_failure
 from wiredrv.operations.results import UpdateResult
 from wiredrv.types import Address, Document, PlainDocument, Reply
 
@@ -34,7 +34,7 @@ class Update(Operation[UpdateResult]):
     options: Document
 
     def command(self, limits: Limits) -> PlainDocument:
-        check_hint(self.statement, self.target, limits)
+        check_statement(self.statement, self.target, limits)
         command = {"update": self.target.collection, "ordered": True, "updates": [self.statement]}
         return add_options(command, self.options, limits) if self.options else command
 

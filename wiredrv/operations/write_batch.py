@@ -33,7 +33,7 @@ from wiredrv.operations.base import (
     field_of,
     unencodable,
 )
-from wiredrv.operations.failures import check_hint
+from wiredrv.operations.failures import check_statement
 from wiredrv.operations.results import BulkWriteResult
 from wiredrv.server_facts import MIN_WIRE_VERSION, ErrorCode
 from wiredrv.types import Address, Document, PlainDocument, Reply
@@ -201,7 +201,7 @@ class WriteBatch(Operation[Reply]):
         return batch
 
     def command(self, limits: Limits) -> PlainDocument:
-        self._check_hints(limits)
+        self._check_statements(limits)
         before = self._cut if self._built else None
         if before is not None and len(self._fit(limits).documents) < len(before.documents):
             # What the first attempt did beyond the shorter batch would be done again with the next one.
@@ -249,11 +249,11 @@ class WriteBatch(Operation[Reply]):
         self._cut = cut(self.group, self.start, limits or USUAL_LIMITS, self.target, reserve)
         return self._cut
 
-    def _check_hints(self, limits: Limits) -> None:
+    def _check_statements(self, limits: Limits) -> None:
         if self.name == "insert" or self.target.write_concern.acknowledged:
             return
         for body in self.group.bodies:
-            check_hint(body, self.target, limits)
+            check_statement(body, self.target, limits)
 
 
 def _as_wide(limits: Limits, used: Limits) -> bool:
