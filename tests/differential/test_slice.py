@@ -17,15 +17,12 @@ from tests.differential.lab import Lab, opened
 from tests.differential.report import report
 from tests.differential.row import Known
 from tests.differential.runs import not_shown, reports, run
-from tests.differential.short import call
+from tests.differential.short import MANY, PEOPLE, call
 from wiredrv.local import ReplicaSet
 
 #: Scenarios in a test run on each event loop. `make differential` runs many more.
 SLICE = 200
 SEED = 1
-
-PEOPLE = Target("collection", "people")
-MANY = Target("collection", "many")
 
 
 @pytest.fixture(scope="module")
