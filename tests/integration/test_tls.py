@@ -109,7 +109,7 @@ async def test_sessions_are_resumed_with_a_real_server(encrypted: Standalone, au
         connection = await establish(encrypted.members[0].address, dialer, ConnectionSettings())
         transport = connection._transport
         assert isinstance(transport, TLSTransport)
-        resumed.append(transport.resumed)
+        resumed.append(transport._object.session_reused)
         connection.close()
     assert resumed == [False, True, True]
 

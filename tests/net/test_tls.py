@@ -117,7 +117,7 @@ async def receive_exactly(transport: TLSTransport, count: int, at_once: int = 65
 async def test_bytes_go_there_and_come_back(version: ssl.TLSVersion, server: Issued, trusting: TLSSettings) -> None:
     message = bytes(range(256)) * 12_000
     with tls_peer(server_context(server, version), echo) as address, closed(await dial(address, trusting)) as stream:
-        assert stream.version == version.name.replace("_", ".")
+        assert stream._object.version() == version.name.replace("_", ".")
         await stream.send(b"small")
         assert await receive_exactly(stream, 5, at_once=2) == b"small"
         async with anyio.create_task_group() as group:
@@ -373,7 +373,7 @@ async def test_a_second_connection_resumes_the_session_of_the_first(
             with closed(await user.open(address)) as stream:
                 await stream.send(b"hello")
                 assert await receive_exactly(stream, 5) == b"hello"
-                resumed.append(stream.resumed)
+                resumed.append(stream._object.session_reused)
     assert resumed == [False, True, True]
 
 
@@ -391,7 +391,7 @@ async def test_a_session_that_the_server_does_not_know_any_more_is_a_whole_hands
             with closed(await dialer.open(address)) as stream:
                 await stream.send(b"hello")
                 assert await receive_exactly(stream, 5) == b"hello"
-                assert not stream.resumed
+                assert not stream._object.session_reused
             port = address.port
 
 

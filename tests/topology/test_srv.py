@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wiredrv.description import ServerDescription, ServerType, TopologyDescription, TopologyType
-from wiredrv.topology.srv import apply_srv_hosts, normalize_srv_target, pick_srv_hosts, shares_srv_domain
+from wiredrv.topology.srv import apply_srv_hosts, pick_srv_hosts, shares_srv_domain
 from wiredrv.types import Address
 
 HOSTS = [Address(f"h{number}.example.com") for number in range(6)]
@@ -34,10 +34,6 @@ HOSTS = [Address(f"h{number}.example.com") for number in range(6)]
 )
 def test_domains(srv_host: str, host: str, expected: bool) -> None:
     assert shares_srv_domain(srv_host, host) is expected
-
-
-def test_targets_are_lowered_and_lose_the_roots_dot() -> None:
-    assert normalize_srv_target("H.Example.com.", 5) == Address("h.example.com", 5)
 
 
 def _sharded(hosts: list[Address]) -> TopologyDescription:

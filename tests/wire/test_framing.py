@@ -21,7 +21,7 @@ TWO = message(body_section({"ok": 1, "text": "two"}), request_id=8)
 def test_a_message_in_one_piece_leaves_uncopied() -> None:
     framer = Framer()
     assert framer.feed(ONE) is ONE
-    assert framer.is_empty
+    assert not framer.pending
 
 
 def test_a_message_byte_by_byte_is_whole_at_the_last_byte() -> None:
@@ -29,7 +29,7 @@ def test_a_message_byte_by_byte_is_whole_at_the_last_byte() -> None:
     for position in range(len(ONE) - 1):
         assert framer.feed(ONE[position : position + 1]) is None
     assert framer.feed(ONE[-1:]) == ONE
-    assert framer.is_empty
+    assert not framer.pending
 
 
 def test_what_follows_a_message_waits_for_its_turn() -> None:
@@ -37,7 +37,7 @@ def test_what_follows_a_message_waits_for_its_turn() -> None:
     assert framer.feed(ONE + TWO + ONE[:5]) == ONE
     assert framer.next() == TWO
     assert framer.next() is None
-    assert not framer.is_empty
+    assert framer.pending
     assert framer.feed(ONE[5:]) == ONE
 
 

@@ -172,16 +172,6 @@ class TLSTransport:
         #: Whether data came, and the session was kept: what resuming it needs comes before the first reply.
         self._known = False
 
-    @property
-    def version(self) -> str | None:
-        """The version that was agreed on, such as ``TLSv1.3``."""
-        return self._object.version()
-
-    @property
-    def resumed(self) -> bool:
-        """Whether an earlier session was resumed."""
-        return bool(self._object.session_reused)
-
     async def shake_hands(self) -> None:
         """Agree on keys and verify the peer.
 

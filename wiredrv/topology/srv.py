@@ -18,11 +18,6 @@ from wiredrv.types import Address
 Shuffle: TypeAlias = Callable[[list[Address]], None]
 
 
-def normalize_srv_target(host: str, port: int) -> Address:
-    """Make an address of an SRV record's target: lower case, without the root's dot."""
-    return Address(host.rstrip(".").lower(), port)
-
-
 def shares_srv_domain(srv_host: str, host: str) -> bool:
     """Whether ``host`` lies in the domain of ``srv_host``, so that its SRV record can be trusted.
 

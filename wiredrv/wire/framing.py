@@ -28,11 +28,6 @@ class Framer:
         #: How many bytes a read may sensibly ask for.
         self.wanted = _READ_AHEAD
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing of a message is waiting here."""
-        return not self.pending
-
     def feed(self, data: bytes) -> bytes | None:
         """Add what was received; return the next whole message, or None while it is incomplete.
 
