@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import re
+import weakref
 from typing import Any
 
+import anyio.lowlevel
 import pytest
 
 import wiredrv
@@ -76,6 +80,34 @@ async def test_later_errors_name_the_first_one(replica_set: ReplicaSet) -> None:
         record = _record(third.value)
         assert record.cause is first.value
         assert [sent.name for sent in record.commands] == ["insert", "find", "commitTransaction"]
+
+
+async def test_a_session_that_lives_on_keeps_nothing_of_the_users_alive(replica_set: ReplicaSet) -> None:
+    """An error's traceback refers to every frame that it passed, and these to their variables."""
+
+    class Data:
+        """Something of the user's."""
+
+    async def fail() -> weakref.ref[Data]:
+        data = Data()
+        with contextlib.suppress(DuplicateKeyError):
+            await collection.insert_one({"_id": 0}, session=session)
+        return weakref.ref(data)
+
+    async with watched(replica_set) as (client, _):
+        collection = await fresh_collection(client, "record", 1)
+        async with client.start_session() as session:
+            session.start_transaction()
+            data = await fail()
+            await anyio.lowlevel.checkpoint()
+            gc.collect()
+            assert data() is None
+            with pytest.raises(OperationFailure) as second:
+                await collection.find_one({}, session=session)
+            cause = _record(second.value).cause
+            assert isinstance(cause, DuplicateKeyError)
+            assert (cause.code, cause.__traceback__) == (11000, None)
+            assert "first failure: DuplicateKeyError: E11000" in str(second.value.transaction)
 
 
 async def test_it_can_be_read(replica_set: ReplicaSet) -> None:

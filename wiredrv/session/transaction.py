@@ -13,6 +13,7 @@ from __future__ import annotations
 from enum import Enum
 
 from wiredrv.errors import DriverError, InvalidOperation
+from wiredrv.session.kept_error import KeptError
 from wiredrv.session.options import TransactionOptions
 from wiredrv.types import Address, Document, SentCommand, TransactionRecord
 
@@ -124,11 +125,11 @@ class Transaction:
     """A session's current, or last, transaction. ``recovery_token`` is a mongos' for finding the outcome elsewhere."""
 
     __slots__ = (
+        "_cause",
         "_doom",
         "_sent",
         "abort_owed",
         "attempt",
-        "cause",
         "commit_attempted",
         "doomed_by",
         "ending_sent",
@@ -146,7 +147,7 @@ class Transaction:
         self.recovery_token: Document | None = None
         self.attempt = 1
         self.started_at = 0.0
-        self.cause: BaseException | None = None
+        self._cause: KeptError | None = None
         # Whether a commit failed with anything but an overload error: the next one asks for a majority.
         self.commit_attempted = False
         # Whether a commit or an abort went out: after that, what became of it is for the server to say.
@@ -158,7 +159,7 @@ class Transaction:
         self.number = 0
         # The statement after which the transaction can only be aborted, and the error that it failed with.
         self.doomed_by: str | None = None
-        self._doom: BaseException | None = None
+        self._doom: KeptError | None = None
         self._sent: list[SentCommand] = []
 
     @property
@@ -180,7 +181,7 @@ class Transaction:
         self.ending_sent = False
         self.started_at = now
         self.attempt = attempt
-        self.cause = None
+        self._cause = None
         self.outcome = None
         self.abort_owed = False
         self.number += 1
@@ -258,11 +259,16 @@ class Transaction:
         if self.active and self.doomed_by is None:
             self.state = transition(self.state, TransactionEvent.DOOM)
             self.doomed_by = statement
-            self._doom = error
+            self._doom = None if error is None else KeptError(error)
 
     def leave_block(self) -> None:
         """The transaction's block was left by an error, and an abort will follow: nothing else may."""
         self.doom(_BLOCK)
+
+    @property
+    def cause(self) -> BaseException | None:
+        """The first error that the transaction met."""
+        return None if self._cause is None else self._cause.get()
 
     @property
     def open_on_server(self) -> bool:
@@ -289,18 +295,19 @@ class Transaction:
                 "the statement took place depends on the moment. Let the cancellation leave the transaction's block, "
                 "or put the time limit around the whole of it"
             )
-        labels = self._doom.error_labels if isinstance(self._doom, DriverError) else ()
+        failure = self._doom.get()
+        labels = failure.error_labels if isinstance(failure, DriverError) else ()
         raise InvalidOperation(
             f"{self.doomed_by!r}, which was called before the commit and not awaited, failed; the transaction can "
             "therefore only be aborted: await each statement before the commit",
             labels,
-        ) from self._doom
+        ) from failure
 
     def note_failure(self, error: BaseException) -> None:
         """Keep the first error that the transaction met."""
         self.state = transition(self.state, TransactionEvent.FAILURE)
-        if self.cause is None:
-            self.cause = error
+        if self._cause is None:
+            self._cause = KeptError(error)
 
     def learn_recovery_token(self, token: Document) -> None:
         """Keep what a router sent for finding the outcome by way of another one."""

@@ -1,0 +1,45 @@
+"""An error that is kept for later errors to name, without what its traceback keeps alive. Pure.
+
+A traceback refers to the frames that the error passed, and these to their variables: users' documents, and whatever
+else was at hand. A session that lives on must not keep them. So the error itself is only referred to weakly, and is
+found for as long as somebody else holds it; afterwards a copy stands for it, which has class, message, code, labels and
+details, but neither traceback nor ``__cause__``.
+"""
+
+from __future__ import annotations
+
+import copy
+import weakref
+from collections.abc import Callable
+
+from wiredrv.errors import DriverError
+
+
+class KeptError:
+    """Stands for an error."""
+
+    __slots__ = ("_copy", "_error")
+
+    def __init__(self, error: BaseException) -> None:
+        self._copy = _without_traceback(error)
+        self._error: Callable[[], BaseException | None]
+        try:
+            self._error = weakref.ref(error)
+        except TypeError:  # an instance of a class of Python's own
+            self._error = _gone
+
+    def get(self) -> BaseException:
+        """The error itself while it lives, then its copy."""
+        error = self._error()
+        return self._copy if error is None else error
+
+
+def _without_traceback(error: BaseException) -> BaseException:
+    if isinstance(error, DriverError):
+        return copy.copy(error)
+    # The constructor of a user's class is not called: it may want what nobody knows here.
+    return DriverError(f"{type(error).__name__}: {error}")
+
+
+def _gone() -> None:
+    return None
