@@ -17,11 +17,11 @@ pytestmark = pytest.mark.anyio
 #: The driver's calls on asyncio and on trio, and the frames. Lower a number when there are fewer; a higher one needs a
 #: reason that is worth it.
 MOST = {
-    "find_one": (58, 57, 7),
-    "find_one, session": (65, 64, 7),
-    "find_one, transaction": (69, 68, 7),
-    "insert_one": (64, 63, 7),
-    "update_one": (71, 70, 8),
+    "find_one": (55, 54, 7),
+    "find_one, session": (62, 61, 7),
+    "find_one, transaction": (66, 65, 7),
+    "insert_one": (61, 60, 7),
+    "update_one": (68, 67, 8),
 }
 
 

@@ -154,7 +154,6 @@ class Bench:
             settings or ExecutionSettings(),
             ListenerHub(listeners),
             None,
-            lambda: True,
             open_it,
         )
 

@@ -109,6 +109,7 @@ def outcome(name: str, target: Target, messages: list[bytes]) -> object:
     bench = Bench(messages)
     try:
         with asyncio.Runner() as runner:
+            bench.executor.loop = runner.get_loop()
             result: object = runner.run(bench.executor.execute(OPERATIONS[name][0](target)))
     except DriverError as error:
         result = error

@@ -73,18 +73,17 @@ class ClientCore:
         self._resolver = Resolver()
         self._dialer = Dialer(settings.net)
         self._background: Background | None = None
-        self._home: object = None
         #: Whether the user closed it: only :meth:`open` opens it again.
         self._closed = False
         #: Set when a close that is under way is done.
         self._closing: waits.Event | None = None
         self._closer: object = None
-        self._executor = Executor(
+        #: Carries operations out.
+        self.executor = Executor(
             self._new_topology(),
             settings.execution,
             hub,
             settings.connection.server_api,
-            self.is_open,
             self.ensure_open,
             self._in_background,
             self._unfinished,
@@ -94,21 +93,16 @@ class ClientCore:
         _cores.add(self)
 
     @property
-    def executor(self) -> Executor:
-        """Carries operations out."""
-        return self._executor
-
-    @property
     def topology(self) -> Topology:
         """The deployment as it is seen now."""
-        return self._executor.topology
+        return self.executor.topology
 
     # --- life ---
 
     def is_open(self) -> bool:
         """Whether the client is open, in the event loop of the caller."""
-        home = self._home
-        return home is not None and waits.running_loop() is home
+        loop = self.executor.loop
+        return loop is not None and waits.running_loop() is loop
 
     @property
     def was_opened(self) -> bool:
@@ -150,7 +144,7 @@ class ClientCore:
                 self._background = None
             raise
         if self._background is background:
-            self._home = waits.running_loop()
+            self.executor.loop = waits.running_loop()
         self.refuse_if_closed()
 
     def refuse_if_closed(self) -> None:
@@ -173,7 +167,7 @@ class ClientCore:
             txt = await self._resolver.txt(settings.topology.srv_host)
             self._resolved = settings = settings_with_srv(settings, answer.hosts, txt)
             poller = SRVPoller(settings.topology, self._resolver, answer.ttl)
-        topology = self._executor.topology = self._new_topology()
+        topology = self.executor.topology = self._new_topology()
         topology.open(spawn)
         if poller is not None:
             spawn(poller.run, topology)
@@ -195,13 +189,13 @@ class ClientCore:
         if closing is None:
             closing = self._closing = waits.Event()
             self._closer = waits.spawn(self._shut, background, name="wiredrv closing", done=closing.set)
-        if not await budget.bounded(closing.wait, _STOP_SECONDS, self._executor.grace):
+        if not await budget.bounded(closing.wait, _STOP_SECONDS, self.executor.grace):
             _LOG.warning("the client is closed in the background; still to be done: %s", self._to_do(background))
 
     async def _shut(self, background: Background) -> None:
         """Clean up and close: in a task of its own, so that it goes on when its caller must not be kept any longer."""
         try:
-            if self._home is not None and not await waits.insist(self._take_leave, _FAREWELL_SECONDS):
+            if self.executor.loop is not None and not await waits.insist(self._take_leave, _FAREWELL_SECONDS):
                 _LOG.warning(
                     "the client was closed before everything was cleaned up: %s; the server ends that by itself, later",
                     self._to_do(background),
@@ -209,7 +203,7 @@ class ClientCore:
         except Exception:
             _LOG.exception("cleaning up before a client was closed failed")
         finally:
-            self._home = None
+            self.executor.loop = None
             self._background = None
             self._closing = None
             self.topology.close()
@@ -234,14 +228,14 @@ class ClientCore:
         with contextlib.suppress(DriverError):
             server = state.pin or self.topology.pick(None)
             if state.turns.busy and server is not None:
-                await self._executor.execute(KillSessions((state.lsid,), server.address))
+                await self.executor.execute(KillSessions((state.lsid,), server.address))
             await self.abort(state)
 
     def _to_do(self, background: Background) -> str:
         return (
             f"{len(self._open_transactions())} open transactions, "
             f"{background.unfinished} cancelled operations or unclosed cursors, "
-            f"{len(self._executor.sessions)} pooled sessions"
+            f"{len(self.executor.sessions)} pooled sessions"
         )
 
     def abandon(self, *, forked: bool = False, finalizing: bool = False) -> None:
@@ -249,9 +243,9 @@ class ClientCore:
 
         :param finalizing: called by a finalizer, in any thread: the loop does it, soon.
         """
-        background, self._background, self._home = self._background, None, None
+        background, self._background, self.executor.loop = self._background, None, None
         topology = self.topology
-        self._executor.sessions.forget()
+        self.executor.sessions.forget()
 
         def drop() -> None:
             topology.abandon()
@@ -278,12 +272,12 @@ class ClientCore:
 
     async def _end_sessions(self) -> None:
         """Sessions specification: endSessions once, when the client is closed; errors do not matter."""
-        ids = self._executor.sessions.drain()
+        ids = self.executor.sessions.drain()
         for start in range(0, len(ids), END_SESSIONS_BATCH):
             if self.topology.pick(ADMIN.read_preference) is None and not self.topology.has_readable_server:
                 return
             try:
-                await self._executor.execute(EndSessions(tuple(ids[start : start + END_SESSIONS_BATCH])))
+                await self.executor.execute(EndSessions(tuple(ids[start : start + END_SESSIONS_BATCH])))
             except DriverError:
                 return
 
@@ -301,15 +295,15 @@ class ClientCore:
 
     def _open_transactions(self) -> list[SessionState]:
         """The sessions with a transaction in progress, but for those of an event loop that is gone."""
-        epoch = self._executor.sessions.epoch
+        epoch = self.executor.sessions.epoch
         known = [state for state in list(self._sessions) if state.server_session.epoch == epoch]
         return [state for state in known if state.transaction.open_on_server]
 
     async def abort(self, state: SessionState) -> None:
         """Abort a session's transaction whatever else was called. What the server answers does not matter."""
-        turn = self._executor.enter(state, "abortTransaction", Purpose.CLEAN_UP)
+        turn = self.executor.enter(state, "abortTransaction", Purpose.CLEAN_UP)
         try:
-            await self._executor.turn_comes(state, turn)
+            await self.executor.turn_comes(state, turn)
             await self.abort_in(turn, state)
         finally:
             if not turn.handed_over:
@@ -325,7 +319,7 @@ class ClientCore:
             concern = transaction.options.write_concern or self.settings.write_concern
             abort = AbortTransaction(Target("admin", write_concern=concern))
             with contextlib.suppress(DriverError):
-                await self._executor.execute_in(turn, abort, state)
+                await self.executor.execute_in(turn, abort, state)
 
     def started(self, state: SessionState, hooks: Hooks) -> None:
         """A session was started: it is remembered for as long as it is referred to."""
@@ -336,7 +330,7 @@ class ClientCore:
         self.orphan_cursors_left(state)
         if state.transaction.open_on_server:
             state.server_session.dirty = True  # nobody else may get it
-        self._executor.release(state.server_session)
+        self.executor.release(state.server_session)
 
     def end(self, state: SessionState) -> CleanUp | None:
         """End a session whose transaction is over, or aborted by others.
@@ -353,7 +347,7 @@ class ClientCore:
     async def _kill(self, kills: list[KillSessions], server_session: ServerSession, seconds: float) -> None:
         async def kill_one(kill: KillSessions) -> None:
             with contextlib.suppress(DriverError):
-                await self._executor.execute(kill)
+                await self.executor.execute(kill)
 
         try:
             with waits.shield(seconds):
@@ -361,7 +355,7 @@ class ClientCore:
                     for kill in kills:
                         group.start_soon(kill_one, kill)
         finally:
-            self._executor.session_settled(server_session)
+            self.executor.session_settled(server_session)
 
     def conclude(self, state: SessionState) -> None:
         """The outcome of a transaction may be known now: call the hooks, and kill what had to wait for it."""
@@ -382,14 +376,14 @@ class ClientCore:
         if self._closed:
             self.refuse_if_closed()
         if session is None:
-            return bound_state(self._executor)
+            return bound_state(self.executor)
         state = getattr(session, "_state", None)
         if not isinstance(state, SessionState):
             raise InvalidOperation(
                 f"session= takes what client.start_session() returns, not {type(session).__name__}"
                 f"{foreign_note(session)}"
             )
-        if state.owner is not self._executor:
+        if state.owner is not self.executor:
             raise InvalidOperation("a session can only be used with the client that started it")
         return state
 
@@ -407,12 +401,12 @@ class ClientCore:
                     with waits.shield(seconds), contextlib.suppress(DriverError):
                         if cursor.pin is None:
                             await self.topology.select_address(cursor.address, waits.monotonic() + seconds)
-                        await self._executor.execute(kill(cursor))
+                        await self.executor.execute(kill(cursor))
             finally:
                 if cursor.pin is not None:
                     cursor.pin.release()
                 if cursor.lease is not None:
-                    self._executor.release(cursor.lease)
+                    self.executor.release(cursor.lease)
 
         if self._in_background(work) is None and cursor.pin is not None:
             cursor.pin.release()

@@ -108,7 +108,8 @@ class Attempts:
                 # The topology hears of it, and may clear the pool, before the connection is given back.
                 retry, shown = self._failed(run, error, server, connection, generation)
             else:
-                self._succeeded(run, connection, result)
+                if run.in_transaction:
+                    transaction_advanced(run, connection.address)
                 return result
             finally:
                 if server is not None and run.settlement is None:
@@ -179,12 +180,6 @@ class Attempts:
         if session is not None and session.transaction.state is TransactionState.STARTING:
             session.on_pin_event(PinEvent.FIRST_COMMAND_REFUSED)
 
-    @staticmethod
-    def _pin_cursor(run: Run[object], server: TopologyServer, connection: Connection, result: CursorReply) -> None:
-        """Behind a load balancer, keep the connection on which a cursor was opened for it."""
-        if result.id and run.operation.server is None:
-            result.pin = run.hold_for_cursor(connection, server.pool.check_in)
-
     def _number_write(self, run: Run[object], connection: Connection) -> None:
         """Give a retryable write its transaction number; a retry keeps it.
 
@@ -217,16 +212,9 @@ class Attempts:
             raise
         except Exception as error:
             raise unreadable(error, run.operation, connection.address, reply) from error
-        if run.traits.opens_cursor and connection.service_id is not None:
-            self._pin_cursor(run, server, connection, cast(CursorReply, result))
-        return result
-
-    def _succeeded(self, run: Run[object], connection: Connection, result: object) -> None:
-        """Keep what belongs to the cursor that was opened, and tell the transaction."""
         if run.traits.opens_cursor:
-            self._keep_or_end_lease(run, cast(CursorReply, result))
-        if run.in_transaction:
-            transaction_advanced(run, connection.address)
+            self._keep_for_cursor(run, server, connection, cast(CursorReply, result))
+        return result
 
     def _take_orphan(
         self, run: Run[object], server: TopologyServer, connection: Connection, error: UnreadableReply
@@ -267,7 +255,12 @@ class Attempts:
                 raise
             raise error
 
-    def _keep_or_end_lease(self, run: Run[object], result: CursorReply) -> None:
+    def _keep_for_cursor(
+        self, run: Run[object], server: TopologyServer, connection: Connection, result: CursorReply
+    ) -> None:
+        """Keep for an open cursor what it needs: its server session, and behind a load balancer its connection."""
+        if result.id and connection.service_id is not None and run.operation.server is None:
+            result.pin = run.hold_for_cursor(connection, server.pool.check_in)
         if run.session is not None and run.in_transaction:
             result.opened_in = run.session.transaction.number
         if run.session is not None or run.server_session is None:

@@ -49,8 +49,7 @@ CleanUp = Callable[[float], Awaitable[None]]
 class Executor(Attempts):
     """Executes the operations of one client.
 
-    :param is_open: whether the client is open here and now.
-    :param ensure_open: opens it where it is not.
+    :param ensure_open: opens the client where it is not.
     :param in_background: starts cleaning up in the background; returns the event of its end, or None where the
         background is gone.
     :param unfinished: how much it cleans up at the moment.
@@ -62,13 +61,13 @@ class Executor(Attempts):
         settings: ExecutionSettings,
         hub: ListenerHub,
         api: ServerApi | None,
-        is_open: Callable[[], bool],
         ensure_open: Callable[[], Awaitable[None]],
         in_background: Callable[[CleanUp], waits.Event | None] = lambda work: None,
         unfinished: Callable[[], int] = lambda: 0,
     ) -> None:
         super().__init__(topology, settings, hub, api)
-        self._is_open = is_open
+        #: What identifies the event loop that the client is open in; None while it is closed.
+        self.loop: object = None
         self._ensure_open = ensure_open
         self._in_background = in_background
         self.grace = budget.Grace(unfinished)
@@ -91,7 +90,7 @@ class Executor(Attempts):
                 await self.turn_comes(session, turn)
         run: Run[T] | None = None
         try:
-            if not self._is_open():
+            if waits.running_loop() is not self.loop:
                 await self._open_for(session)
             run = Run(operation, session)
             run.turn = turn
@@ -184,7 +183,7 @@ class Executor(Attempts):
         :param on_settled: called when the background has settled the operation after a cancellation.
         :param pause: seconds to wait first. For a commit that was sent before, a cancellation meanwhile is one of it.
         """
-        if not self._is_open():
+        if waits.running_loop() is not self.loop:
             await self._open_for(session)
         run = Run(operation, session)
         run.turn = turn
