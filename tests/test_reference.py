@@ -10,8 +10,10 @@ import pytest
 
 from docs.extension import Reference, markdown
 from docs.public import package, public, report
+from wiredrv.client.signatures import described_in
 
 PAGES = Path(__file__).resolve().parents[1] / "docs" / "reference"
+_SOURCE = re.compile(r"\b[Ss]pecifications?\b|this driver's own")
 _ON_A_PAGE = re.compile(r"^::: ([\w.]+)", re.MULTILINE)
 
 
@@ -53,6 +55,49 @@ def test_everything_public_stands_on_a_page() -> None:
     paths = {entry.canonical_path for entry in shown}
     missing = [entry.path for entry in public() if entry.path not in paths and entry.module.path not in modules]
     assert not missing
+
+
+def test_everything_public_names_its_specification_or_says_that_there_is_none() -> None:
+    silent = []
+    for entry in public():
+        bases = entry.mro() if isinstance(entry, griffe.Class) else []
+        docstrings = [known.docstring.value for known in (entry, *bases) if known.docstring is not None]
+        if not entry.path.startswith("wiredrv.local.") and not _SOURCE.search("\n".join(docstrings)):
+            silent.append(entry.path)
+    assert not silent
+
+
+@pytest.mark.parametrize(
+    "name, version",
+    [
+        ("Client.list_databases(comment)", "4.4"),
+        ("Client.start_session(snapshot)", "5.0"),
+        ("Collection.find(allow_disk_use)", "4.4"),
+        ("Collection.find(let)", "5.0"),
+        ("Collection.find(raw_data)", "8.2"),
+        ("Collection.aggregate(let)", "5.0"),
+        ("Collection.distinct(hint)", "7.1"),
+        ("Collection.insert_one(comment)", "4.4"),
+        ("Collection.update_one(sort)", "8.0"),
+        ("Collection.update_one(update)", "4.2"),
+        ("Collection.replace_one(sort)", "8.0"),
+        ("Collection.delete_one(hint)", "4.4"),
+        ("Collection.delete_many(let)", "5.0"),
+        ("Collection.find_one_and_update(hint)", "4.4"),
+        ("Collection.find_one_and_delete(let)", "5.0"),
+        ("Collection.bulk_write(let)", "5.0"),
+        ("UpdateOne(sort)", "8.0"),
+        ("DeleteOne(hint)", "4.4"),
+        ("SessionOptions(snapshot)", "5.0"),
+    ],
+)
+def test_a_parameter_that_needs_a_newer_server_says_which(name: str, version: str) -> None:
+    path, _, parameter = name.rstrip(")").partition("(")
+    first, _, member = path.partition(".")
+    owner = package()[package()[first].canonical_path.removeprefix("wiredrv.")]
+    entry = owner.all_members[member] if member else owner
+    assert entry.docstring is not None
+    assert f"server {version}" in described_in(entry.docstring.value)[parameter]
 
 
 # --- the counting itself --------------------------------------------------------------------------------------------

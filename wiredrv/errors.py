@@ -131,7 +131,10 @@ class InvalidURI(ConfigurationError):
 
 
 class ConfigurationWarning(UserWarning):
-    """Something of a connection string is ignored, outdated or of doubtful use. A warning, raised by nobody."""
+    """Something of a connection string is ignored, outdated or of doubtful use. A warning, raised by nobody.
+
+    Connection-string specification.
+    """
 
 
 class InvalidOperation(DriverError):

@@ -355,7 +355,10 @@ Caller: TypeAlias = Callable[[Listener, Any], object]
 
 
 class CommandListener:
-    """Tells of commands. Override the methods that you need; their names are PyMongo's."""
+    """Tells of commands. Override the methods that you need; their names are PyMongo's.
+
+    Command-logging-and-monitoring specification.
+    """
 
     def started(self, event: CommandStartedEvent) -> None:
         """A command is about to be sent.
@@ -377,7 +380,10 @@ class CommandListener:
 
 
 class ConnectionPoolListener:
-    """Tells of connection pools. Override the methods that you need; their names are PyMongo's."""
+    """Tells of connection pools. Override the methods that you need; their names are PyMongo's.
+
+    Connection-monitoring-and-pooling specification.
+    """
 
     def pool_created(self, event: PoolCreatedEvent) -> None:
         """A pool was created.
@@ -447,7 +453,10 @@ class ConnectionPoolListener:
 
 
 class TopologyListener:
-    """Tells of the deployment as a whole. Override the methods that you need; their names are PyMongo's."""
+    """Tells of the deployment as a whole. Override the methods that you need; their names are PyMongo's.
+
+    Server-discovery-and-monitoring specification.
+    """
 
     def opened(self, event: TopologyOpenedEvent) -> None:
         """A client began to watch its deployment.
@@ -469,7 +478,10 @@ class TopologyListener:
 
 
 class ServerListener:
-    """Tells of single servers. Override the methods that you need; their names are PyMongo's."""
+    """Tells of single servers. Override the methods that you need; their names are PyMongo's.
+
+    Server-discovery-and-monitoring specification.
+    """
 
     def opened(self, event: ServerOpeningEvent) -> None:
         """A server was added to those that the client watches.
@@ -491,7 +503,10 @@ class ServerListener:
 
 
 class ServerHeartbeatListener:
-    """Tells of the monitors' checks. Override the methods that you need; their names are PyMongo's."""
+    """Tells of the monitors' checks. Override the methods that you need; their names are PyMongo's.
+
+    Server-discovery-and-monitoring specification.
+    """
 
     def started(self, event: ServerHeartbeatStartedEvent) -> None:
         """A check of a server begins.

@@ -47,7 +47,7 @@ def foreign_note(value: object) -> str:
 
 
 class Address(NamedTuple):
-    """Where a server listens: a host and a port, or the path of a Unix socket.
+    """Where a server listens: a host and a port, or the path of a Unix socket. Connection-string specification.
 
     :param host: the host's name or IP address, in lower case; or the path of a Unix socket.
     :param port: the port; None for a Unix socket.
@@ -60,7 +60,8 @@ class Address(NamedTuple):
     def parse(cls, text: str) -> Address:
         """Read ``host``, ``host:port``, ``[v6]:port`` or a path that ends in ``.sock``.
 
-        Host names are compared without regard to case, so they are lowered here (SDAM, "Host name case").
+        Host names are compared without regard to case, so they are lowered here (SDAM, "Hostnames are normalized to
+        lower-case").
 
         :param text: the address.
         :returns: the address, in lower case, with port 27017 unless there is another.
@@ -143,7 +144,7 @@ class ServerCursor(NamedTuple):
 
 
 class SentCommand(NamedTuple):
-    """A command of a transaction.
+    """A command of a transaction. This driver's own: no specification has it.
 
     :param name: the command's name.
     :param address: the server that it was sent to.
@@ -163,6 +164,8 @@ class SentCommand(NamedTuple):
 class TransactionRecord:
     """What is known of a transaction that failed: carried by its error as ``error.transaction``.
 
+    This driver's own: no specification has it.
+
     :param attempt: which attempt of ``with_transaction`` it was, from 1.
     :param txn_number: the transaction's number in its session.
     :param server: the router or load balancer that it was pinned to, if any.
@@ -181,7 +184,10 @@ class TransactionRecord:
         return text if self.cause is None else f"{text}\n  first failure: {type(self.cause).__name__}: {self.cause}"
 
     def summary(self) -> str:
-        """The record without the messages of errors, which may hold values of documents."""
+        """The record without the messages of errors, which may hold values of documents.
+
+        :returns: the lines.
+        """
         where = f" on {self.server}" if self.server is not None else ""
         lines = [f"transaction {self.txn_number}{where}, attempt {self.attempt}"]
         lines += [

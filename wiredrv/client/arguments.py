@@ -68,7 +68,7 @@ class FindOptions(FindOneOptions, total=False):
     """The options of ``find``: each is also a method of the cursor. CRUD specification, "Read".
 
     :param limit: how many documents at most; 0 means all. A negative number asks for a single batch of that size.
-    :param batch_size: how many documents the server sends at a time; 0 opens the cursor without a document.
+    :param batch_size: how many documents the server sends at a time; 0 leaves it to the server.
     :param max_await_time_ms: milliseconds that the server waits for new documents in each getMore, for
         ``CursorType.TAILABLE_AWAIT`` only.
     :param cursor_type: a :class:`CursorType`; the default is ``NON_TAILABLE``.

@@ -58,6 +58,8 @@ class Client(HandleOptions[DocumentT], AsyncBlock):
     Making a client sends nothing and starts nothing. It can be open in one event loop at a time. Operations of a closed
     client raise InvalidOperation; ``async with`` or :meth:`open` opens it again, also in another event loop.
 
+    Specifications: connection-string, uri-options, server-discovery-and-monitoring, server-selection, sessions.
+
     :param uri: a connection string; or a host, ``host:port``, or several hosts; None for this machine.
     :param document_class: what documents are given as: a class of mutable mappings (``dict`` if it is None), a
         TypedDict, or ``RawBSONDocument``. Databases and collections take it over.

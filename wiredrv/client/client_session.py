@@ -44,6 +44,9 @@ class ClientSession(AsyncBlock):
     """A session. Get one from :meth:`Client.start_session`; end it with ``async with`` or :meth:`end_session`.
 
     Code written as ``await client.start_session()`` works too: awaiting a session gives the session.
+
+    Specifications: sessions, causal-consistency, snapshot-sessions, transactions, transactions-convenient-api. Binding
+    and hooks are this driver's own.
     """
 
     _written = "client.start_session()"

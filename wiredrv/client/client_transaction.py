@@ -21,6 +21,8 @@ class ClientTransaction(AsyncBlock):
     """What :meth:`Client.transaction` returns: ``async with`` runs its block in a transaction, and gives the session.
 
     It is entered once; entered again, it raises InvalidOperation. It warns when it is collected without being entered.
+
+    This driver's own; what it runs is in the transactions specification.
     """
 
     _written = "client.transaction()"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class CommandCursor(CursorBase[DocumentT_co]):
-    """The documents that a command answers with."""
+    """The documents that a command answers with. Specifications: find_getmore_killcursors_commands, run-command."""
 
     __slots__ = ("_excused", "_must_run", "_operation", "_tailable")
 

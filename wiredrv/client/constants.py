@@ -13,7 +13,10 @@ GEOSPHERE: Final = "2dsphere"
 
 
 class ReturnDocument:
-    """Which state of a document ``find_one_and_update`` and ``find_one_and_replace`` return."""
+    """Which state of a document ``find_one_and_update`` and ``find_one_and_replace`` return.
+
+    CRUD specification, "Find And Modify".
+    """
 
     #: As it was before the change, or None if it was inserted.
     BEFORE: Final = False
@@ -22,7 +25,7 @@ class ReturnDocument:
 
 
 class CursorType:
-    """How a cursor behaves at the end of its data."""
+    """How a cursor behaves at the end of its data. CRUD specification, "Read"."""
 
     #: It ends.
     NON_TAILABLE: Final = 0

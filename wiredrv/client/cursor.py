@@ -33,7 +33,10 @@ _OF_DISTINCT = ("collation", "hint", "maxTimeMS", "comment", "rawData")
 
 
 class Cursor(CursorBase[DocumentT_co]):
-    """The documents of a collection that match a filter. Made by ``collection.find``."""
+    """The documents of a collection that match a filter. Made by ``collection.find``.
+
+    Specifications: CRUD ("Read"), find_getmore_killcursors_commands.
+    """
 
     __slots__ = ("_collection", "_cursor_type", "_filter", "_limit", "_options")
 

@@ -228,7 +228,7 @@ class ReplaceOne(_Update[DocumentT_co]):
 
 
 class IndexModel:
-    """An index to create.
+    """An index to create. Index-management specification.
 
     :param keys: a field's name, a list of (field, direction) pairs, or a mapping.
     :param options: the index's own, under the names of the createIndexes command, as

@@ -23,6 +23,8 @@ class TransactionContext(AsyncBlock):
     """What :meth:`ClientSession.start_transaction` returns.
 
     ``async with`` commits at the end of its block; it aborts when the block is left by an exception or a cancellation.
+
+    The transaction is that of the transactions specification.
     """
 
     _written = "session.start_transaction()"
@@ -53,6 +55,8 @@ class SessionBinding(AsyncBlock):
     """What :meth:`ClientSession.bind` returns: ``async with`` binds the session for its block, and gives it.
 
     It warns when it is collected without having been entered.
+
+    This driver's own: no specification has it.
     """
 
     _written = "session.bind()"
@@ -92,6 +96,8 @@ class SessionBinding(AsyncBlock):
 @contextlib.contextmanager
 def unbound() -> Generator[None, None, None]:
     """Run the calls of the block outside of any binding: with implicit sessions, unless they name one.
+
+    This driver's own: no specification has it.
 
     :returns: a context for ``with``.
     """

@@ -141,6 +141,8 @@ async def connect(
         async with wiredrv.connect("localhost:27017") as conn:
             reply = await conn.command("admin", {"ping": 1})
 
+    This driver's own; the handshake is in the mongodb-handshake specification.
+
     :param address: ``host``, ``host:port``, ``[v6]:port`` or the path of a Unix socket that ends in ``.sock``.
     :param connect_timeout: seconds for connecting and the handshake together; None for no limit.
     :param socket_timeout: seconds for the answer to each command; None for no limit.

@@ -31,6 +31,8 @@ class Connection:
     """A connection to one server. ``id`` numbers it within its pool; ``generation`` is the pool's when it was made.
 
     ``socket_timeout`` is in seconds and bounds each send and each receive of a reply; None does not.
+
+    Specifications: message (OP_MSG), compression, mongodb-handshake.
     """
 
     __slots__ = (

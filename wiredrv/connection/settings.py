@@ -16,6 +16,8 @@ from wiredrv.errors import ConfigurationError
 class DriverInfo:
     """The name of a library that is built on this driver, sent to the server with the driver's own.
 
+    Mongodb-handshake specification, "Supporting Wrapping Libraries".
+
     :param name: the library's name.
     :param version: its version.
     :param platform: what it runs on, where that adds something.

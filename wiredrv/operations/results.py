@@ -32,7 +32,7 @@ class WriteResult:
 
 
 class InsertOneResult(WriteResult):
-    """The result of ``insert_one``.
+    """The result of ``insert_one``. CRUD specification, "Write Results".
 
     :param inserted_id: the ``_id`` of the document.
     :param acknowledged: whether the server acknowledged the write.
@@ -52,7 +52,7 @@ class InsertOneResult(WriteResult):
 
 
 class InsertManyResult(WriteResult):
-    """The result of ``insert_many``.
+    """The result of ``insert_many``. CRUD specification, "Write Results".
 
     :param inserted_ids: the ``_id`` of each document.
     :param acknowledged: whether the server acknowledged the write.
@@ -72,7 +72,7 @@ class InsertManyResult(WriteResult):
 
 
 class UpdateResult(WriteResult):
-    """The result of ``update_one``, ``update_many`` and ``replace_one``.
+    """The result of ``update_one``, ``update_many`` and ``replace_one``. CRUD specification, "Write Results".
 
     :param raw_result: the server's reply.
     :param acknowledged: whether the server acknowledged the write.
@@ -153,7 +153,7 @@ class UpdateResult(WriteResult):
 
 
 class DeleteResult(WriteResult):
-    """The result of ``delete_one`` and ``delete_many``.
+    """The result of ``delete_one`` and ``delete_many``. CRUD specification, "Write Results".
 
     :param raw_result: the server's reply.
     :param acknowledged: whether the server acknowledged the write.
@@ -187,6 +187,8 @@ class DeleteResult(WriteResult):
 
 class BulkWriteResult(WriteResult):
     """The result of ``bulk_write``. Counts and ``_id`` values of all its batches together.
+
+    CRUD specification, "Write Results".
 
     :param bulk_api_result: the counts.
     :param acknowledged: whether the server acknowledged the write.

@@ -35,9 +35,9 @@ class Meaning:
 
 _MS = "milliseconds"
 _CMAP = 'connection-monitoring-and-pooling, "Connection Pool Options"'
-_SDAM = 'server-discovery-and-monitoring, "Client configuration"'
+_SDAM = 'server-discovery-and-monitoring, "Configuration"'
 _SELECTION = 'server-selection, "Configuration"'
-_URI_TLS = 'uri-options, "TLS options"'
+_URI_TLS = 'uri-options, "List of specified options"'
 _AUTH = 'auth, "Connection String Options"'
 _CODEC = "a field of bson's CodecOptions"
 
@@ -197,7 +197,7 @@ POOLS: Mapping[str, Meaning] = {
     ),
     "waitQueueTimeoutMS": Meaning(
         "How long an operation may wait for a connection before it fails with WaitQueueTimeoutError. 0 sets no limit.",
-        'connection-monitoring-and-pooling, "Check Out Timeout"',
+        _CMAP,
         0,
         "waitQueueTimeoutMS=5000",
         _MS,
@@ -381,7 +381,7 @@ DOCUMENTS: Mapping[str, Meaning] = {
     "type_registry": Meaning("Codecs for types of one's own.", _CODEC, otherwise="none"),
     "uuidRepresentation": Meaning(
         "How UUIDs are stored. With `unspecified`, Python's UUIDs cannot be stored.",
-        'uri-options, "uuidRepresentation"',
+        "bson-binary-uuid",
         "unspecified",
         "uuidRepresentation=standard",
     ),

@@ -17,7 +17,7 @@ from wiredrv.types import foreign_note
 
 @dataclass(frozen=True, slots=True)
 class TransactionOptions:
-    """How a transaction reads, and how it is committed.
+    """How a transaction reads, and how it is committed. Transactions specification.
 
     :param read_concern: of the first command; None inherits (the session's default, then the client's).
     :param write_concern: of commit and abort; None inherits. It must be acknowledged.
@@ -66,6 +66,8 @@ class TransactionOptions:
 @dataclass(frozen=True, slots=True)
 class SessionOptions:
     """What a session is started with.
+
+    Specifications: sessions, causal-consistency, snapshot-sessions. ``overlap`` is this driver's own.
 
     :param causal_consistency: every operation sees what the session did before; None means True, but for a snapshot.
     :param default_transaction_options: for the transactions of this session.
