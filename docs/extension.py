@@ -131,9 +131,11 @@ def _unpack(function: griffe.Function, typed_dicts: Mapping[str, Fields]) -> Non
     own = [known for known in function.parameters if known is not parameter]
     added = {name: field for name, field in fields.items() if name not in {known.name for known in own}}
     function.parameters = griffe.Parameters(*own, *_parameters(added))
-    if function.docstring is not None:
+    # A constructor is described by its class.
+    described = function.parent if function.name == "__init__" and function.docstring is None else function
+    if described is not None and described.docstring is not None:
         texts = "".join(text for _, text in added.values())
-        function.docstring.value = in_place_of_options(function.docstring.value, texts)
+        described.docstring.value = in_place_of_options(described.docstring.value, texts)
 
 
 def _parameters(fields: Fields) -> Iterator[griffe.Parameter]:

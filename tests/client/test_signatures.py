@@ -80,6 +80,12 @@ def test_a_typed_dict_inherits_descriptions_and_may_give_its_own() -> None:
     assert descriptions(Boxes)["depth"] == ":param depth: in centimetres.\n"
 
 
+def test_a_class_shows_the_options_of_its_constructor() -> None:
+    assert "unique: bool | None = None" in str(inspect.signature(wiredrv.IndexModel))
+    assert ":param expireAfterSeconds: seconds" in pydoc.render_doc(wiredrv.IndexModel, renderer=_PLAIN)
+    assert wiredrv.IndexModel("a", unique=True).document["unique"] is True
+
+
 def test_a_function_without_a_docstring_is_left_without() -> None:
     def bare(**options: Unpack[Sizes]) -> None: ...
 

@@ -11,6 +11,7 @@ from bson.raw_bson import RawBSONDocument
 from wiredrv.client import validation as check
 from wiredrv.client.arguments import DELETE_STATEMENT, UPDATE_STATEMENT
 from wiredrv.client.schema_arguments import IndexOptions
+from wiredrv.client.signatures import expanded
 from wiredrv.client.validation import Collation, Keys
 from wiredrv.errors import ConfigurationError
 from wiredrv.operations.write_batch import Statement
@@ -227,12 +228,12 @@ class ReplaceOne(_Update[DocumentT_co]):
         self._set(filter, check.replacement_document(replacement), upsert, options)
 
 
+@expanded(IndexOptions)
 class IndexModel:
     """An index to create. Index-management specification.
 
     :param keys: a field's name, a list of (field, direction) pairs, or a mapping.
-    :param options: the index's own, under the names of the createIndexes command, as
-        :class:`~wiredrv.client.schema_arguments.IndexOptions` lists them; without ``name``, one is made of the keys.
+    :param options: the index's own, under the names of the createIndexes command.
     :raises ConfigurationError: ``keys`` is none of these, or an option is called ``key``.
     """
 

@@ -21,7 +21,7 @@ class TimeLimit(TypedDict, total=False):
     """How long a command may run.
 
     :param max_time_ms: milliseconds after which the server stops the command with ExecutionTimeout; None sets no limit.
-    :param maxTimeMS: ``max_time_ms`` under the command's own name, as PyMongo takes it here.
+    :param maxTimeMS: another name of ``max_time_ms`` (milliseconds), which PyMongo's methods take here.
     """
 
     max_time_ms: int | None

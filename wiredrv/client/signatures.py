@@ -38,7 +38,7 @@ class _Written(str):
 
 
 def expanded(options: type[Any]) -> Callable[[F], F]:
-    """Show the options of a TypedDict in a method's signature and docstring, in the place of its ``**options``."""
+    """Show a TypedDict's options in the signature and docstring of a method or class, in place of ``**options``."""
     annotations = inspect.get_annotations(options)
     described = descriptions(options)
 
