@@ -1,7 +1,7 @@
 """wiredrv: a MongoDB driver focused on sessions, for asyncio and trio.
 
-The public names are found when they are first used (PEP 562), so that importing one room of the package loads no more
-than that room needs: ``import wiredrv.wire`` pulls in no event loop.
+The public names are imported when they are first used (PEP 562), so that importing one subpackage loads no more than it
+needs: ``import wiredrv.wire`` imports no event loop.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What the specifications want to see and the public API rightly hides. For the specification tests; not public.
+"""Internals that the specifications' tests inspect and the public API hides. For the specification tests; not public.
 
-Everything here only looks; nothing changes the driver.
+Everything here only reads the driver's state.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def transaction_state(session: ClientSession) -> str:
 
 
 def topology_description(client: Client) -> TopologyDescription:
-    """What the client believes about its deployment now."""
+    """The client's current topology description."""
     return client.topology_description
 
 
@@ -82,7 +82,7 @@ def idle_sessions(client: Client) -> int:
 def observe_logs(client: Client, levels: Mapping[str, str], sink: Callable[[str, str, Document], None]) -> None:
     """Have ``sink(component, level, data)`` take the client's log messages, beside Python's own loggers.
 
-    :param levels: for each component, the least level that is wanted, by the logging specification's names.
+    :param levels: for each component, the lowest level to report, by the logging specification's names.
     """
 
     def take(component: str, level: int, message: LogMessage) -> None:

@@ -1,3 +1,3 @@
-"""The version, on the lowest floor: the handshake tells it to the server, and the package shows it to everybody."""
+"""The version. It is on the lowest layer because the handshake sends it to the server."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""ReadConcern, WriteConcern and ReadPreference: immutable values that say what a read or a write asks for.
+"""ReadConcern, WriteConcern and ReadPreference: immutable values that describe the guarantees of a read or a write.
 
 Read and write concern: read-write-concern specification. Read preference: server-selection specification.
 """
@@ -18,7 +18,8 @@ class ReadConcern:
     """How isolated and how durable the data of a read must be. Read-write-concern specification.
 
     :param level: ``"local"``, ``"majority"``, ``"linearizable"``, ``"available"``, ``"snapshot"``, or None for the
-        server's default, which is not sent. A level that this version does not know is passed on: the server judges.
+        server's default, which is not sent. A level that this version does not know is sent as it is, and the server
+        decides.
     :raises ConfigurationError: the level is not a string.
     """
 
@@ -87,7 +88,7 @@ class WriteConcern:
                     raise ConfigurationError(f"{name} must be True or False, not {flag!r}")
                 document[name] = flag
         if w == 0 and j:
-            raise ConfigurationError("w=0 asks for no acknowledgement and j=True for one: choose one of them")
+            raise ConfigurationError("w=0 and j=True contradict each other: the first asks for no acknowledgement")
         self._document = document
         #: Whether the server answers a write: not with ``w=0``.
         self.acknowledged = w != 0
@@ -170,7 +171,7 @@ class ReadPreference:
             chosen = mode if isinstance(mode, ReadMode) else ReadMode(mode)
         except ValueError:
             names = ", ".join(known.value for known in ReadMode)
-            raise ConfigurationError(f"{mode!r} is no read preference mode; the modes are {names}") from None
+            raise ConfigurationError(f"{mode!r} is not a read preference mode; the modes are {names}") from None
         tags = tuple(tag_sets or ())
         if not all(isinstance(tag_set, Mapping) for tag_set in tags):
             raise ConfigurationError(f"tag_sets must be a list of mappings, not {tag_sets!r}")

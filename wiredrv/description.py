@@ -1,4 +1,4 @@
-"""What the driver believes about servers and about the whole deployment: values only.
+"""What the driver knows about servers and about the whole deployment: values only.
 
 Transitions between these values are in ``topology/update.py``; choosing among them in ``topology/selection.py``.
 Server discovery and monitoring specification, "Data structures".
@@ -60,7 +60,7 @@ _DATA_BEARING = frozenset(
 class TopologyType(Enum):
     """What kind of deployment the seeds belong to. Server-discovery-and-monitoring specification, "TopologyType"."""
 
-    #: One server is talked to directly.
+    #: A direct connection to one server.
     SINGLE = "Single"
     #: A replica set whose primary is not known.
     REPLICA_SET_NO_PRIMARY = "ReplicaSetNoPrimary"
@@ -81,7 +81,7 @@ class ServerDescription:
     :param address: where it listens.
     :param server_type: what it is; ``UNKNOWN`` as long as it does not answer.
     :param error: why it is unknown, if a check or an operation failed.
-    :param round_trip_time: seconds for a question and its answer, averaged; None before the first answer.
+    :param round_trip_time: seconds of a check, averaged; None before the first answer.
     :param min_round_trip_time: seconds of the quickest of the last ten; 0 before there are two.
     :param last_write_date: when the member last wrote, in seconds since the epoch by its own clock.
     :param op_time: the oplog's position of that write.
@@ -95,7 +95,7 @@ class ServerDescription:
     :param set_name: the name of its replica set.
     :param set_version: the version of the set's configuration.
     :param election_id: the election that made it primary.
-    :param primary: which member it takes for the primary.
+    :param primary: the member that it considers to be the primary.
     :param last_update_time: when this was learned, in seconds of this process's monotonic clock.
     :param logical_session_timeout_minutes: minutes after which the server drops a session that was not used.
     :param topology_version: orders the server's own answers (server 4.4).
@@ -194,7 +194,7 @@ class TopologyDescription:
     def has_readable_server(self) -> bool:
         """Whether any server can be read from.
 
-        :returns: whether there is one.
+        :returns: whether there is such a server.
         """
         return any(server.is_data_bearing for server in self.servers.values())
 
@@ -212,7 +212,8 @@ class TopologyDescription:
 def wire_version_problem(address: Address, least: int, most: int) -> str | None:
     """Say why the wire versions of a server and those of the driver do not overlap, or None where they do.
 
-    Server-discovery-and-monitoring specification, "Checking wire protocol compatibility"; the first sentences are its.
+    Server-discovery-and-monitoring specification, "Checking wire protocol compatibility"; the first sentences are the
+    specification's.
     """
     if least > MAX_WIRE_VERSION:
         return (

@@ -1,6 +1,6 @@
 """Every exception that wiredrv raises. ``server_errors`` makes those that stand for a server's answer.
 
-The names are PyMongo's, so that handlers move over unchanged; the root is ours::
+The names are PyMongo's, so that existing handlers work unchanged; the root class is wiredrv's own::
 
     DriverError
      ├─ ConfigurationError
@@ -33,12 +33,12 @@ The names are PyMongo's, so that handlers move over unchanged; the root is ours:
 
 Rules kept here:
 
-* Error labels live on the root class, as a set of strings: they survive whatever class carries them, and an
-  application can ask for a label that this version has never heard of (transactions specification, "Error Labels").
-* No message, repr or attribute of an error holds a credential.
-* Every error can be copied and pickled; as with all of Python's errors, ``__cause__`` stays behind then.
-* The classes can be given further bases, so that they become another driver's errors too: no constructor calls that of
-  a class which it does not know, and what another driver may define as a property is one here, with a setter.
+* Error labels are kept in the root class, as a set of strings: they do not depend on the error's class, and an
+  application can check for a label that this version does not know (transactions specification, "Error Labels").
+* No message, repr or attribute of an error contains a credential.
+* Every error can be copied and pickled; as with all of Python's errors, the copy has no ``__cause__``.
+* The classes can be given further bases, so that they are another driver's errors too: no constructor calls that of an
+  unknown class, and attributes that another driver may define as properties are properties here, with setters.
 """
 
 from __future__ import annotations
@@ -62,7 +62,9 @@ RETRYABLE = "RetryableError"
 
 
 class _Root(Exception):
-    """Stands between Exception and DriverError, because Python replaces no bases that are a built-in class alone."""
+    """A base between Exception and DriverError: Python cannot replace the bases of a class whose only base is built
+    in.
+    """
 
 
 class DriverError(_Root):
@@ -84,7 +86,7 @@ class DriverError(_Root):
         self._labels: set[str] = set(error_labels)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Not by calling the class again: constructors differ, and some build the message from what they are given.
+        # Without calling the constructor: constructors differ, and some build the message from their arguments.
         return _remade, (type(self), self.args), {**self.__dict__, "_labels": set(self._labels)}
 
     @property
@@ -93,7 +95,7 @@ class DriverError(_Root):
         return frozenset(self._labels)
 
     def has_error_label(self, label: str) -> bool:
-        """Whether the error bears ``label``, known to this version or not.
+        """Whether the error has ``label``, known to this version or not.
 
         :param label: as ``"TransientTransactionError"``.
         :returns: whether the error has it.
@@ -101,7 +103,7 @@ class DriverError(_Root):
         return label in self._labels
 
     def add_error_label(self, label: str) -> None:
-        """Put a label on the error. For the driver's own use and for wrappers that re-raise.
+        """Add a label to the error. For the driver's own use and for wrappers that re-raise.
 
         :param label: as ``"TransientTransactionError"``.
         """
@@ -109,7 +111,7 @@ class DriverError(_Root):
 
     @property
     def timeout(self) -> bool:
-        """Whether the error says that a time limit passed."""
+        """Whether the error means that a time limit passed."""
         return False
 
 
@@ -118,7 +120,7 @@ def _remade(kind: type[DriverError], args: tuple[Any, ...]) -> DriverError:
     return kind.__new__(kind, *args)
 
 
-#: PyMongo's name for the root, for handlers that move over.
+#: PyMongo's name for the root class, for existing handlers.
 PyMongoError = DriverError
 
 
@@ -165,16 +167,16 @@ class ProtocolError(DriverError):
 
 
 class UnreadableReply(DriverError, InvalidBSON):
-    """A reply arrived whole, but its content cannot be read. The command took place; the connection is kept.
+    """A reply arrived whole, but its content cannot be read. The command took effect; the connection is kept.
 
     A stored value that Python cannot represent (a date after the year 9999, a string that is not UTF-8), a custom type
-    decoder that raised, or a reply of the wrong shape. ``__cause__`` tells which. A cursor that the command opened is
+    decoder that raised, or a reply of the wrong shape. ``__cause__`` says which. A cursor that the command opened is
     closed.
     """
 
     #: The database and collection that the command named, as ``shop.orders``.
     namespace: str | None = None
-    #: What of the reply can be read all the same: for the driver's own use, and gone when the error is raised.
+    #: The part of the reply that can be read: for the driver's own use, and removed before the error is raised.
     envelope: Document | None = None
 
 
@@ -292,7 +294,7 @@ class OperationFailure(DriverError):
     """The server refused or failed the operation.
 
     :param code: the server's code.
-    :param details: the server's reply, or the part of it that tells of the failure.
+    :param details: the server's reply, or the part of it that describes the failure.
     :param max_wire_version: the highest wire version of the server that answered.
     :param error_labels: labels of the error; None takes those in ``details``.
     """
@@ -324,7 +326,7 @@ class OperationFailure(DriverError):
 
     @property
     def details(self) -> Document | None:
-        """The server's reply, or the part of it that tells of the failure."""
+        """The server's reply, or the part of it that describes the failure."""
         return self._details
 
     @details.setter

@@ -1,16 +1,15 @@
-"""What the driver tells its listeners: frozen events, listener classes, and the hub that carries one to the other.
+"""The events of the driver, the listener classes, and the hub that delivers events to listeners.
 
 Rules kept here:
 
-* Nothing is built for a listener that is not there: callers test a family's tuple (``if hub.command:``) before they
-  build an event.
-* A listener is called synchronously, in the task in which the thing happened; one that raises is reported through
-  the ``wiredrv.events`` logger and changes no outcome.
+* No event is built without a listener: callers check a family's tuple (``if hub.command:``) before they build one.
+* A listener is called synchronously, in the task in which the event happened; its exceptions are reported through the
+  ``wiredrv.events`` logger and change no outcome.
 * Durations are seconds (floats). Commands and replies of authentication are redacted before an event is built
   (command-logging-and-monitoring specification, "Security").
 
 Specifications: command-logging-and-monitoring, connection-monitoring-and-pooling ("Events"),
-server-discovery-and-monitoring ("SDAM Monitoring"). What the log makes of events is in ``logs``.
+server-discovery-and-monitoring ("SDAM Monitoring"). The log messages for events are in ``logs``.
 """
 
 from __future__ import annotations
@@ -42,9 +41,9 @@ class CommandEvent:
     :param operation_id: joins the events of one operation, with its retries.
     :param address: the server.
     :param connection_id: the driver's number of the connection.
-    :param server_connection_id: the server's number of the connection, as in its log; None if it did not tell it
+    :param server_connection_id: the server's number of the connection, as in its log; None if it did not send it
         (before 4.2).
-    :param service_id: which server stands behind a load balancer; None without one.
+    :param service_id: the server behind a load balancer; None without one.
     """
 
     command_name: str
@@ -116,7 +115,7 @@ class PoolCreatedEvent(PoolEvent):
 
 @dataclass(frozen=True, slots=True)
 class PoolReadyEvent(PoolEvent):
-    """A pool gives out connections (again)."""
+    """A pool is ready: it gives out connections, perhaps again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +147,7 @@ class ConnectionCreatedEvent(PoolEvent):
 
 @dataclass(frozen=True, slots=True)
 class ConnectionReadyEvent(PoolEvent):
-    """A connection is handshaken and authenticated.
+    """A connection has completed its handshake and authentication.
 
     :param connection_id: the driver's number of the connection.
     :param duration: seconds from its creation until it was ready.
@@ -228,7 +227,7 @@ class TopologyEvent:
 
 @dataclass(frozen=True, slots=True)
 class TopologyOpenedEvent(TopologyEvent):
-    """A client began to watch its deployment."""
+    """A client began to monitor its deployment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +244,7 @@ class TopologyDescriptionChangedEvent(TopologyEvent):
 
 @dataclass(frozen=True, slots=True)
 class TopologyClosedEvent(TopologyEvent):
-    """A client watches its deployment no longer."""
+    """A client no longer monitors its deployment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +261,7 @@ class ServerEvent:
 
 @dataclass(frozen=True, slots=True)
 class ServerOpeningEvent(ServerEvent):
-    """A server joined what the client watches."""
+    """A server was added to those that the client monitors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,7 +278,7 @@ class ServerDescriptionChangedEvent(ServerEvent):
 
 @dataclass(frozen=True, slots=True)
 class ServerClosedEvent(ServerEvent):
-    """A server left what the client watches."""
+    """A server was removed from those that the client monitors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,7 +286,8 @@ class HeartbeatEvent:
     """What all heartbeat events have in common. Specification: server-discovery-and-monitoring, "SDAM Monitoring".
 
     :param address: the server.
-    :param awaited: whether the server answers only when something changed or the heartbeat's time is over (streaming).
+    :param awaited: whether the server answers only when something changed or the heartbeat's interval has passed
+        (streaming).
     :param connection_id: the number of the monitor's connection.
     :param server_connection_id: the server's number of the connection, once known.
     :param topology_id: one for each client.
@@ -302,7 +302,7 @@ class HeartbeatEvent:
 
 @dataclass(frozen=True, slots=True)
 class ServerHeartbeatStartedEvent(HeartbeatEvent):
-    """A monitor asks its server how it is."""
+    """A monitor checks its server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,7 +331,8 @@ class ServerHeartbeatFailedEvent(HeartbeatEvent):
 
 @dataclass(frozen=True, slots=True)
 class ServerSelectionEvent:
-    """A step of choosing a server, for the log alone: no specification has such an event, and no listener hears it.
+    """A step of choosing a server, for the log alone: no specification has such an event, and listeners do not receive
+    it.
 
     ``step`` is ``started``, ``waiting`` (``remaining``: for how many seconds at most), ``succeeded`` (``address``: what
     was chosen) or ``failed`` (``failure``).
@@ -355,7 +356,7 @@ Caller: TypeAlias = Callable[[Listener, Any], object]
 
 
 class CommandListener:
-    """Tells of commands. Override the methods that you need; their names are PyMongo's.
+    """Listens to events of commands. Override the methods that you need; their names are PyMongo's.
 
     Command-logging-and-monitoring specification.
     """
@@ -380,7 +381,7 @@ class CommandListener:
 
 
 class ConnectionPoolListener:
-    """Tells of connection pools. Override the methods that you need; their names are PyMongo's.
+    """Listens to events of connection pools. Override the methods that you need; their names are PyMongo's.
 
     Connection-monitoring-and-pooling specification.
     """
@@ -392,7 +393,7 @@ class ConnectionPoolListener:
         """
 
     def pool_ready(self, event: PoolReadyEvent) -> None:
-        """A pool gives out connections (again).
+        """A pool is ready: it gives out connections, perhaps again.
 
         :param event: what happened, and to which pool.
         """
@@ -453,13 +454,13 @@ class ConnectionPoolListener:
 
 
 class TopologyListener:
-    """Tells of the deployment as a whole. Override the methods that you need; their names are PyMongo's.
+    """Listens to events of the deployment as a whole. Override the methods that you need; their names are PyMongo's.
 
     Server-discovery-and-monitoring specification.
     """
 
     def opened(self, event: TopologyOpenedEvent) -> None:
-        """A client began to watch its deployment.
+        """A client began to monitor its deployment.
 
         :param event: what happened, and to which topology.
         """
@@ -471,20 +472,20 @@ class TopologyListener:
         """
 
     def closed(self, event: TopologyClosedEvent) -> None:
-        """A client no longer watches its deployment.
+        """A client no longer monitors its deployment.
 
         :param event: what happened, and to which topology.
         """
 
 
 class ServerListener:
-    """Tells of single servers. Override the methods that you need; their names are PyMongo's.
+    """Listens to events of single servers. Override the methods that you need; their names are PyMongo's.
 
     Server-discovery-and-monitoring specification.
     """
 
     def opened(self, event: ServerOpeningEvent) -> None:
-        """A server was added to those that the client watches.
+        """A server was added to those that the client monitors.
 
         :param event: what happened, and to which server.
         """
@@ -496,14 +497,14 @@ class ServerListener:
         """
 
     def closed(self, event: ServerClosedEvent) -> None:
-        """A server was removed from those that the client watches.
+        """A server was removed from those that the client monitors.
 
         :param event: what happened, and to which server.
         """
 
 
 class ServerHeartbeatListener:
-    """Tells of the monitors' checks. Override the methods that you need; their names are PyMongo's.
+    """Listens to events of the monitors' checks. Override the methods that you need; their names are PyMongo's.
 
     Server-discovery-and-monitoring specification.
     """
@@ -527,7 +528,7 @@ class ServerHeartbeatListener:
         """
 
 
-# For each listener class: the hub's family and which method hears which event.
+# For each listener class: the hub's family, and the method for each event.
 _METHODS: dict[type, tuple[str, dict[type, str]]] = {
     CommandListener: (
         "command",
@@ -579,18 +580,18 @@ _METHODS: dict[type, tuple[str, dict[type, str]]] = {
     ),
 }
 _FAMILIES = ("command", "pool", "topology", "heartbeat")
-#: Heard by the log alone.
+#: For the log alone.
 _UNHEARD = ("selection", "waiting")
 
 
 class ListenerHub:
-    """Carries events to listeners, by family: ``command``, ``pool``, ``topology`` (and servers), ``heartbeat``.
+    """Delivers events to listeners, by family: ``command``, ``pool``, ``topology`` (and servers), ``heartbeat``.
 
-    A listener is an object of one or more of the listener classes above, or any callable, which hears every event.
+    A listener is an object of one or more of the listener classes above, or any callable, which gets every event.
     Two more families are for the log alone: ``selection``, and ``waiting`` for its step of that name.
 
     :param call: calls a listener with an event; the client gives ``waits.user``.
-    :raises ConfigurationError: something given is neither.
+    :raises ConfigurationError: a listener is neither.
     """
 
     __slots__ = (*_FAMILIES, *_UNHEARD, "_call")
@@ -616,7 +617,7 @@ class ListenerHub:
                 continue
             if not callable(listener):
                 raise ConfigurationError(
-                    f"{listener!r} is no event listener: give a callable that takes the event, or an object of a "
+                    f"{listener!r} is not an event listener: pass a callable that takes the event, or an object of a "
                     f"class derived from {', '.join(known.__name__ for known in _METHODS)}"
                 )
             for listeners in families.values():
@@ -626,10 +627,10 @@ class ListenerHub:
             setattr(self, family, tuple(listeners))
 
     def refresh(self) -> None:
-        """Find out anew who listens. Called when a client opens and after every check of a server; here, nothing."""
+        """Update the listeners. Called when a client opens and after every check of a server; does nothing here."""
 
     def publish(self, listeners: tuple[Listener, ...], event: object) -> None:
-        """Call each of a family's listeners. Use it behind ``if hub.<family>:`` only."""
+        """Call each of a family's listeners. Check ``if hub.<family>:`` first."""
         for listener in listeners:
             try:
                 self._call(listener, event)

@@ -1,17 +1,16 @@
 """What a failure means: for the connection, the topology, the retry and a commit that was sent. One table, pure.
 
-Everything else asks here: the executor (whether to close the connection), ``topology/reactions.py`` (what it says about
-the server), ``execution/labels.py`` and ``execution/retry.py``. They add what the specifications make of labels and
-codes.
+It is used by the executor (whether to close the connection), ``topology/reactions.py`` (what it says about the server),
+``execution/labels.py`` and ``execution/retry.py``. These add the specifications' rules for labels and codes.
 
 The kinds differ in how far the command came:
 
-* With a *broken stream* nobody knows, and nothing more can be read from that connection.
-* An *unreadable* reply arrived whole: the server has done its work and the stream is sound. What cannot be read is one
-  document, which says nothing about the server and concerns no other operation.
-* A *refusal* is the server's own word.
+* With a *broken stream* that is not known, and nothing more can be read from that connection.
+* An *unreadable* reply arrived whole: the command took effect and the stream is intact. Only one document cannot be
+  read, which says nothing about the server and affects no other operation.
+* A *refusal* is the server's answer.
 * What was *refused here*, or found *no connection*, was never sent.
-* What was *given up* is settled by the one who cancelled (``execution/cancellation.py``).
+* After an operation was *given up*, ``execution/cancellation.py`` cleans up.
 """
 
 from __future__ import annotations
@@ -35,22 +34,22 @@ from wiredrv.errors import (
 class FailureKind(Enum):
     """The kinds of failures."""
 
-    #: Reset, closed, silent for too long; a bad header, op code, checksum or size; an answer to another request.
+    #: Reset, closed, no answer in time; a bad header, op code, checksum or size; an answer to another request.
     BROKEN_STREAM = "broken stream"
-    #: A whole message whose content cannot be decoded, or is not of the form that its command's replies have.
+    #: A whole message whose content cannot be decoded, or does not have the form of its command's replies.
     UNREADABLE = "unreadable content"
     #: ``ok: 0``, a write error, a write concern error.
     SERVER_REFUSAL = "the server's refusal"
     #: A bad argument, an ended session, a document that is too large.
     REFUSED_HERE = "refused here"
-    #: No server, no connection: waiting for one ended without it.
+    #: No server or no connection was available in time.
     NO_CONNECTION = "no connection"
     #: Cancelled, or out of time.
     GIVEN_UP = "given up"
 
 
 class Told(Enum):
-    """What the topology makes of a failure."""
+    """How the topology reacts to a failure."""
 
     NOTHING = "nothing"
     #: "Network error" of the SDAM specification: the server is unknown, its pool is cleared.
@@ -80,9 +79,9 @@ class Consequences:
     """What follows from a failure.
 
     :param keeps_connection: whether the connection can be used again.
-    :param told: what the topology makes of it.
+    :param told: how the topology reacts to it.
     :param repeated: whether the operation may be sent again. A commit whose result is unknown always may.
-    :param commit: what it says about a transaction whose commit met it.
+    :param commit: what it says about a transaction whose commit failed with it.
     """
 
     keeps_connection: bool
@@ -96,7 +95,7 @@ CONSEQUENCES: dict[FailureKind, Consequences] = {
     FailureKind.UNREADABLE: Consequences(True, Told.NOTHING, Repeated.NEVER, CommitResult.UNKNOWN),
     FailureKind.SERVER_REFUSAL: Consequences(True, Told.STATE_CHANGE, Repeated.BY_LABEL_AND_CODE, CommitResult.BY_CODE),
     FailureKind.REFUSED_HERE: Consequences(True, Told.NOTHING, Repeated.NEVER, CommitResult.NOT_SENT),
-    # "Network error or server selection error", the specifications say of both in one breath.
+    # The specifications treat both alike: "network error or server selection error".
     FailureKind.NO_CONNECTION: Consequences(True, Told.NOTHING, Repeated.AS_NETWORK_ERROR, CommitResult.UNKNOWN),
     FailureKind.GIVEN_UP: Consequences(False, Told.NOTHING, Repeated.NEVER, CommitResult.UNKNOWN),
 }
@@ -107,7 +106,7 @@ _BROKEN = (ConnectionFailure, ProtocolError, OSError)
 
 
 def kind_of(error: BaseException) -> FailureKind:
-    """Sort a failure of an operation."""
+    """The kind of an operation's failure."""
     if isinstance(error, UnreadableReply):
         return FailureKind.UNREADABLE
     if isinstance(error, _NO_CONNECTION):
@@ -132,9 +131,9 @@ def is_network_error(error: BaseException) -> bool:
 
 
 def leaves_commit_open(error: BaseException) -> bool:
-    """Whether a commit that met this may have taken place, for want of a clear answer.
+    """Whether a commit that failed with this may have taken effect: there was no clear answer.
 
-    A refusal without a code is not one: servers give one with each.
+    A refusal without a code does not count as an answer: servers always send a code.
     """
     result = consequences(error).commit
     if result is CommitResult.BY_CODE:

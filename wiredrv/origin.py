@@ -1,4 +1,6 @@
-"""Where in a user's program a call comes from, for warnings and errors that name it. Cheap: no traceback is made."""
+"""Where in a user's program a call comes from, for warnings and errors that name it. It is cheap: no traceback is
+created.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one place where a server's answer becomes an error. Pure.
+"""Converts servers' answers to errors; no other module does. Pure.
 
 Specifications: server-discovery-and-monitoring ("not writable primary" and "node is recovering"), read-write-concern,
 transactions ("Error Labels").
@@ -31,7 +31,7 @@ from wiredrv.errors import (
 from wiredrv.server_facts import NOT_PRIMARY_CODES, RECOVERING_CODES, ErrorCode
 from wiredrv.types import Document, PlainDocument
 
-#: How the details of errors are decoded: with these nothing that a server stores fails.
+#: The options for decoding the details of errors: with these, decoding never fails.
 _DETAILS: CodecOptions[PlainDocument] = CodecOptions(
     unicode_decode_error_handler="replace", datetime_conversion=DatetimeConversion.DATETIME_AUTO
 )
@@ -66,7 +66,7 @@ def command_error(reply: Document, max_wire_version: int | None = None) -> Drive
 def handshake_error(reply: Document, max_wire_version: int | None = None) -> DriverError:
     """As :func:`command_error`, for the refusal of a handshake or an authentication.
 
-    No operation was sent, so that labels which speak of one, or of its transaction, do not count.
+    No operation was sent, so labels about an operation or its transaction are dropped.
     """
     labels = labels_of(reply) & {SYSTEM_OVERLOADED, RETRYABLE}
     return command_error({**reply, "errorLabels": sorted(labels)}, max_wire_version)
@@ -83,7 +83,7 @@ def write_error(entry: Document, reply: Document, max_wire_version: int | None =
 def write_concern_error(entry: Document, reply: Document, max_wire_version: int | None = None) -> WriteConcernError:
     """Turn a ``writeConcernError`` into its error."""
     code = code_of(entry)
-    # The code, or an errInfo that says so, tells of a timeout (read-write-concern, "WriteConcernError").
+    # The code or the errInfo indicates a timeout (read-write-concern, "WriteConcernError").
     info = entry.get("errInfo")
     timed_out = code == ErrorCode.WriteConcernTimeout or (isinstance(info, Mapping) and bool(info.get("wtimeout")))
     error = WTimeoutError if timed_out else WriteConcernError
@@ -92,10 +92,10 @@ def write_concern_error(entry: Document, reply: Document, max_wire_version: int 
 
 
 def _plain(value: Any) -> Any:
-    """What is left raw of a reply, as dictionaries: details are read, changed and logged by people.
+    """The parts of a reply that were not decoded, as dictionaries, for an error's details.
 
-    It is not decoded with the user's options: a value that these refuse must not hide the failure itself. Nor must what
-    cannot be decoded at all, which stays in bytes.
+    They are not decoded with the user's options: a value that these refuse must not hide the failure itself. Values
+    that cannot be decoded at all stay bytes.
     """
     if isinstance(value, RawBSONDocument):
         try:

@@ -123,7 +123,7 @@ CURSOR_GONE_CODES: Final = frozenset(
 
 #: Commands of the handshake, in lower case.
 HELLO_COMMANDS: Final = frozenset({"hello", "ismaster"})
-#: Commands whose contents nobody else may see, in lower case: listeners and logs are not given them (command-logging-
+#: Commands with sensitive contents, in lower case: listeners and logs do not get the contents (command-logging-
 #: and-monitoring specification, "Security"), and they are never compressed (compression, "Messages not allowed to be
 #: compressed"). A hello is one of them while it authenticates.
 SENSITIVE_COMMANDS: Final = frozenset(

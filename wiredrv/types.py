@@ -1,4 +1,6 @@
-"""Small values and Protocols that every floor may use. Nothing here does I/O or knows a specification's algorithm."""
+"""Small values and Protocols that every layer may use. Nothing here does I/O or implements a specification's
+algorithm.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     # Every type checker knows this package; it is not needed at run time. Python 3.13 has its TypeVar.
     from typing_extensions import TypeVar
 
-    #: What a client, a database or a collection hands out documents as: ``document_class``.
+    #: The class of the documents that a client, a database or a collection returns: ``document_class``.
     DocumentT = TypeVar("DocumentT", bound=Mapping[str, Any], default=dict[str, Any])
     #: The same of a handle that is made from another one.
     OtherDocumentT = TypeVar("OtherDocumentT", bound=Mapping[str, Any], default=dict[str, Any])
@@ -65,31 +67,31 @@ class Address(NamedTuple):
 
         :param text: the address.
         :returns: the address, in lower case, with port 27017 unless there is another.
-        :raises ValueError: the port is no number from 1 to 65535, the host is empty or holds a character that no host
-            has.
+        :raises ValueError: the port is not a number from 1 to 65535, the host is empty or contains a character that is
+            not allowed in hosts.
         """
         if not text.isprintable() or (" " in text and not text.endswith(".sock")):
-            raise ValueError(f"{text!r} is no address: it holds a space or a control character")
+            raise ValueError(f"{text!r} is not a valid address: it contains a space or a control character")
         if text.endswith(".sock"):
             return cls(text, None)
         host, port = text, ""
         if text.startswith("["):
             host, bracket, rest = text[1:].partition("]")
             if not bracket or (rest and not rest.startswith(":")):
-                raise ValueError(f"{text!r} is no address: an IPv6 host is written [::1]:27017")
+                raise ValueError(f"{text!r} is not a valid address: an IPv6 host is written [::1]:27017")
             port, has_port = rest[1:], bool(rest)
         else:
             has_port = ":" in text
             if has_port:
                 host, _, port = text.partition(":")
                 if ":" in port:
-                    raise ValueError(f"{text!r} is no address: an IPv6 host is written in brackets, [::1]:27017")
+                    raise ValueError(f"{text!r} is not a valid address: write an IPv6 host in brackets, [::1]:27017")
         if not host:
-            raise ValueError(f"{text!r} is no address: the host is empty")
+            raise ValueError(f"{text!r} is not a valid address: the host is empty")
         if not has_port:
             return cls(host.lower(), DEFAULT_PORT)
         if not (port.isascii() and port.isdigit() and 0 < int(port) <= 65535):
-            raise ValueError(f"{text!r} is no address: the port must be a number from 1 to 65535")
+            raise ValueError(f"{text!r} is not a valid address: the port must be a number from 1 to 65535")
         return cls(host.lower(), int(port))
 
     def __str__(self) -> str:
@@ -112,25 +114,25 @@ class Limits:
 class Pin(Protocol):
     """What a session may be pinned to: a mongos' address or, behind a load balancer, a connection.
 
-    The session layer only keeps and releases a pin; the executor knows what it is.
+    The session layer only keeps and releases a pin; the executor uses it.
     """
 
     @property
     def address(self) -> Address:
-        """The server that the pin leads to."""
+        """The server that is pinned."""
         ...
 
     def hold(self) -> Self:
-        """Keep it for one more."""
+        """Add a holder."""
         ...
 
     def release(self) -> None:
-        """Give back what the pin keeps from others, once for each that holds it."""
+        """Remove a holder; the last one gives back what is pinned."""
         ...
 
 
 class ServerCursor(NamedTuple):
-    """A cursor that is open on a server, with what it takes to kill it.
+    """A cursor that is open on a server, and all that is needed to kill it.
 
     ``lease`` is the implicit server session that was kept for it, and ``pin`` the connection that it needs behind a
     load balancer; both are given back once the cursor is killed.

@@ -393,7 +393,7 @@ async def test_only_a_deep_copy_copies_the_settings_values() -> None:
 
 @pytest.mark.parametrize("make", [copy.copy, copy.deepcopy])
 def test_cursors_of_commands_cannot_be_copied(make: Any) -> None:
-    with pytest.raises(TypeError, match="once more"):
+    with pytest.raises(TypeError, match="again"):
         make(FakeContext().database.orders.aggregate([]))
 
 

@@ -298,7 +298,7 @@ async def test_it_is_entered_once(replica_set: ReplicaSet) -> None:
         block = client.transaction()
         async with block:
             pass
-        with pytest.raises(InvalidOperation, match="entered once"):
+        with pytest.raises(InvalidOperation, match="entered only once"):
             await block.__aenter__()
 
 

@@ -120,7 +120,7 @@ def test_each_cursor_in_each_state(story: Story, opened_in: int, kill: Kill, rea
     assert within(opened_in, session) is (kill is Kill.WITHIN)
     assert is_over(opened_in, session) is (bool(opened_in) and not readable)
     if kill is Kill.LATER:
-        with pytest.raises(InvalidOperation, match="when it is known"):
+        with pytest.raises(InvalidOperation, match="once it is known"):
             admit_kill(opened_in, session)
     else:
         admit_kill(opened_in, session)

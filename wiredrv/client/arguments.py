@@ -1,7 +1,7 @@
 """The options of each method: their types for checkers and editors, their names on the wire, their checks.
 
 Methods take them as keywords (``**options: Unpack[FindOptions]``); :func:`expanded` shows them in the method's
-signature. Each table names what belongs to one command, or to one statement of a write.
+signature. Each table lists the options of one command, or of one statement of a write.
 """
 
 from __future__ import annotations
@@ -316,7 +316,7 @@ DISTINCT: Table = {**_COMMON, **_COLLATION_HINT}
 
 
 def write_fields(given: Document, statement: Table) -> tuple[PlainDocument, PlainDocument]:
-    """Part the options of a write: those of its statement, and those of the command around it."""
+    """Split the options of a write: those of its statement, and those of the command around it."""
     ours = {name: value for name, value in given.items() if name in statement}
     rest = {name: value for name, value in given.items() if name not in statement}
     return check.wire_options(ours, statement), check.wire_options(rest, WRITE_COMMAND)

@@ -1,17 +1,17 @@
 """The client's background tasks: one task group, in a task of its own.
 
 The group is entered and left by that task alone, so that no cancel scope stays open across a user's code: ``async
-with Client(...)`` works in fixtures and lifespans, and the body's exception leaves it as it is.
+with Client(...)`` works in fixtures and lifespans, and the body's exception is raised unchanged.
 
 Rules kept here:
 
-* The task starts with an empty context: a client that is opened inside ``bind()`` must not hand the binding on.
-* It refers to nothing of the client's facade, or that would never be collected and could not warn.
+* The task starts with an empty context: a client that is opened inside ``bind()`` must not pass the binding on.
+* It holds no reference to the ``Client`` object, or that would never be collected and could not warn.
 * No exception leaves it: in a trio system task one would end the program.
-* It may die before its client (``asyncio.run`` cancels it before a user's shielded clean-up): then nothing new is
-  started, and stopping it is no error.
+* It may end before its client is closed (``asyncio.run`` cancels it before a user's shielded clean-up): then nothing
+  new is started, and stopping it is not an error.
 
-What cleans up after cancellations runs in a second task group, in a task of its own, which outlives the first: when the
+The clean-up after cancellations runs in a second task group, in a task of its own, which outlives the first: when the
 event loop ends, or the client is closed, it stays for up to :data:`CLEAN_UP_SECONDS`.
 """
 
@@ -31,12 +31,12 @@ _LOG = logging.getLogger("wiredrv.client")
 
 #: Seconds that cleaning up may take in the background.
 CLEAN_UP_SECONDS = 2.0
-#: Seconds between two looks whether everything is cleaned up, while the event loop ends.
+#: Seconds between two checks whether everything is cleaned up, while the event loop ends.
 _TICK = 0.005
 
 
 class Background:
-    """The background of one opened client. It is used once: a client that is opened again makes a new one."""
+    """The background tasks of one opened client. Used once: a client that is opened again creates a new one."""
 
     def __init__(self) -> None:
         self._ready = waits.Event()
@@ -85,21 +85,21 @@ class Background:
 
     @property
     def owning_loop_is_closed(self) -> bool:
-        """Whether the event loop that the background belongs to is gone."""
+        """Whether the event loop that the background belongs to is closed."""
         closed = waits.loop_is_closed(self._loop)
         return self._ended.is_set() if closed is None else closed
 
     def call_in_owning_loop(self, function: Callable[[], None]) -> bool:
-        """Call ``function`` in the loop that the background belongs to: at once, or soon. False where it is gone."""
+        """Call ``function`` in the loop that owns the background: now, or soon. False if that loop is closed."""
         if self.in_owning_loop:
             function()
             return True
         return waits.call_soon(self._loop, function)
 
     def post(self, function: Callable[[], None]) -> bool:
-        """Have the owning loop call ``function`` soon. False where it is gone.
+        """Have the owning loop call ``function`` soon. False if that loop is closed.
 
-        For finalizers, which run in any thread and in the middle of anything.
+        For finalizers, which run in any thread and at any time.
         """
         self._posted.append(function)
         return waits.call_soon(self._loop, self._wake)
@@ -124,7 +124,7 @@ class Background:
     # --- cleaning up ---
 
     def clean_up(self, work: Callable[[float], Awaitable[None]]) -> waits.Event | None:
-        """Start to clean up; returns the event of its end, or None where nothing can be started any longer.
+        """Start to clean up; returns an event that is set at the end, or None if nothing can be started any longer.
 
         :param work: called with the seconds that it may take. It shields itself.
         """
@@ -145,20 +145,20 @@ class Background:
             done.set()
 
     async def wait_clean(self, besides: int = 0) -> None:
-        """Wait until everything is cleaned up, but for so much."""
+        """Wait until at most ``besides`` clean-ups are unfinished."""
         self._run_posted()
         while len(self._unfinished) > besides:
             await waits.sleep(_TICK)
 
     @property
     def unfinished(self) -> int:
-        """How much is being cleaned up."""
+        """How many clean-ups are unfinished."""
         return len(self._unfinished)
 
     async def _clean_up(self, has_open_work: Callable[[], bool], at_end: Callable[[], Awaitable[None]]) -> None:
         if self._stopped:
             return
-        # Neither the scopes of anyio nor trio's own end of a program may stop what cleans up.
+        # Neither anyio's cancel scopes nor the end of a trio program may stop the clean-up.
         with waits.shield():
             async with waits.create_task_group() as self._cleaning:
                 self._cleaning.start_soon(self._run_notes)
@@ -179,18 +179,18 @@ class Background:
     # --- the other tasks ---
 
     def spawn(self, function: Callable[..., Awaitable[Any]], *arguments: Any) -> None:
-        """Start a background task, if the group still lives."""
+        """Start a background task, if the group is still running."""
         if self._group is not None:
             self._group.start_soon(_guarded, function, arguments)
 
     def cancel(self) -> None:
-        """Stop all tasks, without waiting; also one that was started and has not run yet."""
+        """Stop all tasks without waiting, also one that was started and has not run yet."""
         self._stopped = True
         if self._scope is not None:
             self._scope.cancel()
 
     async def stop(self) -> None:
-        """Stop all tasks and wait until they are gone."""
+        """Stop all tasks and wait for their end."""
         self.cancel()
         if self._started:
             await self._ended.wait()

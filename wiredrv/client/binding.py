@@ -1,15 +1,16 @@
 """``session.bind()``: which session the calls of a block use when they name none.
 
-A context variable carries the binding, and a child task inherits a copy of it, in which the session would be used by
-two tasks without anybody having said so.
+A context variable carries the binding, and a child task inherits a copy of it, by which two tasks would use the session
+without an explicit decision.
 
 Rules kept here:
 
-* A binding belongs to its task. A call in another one is refused with the ways to hand the session over, unless the
+* A binding belongs to its task. A call in another task raises an error that says how to pass the session on, unless the
   binding was made with ``inherit=True``, and its block is not left yet. It never runs without the session instead.
-* A binding whose block was left lapses in its own task, wherever it was left from: an async generator that is left
-  early is closed in another context, which cannot reset the variable here. So each binding knows the one around it.
-* Blocks may be left in any order: leaving one disturbs no other.
+* A binding ends with its block in its own task, also when the block is left from another context: an async generator
+  that is left early is closed in another context, which cannot reset the variable here. So each binding refers to the
+  one around it.
+* Blocks may be left in any order: leaving one does not affect the others.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class Binding:
-    """A session that is bound in a task, or, without one, that none is: the blocks of ``bind()`` and ``unbound()``.
+    """A session that is bound in a task, for the block of ``bind()``; or the absence of one, for ``unbound()``.
 
     :param session: the session, or None.
     :param inherit: whether tasks that are started in the block may use it.
@@ -42,7 +43,7 @@ class Binding:
         self.inherit = inherit
         self.origin = origin
         task: Any = waits.current_task()
-        # There is none where `unbound()` stands around an event loop.
+        # There is no task if `unbound()` is around an event loop.
         self._task = None if task is None else weakref.ref(task)
         self.task_name = task_name(task)
         self.left = False
@@ -65,7 +66,7 @@ _binding: ContextVar[Binding | None] = ContextVar("wiredrv_binding", default=Non
 
 
 def _current() -> Binding | None:
-    """The innermost binding that has not lapsed in this task; what has lapsed is forgotten."""
+    """The innermost binding of this task whose block has not ended; others are dropped."""
     innermost = found = _binding.get()
     while found is not None and found.left and found.is_own:
         found = found.outer
@@ -77,7 +78,7 @@ def _current() -> Binding | None:
 def bound_state(owner: object) -> SessionState | None:
     """The session that is bound here, if any.
 
-    :raises InvalidOperation: the binding was inherited from another task that keeps it for itself, or whose block was
+    :raises InvalidOperation: the binding was inherited from another task without ``inherit=True``, or its block was
         left; or its session is another client's, or has ended.
     """
     if _binding.get() is None:
@@ -127,7 +128,7 @@ def _not_inherited(binding: Binding) -> str:
         return (
             f"task {name!r} inherited the binding that task {binding.task_name!r} made with inherit=True at "
             f"{binding.origin}, and its block was left: what was done in the session is over. Let the block wait for "
-            "the tasks that it starts; to run calls without the session, `with wiredrv.unbound():`."
+            "the tasks that it starts; to run calls without the session, use `with wiredrv.unbound():`."
         )
     return (
         f"task {name!r} inherited a session that is bound in task {binding.task_name!r}, at {binding.origin}; a "

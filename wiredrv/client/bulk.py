@@ -5,9 +5,9 @@ CRUD specification, "Bulk Write". What fits into a batch and how replies add up 
 
 Rules kept here:
 
-* An ordered bulk sends no more after a failure, also where its failures are not to be heard of (``w=0``): then all of
-  its batches but the last are answered all the same, and only their answers decide whether there is a next one.
-* Nothing is lost without a word: a statement that is too large to be sent is a failure, whatever the write concern.
+* An ordered bulk sends no more after a failure, also with ``w=0``: then all of its batches but the last are
+  acknowledged nevertheless, and their replies only decide whether the next one is sent.
+* Nothing is lost silently: a statement that is too large to be sent is a failure, whatever the write concern.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ class Bulk:
         """Send statements of any kind.
 
         :raises BulkWriteError: statements or write concerns failed.
-        :raises DriverError: a batch could not be sent or was refused whole; ``partial_result`` tells of those before.
+        :raises DriverError: a batch could not be sent or was refused whole; ``partial_result`` has the result of those
+            before.
         """
         return await self.send_groups(group_statements(statements, self.ordered), session)
 
@@ -76,7 +77,7 @@ class Bulk:
 
 @dataclass(slots=True)
 class _Sending:
-    """One bulk on its way. ``unheard``: what becomes of its statements is not to be heard of."""
+    """One bulk in progress. ``unheard``: the results of its statements are not to be reported (``w=0``)."""
 
     bulk: Bulk
     session: SessionState | None
@@ -112,7 +113,7 @@ class _Sending:
             if self.bulk.ordered and self.totals.has_write_errors:
                 return False
             if self.first_failure is not None and self.first_failure.has_error_label(RETRYABLE_WRITE):
-                return False  # the server steps down or shuts down, and the retry did not help
+                return False  # the server steps down or shuts down, and the retry failed too
         return True
 
     def _batch(self, group: StatementGroup, start: int, last: bool) -> WriteBatch:
@@ -123,7 +124,7 @@ class _Sending:
         return batch
 
     async def _reply(self, batch: WriteBatch) -> Document | None:
-        """The reply to a batch, empty if nobody is to hear of it; None if a bulk that nobody hears of ends with it."""
+        """The reply to a batch, empty for an unacknowledged one; None if an unacknowledged bulk ends with it."""
         if self.unheard:
             try:
                 await self._execute(batch)

@@ -1,4 +1,4 @@
-"""Client: what an application makes first, and holds for as long as it runs."""
+"""The client: an application creates one and keeps it for as long as it runs."""
 
 from __future__ import annotations
 
@@ -54,9 +54,10 @@ class Client(HandleOptions[DocumentT], AsyncBlock):
         async with wiredrv.Client("mongodb://localhost:27017/?replicaSet=rs0") as client:
             await client.shop.orders.insert_one({"sku": "abc"})
 
-    ``async with`` opens and closes the client; the first operation opens a new one, and one whose event loop is gone.
-    Making a client sends nothing and starts nothing. It can be open in one event loop at a time. Operations of a closed
-    client raise InvalidOperation; ``async with`` or :meth:`open` opens it again, also in another event loop.
+    ``async with`` opens and closes the client. The first operation also opens it, if it is new or its event loop is
+    closed. Creating a client sends nothing and starts nothing. It can be open in one event loop at a time. Operations
+    of a closed client raise InvalidOperation; ``async with`` or :meth:`open` opens it again, also in another event
+    loop.
 
     Specifications: connection-string, uri-options, server-discovery-and-monitoring, server-selection, sessions.
 
@@ -100,7 +101,7 @@ class Client(HandleOptions[DocumentT], AsyncBlock):
     # --- life ---
 
     async def open(self) -> Self:
-        """Start to watch the deployment. Does not wait for a server; the first operation does. Also after a close.
+        """Start to monitor the deployment, also after a close. Does not wait for a server; the first operation does.
 
         :returns: the client.
         :raises InvalidOperation: the client is open in another event loop.
@@ -109,10 +110,10 @@ class Client(HandleOptions[DocumentT], AsyncBlock):
         return self
 
     async def close(self) -> None:
-        """End the pooled sessions on the server, close all connections, stop all tasks. Raises nothing of the server's.
+        """End the pooled sessions on the server, close all connections, stop all tasks. Server errors are not raised.
 
-        It may be called twice. What is called afterwards, on the client or on anything that came from it, raises
-        InvalidOperation until :meth:`open` or ``async with`` opens the client again.
+        It may be called twice. Afterwards, operations on the client or on anything created by it raise InvalidOperation
+        until :meth:`open` or ``async with`` opens the client again.
         """
         await self._core.close()
 
@@ -190,7 +191,7 @@ class Client(HandleOptions[DocumentT], AsyncBlock):
         *,
         document_class: type[Any] | None = None,
     ) -> Database[Any]:
-        """A database with options of its own; None takes over the client's.
+        """A database with options of its own; those that are None are the client's.
 
         :param name: its name; None takes that of the connection string.
         :param codec_options: how documents become Python objects and back; None takes the client's.
@@ -204,7 +205,7 @@ class Client(HandleOptions[DocumentT], AsyncBlock):
         """
         name = name if name is not None else self._core.settings.default_database
         if name is None:
-            raise ConfigurationError("no database is named: give a name, or put one into the connection string")
+            raise ConfigurationError("no database name: pass one, or add one to the connection string")
         target = derived_target(
             self._target, "", codec_options, read_preference, write_concern, read_concern, document_class
         )
@@ -270,7 +271,7 @@ class Client(HandleOptions[DocumentT], AsyncBlock):
         *,
         overlap: Literal["wait", "refuse"] = "wait",
     ) -> ClientSession:
-        """Start a session. Nothing is sent; ``await client.start_session()`` gives the same.
+        """Start a session. Nothing is sent; ``await client.start_session()`` returns the same.
 
         :param causal_consistency: each operation sees what the session did before; True unless ``snapshot``.
         :param default_transaction_options: for the session's transactions.
@@ -303,14 +304,14 @@ class Client(HandleOptions[DocumentT], AsyncBlock):
             async with client.transaction() as session:
                 await orders.insert_one({"sku": "abc"})
 
-        The block's end commits; an exception or a cancellation aborts; either ends the session.
+        The end of the block commits; an exception or a cancellation aborts. Both end the session.
 
         :param read_concern: of the transaction; None takes the client's.
         :param write_concern: of commit and abort; None takes the client's.
         :param read_preference: of reads, which must be primary; None takes the client's.
         :param max_commit_time_ms: milliseconds that one commit may take on the server; None sets no limit.
-        :param join: inside a bound transaction of this client take part in it, which then does the commit. Without it,
-            a transaction inside another is refused.
+        :param join: inside a bound transaction of this client, take part in that one, which then commits. Without it, a
+            transaction inside another is refused.
         :param inherit: whether tasks that are started in the block may take part, in turns, until the block is left;
             after that they are refused. For frameworks that run an endpoint in a child task of the middleware.
         :returns: the transaction, for ``async with``, which gives the session.
@@ -357,7 +358,7 @@ class Client(HandleOptions[DocumentT], AsyncBlock):
         filter: Document | None = None,
         authorizedDatabases: bool | None = None,
     ) -> list[str]:
-        """The names of the deployment's databases. The server is asked for more than names only if the filter needs it.
+        """The names of the deployment's databases. Only the names are requested, unless the filter needs more.
 
         :param session: the session to use; without it the bound one, or an implicit one.
         :param comment: any value that BSON can carry, shown in the server's logs and profiler (server 4.4).
@@ -408,7 +409,7 @@ class Client(HandleOptions[DocumentT], AsyncBlock):
         await self._core.executor.execute(drop, self._core.session_state(session))
 
     async def server_info(self, session: ClientSession | None = None) -> PlainDocument:
-        """What ``buildInfo`` answers: the server's version, among others.
+        """The reply to ``buildInfo``: the server's version, among others.
 
         :param session: the session to use; without it the bound one, or an implicit one.
         :returns: the reply of ``buildInfo``.
@@ -445,7 +446,7 @@ class Client(HandleOptions[DocumentT], AsyncBlock):
         return self.topology_description.topology_type is TopologyType.SHARDED
 
     def append_metadata(self, driver_info: DriverInfo) -> None:
-        """Name a library that is built on this driver to the servers, from the next new connection on.
+        """Add a library that is built on this driver to the metadata that new connections send to servers.
 
         :param driver_info: its name, version and platform.
         :raises ConfigurationError: it is not a DriverInfo.
@@ -457,14 +458,14 @@ class Client(HandleOptions[DocumentT], AsyncBlock):
         self._core.append_metadata(driver_info)
 
     def __bool__(self) -> bool:
-        """Always true, as with PyMongo: for code that asks whether it was given a client."""
+        """Always true, as with PyMongo: for code that checks whether it was given a client."""
         return True
 
     def __iter__(self) -> NoReturn:
-        raise TypeError("a client cannot be iterated: list_database_names() names its databases")
+        raise TypeError("a client cannot be iterated: list_database_names() lists its databases")
 
     def __contains__(self, name: object) -> NoReturn:
-        raise TypeError("'in' does not search a client: list_database_names() names its databases")
+        raise TypeError("'in' does not search a client: list_database_names() lists its databases")
 
     def __repr__(self) -> str:
         hosts = ",".join(str(seed) for seed in self._core.settings.topology.seeds)

@@ -1,6 +1,6 @@
-"""ClientSession: the face of a session that applications hold.
+"""ClientSession: a session as applications see it.
 
-Names are PyMongo's. Operations of one session take turns, in whatever task; after a fork it cannot be used.
+Names are PyMongo's. Operations of one session take turns, in any task. A session cannot be used after a fork.
 
 Specifications: sessions, causal-consistency, snapshot-sessions, transactions.
 """
@@ -43,7 +43,7 @@ T = TypeVar("T")
 class ClientSession(AsyncBlock):
     """A session. Get one from :meth:`Client.start_session`; end it with ``async with`` or :meth:`end_session`.
 
-    Code written as ``await client.start_session()`` works too: awaiting a session gives the session.
+    ``await client.start_session()`` works too: awaiting a session returns the session.
 
     Specifications: sessions, causal-consistency, snapshot-sessions, transactions, transactions-convenient-api. Binding
     and hooks are this driver's own.
@@ -114,18 +114,18 @@ class ClientSession(AsyncBlock):
     # --- time ---
 
     def advance_cluster_time(self, cluster_time: Document) -> None:
-        """Take over another session's cluster time, if it is later. The client's own is not touched.
+        """Adopt another session's cluster time, if it is later. The client's own is not changed.
 
         :param cluster_time: what another session's ``cluster_time`` gave.
-        :raises ConfigurationError: it is no such document.
+        :raises ConfigurationError: it is not a cluster time.
         """
         self._state.advance_cluster_time(check_cluster_time(cluster_time))
 
     def advance_operation_time(self, operation_time: Timestamp) -> None:
-        """Take over another session's operation time, if it is later: what it did is visible here then.
+        """Adopt another session's operation time, if it is later, so that what it did is visible to this session.
 
         :param operation_time: what another session's ``operation_time`` gave.
-        :raises ConfigurationError: it is no Timestamp.
+        :raises ConfigurationError: it is not a Timestamp.
         """
         if not isinstance(operation_time, Timestamp):
             raise ConfigurationError(f"an operation time must be a bson Timestamp, not {operation_time!r}")
@@ -172,7 +172,7 @@ class ClientSession(AsyncBlock):
         settings = self._core.settings
         inherited = TransactionOptions(
             settings.read_concern,
-            # Unacknowledged by default is refused where it would be used, with the transaction's own words.
+            # An unacknowledged default is refused where it would be used, by an error about transactions.
             settings.write_concern if settings.write_concern.acknowledged else None,
             settings.read_preference,
         )
@@ -193,12 +193,12 @@ class ClientSession(AsyncBlock):
 
         :raises InvalidOperation: no transaction was started, or it was aborted; or a statement of it was cancelled,
             and it is aborted now; or the client is closed.
-        :raises DriverError: the commit failed; its labels say what may be done.
+        :raises DriverError: the commit failed; its labels say whether it may be repeated.
         """
         await self._ending.commit()
 
     async def abort_transaction(self) -> None:
-        """Abort the transaction. Errors of the server are not raised: it ends the transaction by itself then.
+        """Abort the transaction. Server errors are not raised: the server then ends the transaction by itself.
 
         :raises InvalidOperation: no transaction was started, or it was committed or aborted already.
         """
@@ -216,9 +216,9 @@ class ClientSession(AsyncBlock):
     ) -> T:
         """Run ``callback`` in a transaction, commit, and try again where that is safe.
 
-        The callback may run several times: what it does outside of the transaction is repeated. It must not swallow
-        the errors of its operations, or the loop cannot tell what happened. Between attempts there is a pause that
-        grows, with jitter; the first one is 5 ms, the longest 500 ms.
+        The callback may run several times: what it does outside of the transaction is repeated. It must not suppress
+        the errors of its operations, or the loop cannot react to them. Between attempts there is a pause that grows,
+        with jitter; the first one is 5 ms, the longest 500 ms.
 
         :param callback: an asynchronous function that takes the session.
         :param read_concern: of the transaction; else the session's default, else the client's.
@@ -228,7 +228,7 @@ class ClientSession(AsyncBlock):
         :param retry: how long and how often to try; by default for 120 seconds.
         :returns: what the callback returned.
         :raises TransactionTimeoutError: time is up; ``__cause__`` is the last failure.
-        :raises BaseException: what the callback raised, unless it bears the label TransientTransactionError.
+        :raises BaseException: what the callback raised, unless it has the label TransientTransactionError.
         """
         options = TransactionOptions(read_concern, write_concern, read_preference, max_commit_time_ms)
         try:
@@ -240,9 +240,10 @@ class ClientSession(AsyncBlock):
     def on_commit(self, function: Callable[[], object]) -> None:
         """Call ``function`` once the current attempt is committed. An exception in it changes no outcome.
 
-        :param function: a plain function without arguments; a coroutine function is refused, as nobody would await it.
+        :param function: a plain function without arguments; a coroutine function is refused, since it would never be
+            awaited.
         :raises InvalidOperation: no transaction is in progress.
-        :raises ConfigurationError: it is no such function.
+        :raises ConfigurationError: it is not such a function.
         """
         self._hook(Outcome.COMMITTED, function)
 
@@ -256,9 +257,10 @@ class ClientSession(AsyncBlock):
         self._hook(Outcome.ABORTED, function)
 
     def on_unknown(self, function: Callable[[], object]) -> None:
-        """Call ``function`` when a commit of the current attempt was sent and nobody knows what became of it.
+        """Call ``function`` when a commit of the current attempt was sent and its outcome is unknown.
 
-        As :meth:`on_commit`. When it becomes known, because the commit is sent again, the hooks for that are called.
+        As :meth:`on_commit`. If the outcome becomes known later, because the commit is sent again, its hooks are
+        called.
 
         :param function: a plain function without arguments.
         :raises InvalidOperation: no transaction is in progress.
@@ -269,15 +271,15 @@ class ClientSession(AsyncBlock):
     # --- binding ---
 
     def bind(self, end_session: bool = True, *, inherit: bool = False) -> SessionBinding:
-        """Use this session for every operation in the block that names none.
+        """Use this session for every operation in the block that is given none.
 
         ::
 
             async with client.start_session() as s, s.bind():
                 await orders.insert_one({"sku": "abc"})
 
-        Nested blocks restore the outer binding; ``session=`` wins over any. A child task that inherits the binding is
-        refused, unless ``inherit`` is True; :func:`wiredrv.unbound` runs calls without it.
+        Nested blocks restore the outer binding; ``session=`` takes precedence. A child task that inherits the binding
+        is refused, unless ``inherit`` is True; :func:`wiredrv.unbound` runs calls without it.
 
         :param end_session: whether the session ends with the block.
         :param inherit: whether tasks that are started in the block may use the session too, in turns, until the block
@@ -289,7 +291,7 @@ class ClientSession(AsyncBlock):
     # --- the end ---
 
     async def end_session(self) -> None:
-        """End the session, aborting a transaction in progress. May be called twice; raises nothing of the server's.
+        """End the session, aborting a transaction in progress. May be called twice. Server errors are not raised.
 
         If the client was closed before, nothing is sent: closing it aborted the transactions of its sessions.
         """

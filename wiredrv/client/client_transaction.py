@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class ClientTransaction(AsyncBlock):
-    """What :meth:`Client.transaction` returns: ``async with`` runs its block in a transaction, and gives the session.
+    """What :meth:`Client.transaction` returns: ``async with`` runs its block in a transaction, and returns the session.
 
     It is entered once; entered again, it raises InvalidOperation. It warns when it is collected without being entered.
 
@@ -45,7 +45,7 @@ class ClientTransaction(AsyncBlock):
     async def __aenter__(self) -> ClientSession:
         self._used = True
         if self._session is not None:
-            raise InvalidOperation("client.transaction() is entered once: call it again for another transaction")
+            raise InvalidOperation("client.transaction() is entered only once: call it again for another one")
         outer = bound_transaction(self._client._core.executor)
         if outer is not None:
             if not self._join:
@@ -76,7 +76,8 @@ class ClientTransaction(AsyncBlock):
     ) -> None:
         if self._binding is None:
             return  # The outer transaction, which this one joined, ends it.
-        # Nobody who inherited the binding may begin anything from here on: it would run outside of the transaction.
+        # Tasks that inherited the binding may not start operations any more: these would run outside of the
+        # transaction.
         self._binding.leave()
         try:
             if self._block is not None:

@@ -1,4 +1,4 @@
-"""A collection: what users hold to read and write documents. PyMongo's names, arguments and results."""
+"""The collection. PyMongo's names, arguments and results."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from wiredrv.types import DocumentT
 class Collection(CollectionReads[DocumentT], CollectionWrites[DocumentT], CollectionIndexes[DocumentT]):
     """The documents of one collection: ``database.name``, ``database["name"]`` or ``database.get_collection("name")``.
 
-    It costs nothing to make, sends nothing until a method is awaited, and never changes. Every method takes
-    ``session=``, but for ``estimated_document_count``; without it the bound session is used (``session.bind()``), or an
-    implicit one. Attributes that are not methods lead to the collection of that name below this one:
-    ``collection.sub`` is the collection ``name.sub``.
+    It costs nothing to make, sends nothing until a method is awaited, and never changes. Every method but
+    ``estimated_document_count`` takes ``session=``; without it the bound session is used (``session.bind()``), or an
+    implicit one. Attributes that are not methods lead to the collection of that name below this one: ``collection.sub``
+    is the collection ``name.sub``.
 
     Whatever sends a command can also raise ConnectionFailure (no server answered, and a retry was not possible or
     failed too), and InvalidOperation (the client is closed, or the session has ended). Specification: CRUD.

@@ -1,4 +1,4 @@
-"""What a collection is before it does anything: a name, a database, and how it reads and writes."""
+"""The base of a collection: its name, its database and its options."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class CollectionBase(HandleOptions[DocumentT]):
-    """A collection's name and options. It costs nothing to make, sends nothing, and never changes.
+    """A collection's name and options. Creating it costs nothing and sends nothing; it is immutable.
 
     :param database: the database that the collection is in.
     :param name: its name within the database.
@@ -64,7 +64,7 @@ class CollectionBase(HandleOptions[DocumentT]):
 
     @property
     def full_name(self) -> str:
-        """The name with the database's before it."""
+        """The name with the database's name and a dot before it."""
         return self._target.namespace
 
     @property
@@ -103,7 +103,7 @@ class CollectionBase(HandleOptions[DocumentT]):
         *,
         document_class: type[Any] | None = None,
     ) -> Collection[Any]:
-        """The same collection with other options; what is None stays as it is.
+        """The same collection with other options; those that are None stay the same.
 
         :param codec_options: how documents become Python objects and back; None takes this collection's.
         :param read_preference: which members may answer reads; None takes this collection's.
@@ -122,7 +122,7 @@ class CollectionBase(HandleOptions[DocumentT]):
         return cast("Collection[Any]", copy)
 
     def __getitem__(self, name: str) -> Self:
-        """A collection whose name is this one's, a dot and ``name``."""
+        """The collection whose name is this one's, a dot and ``name``."""
         copy = type(self).__new__(type(self))
         copy._database = self._database
         copy._context = self._context
@@ -133,7 +133,7 @@ class CollectionBase(HandleOptions[DocumentT]):
         refuse_absent("Collection", name, "use collection[{}] for the collection of that name")
         return self[name]
 
-    if not TYPE_CHECKING:  # a type checker finds by itself that a collection cannot be called
+    if not TYPE_CHECKING:  # type checkers know without it that a collection cannot be called
 
         def __call__(self, *arguments: object, **options: object) -> NoReturn:
             parent, _, method = self.name.rpartition(".")
@@ -144,9 +144,7 @@ class CollectionBase(HandleOptions[DocumentT]):
             )
 
     def __bool__(self) -> NoReturn:
-        raise NotImplementedError(
-            "a collection is neither true nor false: compare it with None ('collection is not None')"
-        )
+        raise NotImplementedError("a collection has no truth value: compare it with None ('collection is not None')")
 
     def __aiter__(self) -> NoReturn:
         raise TypeError(f"the collection {self.name!r} cannot be iterated: iterate over collection.find()")
@@ -155,7 +153,7 @@ class CollectionBase(HandleOptions[DocumentT]):
         raise TypeError(f"the collection {self.name!r} cannot be iterated: use 'async for' over collection.find()")
 
     def __contains__(self, document: object) -> NoReturn:
-        raise TypeError("'in' does not search a collection: find_one() or count_documents() asks for a document")
+        raise TypeError("'in' does not search a collection: use find_one() or count_documents()")
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, CollectionBase):

@@ -119,7 +119,7 @@ class CollectionIndexes(CollectionBase[DocumentT]):
         :param index_or_name: its name, or its keys.
         :param session: the session to use; without it the bound one, or an implicit one.
         :raises ConfigurationError: the name is ``"*"``; :meth:`drop_indexes` drops all.
-        :raises OperationFailure: there is no such index.
+        :raises OperationFailure: no such index exists.
         """
         if index_or_name == "*":
             raise ConfigurationError("drop_index drops one index: drop_indexes() drops them all")
@@ -220,7 +220,7 @@ class CollectionIndexes(CollectionBase[DocumentT]):
         comment: object = None,
         **options: Unpack[RenameOptions],
     ) -> PlainDocument:
-        """Give the collection another name within its database, and return the server's reply.
+        """Rename the collection within its database, and return the server's reply.
 
         :param new_name: the name within the same database.
         :param session: the session to use; without it the bound one, or an implicit one.
@@ -254,7 +254,7 @@ class CollectionIndexes(CollectionBase[DocumentT]):
 async def drop(
     context: HandleContext, target: Target, session: ClientSession | None, comment: object = None
 ) -> PlainDocument:
-    """Drop a collection and return the server's reply, also that there is none."""
+    """Drop a collection and return the server's reply, also if there was none."""
     operation = Drop(target, {} if comment is None else {"comment": comment})
     try:
         reply = await context.executor.execute(operation, context.session_state(session))
@@ -262,6 +262,6 @@ async def drop(
     except OperationFailure as error:
         if error.code != ErrorCode.NamespaceNotFound:
             raise
-        # That there was nothing to drop is no failure; that nobody knows whether it stays so is one.
+        # That there was nothing to drop is not a failure; that this may not be durable is one.
         raise_concern_failure(error.details or {})
         return dict(error.details or {})

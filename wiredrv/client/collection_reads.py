@@ -63,7 +63,7 @@ class CollectionReads(CollectionBase[DocumentT]):
         session: ClientSession | None = None,
         **options: Unpack[FindOptions],
     ) -> Cursor[DocumentT]:
-        """A cursor over the documents that match. Nothing is sent before the first document is asked for.
+        """A cursor over the documents that match. Nothing is sent before the first document is requested.
 
         :param filter: the query; None matches everything.
         :param projection: the fields to return, as a mapping or a list of names.
@@ -88,7 +88,7 @@ class CollectionReads(CollectionBase[DocumentT]):
     ) -> DocumentT | None:
         """The first document that matches, or None.
 
-        :param filter: the query, or a value that is no mapping, which is taken for an ``_id``; None matches everything.
+        :param filter: the query, or any other value, which is taken as an ``_id``; None matches everything.
         :param projection: the fields to return, as a mapping or a list of names.
         :param session: the session to read in.
         :param options: as the methods of :class:`Cursor` of the same names.
@@ -112,9 +112,9 @@ class CollectionReads(CollectionBase[DocumentT]):
         session: ClientSession | None = None,
         **options: Unpack[AggregateOptions],
     ) -> CommandCursor[DocumentT]:
-        """A cursor over the result of a pipeline; with ``await`` the command is sent at once, else when iterated.
+        """A cursor over the result of a pipeline; with ``await`` the command is sent immediately, else when iterated.
 
-        A pipeline that ends in ``$out`` or ``$merge`` must be awaited or iterated to take place. It goes to the
+        A pipeline that ends in ``$out`` or ``$merge`` must be awaited or iterated to take effect. It goes to the
         primary unless all servers are 5.0 or later.
 
         :param pipeline: the stages.
@@ -232,7 +232,7 @@ class CollectionReads(CollectionBase[DocumentT]):
 
         :param map: the map function, in JavaScript.
         :param reduce: the reduce function, in JavaScript.
-        :param out: ``{"inline": 1}`` or None; results in a collection are not offered.
+        :param out: ``{"inline": 1}`` or None; results in a collection are not supported.
         :param session: the session to use; without it the bound one, or an implicit one.
         :param options: those of the command, under its names (``query``, ``sort``, ``limit``, ``finalize``,
             ``scope``...), and ``max_time_ms`` (milliseconds).

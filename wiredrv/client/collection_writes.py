@@ -1,8 +1,8 @@
 """The writes of a collection. PyMongo's names and arguments. CRUD specification.
 
 Retried once after a network error or a failover, with the same transaction number, are: insert_one, insert_many,
-update_one, replace_one, delete_one, the find_one_and_... methods, and those batches of bulk_write that hold no
-UpdateMany and no DeleteMany. update_many and delete_many are not.
+update_one, replace_one, delete_one, the find_one_and_... methods, and those batches of bulk_write that contain neither
+UpdateMany nor DeleteMany. update_many and delete_many are not.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class CollectionWrites(CollectionBase[DocumentT]):
         :param document: the document.
         :param session: the session to use; without it the bound one, or an implicit one.
         :returns: the result: the ``_id``, and whether the write was acknowledged.
-        :raises ConfigurationError: it is no mapping, or an option is of the wrong kind.
+        :raises ConfigurationError: it is not a mapping, or an option is of the wrong kind.
         :raises InvalidDocument: it cannot be encoded, or (DocumentTooLarge) is too large.
         :raises DuplicateKeyError: a unique index has its key already.
         :raises WriteError: the server refused the document.
@@ -109,7 +109,7 @@ class CollectionWrites(CollectionBase[DocumentT]):
         :param session: the session to use; without it the bound one, or an implicit one.
         :returns: the result: every ``_id``, in the order of ``documents``.
         :raises BulkWriteError: at least one was not inserted, or not acknowledged as asked.
-        :raises ConfigurationError: ``documents`` is empty or no iterable of mappings.
+        :raises ConfigurationError: ``documents`` is empty or not an iterable of mappings.
         """
         if isinstance(documents, Mapping) or not isinstance(documents, Iterable):
             check.refuse("documents", "a list of mappings", documents)
@@ -195,7 +195,7 @@ class CollectionWrites(CollectionBase[DocumentT]):
         session: ClientSession | None = None,
         **options: Unpack[ReplaceOptions],
     ) -> UpdateResult:
-        """Put a whole document in the place of the first that matches.
+        """Replace the first document that matches.
 
         :param filter: the query; ``{}`` matches every document.
         :param replacement: the new document, without operators. The old ``_id`` stays.

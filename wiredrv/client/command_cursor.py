@@ -1,6 +1,6 @@
 """Cursors of commands other than find: one object that works with and without ``await``.
 
-``cursor = await collection.aggregate(...)`` sends the command at once; ``async for document in
+``cursor = await collection.aggregate(...)`` sends the command immediately; ``async for document in
 collection.aggregate(...)`` sends it with the first document. Either way it is sent once.
 """
 
@@ -50,7 +50,7 @@ class CommandCursor(CursorBase[DocumentT_co]):
         :param comment: goes on every getMore.
         :param max_await_time_ms: milliseconds that a getMore waits for more; only for a tailable, awaiting cursor.
         :param tailable: whether an empty batch does not mean the end.
-        :param excused: whether a namespace that does not exist counts as an empty result.
+        :param excused: whether a missing namespace counts as an empty result.
         :param must_run: what to say if the cursor is dropped without its command having been sent.
         """
         self._must_run = must_run
@@ -74,17 +74,17 @@ class CommandCursor(CursorBase[DocumentT_co]):
         return self._tailable
 
     def batch_size(self, batch_size: int) -> Self:
-        """Ask for this many documents with each getMore from now on; 0 leaves it to the server.
+        """Request this many documents with each getMore from now on; 0 leaves it to the server.
 
         :param batch_size: how many documents.
         :returns: this cursor.
-        :raises ConfigurationError: it is no whole number from 0 up.
+        :raises ConfigurationError: it is not a whole number from 0 up.
         """
         self._batch_size = whole_number("batch_size", batch_size)
         return self
 
     def __copy__(self) -> NoReturn:
-        raise TypeError("the cursor of a command cannot be copied: call the method that gave it once more")
+        raise TypeError("the cursor of a command cannot be copied: call the method that returned it again")
 
     def __deepcopy__(self, memo: Any) -> NoReturn:
         self.__copy__()
@@ -94,7 +94,7 @@ class CommandCursor(CursorBase[DocumentT_co]):
 
     async def _opened(self) -> Self:
         if not self._started:
-            # What it met, if it fails, is its caller's to see: nobody forgot to send it.
+            # If the command failed, the caller got the error: sending it was not forgotten.
             self._must_run = None
             await self._fetch()
         return self

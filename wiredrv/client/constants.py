@@ -18,20 +18,20 @@ class ReturnDocument:
     CRUD specification, "Find And Modify".
     """
 
-    #: As it was before the change, or None if it was inserted.
+    #: The document before the change, or None if it was inserted.
     BEFORE: Final = False
-    #: As the change left it.
+    #: The document after the change.
     AFTER: Final = True
 
 
 class CursorType:
     """How a cursor behaves at the end of its data. CRUD specification, "Read"."""
 
-    #: It ends.
+    #: The cursor ends.
     NON_TAILABLE: Final = 0
     #: It stays open on a capped collection; more documents may come.
     TAILABLE: Final = 2
     #: As TAILABLE, and the server waits a while for more before it answers.
     TAILABLE_AWAIT: Final = 34
-    #: The server would send batches unasked; refused, since this driver asks for each.
+    #: The server would stream batches; not supported by this driver.
     EXHAUST: Final = 64

@@ -1,6 +1,6 @@
-"""What a client is inside: settings, topology, executor and background, without the facade that users hold.
+"""The internals of a client: settings, topology, executor and background tasks.
 
-The facade refers to the core and never the other way round, so that a client that was never closed can be collected
+A ``Client`` refers to its core and never the other way round, so that a client that was never closed can be collected
 and warn.
 """
 
@@ -52,14 +52,14 @@ _LOG = logging.getLogger("wiredrv.client")
 
 #: Seconds that closing a client may take to clean up on the servers.
 _FAREWELL_SECONDS = 2.0
-#: Seconds that its tasks may take to end. More than they need: what cleans up stops by itself before.
+#: Seconds that its tasks may take to end. More than they need: the clean-up has a shorter limit of its own.
 _STOP_SECONDS = 10.0
 
 _cores: weakref.WeakSet[ClientCore] = weakref.WeakSet()
 
 
 class ClientCore:
-    """The inside of one client."""
+    """The internals of one client."""
 
     def __init__(self, settings: ClientSettings, hub: LoggingHub) -> None:
         offered = usable(settings.connection.compressors)
@@ -75,7 +75,7 @@ class ClientCore:
         self._background: Background | None = None
         #: Whether the user closed it: only :meth:`open` opens it again.
         self._closed = False
-        #: Set when a close that is under way is done.
+        #: Set when a close that is in progress is done.
         self._closing: waits.Event | None = None
         self._closer: object = None
         #: Carries operations out.
@@ -88,13 +88,13 @@ class ClientCore:
             self._in_background,
             self._unfinished,
         )
-        #: The sessions that were started, with what waits for the outcome of their transactions.
+        #: The sessions that were started, with the hooks of their transactions.
         self._sessions: weakref.WeakKeyDictionary[SessionState, Hooks] = weakref.WeakKeyDictionary()
         _cores.add(self)
 
     @property
     def topology(self) -> Topology:
-        """The deployment as it is seen now."""
+        """The current topology."""
         return self.executor.topology
 
     # --- life ---
@@ -106,13 +106,13 @@ class ClientCore:
 
     @property
     def was_opened(self) -> bool:
-        """Whether the client was opened and not closed since, in whatever loop."""
+        """Whether the client was opened and not closed since, in any loop."""
         return self._background is not None and not self._closed
 
     async def open(self) -> None:
         """Open the client in this event loop, unless it is open here; also one that was closed.
 
-        :raises InvalidOperation: it is open in another event loop that still lives, or was closed meanwhile.
+        :raises InvalidOperation: it is open in another event loop that is not closed, or was closed meanwhile.
         """
         if self._closing is not None:
             await self._closing.wait()
@@ -120,23 +120,23 @@ class ClientCore:
         await self.ensure_open()
 
     async def ensure_open(self) -> None:
-        """Open the client for an operation: a new one, or one whose event loop is gone, but none that was closed.
+        """Open the client for an operation if it is new or its event loop is closed, but not if it was closed.
 
-        :raises InvalidOperation: it was closed, or is open in another event loop that still lives.
+        :raises InvalidOperation: it was closed, or is open in another event loop that is not closed.
         """
         self.refuse_if_closed()
         background = self._background
         if background is not None and not background.in_owning_loop:
             if not background.owning_loop_is_closed:
                 raise InvalidOperation(
-                    "this client is open in another event loop: close it there first, or make a client for each loop"
+                    "this client is open in another event loop: close it there first, or create a client for each loop"
                 )
             self.abandon()
             background = None
         if background is None:
             background = self._background = Background()
             background.start(self._begin, self._has_open_work, self._abort_all)
-        # Being cancelled here disturbs nobody: the opening goes on in its own task, and others wait for it too.
+        # A cancellation here is harmless: opening continues in its own task, for which others may wait too.
         try:
             await background.wait_ready()
         except Exception:
@@ -148,7 +148,7 @@ class ClientCore:
         self.refuse_if_closed()
 
     def refuse_if_closed(self) -> None:
-        """Refuse what needs an open client, or one that an operation may open.
+        """Raise if the client was closed.
 
         :raises InvalidOperation: the client was closed, and not opened again since.
         """
@@ -158,7 +158,7 @@ class ClientCore:
             )
 
     async def _begin(self, spawn: Spawn) -> None:
-        """What the background does first: look up the seeds, where DNS names them, and watch the deployment."""
+        """Called first in the background: look up the seeds of a ``mongodb+srv`` string and start monitoring."""
         settings = self.settings
         poller: SRVPoller | None = None
         if settings.topology.srv_host is not None:
@@ -175,7 +175,7 @@ class ClientCore:
     async def close(self) -> None:
         """Clean up on the servers, close every connection, stop every task. May be called twice.
 
-        That takes a few seconds at most; in a task that is cancelled, what is left of the time for cleaning up.
+        It takes a few seconds at most; in a task that is cancelled, no longer than the budget for cleaning up.
         """
         background = self._background
         if background is None or not background.in_owning_loop:
@@ -193,11 +193,11 @@ class ClientCore:
             _LOG.warning("the client is closed in the background; still to be done: %s", self._to_do(background))
 
     async def _shut(self, background: Background) -> None:
-        """Clean up and close: in a task of its own, so that it goes on when its caller must not be kept any longer."""
+        """Clean up and close: in a task of its own, so that it continues when its caller may not wait any longer."""
         try:
             if self.executor.loop is not None and not await waits.insist(self._take_leave, _FAREWELL_SECONDS):
                 _LOG.warning(
-                    "the client was closed before everything was cleaned up: %s; the server ends that by itself, later",
+                    "the client was closed before everything was cleaned up: %s; the server will end these by itself",
                     self._to_do(background),
                 )
         except Exception:
@@ -210,7 +210,7 @@ class ClientCore:
             await waits.insist(background.stop, _STOP_SECONDS)
 
     async def _take_leave(self) -> None:
-        """Transactions first, since they hold locks; then cursors; then what only saves the server some memory."""
+        """Clean up on the servers: transactions first, since they hold locks; then cursors; then sessions."""
         await self._abort_all()
         if self._background is not None:
             await self._background.wait_clean()
@@ -239,9 +239,9 @@ class ClientCore:
         )
 
     def abandon(self, *, forked: bool = False, finalizing: bool = False) -> None:
-        """Drop everything and tell the server nothing: after a fork, when the loop is gone, or a client is collected.
+        """Drop everything without sending anything: after a fork, when the loop is closed, or a client is collected.
 
-        :param finalizing: called by a finalizer, in any thread: the loop does it, soon.
+        :param finalizing: whether a finalizer calls this, in any thread: then the owning loop does it, soon.
         """
         background, self._background, self.executor.loop = self._background, None, None
         topology = self.topology
@@ -256,7 +256,7 @@ class ClientCore:
         if background is not None and not forked:
             later = partial(self._drop_when_clean, background, drop)
             call = partial(background.post, later) if finalizing else partial(background.call_in_owning_loop, drop)
-        # A task that waits on a socket is woken in the loop that it waits in, or, where that is gone, not at all.
+        # A task that waits on a socket is woken in its own loop, or not at all if that is closed.
         if call is None or not call():
             topology.abandon(wake=False)
 
@@ -294,13 +294,13 @@ class ClientCore:
         return self.topology.has_connections_in_use
 
     def _open_transactions(self) -> list[SessionState]:
-        """The sessions with a transaction in progress, but for those of an event loop that is gone."""
+        """The sessions with a transaction in progress, except those of an event loop that is closed."""
         epoch = self.executor.sessions.epoch
         known = [state for state in list(self._sessions) if state.server_session.epoch == epoch]
         return [state for state in known if state.transaction.open_on_server]
 
     async def abort(self, state: SessionState) -> None:
-        """Abort a session's transaction whatever else was called. What the server answers does not matter."""
+        """Abort a session's transaction, whatever its state. Server errors are ignored."""
         turn = self.executor.enter(state, "abortTransaction", Purpose.CLEAN_UP)
         try:
             await self.executor.turn_comes(state, turn)
@@ -311,7 +311,7 @@ class ClientCore:
             self.conclude(state)
 
     async def abort_in(self, turn: Turn, state: SessionState) -> None:
-        """Abort the transaction in a turn that was taken, if it is in progress, or was aborted without the server."""
+        """Abort the transaction in a turn that was taken, if it is in progress, or the server has not been told yet."""
         transaction = state.transaction
         if transaction.active:
             transaction.abort()
@@ -322,21 +322,21 @@ class ClientCore:
                 await self.executor.execute_in(turn, abort, state)
 
     def started(self, state: SessionState, hooks: Hooks) -> None:
-        """A session was started: it is remembered for as long as it is referred to."""
+        """A session was started. It is tracked by a weak reference."""
         self._sessions[state] = hooks
 
     def ended(self, state: SessionState) -> None:
         """A session was ended, and no operation of it is in flight any longer."""
         self.orphan_cursors_left(state)
         if state.transaction.open_on_server:
-            state.server_session.dirty = True  # nobody else may get it
+            state.server_session.dirty = True  # it may not be reused
         self.executor.release(state.server_session)
 
     def end(self, state: SessionState) -> CleanUp | None:
-        """End a session whose transaction is over, or aborted by others.
+        """End a session whose transaction is over, or is aborted elsewhere.
 
-        :returns: what kills the cursors that cancelled operations of the session may have left on servers; until then
-            nobody else gets its server session. None: there are none, or the client is closed.
+        :returns: a function that kills the cursors which cancelled operations of the session may have left on servers;
+            its server session is not reused before that. None if there are none, or if the client is closed.
         """
         kills = [KillSessions((state.lsid,), address) for address in state.servers_to_kill] if self.is_open() else []
         if kills:
@@ -358,7 +358,9 @@ class ClientCore:
             self.executor.session_settled(server_session)
 
     def conclude(self, state: SessionState) -> None:
-        """The outcome of a transaction may be known now: call the hooks, and kill what had to wait for it."""
+        """The outcome of a transaction may be known now: call its hooks, and kill the cursors that had to wait for
+        it.
+        """
         outcome = state.transaction.outcome
         if outcome is not None and outcome is not Outcome.UNKNOWN:
             self.orphan_cursors_left(state)
@@ -388,7 +390,7 @@ class ClientCore:
         return state
 
     def orphan_cursor(self, cursor: ServerCursor) -> None:
-        """Kill, in the background, a server cursor that nobody can close any longer; give back what was kept for it.
+        """Kill, in the background, a server cursor whose Cursor object is gone; release its session and connection.
 
         May be called by a finalizer, in any thread.
         """
@@ -418,7 +420,7 @@ class ClientCore:
             self.orphan_cursor(cursor)
 
     def orphan_session(self, state: SessionState) -> None:
-        """End, in the background, a session that nobody can end any longer: its transaction, its cursors, its pin.
+        """End, in the background, a session whose ClientSession object is gone: its transaction, its cursors, its pin.
 
         May be called by a finalizer, in any thread.
         """
@@ -441,11 +443,11 @@ class ClientCore:
     def _post(self, function: Callable[[], None]) -> None:
         background = self._background
         if background is None or not background.post(function):
-            # No loop is there to disturb: only what is held in this process is given back.
+            # There is no event loop any more: only resources of this process are released.
             function()
 
     def append_metadata(self, info: DriverInfo) -> None:
-        """Name a library that is built on the driver in the handshakes of new connections."""
+        """Add a library that is built on the driver to the handshakes of new connections."""
         if info not in self._driver_info:
             self._driver_info = (*self._driver_info, info)
             self._metadata = client_metadata(self.settings.connection.app_name, self._driver_info, os.environ)
@@ -472,7 +474,7 @@ class ClientCore:
 
 
 def _after_fork() -> None:
-    """A child process shares its parent's sockets and session ids: it must use neither."""
+    """A child process must not use its parent's sockets and session ids."""
     for core in list(_cores):
         core.abandon(forked=True)
 

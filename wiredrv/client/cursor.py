@@ -1,4 +1,4 @@
-"""The cursor of ``find``: set up by chaining, sent when the first document is asked for. PyMongo's names.
+"""The cursor of ``find``: configured by chaining, sent when the first document is requested. PyMongo's names.
 
 Find-getMore-killCursors specification, "Behavior of Limit, skip and batchSize"; CRUD specification, "Find".
 """
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from wiredrv.client.client_session import ClientSession
     from wiredrv.client.collection import Collection
 
-#: Options of ``find`` that are more than a field of the command.
+#: Options of ``find`` that are not simply a field of the command.
 _OWN_OPTIONS = frozenset({"limit", "batch_size", "max_await_time_ms", "cursor_type"})
-#: What the distinct command has in common with find.
+#: The options that the distinct command shares with find.
 _OF_DISTINCT = ("collation", "hint", "maxTimeMS", "comment", "rawData")
 
 
@@ -88,7 +88,7 @@ class Cursor(CursorBase[DocumentT_co]):
         if single_batch and limit:
             batch_size = limit
         elif limit and batch_size == limit:
-            # With a batch as large as the limit the server would leave a cursor open that has nothing more to give.
+            # With a batch as large as the limit the server would leave an exhausted cursor open.
             batch_size += 1
         sizes: PlainDocument = {}
         if limit:
@@ -138,7 +138,7 @@ class Cursor(CursorBase[DocumentT_co]):
             order.
         :returns: this cursor.
         :raises ConfigurationError: it is none of these.
-        :raises InvalidOperation: the first document was asked for already.
+        :raises InvalidOperation: the first document was requested already.
         """
         self._check_unstarted("sort")
         self._options["sort"] = check.sort_document("sort", key_or_list, direction)
@@ -149,7 +149,7 @@ class Cursor(CursorBase[DocumentT_co]):
 
         :param limit: how many; 0 for all; a negative number for one batch of at most so many.
         :returns: this cursor.
-        :raises InvalidOperation: the first document was asked for already.
+        :raises InvalidOperation: the first document was requested already.
         :raises ConfigurationError: the value is of the wrong kind.
         """
         self._check_unstarted("limit")
@@ -157,11 +157,11 @@ class Cursor(CursorBase[DocumentT_co]):
         return self
 
     def skip(self, skip: int) -> Self:
-        """Leave out this many documents at the beginning.
+        """Skip this many documents at the beginning.
 
         :param skip: how many.
         :returns: this cursor.
-        :raises InvalidOperation: the first document was asked for already.
+        :raises InvalidOperation: the first document was requested already.
         :raises ConfigurationError: the value is of the wrong kind.
         """
         return self._option("skip", skip)
@@ -179,9 +179,9 @@ class Cursor(CursorBase[DocumentT_co]):
     def hint(self, index: Keys | None) -> Self:
         """Use a certain index.
 
-        :param index: its name or its keys; None takes a hint back.
+        :param index: its name or its keys; None removes the hint.
         :returns: this cursor.
-        :raises InvalidOperation: the first document was asked for already.
+        :raises InvalidOperation: the first document was requested already.
         :raises ConfigurationError: the value is of the wrong kind.
         """
         return self._option("hint", index)
@@ -191,7 +191,7 @@ class Cursor(CursorBase[DocumentT_co]):
 
         :param max_time_ms: milliseconds; None sets no limit.
         :returns: this cursor.
-        :raises InvalidOperation: the first document was asked for already.
+        :raises InvalidOperation: the first document was requested already.
         :raises ConfigurationError: the value is of the wrong kind.
         """
         return self._option("max_time_ms", max_time_ms)
@@ -201,7 +201,7 @@ class Cursor(CursorBase[DocumentT_co]):
 
         :param max_await_time_ms: milliseconds of each getMore; None leaves it to the server.
         :returns: this cursor.
-        :raises InvalidOperation: the first document was asked for already.
+        :raises InvalidOperation: the first document was requested already.
         :raises ConfigurationError: the value is of the wrong kind.
         """
         self._check_unstarted("max_await_time_ms")
@@ -215,7 +215,7 @@ class Cursor(CursorBase[DocumentT_co]):
 
         :param comment: any value that BSON can carry; before server 4.4 a string.
         :returns: this cursor.
-        :raises InvalidOperation: the first document was asked for already.
+        :raises InvalidOperation: the first document was requested already.
         :raises ConfigurationError: the value is of the wrong kind.
         """
         self._comment = comment
@@ -226,7 +226,7 @@ class Cursor(CursorBase[DocumentT_co]):
 
         :param collation: a mapping or a bson ``Collation``; None takes the collection's.
         :returns: this cursor.
-        :raises InvalidOperation: the first document was asked for already.
+        :raises InvalidOperation: the first document was requested already.
         :raises ConfigurationError: the value is of the wrong kind.
         """
         return self._option("collation", collation)
@@ -236,7 +236,7 @@ class Cursor(CursorBase[DocumentT_co]):
 
         :param spec: for each field of the index, the least value.
         :returns: this cursor.
-        :raises InvalidOperation: the first document was asked for already.
+        :raises InvalidOperation: the first document was requested already.
         :raises ConfigurationError: the value is of the wrong kind.
         """
         return self._option("min", spec)
@@ -246,7 +246,7 @@ class Cursor(CursorBase[DocumentT_co]):
 
         :param spec: for each field of the index, the value below which keys must be.
         :returns: this cursor.
-        :raises InvalidOperation: the first document was asked for already.
+        :raises InvalidOperation: the first document was requested already.
         :raises ConfigurationError: the value is of the wrong kind.
         """
         return self._option("max", spec)
@@ -256,7 +256,7 @@ class Cursor(CursorBase[DocumentT_co]):
 
         :param allow_disk_use: whether it may.
         :returns: this cursor.
-        :raises InvalidOperation: the first document was asked for already.
+        :raises InvalidOperation: the first document was requested already.
         :raises ConfigurationError: the value is of the wrong kind.
         """
         return self._option("allow_disk_use", allow_disk_use)
@@ -267,7 +267,7 @@ class Cursor(CursorBase[DocumentT_co]):
         :param code: the expression, as a string or a bson ``Code``.
         :returns: this cursor.
         :raises ConfigurationError: it is neither.
-        :raises InvalidOperation: the first document was asked for already.
+        :raises InvalidOperation: the first document was requested already.
         """
         self._check_unstarted("where")
         if not isinstance(code, str):
@@ -275,11 +275,11 @@ class Cursor(CursorBase[DocumentT_co]):
         self._filter = {**self._filter, "$where": code if isinstance(code, Code) else Code(code)}
         return self
 
-    # --- again, or otherwise ---
+    # --- copies, and other commands ---
 
     @property
     def collection(self) -> Collection[DocumentT_co]:
-        """The collection that the documents are of."""
+        """The collection that is queried."""
         return self._collection
 
     def clone(self) -> Cursor[DocumentT_co]:
@@ -300,7 +300,7 @@ class Cursor(CursorBase[DocumentT_co]):
         return self.clone()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Cursor[DocumentT_co]:
-        # The settings are copied; the collection and the session are what the new cursor works with too.
+        # The settings are copied; the collection and the session are shared.
         copy = self.clone()
         copy._filter = deepcopy(self._filter, memo)
         copy._options = deepcopy(copy._options, memo)
@@ -308,7 +308,7 @@ class Cursor(CursorBase[DocumentT_co]):
         return copy
 
     def rewind(self) -> Self:
-        """Start anew: the next document asked for is the first. What is open on the server is killed.
+        """Start again: the next document is the first. A cursor that is open on the server is killed.
 
         :returns: this cursor.
         :raises InvalidOperation: another task waits for a document of it.
@@ -321,7 +321,7 @@ class Cursor(CursorBase[DocumentT_co]):
         return self
 
     async def explain(self) -> Any:
-        """How the server would run the query. Needs no cursor and leaves none.
+        """The server's plan for the query. It opens no cursor.
 
         :returns: the server's plan.
         :raises OperationFailure: the server refused the command.
@@ -333,8 +333,8 @@ class Cursor(CursorBase[DocumentT_co]):
     async def distinct(self, key: str) -> list[Any]:
         """The distinct values of a field among the documents that match.
 
-        The cursor's collation, hint (server 7.1), time limit and comment are those of the distinct command too; the
-        command knows no order, limit, skip or projection.
+        The cursor's collation, hint (server 7.1), time limit and comment apply to the distinct command too; the command
+        has no order, limit, skip or projection.
 
         :param key: the field's name; dots lead into sub-documents.
         :returns: the values, in no certain order.

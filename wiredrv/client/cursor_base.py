@@ -1,16 +1,16 @@
-"""What all cursors do: send the first command when asked for a document, fetch batches, hand out documents.
+"""The base of all cursors: sends the first command when a document is requested, fetches batches, returns documents.
 
 Find-getMore-killCursors specification; sessions specification, "Sessions and Cursors".
 
 Rules kept here:
 
-* Nothing is sent before the first document is asked for, and nothing is sent twice.
-* The session of the first command is that of all getMores, also when it came from ``bind()``.
-* An implicit server session (the lease) is given back exactly once: by the executor when a getMore says that the
-  server has no more, else by ``cursor_closing``.
+* Nothing is sent before the first document is requested, and nothing is sent twice.
+* All getMores use the session of the first command, also when it came from ``bind()``.
+* An implicit server session (the lease) is released exactly once: by the executor when the server's cursor is
+  exhausted, else by ``cursor_closing``.
 * A cursor is read within the transaction that it was opened in, and nowhere else (``session.cursors``).
-* One task at a time may fetch. Whatever interrupts a fetch leaves the cursor closed, here and on the server; what was
-  refused before it was sent leaves it as it was.
+* One task at a time may fetch. An interrupted fetch closes the cursor, here and on the server; a command that was
+  refused before it was sent does not change it.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
     from wiredrv.client.client_session import ClientSession
     from wiredrv.client.handle import HandleContext
 
-#: How many buffered documents an iteration hands out before it lets other tasks run, and can be cancelled.
+#: How many buffered documents an iteration returns between two checkpoints.
 DOCUMENTS_PER_CHECKPOINT = 100
 
 
 class CursorBase(ClosableCursor, Generic[DocumentT_co]):
-    """Documents that a server hands out in batches. Used by one task at a time."""
+    """Documents that a server returns in batches. Used by one task at a time."""
 
     __slots__ = (
         "__weakref__",
@@ -65,7 +65,7 @@ class CursorBase(ClosableCursor, Generic[DocumentT_co]):
         self._endless = False
         self._fetching = False
 
-    # --- what the kinds of cursors differ in ---
+    # --- overridden by the kinds of cursors ---
 
     def _first_operation(self) -> Operation[CursorReply]:
         raise NotImplementedError
@@ -77,13 +77,13 @@ class CursorBase(ClosableCursor, Generic[DocumentT_co]):
         return self._max_await_time_ms
 
     def _is_satisfied(self) -> bool:
-        """Whether no more documents are wanted although the server may have some."""
+        """Whether no more documents are needed although the server may have some."""
         return False
 
     def _excuses(self, error: OperationFailure) -> bool:
-        """Whether a failure only means that there is nothing, or nothing more.
+        """Whether a failure only means that there are no documents, or no more.
 
-        PyMongo's meaning for tailable cursors: their reader looks at ``alive``, and opens another one when it is false.
+        As in PyMongo, for tailable cursors: their reader checks ``alive``, and opens another one when it is false.
         """
         return self._started and self._is_tailable and error.code in CURSOR_GONE_CODES
 
@@ -91,10 +91,10 @@ class CursorBase(ClosableCursor, Generic[DocumentT_co]):
     def _is_tailable(self) -> bool:
         return False
 
-    # --- asking the server ---
+    # --- sending commands ---
 
     async def _fetch(self) -> None:
-        """Send the first command or a getMore, and take over its batch."""
+        """Send the first command or a getMore, and take its batch."""
         if self._fetching:
             raise InvalidOperation(
                 "a cursor is used by one task at a time, and another task waits for its next batch: "
@@ -151,12 +151,12 @@ class CursorBase(ClosableCursor, Generic[DocumentT_co]):
         self._position = 0
         self._retrieved += len(reply.batch)
         if not reply.id:
-            # The executor gave the lease back when it saw the 0.
+            # The executor released the lease when it saw the 0.
             self._lease = None
             self._ended = True
             self._unpin()
 
-    # --- handing out documents ---
+    # --- returning documents ---
 
     def __aiter__(self) -> Self:
         return self
@@ -175,7 +175,7 @@ class CursorBase(ClosableCursor, Generic[DocumentT_co]):
             if not self._batch and self._is_tailable:
                 raise StopAsyncIteration
 
-    if not TYPE_CHECKING:  # a type checker finds by itself that a cursor has no synchronous iteration
+    if not TYPE_CHECKING:  # type checkers know without it that a cursor has no synchronous iteration
 
         def __iter__(self) -> NoReturn:
             raise TypeError("a cursor is read with `async for`, or with `await cursor.to_list()`, not with `for`")
@@ -190,7 +190,7 @@ class CursorBase(ClosableCursor, Generic[DocumentT_co]):
         return await self.__anext__()
 
     async def try_next(self) -> DocumentT_co | None:
-        """The next document, or None if none is there after at most one command. ``alive`` tells whether more may come.
+        """The next document, or None if there is none after at most one command. ``alive`` says whether more may come.
 
         :returns: the document, or None.
         :raises OperationFailure: the server refused the command.
@@ -206,11 +206,11 @@ class CursorBase(ClosableCursor, Generic[DocumentT_co]):
     async def to_list(self, length: int | None = None) -> list[DocumentT_co]:
         """The documents that are left, or at most ``length`` of them.
 
-        A tailable cursor, and that of a ``$changeStream``, give those that are there: up to the first empty batch.
+        A tailable cursor, or one of a ``$changeStream``, returns the documents up to the first empty batch.
 
         :param length: how many at most; None takes all.
         :returns: the documents.
-        :raises ConfigurationError: ``length`` is no whole number from 1 up.
+        :raises ConfigurationError: ``length`` is not a whole number from 1 up.
         :raises OperationFailure: the server refused the command, or has lost the cursor (CursorNotFound).
         """
         if length is not None and (isinstance(length, bool) or not isinstance(length, int) or length < 1):
@@ -237,7 +237,7 @@ class CursorBase(ClosableCursor, Generic[DocumentT_co]):
 
     @property
     def cursor_id(self) -> int | None:
-        """The server's number of the cursor: 0 when the server has no more, None before the first command."""
+        """The server's id of the cursor: 0 when it is exhausted, None before the first command."""
         return self._id if self._started else None
 
     @property
@@ -247,14 +247,14 @@ class CursorBase(ClosableCursor, Generic[DocumentT_co]):
 
     @property
     def session(self) -> ClientSession | None:
-        """The session that was given to the method which made the cursor."""
+        """The session that was passed to the method which created the cursor."""
         return self._session
 
     @property
     def retrieved(self) -> int:
-        """How many documents came from the server so far."""
+        """How many documents were received from the server so far."""
         return self._retrieved
 
     def _check_unstarted(self, what: str) -> None:
         if self._started or self._fetching:
-            raise InvalidOperation(f"{what} belongs before the first document is asked for; clone() gives a new cursor")
+            raise InvalidOperation(f"call {what} before the first document is requested; clone() returns a new cursor")

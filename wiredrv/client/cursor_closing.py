@@ -1,11 +1,11 @@
-"""The server's side of a cursor: what is open there, what was kept for it here, and how both are given up.
+"""Closing a cursor: killing it on the server, and releasing its session and connection.
 
 Rules kept here:
 
-* Whatever ends a cursor closes it on the server too, unless the server has closed it, or cannot be asked.
-* An implicit server session (the lease) and, behind a load balancer, a connection (the pin) are given back once.
-* Killing a cursor disturbs no transaction: how, and when, is decided in ``session.cursors``.
-* A caller that is cancelled is kept only as long as :mod:`wiredrv.execution.budget` allows; the rest is done in the
+* However a cursor ends, it is closed on the server too, unless the server has closed it, or cannot be reached.
+* An implicit server session (the lease) and, behind a load balancer, a connection (the pin) are released once.
+* Killing a cursor does not affect any transaction: ``session.cursors`` decides how and when it is done.
+* A caller that is cancelled waits only as long as :mod:`wiredrv.execution.budget` allows; the rest is done in the
   background.
 """
 
@@ -33,7 +33,7 @@ KILL_DEADLINE = 5.0
 
 
 class ClosableCursor(AsyncBlock):
-    """What is open on a server for a cursor. ``_id`` is its number there, 0 when nothing is open."""
+    """The part of a cursor that closes it. ``_id`` is its id on the server, 0 when it is not open there."""
 
     _written = "cursor"
     __slots__ = (
@@ -74,7 +74,7 @@ class ClosableCursor(AsyncBlock):
     # --- after a failure ---
 
     async def _interrupted(self, error: BaseException) -> None:
-        """A fetch failed or was cancelled: leave nothing open that this cursor opened."""
+        """A fetch failed or was cancelled: close the cursor on the server, unless it can still be read."""
         if isinstance(error, InvalidOperation) and not self._is_over:
             return
         # A failed getMore leaves the connection pinned until the cursor is closed (load-balancers, "Cursors").
@@ -92,9 +92,9 @@ class ClosableCursor(AsyncBlock):
         elif isinstance(error, OperationFailure) and error.code in CURSOR_GONE_CODES:
             self._forget()
         elif isinstance(error, (GeneratorExit, KeyboardInterrupt, SystemExit)):
-            self._abandon()  # Nothing can be waited for any longer.
+            self._abandon()  # It is not possible to wait any more.
         elif isinstance(error, AutoReconnect) and self._opened_in and self._pin is None:
-            # Its transaction is aborted next; the server keeps the cursor beyond that.
+            # Its transaction is aborted next, but the server keeps the cursor.
             self._abandon()
         elif isinstance(error, AutoReconnect) and not never_sent(error):
             self._forget()
@@ -106,7 +106,7 @@ class ClosableCursor(AsyncBlock):
     # --- closing ---
 
     async def close(self) -> None:
-        """Close the cursor, here and on the server. What was fetched and not yet handed out is dropped.
+        """Close the cursor, here and on the server. Buffered documents are dropped.
 
         It may be called twice. It raises nothing of the server's: a server that is not reached closes idle cursors by
         itself.
@@ -120,9 +120,9 @@ class ClosableCursor(AsyncBlock):
             self._unpin()
 
     async def _end(self) -> None:
-        """Kill the server's cursor, if there is one, and give back what was kept for it. Buffered documents stay.
+        """Kill the server's cursor, if there is one, and release its resources. Buffered documents stay.
 
-        In a task that is cancelled, the background does that, if it takes longer than the caller can be kept.
+        In a task that is cancelled, the background does that, if it takes longer than the caller may wait.
         """
         cursor_id, address, lease = self._id, self._address, self._lease
         self._ended = True
@@ -171,11 +171,11 @@ class ClosableCursor(AsyncBlock):
                 self._orphan(killing.server, killing.cursor_ids[0], None)
 
     def _can_be_killed_later(self, error: Exception) -> bool:
-        """Whether another killCursors makes sense after one that failed. Otherwise the server closes what is not used.
+        """Whether another killCursors makes sense after one that failed. Otherwise the server closes unused cursors.
 
         Refused by the driver: the session has ended meanwhile, or a transaction would be disturbed. Refused by the
-        server, within a transaction: there that has ended, and left the cursor open. Not sent: the server failed, and
-        may be back soon.
+        server, within a transaction: the transaction has ended there, and the cursor is still open. Not sent: the
+        server failed, and may be back soon.
         """
         if isinstance(error, OperationFailure):
             return self._opened_in != 0
@@ -191,13 +191,13 @@ class ClosableCursor(AsyncBlock):
             self._context.executor.release(lease)
 
     def _unpin(self) -> None:
-        """Give back the connection that the cursor kept behind a load balancer."""
+        """Release the connection that the cursor is pinned to behind a load balancer."""
         pin, self._pin = self._pin, None
         if pin is not None:
             pin.release()
 
     def _orphan(self, address: Address, cursor_id: int, lease: Any) -> None:
-        """Have the server's cursor killed in the background, as soon as that disturbs no transaction."""
+        """Have the server's cursor killed in the background, as soon as that does not affect a transaction."""
         pin, self._pin = self._pin, None
         cursor = ServerCursor(address, cursor_id, self._namespace, lease, pin)
         state = self._state
@@ -221,7 +221,7 @@ class ClosableCursor(AsyncBlock):
             self._orphan(address, cursor_id, lease)
 
     def __del__(self) -> None:
-        # In any thread, and in the middle of anything: the client only takes a note of it.
+        # A finalizer runs in any thread and at any time: it only queues the work.
         if getattr(self, "_id", 0) or getattr(self, "_pin", None) is not None:
             self._abandon()
 

@@ -1,4 +1,4 @@
-"""A database: what users hold to reach its collections and to run commands. PyMongo's names, arguments and results.
+"""The database: its collections and commands. PyMongo's names, arguments and results.
 
 Specifications: run-command, enumerate-collections, collection-management.
 """
@@ -41,7 +41,7 @@ _LIST: check.Table = {
 
 
 class Database(DatabaseCommands[DocumentT]):
-    """One database of a client. It costs nothing to make, sends nothing, and never changes.
+    """A database of a client. Creating it costs nothing and sends nothing; it is immutable.
 
     Attributes that are not methods, and items, are its collections: ``database.orders``, ``database["orders"]``.
 
@@ -107,7 +107,7 @@ class Database(DatabaseCommands[DocumentT]):
         *,
         document_class: type[Any] | None = None,
     ) -> Database[Any]:
-        """The same database with other options; what is None stays as it is.
+        """The same database with other options; those that are None stay the same.
 
         :param codec_options: how documents become Python objects and back; None takes this database's.
         :param read_preference: which members may answer reads; None takes this database's.
@@ -203,7 +203,7 @@ class Database(DatabaseCommands[DocumentT]):
         given = {**options, "filter": filter, "comment": comment, "raw_data": raw_data}
         size = None if batch_size is None else check.whole_number("batch_size", batch_size)
         operation = ListCollections(self._target, check.wire_options(given, _LIST, strict=False), size)
-        # Its getMores inherit the comment; put on them, it would be there twice (enumerate-collections specification).
+        # The server applies the comment to getMores by itself (enumerate-collections specification).
         return CommandCursor(self._context, operation, session, batch_size=size)
 
     @expanded(ListCollectionNamesOptions)
@@ -214,7 +214,7 @@ class Database(DatabaseCommands[DocumentT]):
         comment: object = None,
         **options: Unpack[ListCollectionNamesOptions],
     ) -> list[str]:
-        """The names of the collections. The server is asked for more than names only if the filter needs it.
+        """The names of the collections. Only the names are requested, unless the filter needs more.
 
         :param session: the session to use; without it the bound one, or an implicit one.
         :param filter: a query on the documents of :meth:`list_collections`.
@@ -293,7 +293,7 @@ class Database(DatabaseCommands[DocumentT]):
         :param write_concern: what a write waits for; None takes the database's.
         :param read_concern: how durable what is read must be; None takes the database's.
         :param session: the session to use; without it the bound one, or an implicit one.
-        :param check_exists: ignored, since it costs nothing here: the server says whether the name is taken.
+        :param check_exists: ignored: the server always checks whether the name is taken.
         :param document_class: what documents are given as; it wins over that of ``codec_options``.
         :param options: those of the create command, under its names (``capped``, ``timeseries``, ``viewOn``...).
         :returns: the collection.
@@ -331,7 +331,7 @@ class Database(DatabaseCommands[DocumentT]):
 
     # --- guards ---
 
-    if not TYPE_CHECKING:  # a type checker finds by itself that a database cannot be called
+    if not TYPE_CHECKING:  # type checkers know without it that a database cannot be called
 
         def __call__(self, *arguments: object, **options: object) -> NoReturn:
             raise TypeError(
@@ -340,13 +340,13 @@ class Database(DatabaseCommands[DocumentT]):
             )
 
     def __bool__(self) -> NoReturn:
-        raise NotImplementedError("a database is neither true nor false: write 'database is not None'")
+        raise NotImplementedError("a database has no truth value: compare it with None ('database is not None')")
 
     def __iter__(self) -> NoReturn:
-        raise TypeError("a database cannot be iterated: list_collection_names() names its collections")
+        raise TypeError("a database cannot be iterated: list_collection_names() lists its collections")
 
     def __contains__(self, name: object) -> NoReturn:
-        raise TypeError("'in' does not search a database: list_collection_names() names its collections")
+        raise TypeError("'in' does not search a database: list_collection_names() lists its collections")
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Database):

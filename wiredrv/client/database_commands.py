@@ -1,4 +1,4 @@
-"""The commands of a database: those of the user's own, and pipelines that start without a collection. PyMongo's names.
+"""The commands of a database: arbitrary commands, and pipelines that start without a collection. PyMongo's names.
 
 Specifications: run-command, CRUD.
 """
@@ -78,14 +78,14 @@ class DatabaseCommands(HandleOptions[DocumentT]):
     ) -> Any:
         """Run a command and return the server's reply. It is sent as given and never retried.
 
-        No read or write concern of the database is put on it; in a transaction it takes part. What the driver itself
-        puts on commands (``lsid``, ``$db``...) should not be in it: what then happens is not defined.
+        The database's read and write concern are not added to it; in a transaction it takes part. It should not contain
+        fields that the driver adds itself (``lsid``, ``$db``...): the result is undefined.
 
         :param command: the command as a document, or its name, which ``value`` and ``fields`` complete.
         :param value: the value of the command's name, where ``command`` is a name.
-        :param check: whether a failure is raised; else the reply that tells of it is returned.
-        :param allowable_errors: codes and messages of failures that are returned as replies all the same.
-        :param read_preference: where it goes; None means the primary.
+        :param check: whether a failure is raised; else the server's reply is returned.
+        :param allowable_errors: codes and messages of failures whose replies are returned nevertheless.
+        :param read_preference: which members may run it; None means the primary.
         :param codec_options: how the reply is decoded; None means the driver's own options, not the database's.
         :param session: the session to use; without it the bound one, or an implicit one.
         :param comment: a comment for the server's logs and profiler (server 4.4).
@@ -155,16 +155,16 @@ class DatabaseCommands(HandleOptions[DocumentT]):
 
         :param command: the command as a document, or its name, which ``value`` and ``fields`` complete.
         :param value: the value of the command's name, where ``command`` is a name.
-        :param read_preference: where it goes; None means the primary.
+        :param read_preference: which members may run it; None means the primary.
         :param codec_options: how the documents are decoded; None means the driver's own options, not the database's.
         :param session: the session to use; without it the bound one, or an implicit one.
-        :param comment: of the getMores alone. A comment of the command itself belongs into the command.
+        :param comment: of the getMores alone. A comment for the command itself belongs in the command.
         :param max_await_time_ms: milliseconds (``maxTimeMS``) of each getMore.
         :param batch_size: documents of each getMore.
         :param cursor_type: what kind of cursor the command opens; the command's own fields must say so too.
         :param fields: further fields of the command.
         :returns: the cursor.
-        :raises UnreadableReply: the reply holds no cursor.
+        :raises UnreadableReply: the reply contains no cursor.
         :raises ConfigurationError: an argument is of the wrong kind.
         """
         if cursor_type and cursor_type not in _TAILABLE:

@@ -1,4 +1,4 @@
-"""What clients, databases and collections have in common, and the narrow side of the client that handles see."""
+"""The base of clients, databases and collections, and the interface of the client that these use."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class OperationExecutor(Protocol):
-    """Carries operations out."""
+    """Executes operations."""
 
     async def execute(self, operation: Operation[T], session: SessionState | None = None) -> T:
         """Send the operation's command, with retries as the specifications allow, and return what it parses to."""
@@ -38,20 +38,20 @@ class OperationExecutor(Protocol):
         ...
 
     async def see_to(self, work: Callable[[float], Awaitable[None]]) -> None:
-        """Clean up in the background, and wait for it as long as the caller can be kept."""
+        """Clean up in the background, and wait for it as long as the caller's budget allows."""
         ...
 
     def release(self, lease: Any) -> None:
-        """Take back the implicit server session of a cursor."""
+        """Release the implicit server session of a cursor."""
         ...
 
 
 class HandleContext(Protocol):
-    """What a client gives to its handles."""
+    """The interface of a client that its handles use."""
 
     @property
     def executor(self) -> OperationExecutor:
-        """Carries operations out."""
+        """Executes operations."""
         ...
 
     def session_state(self, session: ClientSession | None) -> SessionState | None:
@@ -62,12 +62,12 @@ class HandleContext(Protocol):
         ...
 
     def orphan_cursor(self, cursor: ServerCursor) -> None:
-        """Kill, in the background, a server cursor that nobody can close any longer; give back what was kept for it."""
+        """Kill, in the background, a server cursor whose Cursor object is gone; release its session and connection."""
         ...
 
 
 class HandleOptions(Generic[DocumentT]):
-    """How a handle reads and writes: the options that clients, databases and collections all have."""
+    """The options that clients, databases and collections all have."""
 
     __slots__ = ()
 

@@ -14,8 +14,8 @@ _LOG = logging.getLogger("wiredrv.session")
 class Hooks:
     """The hooks of a session's current transaction. Each is called once.
 
-    They refer to nothing of the session: the client keeps them for as long as it is referred to, and a transaction's
-    failure leads to it by its traceback.
+    They hold no reference to the session: the client keeps them for as long as the session is referenced, and a
+    reference to it would keep it alive.
     """
 
     __slots__ = ("_functions",)
@@ -24,11 +24,11 @@ class Hooks:
         self._functions: dict[Outcome, list[Callable[[], object]]] = {}
 
     def add(self, outcome: Outcome, function: Callable[[], object]) -> None:
-        """Call ``function`` once that is the outcome."""
+        """Call ``function`` if that becomes the outcome."""
         self._functions.setdefault(outcome, []).append(function)
 
     def clear(self) -> None:
-        """Forget all: a new transaction begins."""
+        """Remove all: a new transaction begins."""
         self._functions = {}
 
     def run(self, outcome: Outcome | None) -> None:

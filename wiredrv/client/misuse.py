@@ -1,4 +1,4 @@
-"""What users do with objects of an asynchronous driver by mistake, and the errors and warnings that say so."""
+"""Errors and warnings for frequent mistakes in the use of asynchronous objects."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, ClassVar, NoReturn
 
 
 class AsyncBlock:
-    """The base of what ``async with`` takes. A plain ``with`` is refused."""
+    """The base of objects that are used with ``async with``. A plain ``with`` is refused."""
 
     __slots__ = ()
 
     #: What the user wrote after ``with``.
     _written: ClassVar[str]
 
-    if not TYPE_CHECKING:  # a type checker finds by itself that there is no synchronous block
+    if not TYPE_CHECKING:  # type checkers know without it that there is no synchronous block
 
         def __enter__(self) -> NoReturn:
             raise TypeError(f"use `async with {self._written}`, not `with`: leaving the block may wait for the server")

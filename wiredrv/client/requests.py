@@ -23,7 +23,7 @@ def with_id(document: object) -> tuple[Document, Any]:
 
     As with PyMongo, the caller's document gets the generated ``_id`` too, if it can be changed.
 
-    :raises ConfigurationError: it is no mapping.
+    :raises ConfigurationError: it is not a mapping.
     """
     if type(document) is dict:
         if "_id" in document:
@@ -39,7 +39,7 @@ def _other_with_id(document: Document) -> tuple[Document, Any]:
     if "_id" in document:
         return document, document["_id"]
     if isinstance(document, RawBSONDocument):
-        # Its bytes are sent as they are; the server gives it an _id that is not told.
+        # Its bytes are sent as they are; the server adds an _id, which is not reported.
         return document, None
     generated = ObjectId()
     if isinstance(document, MutableMapping):
@@ -119,7 +119,7 @@ class DeleteOne(_Delete):
 
 
 class DeleteMany(_Delete):
-    """Delete all documents that match. A batch that holds this is not retried (retryable-writes specification)."""
+    """Delete all documents that match. A batch that contains this is not retried (retryable-writes specification)."""
 
     __slots__ = ()
     _limit = 0
@@ -149,7 +149,7 @@ class UpdateOne(_Update[Never]):
 
     :param filter: the query; ``{}`` matches every document.
     :param update: operators as ``$set``, or a pipeline of stages (server 4.2).
-    :param upsert: whether a document is inserted if none matches; None leaves it to the server, which does not.
+    :param upsert: whether a document is inserted if none matches; None leaves it to the server, whose default is False.
     :param collation: how strings are compared: a mapping or a bson ``Collation``; None takes the collection's.
     :param array_filters: conditions for the elements of arrays that the update names ``$[identifier]``.
     :param hint: the index to use, by its name or its keys; None lets the server choose.
@@ -174,11 +174,11 @@ class UpdateOne(_Update[Never]):
 
 
 class UpdateMany(_Update[Never]):
-    """Update all documents that match. A batch that holds this is not retried (retryable-writes specification).
+    """Update all documents that match. A batch that contains this is not retried (retryable-writes specification).
 
     :param filter: the query; ``{}`` matches every document.
     :param update: operators as ``$set``, or a pipeline of stages (server 4.2).
-    :param upsert: whether a document is inserted if none matches; None leaves it to the server, which does not.
+    :param upsert: whether a document is inserted if none matches; None leaves it to the server, whose default is False.
     :param collation: how strings are compared: a mapping or a bson ``Collation``; None takes the collection's.
     :param array_filters: conditions for the elements of arrays that the update names ``$[identifier]``.
     :param hint: the index to use, by its name or its keys; None lets the server choose.
@@ -206,7 +206,7 @@ class ReplaceOne(_Update[DocumentT_co]):
 
     :param filter: the query; ``{}`` matches every document.
     :param replacement: the new document, without operators. The old ``_id`` stays.
-    :param upsert: whether a document is inserted if none matches; None leaves it to the server, which does not.
+    :param upsert: whether a document is inserted if none matches; None leaves it to the server, whose default is False.
     :param collation: how strings are compared: a mapping or a bson ``Collation``; None takes the collection's.
     :param hint: the index to use, by its name or its keys; None lets the server choose.
     :param sort: which document is replaced if several match: the first in this order (server 8.0).

@@ -1,4 +1,4 @@
-"""What writes return, where users look for it."""
+"""The results of writes, in the place where users look for them."""
 
 from wiredrv.operations.results import (
     BulkWriteResult,

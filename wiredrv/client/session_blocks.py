@@ -1,7 +1,7 @@
-"""What ``async with`` does with a session: the blocks of a transaction and of a binding, and ``unbound()``.
+"""The ``async with`` blocks of a session: those of a transaction and of a binding, and ``unbound()``.
 
-Each block of a binding gives way, at its end, to the one around it; a transaction's block that is left by an error or a
-cancellation undoes the transaction under a shield.
+The end of a binding's block restores the binding around it. A transaction's block that is left by an error or a
+cancellation aborts the transaction, shielded from cancellation.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class TransactionContext(AsyncBlock):
 
 
 class SessionBinding(AsyncBlock):
-    """What :meth:`ClientSession.bind` returns: ``async with`` binds the session for its block, and gives it.
+    """What :meth:`ClientSession.bind` returns: ``async with`` binds the session for its block, and returns it.
 
     It warns when it is collected without having been entered.
 
@@ -78,7 +78,7 @@ class SessionBinding(AsyncBlock):
         return self._session
 
     def leave(self) -> None:
-        """Take the binding back, for the task and for those that inherited it. The session goes on."""
+        """End the binding, for the task and for those that inherited it. The session stays open."""
         self._entered[-1].leave()
 
     async def __aexit__(
@@ -95,7 +95,7 @@ class SessionBinding(AsyncBlock):
 
 @contextlib.contextmanager
 def unbound() -> Generator[None, None, None]:
-    """Run the calls of the block outside of any binding: with implicit sessions, unless they name one.
+    """Run the calls of the block outside of any binding: with implicit sessions, unless they are given one.
 
     This driver's own: no specification has it.
 

@@ -3,7 +3,7 @@
 Rules kept here:
 
 * An option is described once, by a ``:param`` of the TypedDict that declares it; those derived from it inherit that.
-* Annotations are shown as they are written, and never evaluated: importing stays cheap.
+* Annotations are shown as they are written, and never evaluated, so that importing stays cheap.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, ForwardRef, TypeVar
 if sys.version_info >= (3, 12):
     from types import get_original_bases
     from typing import TypedDict
-else:  # Until 3.12, a TypedDict does not know its bases.
+else:  # Until 3.12, a TypedDict does not record its bases.
     from typing_extensions import TypedDict, get_original_bases
 
 __all__ = ["TypedDict", "described_in", "descriptions", "expanded", "in_place_of_options"]

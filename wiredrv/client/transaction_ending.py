@@ -1,10 +1,10 @@
-"""How a transaction ends: a commit, an abort, and the abort that takes place whatever happens.
+"""How a transaction ends: by a commit, by an abort, or by the abort of a block that is left by an error.
 
 Rules kept here:
 
-* The transaction's state moves when the turn comes, and not at the call.
-* Nothing that is sent after a commit that was sent can abort it.
-* An abort that is cancelled before its command is sent is sent by the background, in the same turn.
+* The transaction's state changes when the turn comes, not at the call.
+* After a commit was sent, no abort is sent.
+* If an abort is cancelled before its command is sent, the background sends it in the same turn.
 
 Transactions specification, "ClientSession changes".
 """
@@ -26,7 +26,7 @@ from wiredrv.session.turns import Purpose, Turn
 
 _LOG = logging.getLogger("wiredrv.session")
 
-#: Seconds that undoing a transaction may take when its block was left by an error.
+#: Seconds that the abort may take when a block was left by an error.
 _ABORT_SECONDS = 5.0
 
 
@@ -40,10 +40,11 @@ class TransactionEnding:
         self._state = state
 
     async def commit(self, pause: float = 0.0) -> None:
-        """Commit, in turn.
+        """Commit, when the turn comes.
 
         :param pause: seconds to wait, in that turn, before the commit is sent again.
-        :raises InvalidOperation: there is nothing to commit, or it is abort-only, and aborted now.
+        :raises InvalidOperation: there is nothing to commit, or the transaction is abort-only, and has been aborted
+            now.
         :raises DriverError: the commit failed.
         """
         self._core.refuse_if_closed()
@@ -79,7 +80,7 @@ class TransactionEnding:
             raise
 
     async def commit_block(self, pause: float = 0.0) -> None:
-        """Commit at the end of a block. A commit that does not get its turn aborts: nobody else will."""
+        """Commit at the end of a block. If the commit does not get its turn, the transaction is aborted."""
         try:
             await self.commit(pause)
         except BaseException as error:
@@ -88,7 +89,7 @@ class TransactionEnding:
             raise
 
     async def until_free(self) -> None:
-        """Wait until what the session's other operations left is cleaned up."""
+        """Wait until the clean-up after the session's other operations is done."""
         state = self._state
         if state.turns.current is not None:
             turn = self._core.executor.enter(state, "startTransaction", Purpose.HOUSEKEEPING)
@@ -98,7 +99,7 @@ class TransactionEnding:
                 state.turns.leave(turn)
 
     async def abort(self) -> None:
-        """Abort, in turn. Errors of the server are not raised.
+        """Abort, when the turn comes. Server errors are not raised.
 
         :raises InvalidOperation: there is nothing to abort.
         """
@@ -107,17 +108,19 @@ class TransactionEnding:
         try:
             await self._core.executor.turn_comes(state, turn)
             if not state.transaction.active:
-                state.transaction.abort()  # says why it cannot be
+                state.transaction.abort()  # raises an error that says why
             await self._abort_in(turn)
         finally:
             self._leave(turn)
 
     async def abort_quietly(self) -> None:
-        """Undo a transaction whose block failed; nothing may hide the failure, and a cancellation may not stop it."""
+        """Abort a transaction whose block failed. No error may hide the failure, and a cancellation may not stop the
+        abort.
+        """
         state = self._state
         if not state.transaction.open_on_server or state.turns.cleaning_up:
             return
-        # From now on nothing can be run in it or commit it, however long the abort has to wait for its turn.
+        # From now on no operation and no commit is accepted, however long the abort has to wait for its turn.
         state.transaction.leave_block()
         state.turns.refuse_waiting("waited for its turn in a transaction whose block was left by an error")
         try:
@@ -146,7 +149,7 @@ class TransactionEnding:
             await self._clean_up(turn)
 
     async def _abort_in(self, turn: Turn) -> None:
-        """Abort in a turn that was taken. If that is cancelled before the command is sent, the background sends it."""
+        """Abort in a turn that was taken. If this is cancelled before the command is sent, the background sends it."""
         transaction = self._state.transaction
         try:
             await self._core.abort_in(turn, self._state)

@@ -1,9 +1,9 @@
-"""Arguments as users give them, checked and brought into the wire's form. Pure.
+"""Users' arguments: checks them and converts them to their form on the wire. Pure.
 
 Rules kept here:
 
 * Bad input is refused before anything is sent, with a ConfigurationError that says what was expected.
-* What needs no change is returned as it is: nothing is copied on the way of a usual operation.
+* A value that needs no change is returned as it is: a usual operation copies nothing.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ def hint_value(name: str, value: object) -> str | PlainDocument:
 
 
 def projection_document(name: str, value: object) -> Document:
-    """Which fields to return: a mapping, or the names of those wanted. No name at all means whole documents."""
+    """Which fields to return: a mapping, or a list of names. An empty list means whole documents."""
     if isinstance(value, Mapping):
         return value
     if isinstance(value, (Sequence, AbstractSet)) and not isinstance(value, (str, bytes)):
@@ -231,7 +231,9 @@ def collection_name(name: object) -> str:
     if not isinstance(name, str):
         refuse("a collection's name", "a string", name)
     if not name or ".." in name or name[0] == "." or name[-1] == ".":
-        raise InvalidName(f"the collection name {name!r} must not be empty, nor begin, end or be divided by two dots")
+        raise InvalidName(
+            f"the collection name {name!r} must not be empty, begin or end with a dot, or contain two dots in a row"
+        )
     if "$" in name and not name.startswith(("oplog.$main", "$cmd")):
         raise InvalidName(f"the collection name {name!r} must not contain '$'")
     if "\x00" in name:
@@ -249,9 +251,9 @@ Table: TypeAlias = Mapping[str, tuple[str, Check | None]]
 def wire_options(given: Document, table: Table, *, strict: bool = True) -> PlainDocument:
     """Options under the wire's names, checked; those that are None are left out.
 
-    A name may be Python's or the wire's own, as PyMongo's methods take some in the one and some in the other form.
+    A name may be Python's or the wire's own, as PyMongo's methods take some in one form and some in the other.
 
-    :param strict: whether a name that the table lacks is refused; else the server judges it.
+    :param strict: whether a name that is not in the table is refused; else it is sent, and the server decides.
     :raises ConfigurationError: a name is unknown, a value is of the wrong kind, or an option is given twice.
     """
     fields: PlainDocument = {}

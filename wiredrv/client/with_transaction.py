@@ -1,4 +1,4 @@
-"""``with_transaction``: run a callback in a transaction and commit it, again where that is safe.
+"""``with_transaction``: run a callback in a transaction and commit it, with retries where these are safe.
 
 Convenient transactions specification. The decisions (how long to wait, whether there is time, whether an error may be
 retried) are pure; the loop at the end performs them.
@@ -39,9 +39,9 @@ _BACKOFF_MAX = 0.5
 class RetryPolicy:
     """How long and how often ``with_transaction`` tries. The defaults are the specification's.
 
-    :param timeout: seconds after which no further attempt is begun.
-    :param max_attempts: how many attempts there may be; None for no limit but the time.
-    :param jitter: gives a number from 0 up to but not 1, by which each backoff is multiplied.
+    :param timeout: seconds after which no further attempt is started.
+    :param max_attempts: how many attempts there may be; None for no limit besides ``timeout``.
+    :param jitter: returns a number from 0 to 1 (exclusive), by which each backoff is multiplied.
     :param on_retry: called before each retry with the number of the coming attempt and the error of the last one.
     :raises ConfigurationError: a number is not positive.
     """
@@ -63,13 +63,13 @@ DEFAULT_POLICY = RetryPolicy()
 
 def backoff(attempt: int, jitter: float) -> float:
     """Seconds to wait after ``attempt`` failed attempts."""
-    # A transaction that keeps failing reaches the longest wait soon; beyond that the power would only overflow.
+    # A transaction that keeps failing soon reaches the longest wait; a larger exponent would only overflow.
     growth = _BACKOFF_GROWTH ** min(attempt, 32)
     return jitter * min(_BACKOFF_INITIAL * growth, _BACKOFF_MAX)
 
 
 def leaves(error: BaseException) -> Iterator[BaseException]:
-    """The errors that an error stands for: those in a group, those that a wrapper names as its cause."""
+    """The original errors: those in an exception group, and the cause of an error that wraps another."""
     if isinstance(error, BaseExceptionGroup):
         for inner in error.exceptions:
             yield from leaves(inner)
@@ -80,7 +80,7 @@ def leaves(error: BaseException) -> Iterator[BaseException]:
 
 
 def bears_label(error: BaseException, label: str, cancelled: type[BaseException]) -> bool:
-    """Whether an error bears a label; a group does when every one of it that is no cancellation does."""
+    """Whether an error has a label; a group has it if all of its errors except cancellations do."""
     found = [leaf for leaf in leaves(error) if not isinstance(leaf, cancelled)]
     return bool(found) and all(isinstance(leaf, DriverError) and leaf.has_error_label(label) for leaf in found)
 
@@ -92,9 +92,9 @@ def commit_may_be_retried(error: DriverError) -> bool:
 
 
 def out_of_time(error: BaseException, timeout: float) -> BaseException:
-    """What to raise when an error cannot be retried any longer: a timeout that carries it and its labels.
+    """The error to raise when there is no time for a retry: a timeout with the last error as its cause, and its labels.
 
-    An error that is a timeout already is raised as it is, and so is a group that holds a cancellation.
+    An error that is a timeout already is raised as it is, and so is a group that contains a cancellation.
     """
     if not isinstance(error, Exception) or (isinstance(error, DriverError) and error.timeout):
         return error
@@ -180,8 +180,8 @@ def _whole_retry(error: BaseException, policy: RetryPolicy, attempt: int) -> boo
 async def _commit(session: ClientSession, policy: RetryPolicy, started: float, attempt: int) -> DriverError | None:
     """Commit until the result is known. Returns the error for which the whole transaction is to be tried again.
 
-    The specification says nothing of a pause between two commits. Without one, a server that answers at once and never
-    clearly would be sent thousands in a second.
+    The specification does not require a pause between two commits. Without one, a server that answers immediately but
+    never clearly would receive thousands in a second.
     """
     failures, pause = 0, 0.0
     while True:

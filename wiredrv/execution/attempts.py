@@ -1,6 +1,6 @@
-"""One operation, attempt after attempt: select, check out, decorate, send, learn, parse; and what follows a failure.
+"""The attempts of one operation: select, check out, decorate, send, learn, parse; and the reaction to a failure.
 
-What is decided is decided in pure modules (``decorate``, ``labels``, ``retry``, ``failures``); here it is done. The
+The decisions are made in pure modules (``decorate``, ``labels``, ``retry``, ``failures``) and carried out here. The
 usual attempt, with a known server and an idle connection, passes one await: that for the reply.
 """
 
@@ -54,7 +54,7 @@ _MAY_OPEN_CURSORS = frozenset({OperationKind.READ, OperationKind.WRITE, Operatio
 
 
 class Attempts:
-    """Makes the attempts of the operations of one client. What comes before and after them is the executor's."""
+    """The attempts of the operations of one client. The executor does what comes before and after them."""
 
     def __init__(
         self, topology: Topology, settings: ExecutionSettings, hub: ListenerHub, api: ServerApi | None
@@ -77,21 +77,21 @@ class Attempts:
         self.sessions.release(session, monotonic(), self.topology.description.logical_session_timeout_minutes)
 
     def settled(self, run: Run[object]) -> None:
-        """Give back what a run held that was cancelled, and is settled now."""
+        """Release what a cancelled run held: its clean-up is done."""
         raise NotImplementedError
 
     # --- the loop ---
 
     async def drive(self, run: Run[T]) -> T:
-        """Attempt after attempt, until one succeeds or none is left. The session is claimed already."""
+        """Make attempts until one succeeds or no retry is allowed. The session's turn was taken before."""
         while True:
             server: TopologyServer | None = None
             connection: Connection | None = None
             generation = 0
             try:
                 server = pick(run, self.topology) or await select(run, self.topology)
-                # Counted from here on, and not only when it has a connection: what waits for one is what makes a slow
-                # server busy (server-selection, "operationCount").
+                # Counted from here on, and not only when it has a connection: waiting operations also make a server
+                # busy (server-selection, "operationCount").
                 server.operations += 1
                 connection = server.pool.try_check_out() if run.held is None else run.held.connection
                 if connection is None:
@@ -105,7 +105,7 @@ class Attempts:
                     raise
                 result = self._read(run, server, connection, reply)
             except DriverError as error:
-                # The topology hears of it, and may clear the pool, before the connection is given back.
+                # The topology reacts, and may clear the pool, before the connection is checked in.
                 retry, shown = self._failed(run, error, server, connection, generation)
             else:
                 if run.in_transaction:
@@ -183,7 +183,8 @@ class Attempts:
     def _number_write(self, run: Run[object], connection: Connection) -> None:
         """Give a retryable write its transaction number; a retry keeps it.
 
-        :raises ConfigurationError: the server that was selected for a retry could not tell it from a second write.
+        :raises ConfigurationError: the server that was selected for a retry could not distinguish it from a second
+            write.
         """
         handshake = connection.handshake
         if handshake.is_standalone or not handshake.supports_sessions:
@@ -194,9 +195,9 @@ class Attempts:
     # --- learn ---
 
     def _read(self, run: Run[T], server: TopologyServer, connection: Connection, reply: Reply) -> T:
-        """Take in what a reply teaches, and turn it into the operation's result.
+        """Update the session from a reply, and convert the reply to the operation's result.
 
-        :raises UnreadableReply: the reply is not of the form that its command's replies have.
+        :raises UnreadableReply: the reply does not have the form of its command's replies.
         """
         try:
             if run.acknowledged:
@@ -219,7 +220,7 @@ class Attempts:
     def _take_orphan(
         self, run: Run[object], server: TopologyServer, connection: Connection, error: UnreadableReply
     ) -> None:
-        """Take from an unreadable reply what it tells all the same, and the cursor that nobody else can close."""
+        """Read what can be read of an unreadable reply, and note the cursor that it opened, to close it."""
         # The caller may keep the error for long, and the reply may be large.
         envelope, error.envelope = error.envelope, None
         if envelope is None:
@@ -236,7 +237,7 @@ class Attempts:
     def _look_at_concern_error(
         self, run: Run[object], server: TopologyServer, connection: Connection, reply: Reply
     ) -> None:
-        """A write concern error may tell of a failing server, and may be worth another attempt."""
+        """React to a write concern error: the server may be failing, and a retry may be allowed."""
         entry = reply["writeConcernError"]
         limits = connection.handshake.limits
         error = write_concern_error(entry, reply, limits.max_wire_version)
@@ -248,7 +249,7 @@ class Attempts:
         add_labels(error, self._circumstances(run, connection), self._settings)
         if error.has_error_label(RETRYABLE_WRITE) and run.traits.kind is OperationKind.WRITE:
             try:
-                # What the operation raises tells more: a bulk's error counts what was written.
+                # The operation's own error says more: that of a bulk counts what was written.
                 run.operation.parse(reply, connection.address)
             except OperationFailure as own:
                 own.add_error_label(RETRYABLE_WRITE)
@@ -310,7 +311,7 @@ class Attempts:
         add_labels(error, where, self._settings)
         if run.txn_number:
             explain(error)
-        if server is not None and not isinstance(error, WriteConcernError):  # of those it has heard already
+        if server is not None and not isinstance(error, WriteConcernError):  # the topology has reacted to those already
             self.topology.on_error(server, error, connection, connection.generation if connection else generation)
         if run.server_session is not None and connection is not None and is_network_error(error):
             run.server_session.dirty = True

@@ -1,12 +1,12 @@
-"""What remains of an operation that is cancelled while its command is under way, and how a background task settles it.
+"""Cleaning up after an operation that was cancelled while its command was in flight, in a background task.
 
 Measured on a real server, closing the socket is not enough: cursors whose reply was never read stay open, and an abort
-that overtakes the statement it should undo is refused. So what was cancelled is settled: the reply is waited for, for a
-short time, and what it opened is closed. If no reply comes, the session is killed on the server. A commit that was sent
-is never followed by an abort: it is sent again.
+that overtakes the statement it should undo is refused. So the driver waits a short time for the reply, and closes what
+it opened. If no reply comes, the session is killed on the server. A commit that was sent is never followed by an abort:
+it is sent again.
 
-The settlement owns all that the operation held: its connection, its session's turn and pin, its server session. The
-caller waits for it only as long as :mod:`wiredrv.execution.budget` allows.
+The settlement owns everything that the operation held: its connection, its session's turn and pin, its server session.
+The caller waits for it only as long as :mod:`wiredrv.execution.budget` allows.
 """
 
 from __future__ import annotations
@@ -33,28 +33,28 @@ T = TypeVar("T")
 
 _LOG = logging.getLogger("wiredrv.session")
 
-#: Seconds that are waited for the reply of a cancelled operation.
+#: Seconds to wait for the reply of a cancelled operation.
 REPLY_SECONDS = 0.5
 
 
 class SettlementExecutor(Protocol):
-    """What a settlement needs of the executor."""
+    """The part of the executor that a settlement uses."""
 
     clock: ClusterClock
 
     async def drive(self, run: Run[T]) -> T:
-        """Attempt after attempt, in a turn that was taken already."""
+        """Make the attempts of an operation, in a turn that was taken before."""
         ...
 
     def settled(self, run: Run[object]) -> None:
-        """Give back the turn and the server session of a run that is settled."""
+        """Release the turn and the server session of a run whose clean-up is done."""
         ...
 
 
 class Settlement:
-    """What remains to be done for one run. Called by a background task, with the seconds that it may take.
+    """The clean-up after one run. Called by a background task, with the seconds that it may take.
 
-    ``connection`` is the one on which a reply is owed; None where a commit was cancelled between two attempts.
+    ``connection`` is the one with the outstanding reply; None if a commit was cancelled between two attempts.
     """
 
     __slots__ = ("_connection", "_executor", "_run", "_server")
@@ -71,7 +71,7 @@ class Settlement:
         self._server = server
         self._connection = connection
         if connection is not None:
-            # Until the reply says otherwise.
+            # Unless the reply says otherwise.
             run.server_to_kill = connection.address
 
     async def __call__(self, seconds: float) -> None:
@@ -91,7 +91,7 @@ class Settlement:
             self._executor.settled(run)
 
     def drop(self) -> None:
-        """Close the connection, if it is still here, and give it back."""
+        """Close the connection, if it is still held, and check it in."""
         if self._connection is not None:
             self._connection.close()
             self._give_back()
@@ -105,7 +105,7 @@ class Settlement:
             self._server.pool.check_in(connection)
 
     async def _settle(self) -> None:
-        """The steps, each of which may begin anew."""
+        """The steps of the clean-up. Each may be started again."""
         connection = self._connection
         if connection is not None:
             body = await connection.settle(REPLY_SECONDS)
@@ -116,7 +116,7 @@ class Settlement:
         if run.traits.kind is OperationKind.COMMIT:
             await self._commit_again()
         elif run.orphan is not None and run.in_transaction and run.session is not None:
-            # Nothing but an abort follows, and the cursor is killed after that.
+            # Only an abort follows, and the cursor is killed after that.
             run.session.cursors_left.append(run.orphan)
             run.orphan = None
         elif run.orphan is not None:
@@ -132,7 +132,7 @@ class Settlement:
             connection.close()
 
     def _learn(self, connection: Connection, body: bytes) -> None:
-        """The reply came in time: what is to be undone, and what became known."""
+        """Update the session from the reply, which came in time, and note what is to be undone."""
         run = self._run
         reply = decode_tolerantly(body)
         cursor = cursor_in(pick_envelope(body) if reply is None else reply, run.operation)
@@ -151,14 +151,14 @@ class Settlement:
             run.server_to_kill = None
 
     async def _commit_again(self) -> None:
-        """Find out whether a cancelled commit took place: once it was sent, a transaction is never aborted."""
+        """Find out whether a cancelled commit took effect: once it was sent, the transaction is never aborted."""
         session = self._run.session
         if session is None or session.transaction.outcome is not Outcome.UNKNOWN:
             return
         try:
             await self._drive(Run(self._run.operation, session))
         except DriverError:
-            # That it is known to be aborted is an answer too.
+            # An error that says that it was aborted is an answer too.
             if session.transaction.outcome is Outcome.UNKNOWN:
                 raise
 

@@ -1,8 +1,8 @@
-"""The ONE place where the fields of sessions, transactions and concerns are put on a command. Pure.
+"""Adds the fields of sessions, transactions and concerns to commands; no other module does. Pure.
 
 The order is fixed: lsid, txnNumber, startTransaction, autocommit, readConcern, writeConcern, recoveryToken,
-$clusterTime, $readPreference, apiVersion, $db. Nothing here changes a session: the state moves when the command is
-sent, so that a command that cannot be encoded leaves its transaction as it was.
+$clusterTime, $readPreference, apiVersion, $db. Nothing here changes a session: the state changes when the command is
+sent, so that a command that cannot be encoded does not affect its transaction.
 
 Specifications: sessions ("Sending the session ID"), transactions ("Constructing commands within a transaction"),
 causal-consistency, snapshot-sessions, retryable-writes ("Constructing Write Commands"), server-selection ("Passing
@@ -45,16 +45,16 @@ class CommandContext(NamedTuple):
 
 
 def decorate(command: PlainDocument, run: Run[object], context: CommandContext) -> None:
-    """Put on ``command`` everything that its session and its concerns ask for.
+    """Add to ``command`` the fields that its session and its concerns require.
 
-    :raises ConfigurationError: the server supports no sessions, or no snapshot reads, and they are asked for.
+    :raises ConfigurationError: the server supports no sessions, or no snapshot reads, and these are needed.
     """
     operation = run.operation
     traits = run.traits
     session = run.session
     server_session = run.server_session
     cluster_time = context.cluster_time
-    # A retry may have been selected another server than the one that the session was acquired for.
+    # A retry may go to another server than the one that the session was acquired for.
     if server_session is not None and context.handshake.supports_sessions:
         command["lsid"] = server_session.lsid
         if run.in_transaction and session is not None:
@@ -106,7 +106,7 @@ def _add_ending(command: PlainDocument, run: Run[object], transaction: Transacti
 def _add_session_read_concern(
     command: PlainDocument, run: Run[object], session: SessionState, context: CommandContext
 ) -> None:
-    """The read concern that an explicit session asks for, merged with the operation's own."""
+    """The read concern that an explicit session requires, merged with the operation's own."""
     traits = run.traits
     if traits.kind is OperationKind.HOUSEKEEPING:
         return  # killCursors takes none: the server would refuse it, and the cursor would stay open.
@@ -115,7 +115,7 @@ def _add_session_read_concern(
         if context.handshake.limits.max_wire_version < SERVER_5_0:
             raise ConfigurationError("Snapshot reads require MongoDB 5.0 or later")
         if traits.opens_cursor and run.operation.server is not None:
-            return  # A getMore reads on in the snapshot of its cursor.
+            return  # A getMore continues in the snapshot of its cursor.
         concern: PlainDocument = {"level": "snapshot"}
         if session.snapshot_time is not None:
             concern["atClusterTime"] = session.snapshot_time
@@ -135,7 +135,7 @@ def _add_session_read_concern(
         causal
         and session.operation_time is not None
         and handshake.supports_sessions
-        and not handshake.is_standalone  # it knows no cluster time, and refuses the field
+        and not handshake.is_standalone  # it has no cluster time, and refuses the field
     ):
         concern["afterClusterTime"] = session.operation_time
     if concern:
@@ -153,7 +153,7 @@ def _add_read_preference(command: PlainDocument, run: Run[object], context: Comm
         direct = context.topology_type is TopologyType.SINGLE
         if not direct or handshake.is_mongos or handshake.is_standalone:
             return
-        # A member that was asked for by itself answers whatever it is.
+        # A member that the client is directly connected to answers in any role.
         preference = _PRIMARY_PREFERRED
     elif handshake.is_standalone:
         return

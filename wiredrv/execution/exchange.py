@@ -1,7 +1,7 @@
-"""One command out, one reply in: encode, tell listeners, send, receive, decode.
+"""One round trip: encode the command, publish events, send, receive, decode the reply.
 
-A listener hears of a command once it is encoded and about to be sent, and of its end in every case, a cancellation
-included. Without listeners nothing is built for them.
+The event for a command is published once it is encoded and about to be sent, and one for its end in every case, a
+cancellation included. Without listeners no event is built.
 
 Specification: command-logging-and-monitoring.
 """
@@ -25,12 +25,12 @@ from wiredrv.waits import monotonic
 from wiredrv.wire.codec import decode, decode_raw, encode
 from wiredrv.wire.op_msg import MORE_TO_COME, DocumentSequence, encode_message, next_request_id
 
-#: How much a command may hold besides a document of the largest size.
+#: The bytes that a command may have besides a document of the largest size.
 _COMMAND_OVERHEAD = 16 * 1024
 
 
 async def exchange(connection: Connection, command: PlainDocument, run: Run[object], hub: ListenerHub) -> Reply:
-    """Send a decorated command and return the reply; an empty one where none was asked for.
+    """Send a decorated command and return the reply; an empty one if the command is unacknowledged.
 
     :raises InvalidDocument: the command cannot be encoded, or (DocumentTooLarge) is too large; nothing was sent.
     :raises AutoReconnect: the connection broke.
@@ -65,7 +65,7 @@ async def exchange(connection: Connection, command: PlainDocument, run: Run[obje
 
 
 def _check_size(command: PlainDocument, size: int, run: Run[object], limits: Limits) -> None:
-    """Judge a command that is larger than a document may be."""
+    """Check a command that is larger than a document may be."""
     largest = limits.max_bson_object_size
     if size > largest + _COMMAND_OVERHEAD:
         raise DocumentTooLarge(
@@ -73,7 +73,7 @@ def _check_size(command: PlainDocument, size: int, run: Run[object], limits: Lim
             f"{largest} bytes"
         )
     if not run.acknowledged:
-        # The server refuses a document that is a little too large, but nobody would hear of it.
+        # The server refuses a document that is a little too large, but its refusal would not be received.
         for document in command.get("documents", ()):
             size = len(encode(document, run.operation.target.codec_options))
             if size > largest:
@@ -82,7 +82,7 @@ def _check_size(command: PlainDocument, size: int, run: Run[object], limits: Lim
 
 async def _send_only(connection: Connection, message: bytes) -> None:
     await connection.send(message)
-    # Nothing is waited for, so that a loop of such writes would never let another task run.
+    # Sending did not wait, and a loop of such writes must let other tasks run.
     await waits.checkpoint()
 
 
@@ -137,12 +137,12 @@ async def _observed(
 
 
 def _redacted(reply: Reply) -> Reply:
-    """What may be told of an error whose command is sensitive."""
+    """The part of an error reply that may be shown if the command is sensitive."""
     told = {name: reply[name] for name in ("code", "codeName", "errorLabels") if name in reply}
     return {"ok": 0, "errmsg": "(redacted)", **told}
 
 
 def is_sensitive(command: Document) -> bool:
-    """Whether a command (or its reply) holds what nobody may see."""
+    """Whether a command, or its reply, contains secrets."""
     name = next(iter(command)).lower()
     return name in SENSITIVE_COMMANDS or (name in HELLO_COMMANDS and "speculativeAuthenticate" in command)

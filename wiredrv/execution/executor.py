@@ -1,9 +1,9 @@
-"""The only way: every operation of a client takes it.
+"""Executes every operation of a client.
 
-Here is what surrounds the attempts (``attempts``): the client is opened where it is not, an operation of a session
-waits for its turn, and what a cancellation leaves is handed to the background.
+The attempts are in ``attempts``; around them, the client is opened if necessary, an operation of a session waits for
+its turn, and the clean-up after a cancellation is passed to the background.
 
-Cancellation is an ordinary event: it may come at any await, and leaves no connection checked out, no cursor and no
+Cancellation is safe at any await: it leaves no connection checked out, no cursor and no
 transaction open on the server, and no session in use (``cancellation``).
 """
 
@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 _LOG = logging.getLogger("wiredrv.session")
 
-#: What operations are to the turns of a session. (A look at a member of an enum costs a call.)
+#: Purposes of operations. (Constants, since access to a member of an enum costs a call.)
 _STATEMENT, _HOUSEKEEPING = Purpose.STATEMENT, OperationKind.HOUSEKEEPING
 
 #: Cleans up; the argument is how many seconds that may take.
@@ -50,9 +50,9 @@ class Executor(Attempts):
     """Executes the operations of one client.
 
     :param ensure_open: opens the client where it is not.
-    :param in_background: starts cleaning up in the background; returns the event of its end, or None where the
-        background is gone.
-    :param unfinished: how much it cleans up at the moment.
+    :param in_background: starts cleaning up in the background; returns an event that is set at the end, or None if the
+        background has ended.
+    :param unfinished: the number of clean-ups in progress.
     """
 
     def __init__(
@@ -73,17 +73,17 @@ class Executor(Attempts):
         self.grace = budget.Grace(unfinished)
 
     async def execute(self, operation: Operation[T], session: SessionState | None = None) -> T:
-        """Run an operation to its end, with the retries that the specifications allow.
+        """Execute an operation, with the retries that the specifications allow.
 
         :param operation: what to do.
         :param session: the explicit session, or None for an implicit one.
-        :raises DriverError: what the last attempt met, or the error before it where that tells more.
+        :raises DriverError: the error of the last attempt, or the one before it if that says more.
         """
         if budget.running:
             budget.begin_operation()
         turn: Turn | None = None
         if session is not None:
-            # Before anything is waited for: the call has its place in the queue, and in its transaction, from now on.
+            # Before any wait: from now on the call has its place in the queue, and in its transaction.
             purpose = Purpose.HOUSEKEEPING if operation.traits.kind is _HOUSEKEEPING else _STATEMENT
             turn = self.enter(session, operation.name, purpose)
             if not turn.granted:
@@ -123,7 +123,7 @@ class Executor(Attempts):
     def enter(self, session: SessionState, command: str, purpose: Purpose) -> Turn:
         """Take the session's turn, or a place in its queue: then await :meth:`turn_comes`.
 
-        Who executes several steps in one turn gives it back with ``session.turns.leave``.
+        A caller that executes several steps in one turn releases it with ``session.turns.leave``.
 
         :raises InvalidOperation: the session, or its transaction, cannot be used for the operation.
         """
@@ -138,13 +138,13 @@ class Executor(Attempts):
             raise InvalidOperation("a session can only be used with the client that started it")
         if session.server_session.epoch != self.sessions.epoch:
             raise InvalidOperation(
-                "this session was started before the process forked, or in an event loop that is gone: start a new one"
+                "this session was started before a fork, or in an event loop that is closed: start a new one"
             )
 
     async def turn_comes(self, session: SessionState, turn: Turn) -> None:
         """Wait behind the session's other operations, unless the turn has come.
 
-        :raises InvalidOperation: what was called before ended the transaction, or the session.
+        :raises InvalidOperation: an operation before it ended the transaction, or the session.
         """
         if turn.granted:
             return
@@ -158,7 +158,7 @@ class Executor(Attempts):
             await event.wait()
         except BaseException as error:
             session.turns.failed(turn, error)
-            if turn.purpose is not Purpose.CLEAN_UP:  # the background waits on, in the same place
+            if turn.purpose is not Purpose.CLEAN_UP:  # the background continues to wait, in the same place
                 session.turns.leave(turn)
             raise
         if turn.refusal is not None:
@@ -178,10 +178,12 @@ class Executor(Attempts):
         on_settled: Callable[[], None] | None = None,
         pause: float = 0.0,
     ) -> T:
-        """As :meth:`execute`, in a turn that was taken. Afterwards it is the caller's again, or ``handed_over``.
+        """As :meth:`execute`, in a turn that was taken. Afterwards the caller has the turn again, unless it is
+        ``handed_over``.
 
         :param on_settled: called when the background has settled the operation after a cancellation.
-        :param pause: seconds to wait first. For a commit that was sent before, a cancellation meanwhile is one of it.
+        :param pause: seconds to wait first. If the commit was sent before, a cancellation meanwhile counts as one of
+            the commit.
         """
         if waits.running_loop() is not self.loop:
             await self._open_for(session)
@@ -220,7 +222,7 @@ class Executor(Attempts):
     # --- after a cancellation ---
 
     async def _cancelled(self, run: Run[object], error: BaseException) -> None:
-        """Have the background settle what was under way, and wait for that as long as the caller can be kept."""
+        """Have the background clean up after the command in flight, and wait for that as long as the budget allows."""
         session = run.session
         if run.traits.kind is OperationKind.COMMIT and session is not None and session.transaction.ending_sent:
             session.transaction.commit_failed(Outcome.UNKNOWN)
@@ -229,7 +231,7 @@ class Executor(Attempts):
         if settlement is None:
             return
         if isinstance(error, GeneratorExit):
-            settlement.drop()  # There is no event loop to wait in.
+            settlement.drop()  # It is not possible to wait here.
             if run.server_session is not None:
                 run.server_session.dirty = True
             if session is not None and run.server_to_kill is not None:
@@ -239,7 +241,7 @@ class Executor(Attempts):
         await self.see_to(settlement, wait=not isinstance(error, (KeyboardInterrupt, SystemExit)))
 
     async def _leave_orphan(self, run: Run[object], orphan: ServerCursor) -> None:
-        """Have the background kill the cursor that an unreadable reply tells of; in a transaction, after its end."""
+        """Have the background kill the cursor that an unreadable reply opened; in a transaction, after its end."""
         if run.in_transaction and run.session is not None:
             run.session.cursors_left.append(orphan)
             return
@@ -256,25 +258,25 @@ class Executor(Attempts):
             run.session.turns.hand_over(run.turn)
 
     async def see_to(self, work: CleanUp, *, wait: bool = True) -> None:
-        """Clean up in the background, and wait for it as long as the caller can be kept.
+        """Clean up in the background, and wait for it as long as the caller's budget allows.
 
         :param work: called with the seconds that it may take.
         """
         left = self.grace.seconds_left()
         done = self._in_background(work)
         if done is None:
-            # The event loop ends, or the client is closed: it is done here, or not at all.
+            # The event loop ends, or the client is closed: the clean-up is done here, or not at all.
             await work(left)
         elif wait:
             with waits.shield(left):
                 await done.wait()
 
     def session_settled(self, session: ServerSession) -> None:
-        """Something is cleaned up in a server session: it may go back to the pool."""
+        """A clean-up in a server session is done: the session may go back to the pool."""
         self.sessions.settled(session, monotonic(), self.topology.description.logical_session_timeout_minutes)
 
     def settled(self, run: Run[object]) -> None:
-        """Give back the turn and the server session of a run that the background has settled."""
+        """Release the turn and the server session of a run after which the background has cleaned up."""
         if run.server_session is not None:
             self.session_settled(run.server_session)
         self._finish(run)

@@ -1,7 +1,7 @@
 """Which labels the driver adds to an error. Pure.
 
 Transactions specification, "Error Reporting and Retrying Transactions"; retryable-writes specification,
-"RetryableWriteError Labels". What the server labelled keeps its labels.
+"RetryableWriteError Labels". Labels of the server are kept.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _NO_RETRYABLE_WRITES = (
 
 
 def add_labels(error: DriverError, where: Circumstances, settings: ExecutionSettings) -> None:
-    """Put the labels on ``error`` that its circumstances ask for."""
+    """Add the labels to ``error`` that its circumstances require."""
     no_reply = is_network_error(error)
     if where.in_transaction and no_reply and where.kind not in (OperationKind.COMMIT, OperationKind.ABORT):
         error.add_error_label(TRANSIENT_TRANSACTION)
@@ -42,7 +42,7 @@ def add_labels(error: DriverError, where: Circumstances, settings: ExecutionSett
 
 
 def explain(error: DriverError) -> None:
-    """Say what to do about a server that takes no transaction numbers, in the words that the specification gives.
+    """Replace the message of a server that does not accept transaction numbers by the specification's text.
 
     Retryable-writes specification, "Executing Retryable Write Commands": code 20, "Transaction numbers ...".
     """
@@ -51,13 +51,13 @@ def explain(error: DriverError) -> None:
 
 
 def outcome_of_failed_commit(error: DriverError, attempted_before: bool) -> Outcome:
-    """What became of a transaction whose commit failed.
+    """The outcome of a transaction whose commit failed.
 
-    Aborted is said only where no attempt can have taken place: the server says so by its label, or refused the only
-    attempt that there was. Whatever is not a clear answer of the server leaves it unknown.
+    It is aborted only if no attempt can have taken effect: the server says so by its label, or refused the only
+    attempt. Without a clear answer of the server it is unknown.
     """
     if isinstance(error, WriteConcernError):
-        return Outcome.UNKNOWN  # The commit took place; what is in doubt is whether it lasts.
+        return Outcome.UNKNOWN  # The commit took effect; it is not certain that it is durable.
     if error.has_error_label(TRANSIENT_TRANSACTION):
         return Outcome.ABORTED
     in_doubt = (
@@ -65,7 +65,7 @@ def outcome_of_failed_commit(error: DriverError, attempted_before: bool) -> Outc
         or error.has_error_label(UNKNOWN_COMMIT_RESULT)
         or error.has_error_label(SYSTEM_OVERLOADED)
         or leaves_commit_open(error)
-        # Stopped on the server, perhaps not before it took effect. The specification wants no label for it.
+        # Stopped on the server, perhaps not before it took effect. The specification requires no label for it.
         or getattr(error, "code", None) == ErrorCode.Interrupted
     )
     return Outcome.UNKNOWN if in_doubt else Outcome.ABORTED
@@ -83,7 +83,7 @@ def _is_retryable_write_error(
     if not allowed:
         return False
     if no_reply:
-        # Neither is a network error: no server, or no connection, was had at all.
+        # Neither is a network error: there was no server, or no connection.
         return not isinstance(error, (ServerSelectionTimeoutError, WaitQueueTimeoutError))
     if not 0 < where.wire_version < SERVER_4_4:
         return False  # Newer servers label retryable writes themselves.
@@ -94,7 +94,7 @@ def _is_retryable_write_error(
 
 def _commit_is_unknown(error: DriverError, sent_before: bool) -> bool:
     if sent_before and kind_of(error) is FailureKind.REFUSED_HERE:
-        # Not sent this time, so nothing became known. (InvalidOperation: this client is closed, and asks no more.)
+        # Not sent this time, so nothing new is known. (InvalidOperation: this client is closed.)
         return not isinstance(error, InvalidOperation)
     if leaves_commit_open(error) or error.has_error_label(RETRYABLE_WRITE):
         return True

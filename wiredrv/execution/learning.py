@@ -1,4 +1,4 @@
-"""What replies and failures teach a session and its transaction. No I/O: the executor calls this between two awaits.
+"""Updates a session and its transaction from replies and failures. No I/O: called by the executor between two awaits.
 
 Specifications: sessions ("Gossipping the cluster time"), causal-consistency, snapshot-sessions, transactions ("When to
 unpin", "recoveryToken field").
@@ -31,9 +31,9 @@ from wiredrv.wire.codec import sound_document
 
 
 def learn(run: Run[object], reply: Reply, clock: ClusterClock) -> None:
-    """Take in what every reply may teach, that of a failed command too.
+    """Update the clock and the session from a reply, also from that of a failed command.
 
-    What is not of its kind is ignored: none of it is sent on.
+    Values of the wrong type are ignored and never sent on.
 
     :raises UnreadableReply: a snapshot session cannot learn its time.
     """
@@ -58,7 +58,7 @@ def learn(run: Run[object], reply: Reply, clock: ClusterClock) -> None:
 def _snapshot_time(reply: Reply) -> Timestamp | None:
     """The time of the snapshot that a reply was read from.
 
-    :raises UnreadableReply: it is not a time; the next read would silently see another snapshot.
+    :raises UnreadableReply: it is not a time; otherwise the next read would silently use another snapshot.
     """
     cursor = reply.get("cursor")
     found = reply.get("atClusterTime")
@@ -110,11 +110,10 @@ def transaction_failed(
 
 
 def _unpins(kind: OperationKind, error: DriverError, shown: DriverError, retry: Retry | None) -> bool:
-    """Whether a transient error lets the router, or the connection, of a transaction go.
+    """Whether an error unpins the session from the router, or the connection, of its transaction.
 
-    A statement that is tried again, which only overload allows, stays where its transaction is. If it fails in the end,
-    the error that its caller is shown decides: while that one is not transient, the transaction is open, and is aborted
-    there.
+    A statement that is retried, which only overload allows, stays pinned. If it fails in the end, the error that the
+    caller gets decides: unless that one is transient, the transaction is still open, and is aborted there.
     """
     if kind is OperationKind.COMMIT:
         return error.has_error_label(TRANSIENT_TRANSACTION)
@@ -122,7 +121,7 @@ def _unpins(kind: OperationKind, error: DriverError, shown: DriverError, retry: 
 
 
 def _note(run: Run[object], session: SessionState, address: Address, outcome: str) -> None:
-    """Keep an attempt for the record that a failed transaction's error carries."""
+    """Add an attempt to the record of the transaction."""
     transaction = session.transaction
     now = monotonic()
     started = run.started or now

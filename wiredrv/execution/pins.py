@@ -1,7 +1,7 @@
 """What a session or a cursor can be pinned to: a router, or behind a load balancer a connection. Pure.
 
-A pinned connection stays checked out. Whoever keeps the pin holds it; the connection goes back to its pool when the
-last of them lets it go. A cursor that was opened in a transaction shares the transaction's connection.
+A pinned connection stays checked out. The pin counts its holders; the connection goes back to its pool when the last
+one releases it. A cursor that was opened in a transaction shares the transaction's connection.
 
 Specifications: transactions, "Mongos Pinning"; load-balancers, "Connection Pooling".
 """
@@ -15,7 +15,7 @@ from wiredrv.types import Address
 
 
 class Pinnable(Protocol):
-    """What a pin needs to know of a connection. ``pinned_by``: ``"cursor"``, ``"transaction"``, or None."""
+    """The part of a connection that a pin uses. ``pinned_by``: ``"cursor"``, ``"transaction"``, or None."""
 
     address: Address
     pinned_by: str | None
@@ -25,20 +25,20 @@ C = TypeVar("C", bound=Pinnable)
 
 
 class RouterPin(NamedTuple):
-    """A router of a sharded cluster. Nothing is kept from others."""
+    """A router of a sharded cluster. Others may use it too."""
 
     address: Address
 
     def hold(self) -> Self:
-        """Keep it for one more."""
+        """Add a holder."""
         return self
 
     def release(self) -> None:
-        """Let the router go."""
+        """Remove a holder."""
 
 
 class ConnectionPin(Generic[C]):
-    """A connection behind a load balancer. Whoever makes the pin holds it; ``give_back`` takes the connection back."""
+    """A connection behind a load balancer. The creator of the pin is its first holder; ``give_back`` checks it in."""
 
     __slots__ = ("_give_back", "_holders", "connection")
 
@@ -54,12 +54,12 @@ class ConnectionPin(Generic[C]):
         return self.connection.address
 
     def hold(self) -> Self:
-        """Hold the connection besides those who do."""
+        """Add a holder."""
         self._holders += 1
         return self
 
     def release(self) -> None:
-        """Let the connection go; the last who does gives it back."""
+        """Remove a holder; after the last one, the connection is checked in."""
         self._holders -= 1
         if self._holders == 0:
             self.connection.pinned_by = None

@@ -1,8 +1,8 @@
-"""A reply that cannot be read: what it tells all the same, and the error that says so. Pure.
+"""Replies that cannot be decoded: the part that can be read, and the error to raise. Pure.
 
-The message arrived whole and the server did its work, so the connection is kept and the topology hears nothing
-(``wiredrv/failures.py``). What the server refused is told as the refusal that it is, also where its text is not UTF-8:
-servers cut keys and documents off in the middle of a character.
+The message arrived whole and the command took effect, so the connection is kept and the topology does not react
+(``wiredrv/failures.py``). A refusal of the server is raised as such, also if its text is not UTF-8: servers truncate
+keys and documents in the middle of a character.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ _FAILURES = ("writeErrors", "writeConcernError")
 
 
 def salvage(body: bytes, error: UnreadableReply, operation: Operation[object], address: Address) -> Reply:
-    """The reply, where it tells of a failure and its structure is sound: its texts are read with substitutes then.
+    """The reply, if it is an error whose structure is intact: its texts are decoded with replacement characters.
 
     :param body: the reply, encoded.
     :param error: what decoding it raised.
-    :raises UnreadableReply: everywhere else.
+    :raises UnreadableReply: in all other cases.
     """
     reply = decode_tolerantly(body)
     if reply is None:
@@ -55,7 +55,7 @@ def refusal(reply: Reply, max_wire_version: int) -> DriverError:
 
 
 def cursor_in(envelope: Document, operation: Operation[object]) -> tuple[int, str] | None:
-    """Id and namespace of the cursor that is open on the server after this reply, if it tells of one."""
+    """Id and namespace of the cursor that is open on the server after this reply, if there is one."""
     cursor = envelope.get("cursor")
     if not isinstance(cursor, Mapping):
         return None

@@ -1,7 +1,7 @@
 """Whether a failed attempt is followed by another. Pure: (failure, history, circumstances) -> retry or raise.
 
 The branches stand in the order of the unified pseudo-code of the client-backpressure specification ("Interaction with
-Other Retry Policies"), which joins its own policy with those of retryable reads and retryable writes.
+Other Retry Policies"), which combines its own policy with those of retryable reads and retryable writes.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ MAX_BACKOFF = 10.0
 
 @dataclass(slots=True)
 class History:
-    """The failures of one operation so far. ``error`` is the one that its caller would be shown."""
+    """The failures of one operation so far. ``error`` is the one that its caller would get."""
 
     failures: int = 0
     overloaded: bool = False
@@ -56,16 +56,18 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Try again: after at most ``backoff`` seconds (times a random number), and rather elsewhere if so told."""
+    """Try again: after at most ``backoff`` seconds (times a random number), on another server if ``elsewhere`` is
+    set.
+    """
 
     backoff: float = 0.0
     deprioritize: bool = False
 
 
 def decide(error: DriverError, history: History, where: Circumstances, settings: ExecutionSettings) -> Retry | None:
-    """What follows a failure that ``history`` already counts: a retry, or None for raising ``history.error``."""
+    """The decision after a failure that ``history`` already counts: a retry, or None for raising ``history.error``."""
     if where.waits_for_server and isinstance(error, PoolClearedError) and not where.in_transaction:
-        # Nothing was sent, and no other server can answer: whoever selects waits until this one is back.
+        # Nothing was sent, and no other server can answer: selection waits until this one is back.
         return Retry()
     overload = error.has_error_label(SYSTEM_OVERLOADED)
     if not (
@@ -127,7 +129,7 @@ def _write_retry(error: DriverError, where: Circumstances, settings: ExecutionSe
 
 
 def _commit_retry(error: DriverError, where: Circumstances) -> bool:
-    """A commit that got an answer, but not a clear one, is sent again; where none came, the label decides."""
+    """A commit whose answer was not clear is sent again; if there was no answer, the label decides."""
     return where.kind is OperationKind.COMMIT and leaves_commit_open(error) and not is_network_error(error)
 
 

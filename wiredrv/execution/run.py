@@ -1,4 +1,4 @@
-"""One operation on its way: what the executor must remember from one attempt to the next."""
+"""The state of one operation through its attempts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ENDINGS = frozenset({OperationKind.COMMIT, OperationKind.ABORT})
 
 
 class Settles(Protocol):
-    """What remains of a cancelled operation. ``drop`` gives it up: its connection is closed and given back."""
+    """The clean-up after a cancelled operation. ``drop`` gives up: its connection is closed and checked in."""
 
     async def __call__(self, seconds: float) -> None: ...
 
@@ -39,10 +39,11 @@ class Run(Generic[T_co]):
     first checkout (``implicit``), which is kept for the retries, and beyond the operation where a cursor needs it
     (``kept``).
 
-    ``select_until`` is until when, on the monotonic clock, an operation waits for the only server that can answer.
+    ``select_until`` is the time on the monotonic clock until which an operation waits for the only server that can
+    answer.
 
-    ``held`` is the connection behind a load balancer that this attempt uses, or got, and does not give back: a session
-    or a cursor is pinned to it.
+    ``held`` is the connection behind a load balancer that this attempt uses and does not check in: a session or a
+    cursor is pinned to it.
 
     ``started`` is when the command of this attempt was sent, 0.0 until then.
 
@@ -51,7 +52,7 @@ class Run(Generic[T_co]):
     still be running the command, and ``orphan`` a cursor that the caller never learns of.
     """
 
-    # What most operations never change stands here once, and not in every instance.
+    # Defaults that most operations never change: class attributes, and not set in every instance.
     deadline: float | None = None
     select_until: float | None = None
     history: History | None = None
@@ -72,7 +73,7 @@ class Run(Generic[T_co]):
     def __init__(self, operation: Operation[T_co], session: SessionState | None) -> None:
         self.operation = operation
         self.traits = traits = operation.traits
-        #: Where it may go, if it reads.
+        #: Its read preference, if it reads.
         self.read_preference = ReadPreference.PRIMARY if traits.reads_primary else operation.target.read_preference
         self.session = session
         self.server_session: ServerSession | None
@@ -92,7 +93,7 @@ class Run(Generic[T_co]):
 
     @property
     def is_statement(self) -> bool:
-        """Whether what becomes of the operation means something to the transaction that it is part of."""
+        """Whether the result of the operation matters to the transaction that it is part of."""
         return self.in_transaction and self.traits.kind is not OperationKind.HOUSEKEEPING
 
     @property
@@ -108,15 +109,16 @@ class Run(Generic[T_co]):
         return self.held
 
     def identify(self) -> int:
-        """The operation's id, which joins what listeners and the log hear of it, its retries included."""
+        """The operation's id, by which its events and log messages belong together, its retries included."""
         if not self.operation_id:
             self.operation_id = self.operation.operation_id or next_request_id()
         return self.operation_id
 
     def sending(self, now: float) -> None:
-        """The command is encoded and goes out: the session is in use, and its transaction is under way.
+        """The command is encoded and being sent: the session is in use, and its transaction is in progress.
 
-        Housekeeping moves no transaction: a killCursors is no statement, and a commit can be repeated after it.
+        Housekeeping does not change the transaction's state: killCursors is not a statement, and a commit can be
+        repeated after it.
         """
         self.started = now
         if self.server_session is not None:
@@ -153,10 +155,10 @@ class Run(Generic[T_co]):
 
 
 def refuse_retry_without_number(run: Run[object], address: Address) -> None:
-    """Refuse to send a retryable write again to a server that could not tell it from a second one.
+    """Refuse to send a retryable write again to a server that could not distinguish it from a second one.
 
-    The caller is shown the error before it (retryable-writes, "Executing Retryable Write Commands"). After nothing but
-    overload, which says that nothing was done, the write may go there, without a number.
+    The caller gets the error before it (retryable-writes, "Executing Retryable Write Commands"). If only overload came
+    before, which means that nothing was done, the write may be sent there without a number.
 
     :raises ConfigurationError: this is such a retry.
     """
@@ -164,4 +166,4 @@ def refuse_retry_without_number(run: Run[object], address: Address) -> None:
     if history is None or not run.retryable:
         return
     if run.txn_number or not history.overloaded:
-        raise ConfigurationError(f"{address}: the server that was selected for a retry supports no retryable writes")
+        raise ConfigurationError(f"{address}: the server selected for a retry does not support retryable writes")

@@ -56,7 +56,7 @@ async def select(run: Run[object], topology: Topology) -> TopologyServer:
     while True:
         preference = _read_preference(run, topology)
         server = await topology.select(preference, operation.name, run.deadline, avoided, run.identify())
-        # While it waited, an old server may have come that changes where a pipeline that writes can go.
+        # Meanwhile an old server may have joined, which changes the servers that may run a pipeline that writes.
         if not run.traits.secondaries_since or _read_preference(run, topology) == preference:
             return server
 
@@ -95,7 +95,7 @@ def _refuse_other_than_primary(run: Run[object]) -> None:
         return
     preference = run.session.transaction.options.read_preference
     if run.traits.kind is OperationKind.COMMAND and run.read_preference.mode is not ReadMode.PRIMARY:
-        # A generic command takes no defaults, so this one was given with the call.
+        # A generic command has no default, so this preference was passed with the call.
         preference = run.read_preference
     if preference is not None and preference.mode is not ReadMode.PRIMARY:
         raise InvalidOperation(

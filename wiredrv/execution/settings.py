@@ -1,4 +1,4 @@
-"""What the executor needs to know: what may be retried, and how long an operation may take.
+"""The settings of the executor: what may be retried, and how long an operation may take.
 
 Values only. ``options/uri.py`` builds them from the options whose names stand beside each field (retryable-reads,
 retryable-writes, client-backpressure and client-side-operations-timeout specifications).
@@ -17,8 +17,8 @@ class ExecutionSettings:
     :param retry_writes: ``retryWrites``: whether writes are retried.
     :param max_adaptive_retries: ``maxAdaptiveRetries``: how often an overloaded server is asked again.
     :param enable_overload_retargeting: ``enableOverloadRetargeting``: whether such a retry avoids that server.
-    :param timeout: ``timeoutMS``: seconds for a whole operation, its retries included. None: no such deadline was
-        asked for; ``math.inf`` (``timeoutMS=0``): one was, and it is without limit.
+    :param timeout: ``timeoutMS``: seconds for a whole operation, its retries included. None: not set; ``math.inf``
+        (``timeoutMS=0``): set, without limit.
     """
 
     retry_reads: bool = True

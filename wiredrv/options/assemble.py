@@ -1,10 +1,10 @@
-"""Put checked options together: refuse contradictions, work out what depends on several, fill in every default.
+"""Combine checked options: refuse contradictions, derive settings from several options, fill in all defaults.
 
 Rules kept here:
 
-* Whatever contradicts itself raises :class:`ConfigurationError` naming the options; nothing is decided silently.
-* TLS is on when ``tls`` says so, when any other ``tls…`` option is given, and for ``mongodb+srv``.
-* A mechanism that this driver does not speak is refused before anything is sent, and so is a proxy.
+* Contradictions raise a :class:`ConfigurationError` that names the options; nothing is decided silently.
+* TLS is on with ``tls``, when any other ``tls…`` option is given, and for ``mongodb+srv``.
+* Unsupported authentication mechanisms and proxies are refused before anything is sent.
 
 Specifications: uri-options, auth ("MongoCredential"), load-balancers and initial-dns-seedlist-discovery
 ("URI Validation"), read-write-concern, max-staleness.
@@ -27,7 +27,7 @@ from wiredrv.options.table import OPTIONS
 from wiredrv.pool.settings import PoolSettings
 from wiredrv.topology.settings import TopologySettings
 
-#: Two of one pair contradict each other, whatever their values (uri-options, "Conflicting TLS options").
+#: The options of a pair contradict each other, whatever their values (uri-options, "Conflicting TLS options").
 _EXCLUSIVE = (
     ("tlsInsecure", "tlsAllowInvalidCertificates"),
     ("tlsInsecure", "tlsAllowInvalidHostnames"),
@@ -47,7 +47,7 @@ _REFUSED = ("MONGODB-AWS", "MONGODB-OIDC", "GSSAPI", "MONGODB-CR")
 
 
 def assemble(given: Given) -> ClientSettings:
-    """Make the settings.
+    """Build the settings.
 
     :raises ConfigurationError: options contradict each other, or ask for something that this driver refuses.
     """
@@ -94,13 +94,13 @@ def _refuse_proxy(options: Mapping[str, Any]) -> None:
     asked = [name for name in ("proxyHost", "proxyPort", "proxyUsername", "proxyPassword") if name in options]
     if asked:
         raise ConfigurationError(
-            f"{', '.join(asked)}: this driver does not connect through a SOCKS5 proxy, and refuses to go past one; "
+            f"{', '.join(asked)}: this driver does not support SOCKS5 proxies, and does not bypass one; "
             "leave the option out, or tunnel the connection outside of the driver"
         )
 
 
 def _check_addressing(given: Given) -> None:
-    """Which servers to talk to: every rule about hosts, replica set, direct, load-balanced and SRV at once."""
+    """Check all rules about hosts, replica set, direct connection, load balancing and SRV records."""
     options, many = given.options, len(given.seeds) > 1
     set_name, max_hosts = options.get("replicaSet"), options.get("srvMaxHosts", 0)
     if options.get("directConnection"):
@@ -122,7 +122,7 @@ def _check_addressing(given: Given) -> None:
     if given.srv_host is None:
         for name in ("srvMaxHosts", "srvServiceName"):
             if name in options:
-                raise ConfigurationError(f"{name} has a meaning for mongodb+srv:// connection strings only")
+                raise ConfigurationError(f"{name} can be used with mongodb+srv:// connection strings only")
     elif max_hosts and set_name is not None:
         raise ConfigurationError("a positive srvMaxHosts excludes replicaSet: it limits the mongos of sharded clusters")
 
@@ -156,7 +156,7 @@ def _tls(given: Given) -> TLSSettings | None:
 
 
 def _credentials(given: Given) -> Credentials | None:
-    """Work out as whom to authenticate (auth specification, "Connection String Options")."""
+    """Determine the credentials (auth specification, "Connection String Options")."""
     options = given.options
     username = options.get("username", given.username)
     password = options.get("password", given.password)
@@ -168,7 +168,7 @@ def _credentials(given: Given) -> Credentials | None:
     if username is None and mechanism is None:
         if password is not None:
             raise ConfigurationError("a password is given, but no user name")
-        # authSource alone, or the database of the connection string, asks for nothing.
+        # authSource alone, or a database in the connection string, does not ask for authentication.
         return None
     if options.get("authMechanismProperties"):
         raise ConfigurationError(f"{mechanism or 'the default mechanism'} takes no authMechanismProperties")
@@ -186,7 +186,7 @@ def _credentials(given: Given) -> Credentials | None:
 def _check_mechanism(mechanism: str) -> None:
     if mechanism in _REFUSED:
         raise ConfigurationError(
-            f"authMechanism: this driver does not speak {mechanism}, by design; it speaks {', '.join(_SPOKEN)}"
+            f"authMechanism: this driver does not support {mechanism}, by design; it supports {', '.join(_SPOKEN)}"
         )
     if mechanism not in _SPOKEN:
         raise ConfigurationError(f"authMechanism: it must be one of {', '.join(_SPOKEN)}, not {mechanism!r}")

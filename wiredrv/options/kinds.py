@@ -2,9 +2,9 @@
 
 Rules kept here:
 
-* A kind knows nothing of any option. It says in words what it accepts; who asks names the option.
+* A kind does not depend on options. It says in words what it accepts; the caller names the option.
 * A value that does not fit raises :class:`BadValue`, whose text never repeats the value (it may be a secret).
-* Text comes percent-decoded. Keyword values are Python's own: no kind takes ``"20"`` for a number there.
+* Text is percent-decoded already. Keyword values are Python objects: ``"20"`` is not a number there.
 
 Specifications: connection-string ("Values"), uri-options ("List of specified options").
 """
@@ -26,12 +26,12 @@ _LEGACY_FALSE = frozenset({"0", "-1", "no", "n", "f"})
 
 
 class BadValue(ValueError):
-    """The value does not fit its kind. The message, where there is one, adds what the kind's own words do not say."""
+    """The value does not fit its kind. A message, if any, adds to the kind's own description."""
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A value that was understood, with something to warn about."""
+    """A valid value, with a warning."""
 
     value: Any
     warning: str
@@ -200,7 +200,7 @@ W = OptionKind("a whole number from 0 up, 'majority' or the name of a custom wri
 
 
 def read_key_values(text: str) -> dict[str, str]:
-    """Read ``key:value,key:value``; a value may hold more colons (connection-string, "Key value pairs").
+    """Read ``key:value,key:value``; a value may contain more colons (connection-string, "Key value pairs").
 
     :raises BadValue: a pair has no colon or no key.
     """
@@ -208,7 +208,7 @@ def read_key_values(text: str) -> dict[str, str]:
     for pair in text.split(",") if text else ():
         key, colon, value = pair.partition(":")
         if not colon or not key.strip():
-            raise BadValue("each pair is written key:value, and no value may hold a comma")
+            raise BadValue("each pair is written key:value, and no value may contain a comma")
         pairs[key.strip()] = value.strip()
     return pairs
 
@@ -257,7 +257,7 @@ SERVICE_NAME = OptionKind(
 def _read_try_once(text: str) -> Any:
     value = _read_boolean(text)
     given = value.value if isinstance(value, Notice) else value
-    return Notice(given, "this driver always selects until the time is up") if given else value
+    return Notice(given, "this driver always tries until serverSelectionTimeoutMS has passed") if given else value
 
 
 TRY_ONCE = OptionKind("false", _read_try_once, _check_boolean)

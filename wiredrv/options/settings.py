@@ -1,4 +1,4 @@
-"""Everything that a client is configured with: one settings value of each package, and the defaults of its handles."""
+"""The whole configuration of a client: the settings of each package, and the defaults of its handles."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from wiredrv.types import Address
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What the user gave, read and checked value by value, before it is put together.
+    """The user's options, each one checked, before they are combined.
 
-    :param seeds: the hosts; none while ``srv_host`` still is to be looked up.
+    :param seeds: the hosts; none while ``srv_host`` is still to be looked up.
     :param srv_host: the host of a ``mongodb+srv`` string.
     :param username: the user's name in the connection string.
     :param password: the password there.
@@ -39,20 +39,19 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class ClientSettings:
-    """What a connection string and keyword options say, checked, with every default filled in.
+    """The settings from a connection string and keyword options, checked, with all defaults.
 
     :param net: sockets and TLS.
     :param connection: the handshake and the credentials.
     :param pool: the limits of each server's pool.
-    :param topology: the seeds, and how they are watched.
+    :param topology: the seeds, and how they are monitored.
     :param execution: retries and the deadline of operations.
     :param read_preference: the default of the client's databases.
     :param read_concern: the default of the client's databases.
     :param write_concern: the default of the client's databases.
     :param codec_options: how documents become Python objects and back.
     :param default_database: the database that the connection string names.
-    :param given: for a ``mongodb+srv`` string that is not looked up yet: what the settings were made of, since DNS
-        adds to that.
+    :param given: for a ``mongodb+srv`` string that is not looked up yet: the user's options, since DNS adds to these.
     """
 
     net: NetSettings = field(default_factory=NetSettings)

@@ -1,13 +1,13 @@
-"""The table of options: for each its name, the kind of its value, and the setting that it becomes.
+"""The table of options: the name of each, the kind of its value, and the setting that it sets.
 
 Rules kept here:
 
-* Names are the uri-options specification's own, and their case does not matter. An option without ``into`` has a
-  meaning only beside others: ``assemble.py`` reads those.
+* Names are the uri-options specification's own, and their case does not matter. An option without ``into`` depends on
+  others: ``assemble.py`` handles these.
 * In a connection string, an unknown option or an invalid value is warned about and ignored (connection-string
   specification, "Keys" and "Values"): the string may be written for another driver. A keyword argument is written
   for this one: there, both are errors.
-* No value of an option marked ``secret`` enters a warning or an error.
+* Values of options marked ``secret`` are never shown in a warning or an error.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ class Option:
 
     :param name: the specification's name.
     :param kind: what values it has.
-    :param into: ``package.field`` of the settings that it becomes; empty when its meaning depends on others.
-    :param convert: makes the setting out of the value.
+    :param into: ``package.field`` of the setting; empty if it depends on other options.
+    :param convert: converts the value to the setting.
     :param secret: whether the value must never be shown.
     :param listed: whether a connection string may repeat it, each time adding to a tuple.
     :param aliases: other names for it.
@@ -153,7 +153,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("uuidRepresentation", kinds.named(_UUIDS), "codec.uuid_representation"),
     Option("unicode_decode_error_handler", kinds.choice(*_DECODERS), "codec.unicode_decode_error_handler"),
     Option("datetime_conversion", kinds.named(_DATETIMES), "codec.datetime_conversion"),
-    # Refused by design, with a sentence, rather than ignored: traffic must not bypass a proxy unseen.
+    # Refused by design, with an error, rather than ignored: traffic must not bypass a proxy unnoticed.
     Option("proxyHost", _TEXT),
     Option("proxyPort", kinds.integer(0, 65535)),
     Option("proxyUsername", _TEXT),
@@ -168,7 +168,7 @@ def read_options(pairs: Iterable[tuple[str, str]], warn: Callable[[str], None]) 
     """Read the options of a connection string or of a TXT record.
 
     :param pairs: names and percent-decoded values in their order.
-    :param warn: told of everything that is ignored, outdated or given twice.
+    :param warn: called for everything that is ignored, outdated or given twice.
     :returns: the values by the options' own names.
     :raises ConfigurationError: ``tls`` and ``ssl`` differ.
     """
@@ -240,7 +240,7 @@ def _check_keyword(option: Option, value: Any) -> Any:
         return option.kind.from_keyword(value)
     except BadValue as caught:
         problem = caught
-    # Raised out of the handler, so that no chained error carries the value along.
+    # Raised outside of the handler, so that no chained error contains the value.
     shown = "" if option.secret else f", not {value!r}{foreign_note(value)}"
     raise ConfigurationError(f"{option.name}: {_must_be(option, problem)}{shown}")
 
@@ -251,7 +251,7 @@ def _must_be(option: Option, problem: BadValue) -> str:
 
 
 def _near_match(given: str) -> str:
-    """Name the option that was probably meant."""
+    """The option that was probably meant, as the end of a message."""
     plain = {name.replace("_", ""): option.name for name, option in _BY_NAME.items()}
     near = difflib.get_close_matches(given.lower().replace("_", ""), plain, n=1, cutoff=0.75)
     return f"; did you mean {plain[near[0]]}?" if near else ""

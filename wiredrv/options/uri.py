@@ -1,11 +1,12 @@
-"""Connection strings: their grammar, and the way from one, with keyword arguments, to checked settings.
+"""Connection strings: their grammar, and their conversion, with keyword arguments, to checked settings.
 
 Rules kept here:
 
 * Pure: nothing is looked up. A ``mongodb+srv`` string yields settings without seeds; :func:`settings_with_srv` adds
   what DNS answered.
 * Precedence: keyword arguments, then the connection string, then a TXT record, then the defaults.
-* What the string ignores is warned about with :class:`~wiredrv.errors.ConfigurationWarning`; contradictions raise.
+* Parts of the string that are ignored are reported with :class:`~wiredrv.errors.ConfigurationWarning`; contradictions
+  raise.
 * No error and no warning repeats user information, or anything that may be a misplaced part of it.
 
 Specifications: connection-string, uri-options, initial-dns-seedlist-discovery.
@@ -46,7 +47,7 @@ _TXT_OPTIONS = frozenset({"authsource", "replicaset", "loadbalanced"})
 
 @dataclass(frozen=True, slots=True)
 class ConnectionString:
-    """The parts of a connection string, decoded, before any option is judged.
+    """The parts of a connection string, decoded, before any option is checked.
 
     :param hosts: the hosts as given, or none where ``srv_host`` stands for them.
     :param srv_host: the host of a ``mongodb+srv`` string.
@@ -65,9 +66,9 @@ class ConnectionString:
 
 
 def parse_uri(uri: str, port: int | None = None) -> ConnectionString:
-    """Take a connection string apart (connection-string specification).
+    """Parse a connection string (connection-string specification).
 
-    :param port: of hosts that name none; None means the usual one.
+    :param port: for hosts without one; None means the default.
     :raises InvalidURI: it does not follow the grammar.
     :raises ConfigurationError: a port is given for hosts that DNS names.
     """
@@ -112,7 +113,7 @@ def _parse_userinfo(text: str) -> tuple[str, str | None]:
 def _parse_hosts(text: str, port: int | None) -> tuple[Address, ...]:
     if not text:
         raise InvalidURI(
-            "the connection string names no host; the path of a Unix domain socket must be percent-encoded, "
+            "the connection string has no host; the path of a Unix domain socket must be percent-encoded, "
             "as in mongodb://%2Ftmp%2Fmongodb-27017.sock"
         )
     return tuple(_with_port(unquote(host), number, port) for number, host in enumerate(text.split(","), 1))
@@ -164,7 +165,7 @@ def _parse_database(text: str) -> str | None:
 
 
 def parse_option_text(text: str) -> tuple[tuple[str, str], ...]:
-    """Take ``name=value&name=value`` apart.
+    """Parse ``name=value&name=value``.
 
     :raises InvalidURI: a pair lacks its name or its equals sign.
     """
@@ -181,7 +182,7 @@ def parse_option_text(text: str) -> tuple[tuple[str, str], ...]:
 def parse_client_settings(
     uri_or_hosts: str | Sequence[str] | None = None, keyword_options: Mapping[str, Any] | None = None
 ) -> ClientSettings:
-    """Make settings out of what a client was given.
+    """Convert a client's arguments to settings.
 
     :param uri_or_hosts: a connection string; a host, ``host:port`` or several with commas; a list of such hosts; None
         for this machine (an empty list names none, and is refused).
@@ -192,8 +193,8 @@ def parse_client_settings(
         ``uuidRepresentation``, ``unicode_decode_error_handler``, ``datetime_conversion``.
     :returns: the settings; without seeds for a ``mongodb+srv`` string, see :func:`settings_with_srv`.
     :raises InvalidURI: the string does not follow the grammar.
-    :raises ConfigurationError: options contradict each other, a keyword is unknown or has an invalid value, or
-        something is asked for that this driver refuses.
+    :raises ConfigurationError: options contradict each other, a keyword is unknown or has an invalid value, or an
+        option is not supported by this driver.
     """
     keywords = dict(keyword_options or {})
     port = keywords.pop("port", None)
@@ -211,9 +212,9 @@ def parse_client_settings(
 
 
 def _refuse_tls_conflict(pairs: Iterable[tuple[str, str]], keywords: Mapping[str, Any]) -> None:
-    """Refuse ``tls`` and ``ssl`` that differ, wherever each stands: which of the two is meant is not for us to guess.
+    """Refuse ``tls`` and ``ssl`` that differ, wherever they are given: the driver does not guess which is meant.
 
-    A keyword wins over the same name in the string, as everywhere: that is said outright.
+    As always, a keyword takes precedence over the same name in the string.
     """
     given: dict[str, Any] = {}
     for name, text in pairs:
@@ -266,9 +267,9 @@ def settings_with_srv(
     txt: Sequence[str] = (),
     shuffle: Callable[[list[Address]], None] | None = None,
 ) -> ClientSettings:
-    """Put what DNS answered into the settings of a ``mongodb+srv`` string.
+    """Add the answers of DNS to the settings of a ``mongodb+srv`` string.
 
-    :param settings: those that :func:`parse_client_settings` made of it.
+    :param settings: the result of :func:`parse_client_settings`.
     :param hosts: the targets and ports of the SRV records.
     :param txt: the TXT records, each with its strings joined.
     :param shuffle: puts a list in random order, for ``srvMaxHosts``; ``random.shuffle`` when not given.

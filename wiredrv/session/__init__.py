@@ -1,1 +1,1 @@
-"""The heart: what a session is, pure. No sockets, no event loop, no knowledge of connections or topologies."""
+"""Sessions and transactions, pure: no sockets, no event loop, and nothing about connections or topologies."""

@@ -1,4 +1,4 @@
-"""Gossip of the cluster time: which of two is later. Sessions specification, "Gossipping the cluster time"."""
+"""Gossipping the cluster time: which of two is later. Sessions specification, "Gossipping the cluster time"."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ClusterTime = Document
 
 
 def later(one: ClusterTime | None, other: ClusterTime | None) -> ClusterTime | None:
-    """The later of two cluster times; the signature takes no part in the comparison."""
+    """The later of two cluster times; the signature is not compared."""
     if other is None or one is other:
         return one
     if one is None:
@@ -23,9 +23,9 @@ def later(one: ClusterTime | None, other: ClusterTime | None) -> ClusterTime | N
 
 
 def check_cluster_time(value: object) -> ClusterTime:
-    """Check what an application hands to ``advance_cluster_time``.
+    """Check the argument of ``advance_cluster_time``.
 
-    :raises ConfigurationError: it is no ``$clusterTime`` document.
+    :raises ConfigurationError: it is not a ``$clusterTime`` document.
     """
     if not isinstance(value, Mapping) or not isinstance(value.get("clusterTime"), Timestamp):
         raise ConfigurationError(
@@ -42,14 +42,14 @@ class ClusterClock:
 
     def __init__(self) -> None:
         self.latest: ClusterTime | None = None
-        # The last one that was looked at. Where servers sign nothing it never changes.
+        # The signature that was checked last. Where servers sign nothing it never changes.
         self._signature: object = None
 
     def learn(self, received: object) -> ClusterTime | None:
-        """Take over what a reply brought, if it is later.
+        """Adopt the cluster time of a reply, if it is later.
 
-        :returns: the cluster time that it is; None where it is not one. Such a thing is ignored: it is never sent to a
-            server, which would refuse every command that bears it.
+        :returns: the cluster time; None if the value is not one. Such a value is ignored and never sent to a server,
+            which would refuse every command that contains it.
         """
         if type(received) is not dict:
             received = sound_document(received)
@@ -70,7 +70,7 @@ class ClusterClock:
 
 
 def _is_signature(value: object) -> bool:
-    """Whether a server can read it: it refuses every command whose cluster time is signed otherwise."""
+    """Whether a server can read it: servers refuse every command whose cluster time is signed in another form."""
     if value is None:
         return True
     return isinstance(value, Mapping) and isinstance(value.get("hash"), bytes) and isinstance(value.get("keyId"), int)

@@ -1,4 +1,4 @@
-"""What the transactions of a session mean for its cursors: which can be read on, and how each is killed. Pure.
+"""What the transactions of a session mean for its cursors: which can still be read, and how each is killed. Pure.
 
 A cursor belongs to the transaction in which it was opened, or to none: ``opened_in`` is that transaction's ``number``
 in its session, 0 for none. Measured on a real mongod and a real mongos:
@@ -52,7 +52,7 @@ def way_to_kill(opened_in: int, session: SessionState | None) -> Kill:
     if transaction.active:
         return Kill.WITHIN
     if transaction.state is TransactionState.COMMITTED and transaction.outcome not in _KNOWN:
-        # The commit may not have reached the server; what aborts the transaction now would be its end.
+        # The commit may not have reached the server: a command that aborts the transaction now would end it.
         return Kill.LATER
     return Kill.OUTSIDE
 
@@ -68,7 +68,7 @@ def admit_kill(opened_in: int, session: SessionState) -> None:
     :raises InvalidOperation: the cursor can only be killed later.
     """
     if way_to_kill(opened_in, session) is Kill.LATER:
-        raise InvalidOperation("this cursor can be killed when it is known whether its transaction was committed")
+        raise InvalidOperation("this cursor can be killed once it is known whether its transaction was committed")
 
 
 def admit_read(opened_in: int, session: SessionState) -> None:
@@ -78,7 +78,7 @@ def admit_read(opened_in: int, session: SessionState) -> None:
     """
     if is_over(opened_in, session):
         raise InvalidOperation(
-            "this cursor was opened in a transaction that has ended, and cannot be read any further: read cursors to "
+            "this cursor was opened in a transaction that has ended, and cannot be read any more: read cursors to "
             "their end (to_list() does) before the transaction is committed"
         )
     if not opened_in and session.transaction.active:

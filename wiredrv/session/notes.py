@@ -1,4 +1,4 @@
-"""The note that an error gets when it leaves a transaction: the transaction's record, shown below the traceback."""
+"""The note that is added to an error that leaves a transaction: the transaction's record, shown below the traceback."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def note_transaction(error: BaseException, session: SessionState) -> None:
     The note names commands, servers and times. It holds no message of an error, nor anything else that may repeat the
     values of documents. A cancellation gets none.
 
-    :param error: what left the transaction's block, or the session's.
+    :param error: the error that left the transaction's block, or the session's.
     :param session: the session. Its transaction is described if it is active, unless the error has a record of its own.
     """
     if not isinstance(error, Exception):

@@ -1,4 +1,4 @@
-"""The options of sessions and transactions: immutable, and checked when they are made.
+"""The options of sessions and transactions: immutable, and checked when they are created.
 
 Specifications: sessions ("SessionOptions"), causal-consistency, snapshot-sessions, transactions ("TransactionOptions").
 """
@@ -17,7 +17,7 @@ from wiredrv.types import foreign_note
 
 @dataclass(frozen=True, slots=True)
 class TransactionOptions:
-    """How a transaction reads, and how it is committed. Transactions specification.
+    """The options of a transaction. Transactions specification.
 
     :param read_concern: of the first command; None inherits (the session's default, then the client's).
     :param write_concern: of commit and abort; None inherits. It must be acknowledged.
@@ -48,7 +48,7 @@ class TransactionOptions:
             raise ConfigurationError(f"max_commit_time_ms must be a number of milliseconds from 0 up, not {limit!r}")
 
     def over(self, default: TransactionOptions | None) -> TransactionOptions:
-        """These options, with what they leave open taken from ``default``.
+        """These options, with those that are None taken from ``default``.
 
         :param default: the options to fall back on; None for none.
         :returns: the combination.
@@ -65,7 +65,7 @@ class TransactionOptions:
 
 @dataclass(frozen=True, slots=True)
 class SessionOptions:
-    """What a session is started with.
+    """The options of a session.
 
     Specifications: sessions, causal-consistency, snapshot-sessions. ``overlap`` is this driver's own.
 

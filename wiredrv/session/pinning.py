@@ -1,7 +1,7 @@
-"""When a session is pinned to one mongos (or one connection behind a load balancer), and when it is let go. Pure.
+"""When a session is pinned to one mongos (or one connection behind a load balancer), and when it is unpinned. Pure.
 
 Transactions specification, "Mongos Pinning"; load-balancers specification, "Connection Pooling". The table in
-``docs/transactions.md`` is drawn from the one below.
+``docs/transactions.md`` is generated from the one below.
 """
 
 from __future__ import annotations

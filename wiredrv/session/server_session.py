@@ -2,9 +2,9 @@
 
 Rules kept here:
 
-* LIFO: what was used last is used next, so that the others expire and the server can forget them.
-* A session with less than a minute left is not used, and not taken back.
-* One that met a network error is dirty and never comes back: its last operation may still run.
+* LIFO: the session that was used last is used next, so that the others expire and the server can drop them.
+* A session with less than a minute left is neither used nor pooled.
+* A session that had a network error is dirty and never pooled: its last operation may still be running.
 * One of another pool epoch (before a fork, or before the client was closed) is dropped.
 """
 
@@ -23,8 +23,8 @@ _MARGIN_SECONDS = 60.0
 class ServerSession:
     """One ``lsid`` with its transaction number. ``last_use`` is in seconds on the monotonic clock.
 
-    ``settling`` counts what is being cleaned up in it, so that it must not be pooled yet; ``returned``: its user has
-    given it back meanwhile.
+    ``settling`` counts the clean-ups in progress, during which it must not be pooled; ``returned``: it was released
+    meanwhile.
     """
 
     __slots__ = ("dirty", "epoch", "last_use", "lsid", "returned", "settling", "txn_number")
@@ -39,17 +39,17 @@ class ServerSession:
         self.epoch = epoch
 
     def next_txn_number(self) -> int:
-        """Count up and return the number of a new transaction or retryable write."""
+        """Return the number of a new transaction or retryable write: the last one plus one."""
         self.txn_number += 1
         return self.txn_number
 
     def expires_soon(self, now: float, timeout_minutes: int | None) -> bool:
-        """Whether less than a minute is left. ``timeout_minutes`` is the deployment's; None where it has no limit."""
+        """Whether less than a minute is left. ``timeout_minutes`` is the deployment's; None if it has no limit."""
         return timeout_minutes is not None and now - self.last_use >= timeout_minutes * 60 - _MARGIN_SECONDS
 
 
 class ServerSessionPool:
-    """The server sessions of one client that nobody uses at the moment."""
+    """The server sessions of one client that are not in use."""
 
     __slots__ = ("_idle", "epoch")
 
@@ -70,7 +70,7 @@ class ServerSessionPool:
         return ServerSession(now, self.epoch)
 
     def release(self, session: ServerSession, now: float, timeout_minutes: int | None) -> None:
-        """Take a session back, unless it is dirty, about to expire, of another epoch, or not settled yet."""
+        """Pool a session, unless it is dirty, about to expire, of another epoch, or still being cleaned up."""
         if session.settling:
             session.returned = True
             return
@@ -81,19 +81,19 @@ class ServerSessionPool:
             idle.appendleft(session)
 
     def settled(self, session: ServerSession, now: float, timeout_minutes: int | None) -> None:
-        """Something is cleaned up in a session: it is pooled if it was given back and nothing else is to be done."""
+        """A clean-up in a session is done: pool the session if it was released and no other clean-up is in progress."""
         session.settling -= 1
         if session.returned and not session.settling:
             session.returned = False
             self.release(session, now, timeout_minutes)
 
     def drain(self) -> list[PlainDocument]:
-        """Empty the pool and return the ids of what was in it, for ``endSessions``."""
+        """Empty the pool and return the ids of its sessions, for ``endSessions``."""
         ids = [session.lsid for session in self._idle]
         self._idle.clear()
         return ids
 
     def forget(self) -> None:
-        """Drop everything without telling the server, also what is out: after a fork the parent still uses it."""
+        """Drop all sessions, also those in use, without sending anything: after a fork the parent still uses them."""
         self._idle.clear()
         self.epoch += 1

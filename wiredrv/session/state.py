@@ -1,6 +1,6 @@
-"""Everything that a session knows between two commands. The client's ``ClientSession`` is a face on this.
+"""The state of a session between two commands. ``ClientSession`` is the users' view of it.
 
-The executor reads it to decorate a command and writes back what the reply taught; nobody else writes to it.
+The executor reads it to decorate a command and updates it from the reply; nothing else changes it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from wiredrv.types import Address, Pin, PlainDocument, ServerCursor, Transaction
 class SessionState:
     """The state of one explicit session.
 
-    ``owner`` is the executor of the client that started the session: no other may use it.
+    ``owner`` is the executor of the client that started the session; no other may use it.
     """
 
     __slots__ = (
@@ -54,7 +54,7 @@ class SessionState:
         self.pin: Pin | None = None
         #: The servers that may still hold a cursor of a cancelled operation of this session.
         self.servers_to_kill: set[Address] = set()
-        #: Cursors that nobody reads any longer, but that cannot be killed before their transaction has ended.
+        #: Cursors that are no longer read, but cannot be killed before their transaction has ended.
         self.cursors_left: list[ServerCursor] = []
 
     # --- the end ---
@@ -65,9 +65,9 @@ class SessionState:
         return self.turns.closed
 
     def end(self, release: Callable[[], None]) -> None:
-        """End the session: nothing new is run with it, and what waits is refused.
+        """End the session: new operations are refused, and so are those that wait.
 
-        :param release: takes the server session back; called when no operation is in flight any longer.
+        :param release: releases the server session; called when no operation is in flight any longer.
         """
 
         def idle() -> None:
@@ -76,7 +76,7 @@ class SessionState:
 
         self.turns.close(idle, self.origin)
 
-    # --- what replies teach ---
+    # --- learned from replies ---
 
     def advance_cluster_time(self, cluster_time: ClusterTime) -> None:
         """Keep the later of the two."""
@@ -90,7 +90,7 @@ class SessionState:
     # --- the pin ---
 
     def on_pin_event(self, event: PinEvent, pin: Pin | None = None) -> None:
-        """Apply the pinning table. A pin that goes is released."""
+        """Apply the pinning table. A pin that is removed is released."""
         effect = EFFECTS[event]
         if effect is PinEffect.PIN:
             self.pin = pin

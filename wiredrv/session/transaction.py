@@ -1,11 +1,11 @@
-"""The states of a transaction and the one table that says how they follow one another.
+"""The states of a transaction, and one table of all transitions.
 
-Only this module writes what is known of a transaction: its state, its outcome, whether its ending was sent, why it can
-only be aborted, its first failure, its recovery token. Others report events. The diagram in ``docs/transactions.md`` is
-generated from the table.
+Only this module changes a transaction: its state, its outcome, whether its commit or abort was sent, why it is
+abort-only, its first failure, its recovery token. Other modules report events. The diagram in ``docs/transactions.md``
+is generated from the table.
 
-Transactions specification, "ClientSession changes". The specification's five states are six here: a commit of a
-transaction in which nothing was done sends nothing, and neither does its repetition, which has to be remembered.
+Transactions specification, "ClientSession changes". The specification's five states are six here: the commit of an
+empty transaction sends nothing, and neither does a repeated commit, so this state has to be kept.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from wiredrv.types import Address, Document, SentCommand, TransactionRecord
 
 
 class TransactionState(Enum):
-    """Where a session stands in its transaction."""
+    """The state of a session's transaction."""
 
     NONE = "no transaction"
     STARTING = "starting transaction"
@@ -48,18 +48,18 @@ class TransactionEvent(Enum):
 
 
 class Outcome(Enum):
-    """What became of a transaction."""
+    """The outcome of a transaction."""
 
     COMMITTED = "committed"
     ABORTED = "aborted"
-    #: A commit was sent and nobody knows whether it took place.
+    #: A commit was sent and it is not known whether it took effect.
     UNKNOWN = "unknown"
 
 
 _ALREADY = "Transaction already in progress: commit or abort it before the next one is started on this session"
 _NOT_STARTED = "No transaction started: call start_transaction first"
 
-#: In the place of a statement, where a transaction is abort-only because its block was left.
+#: Instead of a statement, if a transaction is abort-only because its block was left.
 _BLOCK = "the end of the block"
 
 _S = TransactionState
@@ -122,7 +122,7 @@ def transition(state: TransactionState, event: TransactionEvent) -> TransactionS
 
 
 class Transaction:
-    """A session's current, or last, transaction. ``recovery_token`` is a mongos' for finding the outcome elsewhere."""
+    """A session's current, or last, transaction. ``recovery_token`` lets another mongos find the outcome."""
 
     __slots__ = (
         "_cause",
@@ -148,14 +148,14 @@ class Transaction:
         self.attempt = 1
         self.started_at = 0.0
         self._cause: KeptError | None = None
-        # Whether a commit failed with anything but an overload error: the next one asks for a majority.
+        # Whether a commit failed with anything but an overload error: the next one uses write concern majority.
         self.commit_attempted = False
-        # Whether a commit or an abort went out: after that, what became of it is for the server to say.
+        # Whether a commit or an abort was sent: after that, only the server knows the outcome.
         self.ending_sent = False
         self.outcome: Outcome | None = None
-        # Whether the transaction was aborted here and the server has not answered that yet.
+        # Whether the transaction was aborted here and the server has not answered yet.
         self.abort_owed = False
-        # How many transactions the session has started: tells this one from the next.
+        # How many transactions the session has started: identifies the current one.
         self.number = 0
         # The statement after which the transaction can only be aborted, and the error that it failed with.
         self.doomed_by: str | None = None
@@ -164,7 +164,7 @@ class Transaction:
 
     @property
     def active(self) -> bool:
-        """Whether commands belong to the transaction: it was started and neither committed nor aborted."""
+        """Whether the transaction was started and neither committed nor aborted, so that commands belong to it."""
         return self.state is TransactionState.STARTING or self.state is TransactionState.IN_PROGRESS
 
     @property
@@ -173,7 +173,7 @@ class Transaction:
         return self.state is TransactionState.COMMITTED or self.state is TransactionState.COMMITTED_EMPTY
 
     def start(self, options: TransactionOptions, now: float, attempt: int) -> None:
-        """Begin a new transaction; what is known of the last one is dropped."""
+        """Begin a new transaction. Everything about the last one is dropped."""
         self.state = transition(self.state, TransactionEvent.START)
         self.options = options
         self.recovery_token = None
@@ -190,7 +190,7 @@ class Transaction:
         self._sent = []
 
     def command_sent(self) -> None:
-        """A command with this session is on its way."""
+        """A command with this session is being sent."""
         state = self.state
         if state is TransactionState.NONE or state is TransactionState.IN_PROGRESS:
             return
@@ -199,7 +199,7 @@ class Transaction:
             self.recovery_token = None
 
     def first_command_shed(self) -> None:
-        """The first command met an overloaded server, which did nothing: the next one is the first again."""
+        """An overloaded server rejected the first command without executing it: the next one is the first again."""
         self.state = transition(self.state, TransactionEvent.OVERLOADED)
 
     def commit(self) -> bool:
@@ -210,7 +210,7 @@ class Transaction:
         return self.state is TransactionState.COMMITTED
 
     def ending_went_out(self) -> None:
-        """The commit or the abort is on its way: from now on only the server can say what became of it."""
+        """The commit or the abort is being sent: from now on only the server knows the outcome."""
         self.state = transition(self.state, TransactionEvent.ENDING_SENT)
         self.ending_sent = True
 
@@ -229,14 +229,14 @@ class Transaction:
         """A commit failed, or its reply was given up.
 
         :param outcome: what that says about the transaction.
-        :param attempted: whether the server may have acted on it; the next commit asks for a majority then.
+        :param attempted: whether the server may have executed it; then the next commit uses write concern majority.
         """
         self.state = transition(self.state, TransactionEvent.COMMIT_FAILED)
         self.commit_attempted = self.commit_attempted or attempted
         self.outcome = outcome
 
     def withdraw_commit(self) -> bool:
-        """Go back to the transaction in progress if its commit was given up before it was sent; return whether so."""
+        """Return to the transaction in progress if its commit was given up before it was sent; return whether so."""
         if self.ending_sent or self.state is not TransactionState.COMMITTED:
             return False
         self.state = transition(self.state, TransactionEvent.WITHDRAW)
@@ -251,7 +251,8 @@ class Transaction:
         return started
 
     def doom(self, statement: str, error: BaseException | None = None) -> None:
-        """Mark the transaction abort-only: whether a statement of it took place is unknown. Ignored once it ended.
+        """Mark the transaction abort-only: it is not known whether a statement of it took effect. Ignored once it
+        ended.
 
         :param statement: the name of the command.
         :param error: what it failed with while a commit was waiting for it; None if it was cancelled.
@@ -262,7 +263,7 @@ class Transaction:
             self._doom = None if error is None else KeptError(error)
 
     def leave_block(self) -> None:
-        """The transaction's block was left by an error, and an abort will follow: nothing else may."""
+        """The transaction's block was left by an error: only an abort may follow."""
         self.doom(_BLOCK)
 
     @property
@@ -272,7 +273,7 @@ class Transaction:
 
     @property
     def open_on_server(self) -> bool:
-        """Whether the server may still have the transaction open, because nothing ended it yet."""
+        """Whether the server may still have the transaction open: no commit and no abort has succeeded."""
         return self.active or self.abort_owed
 
     @property
@@ -292,7 +293,7 @@ class Transaction:
         if self._doom is None:
             raise InvalidOperation(
                 f"{self.doomed_by!r} was cancelled in this transaction, which therefore can only be aborted: whether "
-                "the statement took place depends on the moment. Let the cancellation leave the transaction's block, "
+                "the statement took effect is not known. Let the cancellation leave the transaction's block, "
                 "or put the time limit around the whole of it"
             )
         failure = self._doom.get()
@@ -304,18 +305,18 @@ class Transaction:
         ) from failure
 
     def note_failure(self, error: BaseException) -> None:
-        """Keep the first error that the transaction met."""
+        """Keep the first error in the transaction."""
         self.state = transition(self.state, TransactionEvent.FAILURE)
         if self._cause is None:
             self._cause = KeptError(error)
 
     def learn_recovery_token(self, token: Document) -> None:
-        """Keep what a router sent for finding the outcome by way of another one."""
+        """Keep the latest token of the router, by which another router can find the outcome."""
         self.state = transition(self.state, TransactionEvent.RECOVERY_TOKEN)
         self.recovery_token = token
 
     def note(self, sent: SentCommand) -> None:
-        """Keep a command for the record that a failure will carry."""
+        """Keep a command for the record of a failure."""
         self._sent.append(sent)
 
     def record(self, txn_number: int, server: Address | None) -> TransactionRecord:

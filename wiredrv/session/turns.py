@@ -1,8 +1,8 @@
-"""Operations of one session take turns, in the order of the calls. Pure: a shell waits where this says so.
+"""Operations of one session take turns, in the order of the calls. Pure: the executor does the waiting.
 
-A turn lasts one operation with its retries and its cleaning up; it may be handed to a background task that cleans up
-after a cancellation. What waits belongs to the transaction, or to none, in which it was called, and never runs outside
-of that. The rules, one line for each:
+A turn lasts one operation, with its retries and its clean-up; it may be passed to a background task that cleans up
+after a cancellation. A waiting operation belongs to the transaction in which it was called, or to none, and never runs
+outside of that. The rules:
 
 =====================================================  ==============================================================
 the session ended                                      refused, also what waits already
@@ -44,25 +44,25 @@ def ended(origin: str, command: str = "") -> str:
 
 
 class Purpose(Enum):
-    """What a call is to its session's turns."""
+    """The purpose of a call, for the turns of its session."""
 
     STATEMENT = "a statement"
     #: A commit or an abort: no statement may follow it until it is done.
     ENDING = "the end of a transaction"
-    #: Of the driver's own accord: it never belongs to a transaction.
+    #: Sent by the driver itself: it never belongs to a transaction.
     HOUSEKEEPING = "housekeeping"
-    #: An abort that must take place whatever else was called; also in a session that has ended.
+    #: An abort that is always executed, whatever else was called; also in a session that has ended.
     CLEAN_UP = "cleaning up"
 
 
-#: What begins the end of a transaction. (A look at a member of an enum costs a call; every operation asks.)
+#: The purposes that end a transaction. (A constant, since each access to a member of an enum costs a call.)
 _ENDS = (Purpose.ENDING, Purpose.CLEAN_UP)
 
 
 class Turn:
-    """The place of one call. ``refusal`` is set instead of ``granted`` where the call must not run any longer.
+    """The place of one call in the queue. ``refusal`` is set instead of ``granted`` if the call must not run any more.
 
-    ``wake`` is called when either is set, if the call waits by then. ``handed_over``: a background task finishes it.
+    ``wake`` is called when either is set, if the call is waiting. ``handed_over``: a background task finishes it.
     """
 
     __slots__ = ("command", "granted", "handed_over", "purpose", "refusal", "task", "transaction", "wake")
@@ -86,7 +86,7 @@ def task_name(task: object) -> str:
 
 
 class Turns:
-    """Who is using a session, and who waits for it."""
+    """The operation that uses a session, and those that wait for it."""
 
     __slots__ = ("_ending", "_on_idle", "_origin", "_transaction", "_waiting", "closed", "current", "overlap")
 
@@ -105,18 +105,18 @@ class Turns:
 
     @property
     def busy(self) -> bool:
-        """Whether an operation is in flight. None waits where none is."""
+        """Whether an operation is in flight. If none is, none is waiting."""
         return self.current is not None
 
     @property
     def cleaning_up(self) -> bool:
-        """Whether an abort that takes place whatever happens has the turn, or waits for it."""
+        """Whether an abort with the purpose CLEAN_UP has the turn, or waits for it."""
         current = self.current
         turns = self._waiting if current is None else (current, *self._waiting)
         return any(turn.purpose is Purpose.CLEAN_UP for turn in turns)
 
     def enter(self, command: str, purpose: Purpose, task: object) -> Turn:
-        """Take the turn, or a place in the queue: ``granted`` tells which.
+        """Take the turn, or a place in the queue: ``granted`` says which.
 
         :param task: the running task.
         :raises InvalidOperation: the call is refused by the rules above.
@@ -168,7 +168,7 @@ class Turns:
         """A statement failed, or was cancelled, in its turn or while it waited.
 
         One that was cancelled makes its transaction abort-only. So does one that failed while a commit waits behind it,
-        unless the server refused it and so ended the transaction by itself.
+        unless the server refused it, and thereby ended the transaction.
         """
         transaction = self._transaction
         if turn.purpose is not Purpose.STATEMENT or turn.transaction != transaction.number:
@@ -179,7 +179,7 @@ class Turns:
             transaction.doom(turn.command, error)
 
     def leave(self, turn: Turn) -> None:
-        """An operation is done, or was given up while it waited. Does nothing for one that has left already."""
+        """An operation is done, or was given up while it waited. May be called twice."""
         if turn is self._ending:
             self._ending = None
         if turn is not self.current:
@@ -194,7 +194,7 @@ class Turns:
             on_idle()
 
     def hand_over(self, turn: Turn) -> None:
-        """A background task finishes the operation: its caller is free to go on, with this session too."""
+        """A background task finishes the operation: its caller may continue, also with this session."""
         turn.handed_over = True
         if turn is self._ending:
             self._ending = None
@@ -231,7 +231,8 @@ class Turns:
             turn.wake()
 
     def refuse_waiting(self, why: str) -> None:
-        """Refuse what waits, but for housekeeping and cleaning up: its transaction's block was left by an error.
+        """Refuse the waiting operations, except housekeeping and clean-up: their transaction's block was left by an
+        error.
 
         :param why: how the message ends, after the command's name.
         """
@@ -244,9 +245,9 @@ class Turns:
         self._waiting = kept
 
     def close(self, on_idle: Callable[[], None], origin: str = "") -> None:
-        """The session ends: refuse what waits and all later calls.
+        """The session ends: refuse the waiting operations and all later calls.
 
-        :param on_idle: called once no operation is in flight: at once, or when the last one has left.
+        :param on_idle: called once no operation is in flight: now, or when the last one is done.
         :param origin: where the session was started, for the errors of later calls.
         """
         self.closed = True

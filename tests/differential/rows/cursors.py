@@ -58,7 +58,7 @@ def close_drops(difference: Difference) -> bool:
     if not (isinstance(step, Call) and step.target.kind == "cursor" and sent_nothing(difference)):
         return False
     if step.method not in ("next", "to_list", "try_next"):
-        return isinstance(difference.theirs, Returned) and says(difference.ours, "belongs before the first document")
+        return isinstance(difference.theirs, Returned) and says(difference.ours, "before the first document")
     if difference.what == "outcome":
         return isinstance(difference.theirs, Returned) and failed(difference.ours, "StopAsyncIteration")
     return difference.what == "result" and difference.ours in ([], None) and bool(difference.theirs)
