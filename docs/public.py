@@ -30,7 +30,7 @@ INTERNAL = frozenset(
         "wiredrv.client.handle.HandleContext",
         "wiredrv.client.requests.WriteRequest",
         "wiredrv.connection.handshake.Handshake",
-        "wiredrv.events.ListenerHub",
+        "wiredrv.listeners.ListenerHub",
         "wiredrv.events.ServerSelectionEvent",
         "wiredrv.local.server.Launch",
         "wiredrv.local.sharded.ConfigServer",

@@ -41,7 +41,7 @@ def test_reads_are_retried_for_one_code_more_than_writes() -> None:
     assert not RETRYABLE_WRITE_CODES - RETRYABLE_READ_CODES
 
 
-#: Names of the driver's own, for codes without one; and what servers before 8.0 call a code.
+#: Names of the driver's own, for codes without one; and what older servers call a code.
 _UNNAMED = {ErrorCode.DuplicateKeyOnUpdate, ErrorCode.DuplicateKeyOnCappedInsert}
 _FORMER_NAMES = {"WriteConcernFailed": "WriteConcernTimeout"}
 

@@ -38,7 +38,7 @@ class ErrorCode(IntEnum):
     CursorNotFound = 43
     NamespaceExists = 48
     MaxTimeMSExpired = 50
-    WriteConcernTimeout = 64  #: "WriteConcernFailed" before server 8.0.
+    WriteConcernTimeout = 64  #: Older servers, 6.0 among them, call it WriteConcernFailed.
     MultipleErrorsOccurred = 65
     UnknownReplWriteConcern = 79
     NetworkTimeout = 89

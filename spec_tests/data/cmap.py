@@ -26,7 +26,7 @@ from wiredrv.connection.handshake import read_handshake
 from wiredrv.connection.settings import ConnectionSettings
 from wiredrv.description import ServerDescription, ServerType, TopologyDescription, TopologyType
 from wiredrv.errors import AutoReconnect, DriverError, InvalidOperation, WaitQueueTimeoutError
-from wiredrv.events import ListenerHub
+from wiredrv.listeners import ListenerHub
 from wiredrv.pool.pool import Connect, Pool
 from wiredrv.pool.settings import PoolSettings
 from wiredrv.server_errors import command_error

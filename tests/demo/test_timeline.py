@@ -28,9 +28,9 @@ from wiredrv.events import (
     CommandFailedEvent,
     CommandStartedEvent,
     CommandSucceededEvent,
-    ListenerHub,
     TopologyDescriptionChangedEvent,
 )
+from wiredrv.listeners import ListenerHub
 from wiredrv.server_facts import ErrorCode
 from wiredrv.types import Address
 

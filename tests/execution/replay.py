@@ -17,10 +17,10 @@ from tests.execution.fakes import SERVER, make_handshake
 from wiredrv.connection.connection import Connection
 from wiredrv.description import TopologyDescription
 from wiredrv.errors import DriverError
-from wiredrv.events import ListenerHub
 from wiredrv.execution import budget
 from wiredrv.execution.executor import Executor
 from wiredrv.execution.settings import ExecutionSettings
+from wiredrv.listeners import ListenerHub
 from wiredrv.topology.topology import Topology
 from wiredrv.types import Address
 from wiredrv.wire.op_msg import decode_message, encode_message

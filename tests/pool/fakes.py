@@ -8,7 +8,7 @@ import anyio
 import anyio.lowlevel
 
 from wiredrv.connection.connection import Connection
-from wiredrv.events import ListenerHub
+from wiredrv.listeners import ListenerHub
 from wiredrv.pool.pool import Failed, Pool
 from wiredrv.pool.settings import PoolSettings
 from wiredrv.types import Address

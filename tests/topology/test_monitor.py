@@ -23,7 +23,7 @@ from tests.support.waiting import until
 from wiredrv import events
 from wiredrv.connection.settings import ConnectionSettings
 from wiredrv.errors import AutoReconnect, DriverError, NetworkTimeout
-from wiredrv.events import ListenerHub
+from wiredrv.listeners import ListenerHub
 from wiredrv.net.dial import Dialer
 from wiredrv.net.settings import NetSettings
 from wiredrv.topology.monitor import Monitor, MonitorSettings

@@ -14,7 +14,7 @@ from wiredrv.connection.connection import Connection
 from wiredrv.connection.settings import ConnectionSettings
 from wiredrv.description import ServerDescription, ServerType, TopologyDescription, TopologyType
 from wiredrv.errors import AutoReconnect, PoolClearedError
-from wiredrv.events import ListenerHub
+from wiredrv.listeners import ListenerHub
 from wiredrv.net.dial import Dialer
 from wiredrv.net.settings import NetSettings
 from wiredrv.pool.settings import PoolSettings

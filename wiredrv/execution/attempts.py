@@ -21,7 +21,6 @@ from wiredrv.errors import (
     UnreadableReply,
     WriteConcernError,
 )
-from wiredrv.events import ListenerHub
 from wiredrv.execution.cancellation import Settlement
 from wiredrv.execution.circumstances import Circumstances
 from wiredrv.execution.decorate import CommandContext, decorate
@@ -35,6 +34,7 @@ from wiredrv.execution.run import Run, refuse_retry_without_number
 from wiredrv.execution.servers import pick, select
 from wiredrv.execution.settings import ExecutionSettings
 from wiredrv.failures import consequences, is_network_error
+from wiredrv.listeners import ListenerHub
 from wiredrv.operations.base import OperationKind
 from wiredrv.operations.cursors import CursorReply
 from wiredrv.server_errors import write_concern_error

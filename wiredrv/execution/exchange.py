@@ -14,9 +14,9 @@ from typing import Any
 from wiredrv import events, waits
 from wiredrv.connection.connection import Connection
 from wiredrv.errors import DocumentTooLarge, InvalidDocument, UnreadableReply
-from wiredrv.events import ListenerHub
 from wiredrv.execution.reading import salvage
 from wiredrv.execution.run import Run
+from wiredrv.listeners import ListenerHub
 from wiredrv.operations.base import unencodable
 from wiredrv.server_errors import command_error
 from wiredrv.server_facts import HELLO_COMMANDS, SENSITIVE_COMMANDS

@@ -19,12 +19,12 @@ from wiredrv.connection.settings import ServerApi
 from wiredrv.errors import (
     InvalidOperation,
 )
-from wiredrv.events import ListenerHub
 from wiredrv.execution import budget
 from wiredrv.execution.attempts import Attempts
 from wiredrv.execution.cancellation import Settlement
 from wiredrv.execution.run import Run
 from wiredrv.execution.settings import ExecutionSettings
+from wiredrv.listeners import ListenerHub
 from wiredrv.operations.base import Operation, OperationKind
 from wiredrv.session.cursors import admit_kill, admit_read
 from wiredrv.session.server_session import ServerSession

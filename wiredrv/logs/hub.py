@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
-from wiredrv.events import Caller, Listener, ListenerHub
+from wiredrv.listeners import Caller, Listener, ListenerHub
 
 #: Takes one message: its component, its level as Python's ``logging`` numbers them, and the message.
 Sink: TypeAlias = Callable[[str, int, Any], None]

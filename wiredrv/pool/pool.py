@@ -21,7 +21,7 @@ from bson.objectid import ObjectId
 from wiredrv import events, waits
 from wiredrv.connection.connection import Connection
 from wiredrv.errors import AutoReconnect, DriverError, InvalidOperation, PoolClearedError, WaitQueueTimeoutError
-from wiredrv.events import ListenerHub
+from wiredrv.listeners import ListenerHub
 from wiredrv.pool.settings import PoolSettings
 from wiredrv.pool.state import CheckOutWaiter, MayConnect, Phase, PoolState
 from wiredrv.types import Address, PlainDocument

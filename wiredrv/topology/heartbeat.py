@@ -11,7 +11,7 @@ from typing import Any
 from bson.objectid import ObjectId
 
 from wiredrv import events
-from wiredrv.events import ListenerHub
+from wiredrv.listeners import ListenerHub
 from wiredrv.types import Address, Document
 from wiredrv.waits import monotonic
 

@@ -24,7 +24,7 @@ from wiredrv.connection.connection import Connection
 from wiredrv.connection.handshake import LEGACY_HELLO
 from wiredrv.connection.settings import ConnectionSettings
 from wiredrv.errors import AutoReconnect, DriverError
-from wiredrv.events import ListenerHub
+from wiredrv.listeners import ListenerHub
 from wiredrv.net.dial import Dialer
 from wiredrv.server_errors import command_error
 from wiredrv.topology.heartbeat import Heartbeat

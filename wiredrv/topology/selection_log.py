@@ -7,7 +7,8 @@ from typing import Any
 from wiredrv.concerns import ReadPreference
 from wiredrv.description import TopologyDescription
 from wiredrv.errors import DriverError
-from wiredrv.events import ListenerHub, ServerSelectionEvent
+from wiredrv.events import ServerSelectionEvent
+from wiredrv.listeners import ListenerHub
 from wiredrv.types import Address
 
 
