@@ -247,7 +247,8 @@ class _Tally:
         raised = {name for name in _raised(entry) if isinstance(errors.get(name), griffe.Class)}
         for name in sorted(raised - named):
             self.gaps.append(Gap(entry.path, f"does not say when it raises {name}"))
-        if isinstance(entry, griffe.Function) and "async" in entry.labels and not named and "aises nothing" not in text:
+        told = named or _NONE_RAISED.search(text)
+        if isinstance(entry, griffe.Function) and "async" in entry.labels and not told:
             self.gaps.append(Gap(entry.path, "waits, and does not say which errors it raises"))
 
 
@@ -258,6 +259,7 @@ def _described(text: str) -> Mapping[str, str]:
 
 _RETURNS = re.compile(r"^:returns?: *\S", re.MULTILINE)
 _RAISES = re.compile(r"^:raises ([\w.]+): *\S", re.MULTILINE)
+_NONE_RAISED = re.compile(r"[Ee]rrors (of the server )?are not raised")
 #: Parameters that hold a time, and how a description says in what.
 _TIME = re.compile(r"(_ms|MS|[sS]econds|_timeout|^timeout|delay|duration)$")
 _UNIT = re.compile(r"\b((milli)?seconds?|minutes?)\b")

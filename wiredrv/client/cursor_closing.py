@@ -108,8 +108,7 @@ class ClosableCursor(AsyncBlock):
     async def close(self) -> None:
         """Close the cursor, here and on the server. Buffered documents are dropped.
 
-        It may be called twice. It raises nothing of the server's: a server that is not reached closes idle cursors by
-        itself.
+        It may be called twice. Server errors are not raised: a server that is not reached closes idle cursors itself.
         """
         self._batch = []
         self._position = 0

@@ -220,7 +220,7 @@ class Connection:
     async def settle(self, seconds: float) -> bytes | None:
         """Wait a short time for a reply that is owed; close the connection if it does not come.
 
-        Called under a shield, after a cancellation. Raises nothing of the server's.
+        Called under a shield, after a cancellation. Errors of the server are not raised.
 
         :param seconds: for how many seconds.
         :returns: the reply's body, or None with the connection closed.
