@@ -29,6 +29,8 @@ _READING = frozenset(
 )
 #: Those that leave indexes as they are, or whose collections are new ones afterwards (``$out``).
 _KEEPING_INDEXES = _READING | {"aggregate", "create", "delete", "drop", "findAndModify", "insert", "update"}
+#: Those that change indexes if they succeed.
+_INDEXING = frozenset({"createIndexes", "dropIndexes"})
 
 
 class Log:
@@ -61,7 +63,7 @@ class Log:
             self._under_way[request] = command
             return
         self.wrote = self.wrote or not _only_reads(normal)
-        self.changed_indexes = self.changed_indexes or next(iter(normal)) not in _KEEPING_INDEXES
+        self.changed_indexes = self.changed_indexes or next(iter(normal)) not in _KEEPING_INDEXES | _INDEXING
         self._commands.append(normal)
         self._under_way[request] = command
 
@@ -73,6 +75,7 @@ class Log:
         if "killCursors" in command:
             self._closed.update(self._known_cursors(command))
         else:
+            self.changed_indexes = self.changed_indexes or next(iter(command)) in _INDEXING
             self.names.reply(command, reply)
 
     def _known_cursors(self, command: Mapping[str, Any]) -> list[str]:

@@ -42,6 +42,8 @@ class Referee:
         #: What each database holds when the starting data is laid out, and the indexes of its collections.
         self._made: dict[str, dict[str, Digest]] = {}
         self._indexes: dict[str, dict[str, tuple[bytes, ...]]] = {}
+        #: What each database held when it was last compared: nothing changes until it is laid out again.
+        self._compared: dict[str, dict[str, Digest]] = {}
         self._have_majorities_answer_at_once()
         self._client.admin.command("setParameter", 1, transactionLifetimeLimitSeconds=10)
 
@@ -69,7 +71,8 @@ class Referee:
 
         :param indexes: whether their indexes may differ.
         """
-        first, second = ({n: d.content for n, d in self.digests(name).items()} for name in databases)
+        self._compared = {name: self.digests(name) for name in databases}
+        first, second = ({n: d.content for n, d in digests.items()} for digests in self._compared.values())
         return indexes or first != second
 
     def state(self, database: str) -> State:
@@ -100,7 +103,7 @@ class Referee:
             tables = [name for name, digest in self._made[database].items() if digest.uuid]
             self._indexes[database] = {name: self._read_indexes(database, name) for name in tables}
             return
-        left = self.digests(database)
+        left = self._compared.pop(database, None) or self.digests(database)
         for name in left.keys() - made.keys():
             self._client[database].drop_collection(name)
         for name, wanted in made.items():
@@ -135,6 +138,7 @@ class Referee:
     def forget(self) -> None:
         """Take nothing that was laid out for granted."""
         self._made.clear()
+        self._compared.clear()
 
     def meddle(self, database: str, collection: str, document: Mapping[str, Any]) -> None:
         """Insert a document behind the drivers' backs, for tests of the lab."""

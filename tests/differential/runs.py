@@ -10,6 +10,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from time import monotonic
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -25,7 +26,8 @@ from tests.differential.sequences import scenarios
 #: What is generated from one seed: a longer run takes the seeds that follow, so that each part can be run again alone.
 CHUNK = 500
 
-_Signature = tuple[str, ...]
+#: What makes two differences one kind.
+Signature = tuple[str, ...]
 
 
 @dataclass
@@ -35,7 +37,7 @@ class Findings:
     examples: int = 0
     used: Counter[str] = field(default_factory=Counter)
     #: Each kind of difference that no row excuses: how often, and the shortest scenario with its seed.
-    unexcused: dict[_Signature, tuple[int, Scenario, int]] = field(default_factory=dict)
+    unexcused: dict[Signature, tuple[int, Scenario, int]] = field(default_factory=dict)
 
     def add(self, scenario: Scenario, differences: Sequence[Difference], chunk_seed: int) -> bool:
         """Take a difference in; whether it is the first of its kind."""
@@ -45,6 +47,13 @@ class Findings:
             shortest, found = scenario, chunk_seed
         self.unexcused[signature] = (count + 1, shortest, found)
         return not count
+
+
+def shares(first_seed: int, examples: int, jobs: int) -> list[tuple[int, int]]:
+    """How a run is divided: for each process its first seed and how many scenarios. None shares a seed."""
+    chunks = -(-examples // CHUNK)
+    ends = [chunks * job // jobs for job in range(jobs + 1)]
+    return [(first_seed + a, min(b * CHUNK, examples) - a * CHUNK) for a, b in pairwise(ends)]
 
 
 def not_shown(runner: asyncio.Runner, lab: Lab, known: Sequence[Known]) -> list[str]:
@@ -103,7 +112,7 @@ def _lab_of(labs: Sequence[Lab], chunk_seed: int) -> Lab:
     return labs[chunk_seed % len(labs)]
 
 
-def reports(runner: asyncio.Runner, labs: Sequence[Lab], findings: Findings) -> Iterator[str]:
+def reports(runner: asyncio.Runner, labs: Sequence[Lab], findings: Findings) -> Iterator[tuple[Signature, str]]:
     """A text for each kind of difference, with the scenario made smaller."""
     all_until = monotonic() + ALL_SMALLER_WITHIN
     for signature, (count, scenario, found) in findings.unexcused.items():
@@ -111,7 +120,7 @@ def reports(runner: asyncio.Runner, labs: Sequence[Lab], findings: Findings) -> 
         until = min(monotonic() + SMALLER_WITHIN, all_until)
 
         async def holds(
-            candidate: Scenario, signature: _Signature = signature, until: float = until, lab: Lab = lab
+            candidate: Scenario, signature: Signature = signature, until: float = until, lab: Lab = lab
         ) -> bool:
             if monotonic() > until:
                 return False
@@ -122,4 +131,4 @@ def reports(runner: asyncio.Runner, labs: Sequence[Lab], findings: Findings) -> 
         differences = runner.run(lab.run(small)).unexcused
         head = f"{count} x {' '.join(signature)} (seed {found})"
         text = report(small, differences) if differences else f"(it did not show again)\n{scenario!r}"
-        yield f"{head}\n{text}"
+        yield signature, f"{head}\n{text}"

@@ -19,6 +19,7 @@ from tests.differential.reduce import smaller
 from tests.differential.report import report
 from tests.differential.row import Known
 from tests.differential.rows.beyond import BEYOND_CALLS
+from tests.differential.runs import shares
 from tests.differential.world import fixed_id
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -161,6 +162,19 @@ def test_the_failure_that_leaves_a_block_is_told_once_and_steps_of_one_alone_are
     ours = [Record(CALL, failed("ConfigurationError")), Record(block, failed("ConfigurationError"))]
     assert [difference.what for difference in compared_steps(theirs, ours)] == ["outcome"]
     assert [difference.what for difference in compared_steps(theirs, [Record(block, theirs[1].outcome)])] == ["steps"]
+
+
+@pytest.mark.parametrize(
+    "examples, jobs, expected",
+    [
+        (500, 1, [(7, 500)]),
+        (20_000, 2, [(7, 10_000), (27, 10_000)]),
+        (1700, 3, [(7, 500), (8, 500), (9, 700)]),
+        (1200, 2, [(7, 500), (8, 700)]),
+    ],
+)
+def test_a_run_is_divided_by_its_seeds(examples: int, jobs: int, expected: list[tuple[int, int]]) -> None:
+    assert shares(7, examples, jobs) == expected
 
 
 # --- what closed a cursor ---

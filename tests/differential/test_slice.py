@@ -58,7 +58,7 @@ def lab(labs: list[Lab]) -> Lab:
 def test_generated_scenarios_differ_only_as_the_table_says(runner: asyncio.Runner, labs: list[Lab], seed: int) -> None:
     findings = run(runner, labs, seed, SLICE, lambda text: None)
     assert findings.examples == SLICE
-    found = list(reports(runner, labs, findings))
+    found = [text for _, text in reports(runner, labs, findings)]
     assert not found, "\n\n".join(found)
     # It sees something: much of what differs on purpose comes up in any two hundred scenarios.
     assert len(findings.used) > 10
@@ -226,7 +226,7 @@ def test_a_scenario_is_made_smaller_and_its_report_can_be_run_again(
     counted = [s for s in findings.unexcused if s[:2] == ("result", "count_documents")]
     assert counted, "no scenario counted"
     assert len([text for text in told if "made smaller at the end" in text]) == len(findings.unexcused)
-    texts = list(reports(runner, [lab], findings))
+    texts = [text for _, text in reports(runner, [lab], findings)]
     runner.run(lab.close())
     shortest = next(text for text in texts if "result count_documents" in text.partition("\n")[0])
     assert f"(seed {SEED})" in shortest
