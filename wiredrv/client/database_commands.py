@@ -47,7 +47,7 @@ class DatabaseCommands(HandleOptions[DocumentT]):
         codec_options: None = None,
         session: ClientSession | None = None,
         comment: object = None,
-        **fields: Any,
+        **fields: object,
     ) -> dict[str, Any]: ...
 
     @overload
@@ -61,7 +61,7 @@ class DatabaseCommands(HandleOptions[DocumentT]):
         codec_options: CodecOptions[OtherDocumentT] = ...,
         session: ClientSession | None = None,
         comment: object = None,
-        **fields: Any,
+        **fields: object,
     ) -> OtherDocumentT: ...
 
     async def command(
@@ -74,7 +74,7 @@ class DatabaseCommands(HandleOptions[DocumentT]):
         codec_options: CodecOptions[Any] | None = None,
         session: ClientSession | None = None,
         comment: object = None,
-        **fields: Any,
+        **fields: object,
     ) -> Any:
         """Run a command and return the server's reply. It is sent as given and never retried.
 
@@ -120,7 +120,7 @@ class DatabaseCommands(HandleOptions[DocumentT]):
         max_await_time_ms: int | None = None,
         batch_size: int | None = None,
         cursor_type: int = CursorType.NON_TAILABLE,
-        **fields: Any,
+        **fields: object,
     ) -> CommandCursor[dict[str, Any]]: ...
 
     @overload
@@ -135,7 +135,7 @@ class DatabaseCommands(HandleOptions[DocumentT]):
         max_await_time_ms: int | None = None,
         batch_size: int | None = None,
         cursor_type: int = CursorType.NON_TAILABLE,
-        **fields: Any,
+        **fields: object,
     ) -> CommandCursor[OtherDocumentT]: ...
 
     def cursor_command(
@@ -149,7 +149,7 @@ class DatabaseCommands(HandleOptions[DocumentT]):
         max_await_time_ms: int | None = None,
         batch_size: int | None = None,
         cursor_type: int = CursorType.NON_TAILABLE,
-        **fields: Any,
+        **fields: object,
     ) -> CommandCursor[Any]:
         """Run a command that answers with a cursor, with or without ``await``. Sent as given, as :meth:`command`.
 

@@ -33,7 +33,7 @@ class BadValue(ValueError):
 class Notice:
     """A valid value, with a warning."""
 
-    value: Any
+    value: object
     warning: str
 
 
@@ -47,14 +47,14 @@ class OptionKind:
     """
 
     accepts: str
-    from_text: Callable[[str], Any]
-    from_keyword: Callable[[Any], Any]
+    from_text: Callable[[str], object]
+    from_keyword: Callable[[object], object]
 
 
 def integer(low: int, high: int = _INT32, also: int | None = None, words: str = "") -> OptionKind:
     """A whole number from ``low`` to ``high``, or the one number ``also``."""
 
-    def check(value: Any) -> int:
+    def check(value: object) -> int:
         if isinstance(value, bool) or not isinstance(value, int):
             raise BadValue
         if value != also and not low <= value <= high:
@@ -82,7 +82,7 @@ def _read_boolean(text: str) -> bool | Notice:
     raise BadValue
 
 
-def _check_boolean(value: Any) -> bool:
+def _check_boolean(value: object) -> bool:
     if not isinstance(value, bool):
         raise BadValue
     return value
@@ -94,7 +94,7 @@ BOOLEAN = OptionKind("true or false", _read_boolean, _check_boolean)
 def text(words: str = "a string that is not empty", empty: bool = False, max_bytes: int | None = None) -> OptionKind:
     """A string, of at most ``max_bytes`` bytes in UTF-8."""
 
-    def check(value: Any) -> str:
+    def check(value: object) -> str:
         if not isinstance(value, str) or (not value and not empty):
             raise BadValue
         if max_bytes is not None and len(value.encode("utf-8", "surrogatepass")) > max_bytes:
@@ -107,7 +107,7 @@ def text(words: str = "a string that is not empty", empty: bool = False, max_byt
 def choice(*names: str) -> OptionKind:
     """One of a few names, spelt exactly."""
 
-    def check(value: Any) -> str:
+    def check(value: object) -> str:
         if not isinstance(value, str) or value not in names:
             raise BadValue
         return value
@@ -126,7 +126,7 @@ def names(known: tuple[str, ...]) -> OptionKind:
             return Notice(kept, f"{', '.join(map(repr, unknown))} left out: known are {', '.join(known)}")
         return kept
 
-    def check(value: Any) -> tuple[str, ...]:
+    def check(value: object) -> tuple[str, ...]:
         given = value.split(",") if isinstance(value, str) else value
         if not isinstance(given, Iterable):
             raise BadValue
@@ -141,10 +141,10 @@ def names(known: tuple[str, ...]) -> OptionKind:
 def instance(words: str, *types: type) -> OptionKind:
     """An object of one of ``types``: for keywords only."""
 
-    def refuse(text: str) -> Any:
+    def refuse(text: str) -> object:
         raise BadValue("it can be given as a keyword argument only")
 
-    def check(value: Any) -> Any:
+    def check(value: object) -> object:
         if not isinstance(value, types):
             raise BadValue
         return value
@@ -152,15 +152,15 @@ def instance(words: str, *types: type) -> OptionKind:
     return OptionKind(words, refuse, check)
 
 
-def named(values: Mapping[str, Any]) -> OptionKind:
+def named(values: Mapping[str, object]) -> OptionKind:
     """A name that stands for a value; a keyword may be the value itself."""
 
-    def read(text: str) -> Any:
+    def read(text: str) -> object:
         if text not in values:
             raise BadValue
         return values[text]
 
-    def check(value: Any) -> Any:
+    def check(value: object) -> object:
         if isinstance(value, str):
             return read(value)
         if isinstance(value, bool) or value not in values.values():
@@ -173,7 +173,7 @@ def named(values: Mapping[str, Any]) -> OptionKind:
 def either(kind: OptionKind, *types: type) -> OptionKind:
     """What ``kind`` accepts or, as a keyword, an object of one of ``types``."""
 
-    def check(value: Any) -> Any:
+    def check(value: object) -> object:
         return value if isinstance(value, types) else kind.from_keyword(value)
 
     return OptionKind(kind.accepts, kind.from_text, check)
@@ -188,7 +188,7 @@ def _read_w(text: str) -> int | str:
     return _check_w(int(text)) if _INTEGER.fullmatch(text) else text
 
 
-def _check_w(value: Any) -> int | str:
+def _check_w(value: object) -> int | str:
     if isinstance(value, bool) or not isinstance(value, (int, str)) or value == "":
         raise BadValue
     if isinstance(value, int) and not 0 <= value <= _INT32:
@@ -213,7 +213,7 @@ def read_key_values(text: str) -> dict[str, str]:
     return pairs
 
 
-def _check_pairs(value: Any) -> dict[str, Any]:
+def _check_pairs(value: object) -> dict[str, Any]:
     if isinstance(value, str):
         return dict(read_key_values(value))
     if not isinstance(value, Mapping) or not all(isinstance(key, str) and key for key in value):
@@ -228,7 +228,7 @@ def _read_tag_sets(text: str) -> tuple[Mapping[str, str], ...]:
     return (read_key_values(text),)
 
 
-def _check_tag_sets(value: Any) -> tuple[Mapping[str, str], ...]:
+def _check_tag_sets(value: object) -> tuple[Mapping[str, str], ...]:
     if isinstance(value, (str, Mapping)):
         value = [value]
     if not isinstance(value, Iterable):
@@ -241,7 +241,7 @@ TAG_SETS = OptionKind("tags written key:value,key:value, once for each tag set",
 _SERVICE_NAME = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9]+(-[A-Za-z0-9]+)*")
 
 
-def _check_service_name(value: Any) -> str:
+def _check_service_name(value: object) -> str:
     if not isinstance(value, str) or len(value) > 62 or not _SERVICE_NAME.fullmatch(value):
         raise BadValue
     return value
@@ -254,7 +254,7 @@ SERVICE_NAME = OptionKind(
 )
 
 
-def _read_try_once(text: str) -> Any:
+def _read_try_once(text: str) -> Notice | bool:
     value = _read_boolean(text)
     given = value.value if isinstance(value, Notice) else value
     return Notice(given, "this driver always tries until serverSelectionTimeoutMS has passed") if given else value

@@ -208,7 +208,7 @@ def _read_value(option: Option, text: str, warn: Callable[[str], None]) -> Any:
     return value
 
 
-def _check_repetition(option: Option, before: Any, now: Any, *, same_name: bool, warn: Callable[[str], None]) -> None:
+def _check_repetition(option: Option, before: object, now: object, *, same_name: bool, warn: Callable[[str], None]) -> None:
     if option.name == "tls" and before is not now:
         raise ConfigurationError("tls and ssl are two names of one option, and are given with different values")
     if same_name:
@@ -234,7 +234,7 @@ def read_keywords(keywords: Mapping[str, Any]) -> dict[str, Any]:
     return values
 
 
-def _check_keyword(option: Option, value: Any) -> Any:
+def _check_keyword(option: Option, value: object) -> object:
     problem: BadValue
     try:
         return option.kind.from_keyword(value)
