@@ -13,40 +13,29 @@ from bson.codec_options import CodecOptions
 from bson.timestamp import Timestamp
 
 from wiredrv import waits
-from wiredrv.client import validation as check
 from wiredrv.client.absent import refuse_absent
+from wiredrv.client.client_deployment import ClientDeployment
 from wiredrv.client.client_session import ClientSession
 from wiredrv.client.client_transaction import ClientTransaction
 from wiredrv.client.collection_base import derived_target
-from wiredrv.client.command_cursor import CommandCursor
 from wiredrv.client.core import ClientCore
 from wiredrv.client.database import Database
-from wiredrv.client.handle import HandleOptions
 from wiredrv.client.misuse import AsyncBlock
-from wiredrv.client.schema_arguments import ListDatabasesOptions
-from wiredrv.client.signatures import expanded
 from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
 from wiredrv.connection.settings import DriverInfo
-from wiredrv.description import ServerType, TopologyDescription, TopologyType
+from wiredrv.description import ServerType
 from wiredrv.errors import ConfigurationError, ConfigurationWarning
 from wiredrv.logs.hub import LoggingHub
-from wiredrv.operations.base import Target, field_of
-from wiredrv.operations.databases import DropDatabase, ListDatabases
+from wiredrv.operations.base import Target
+from wiredrv.operations.databases import DropDatabase
 from wiredrv.options.client_options import ClientOptions
 from wiredrv.options.uri import parse_client_settings
 from wiredrv.origin import caller, warn
 from wiredrv.session.options import SessionOptions, TransactionOptions
-from wiredrv.types import Address, Document, DocumentT, OtherDocumentT, PlainDocument, foreign_note
-
-_LIST: check.Table = {
-    "filter": ("filter", check.document),
-    "name_only": ("nameOnly", check.boolean),
-    "authorized_databases": ("authorizedDatabases", check.boolean),
-    "max_time_ms": ("maxTimeMS", check.whole_number),
-}
+from wiredrv.types import Document, DocumentT, OtherDocumentT, PlainDocument, foreign_note
 
 
-class Client(HandleOptions[DocumentT], AsyncBlock):
+class Client(ClientDeployment[DocumentT], AsyncBlock):
     """A client of one deployment: a replica set, a sharded cluster or a single server.
 
     ::
@@ -333,46 +322,6 @@ class Client(HandleOptions[DocumentT], AsyncBlock):
 
     # --- the deployment ---
 
-    @expanded(ListDatabasesOptions)
-    def list_databases(
-        self,
-        session: ClientSession | None = None,
-        comment: object = None,
-        **options: Unpack[ListDatabasesOptions],
-    ) -> CommandCursor[dict[str, Any]]:
-        """The deployment's databases, as documents with ``name`` and ``sizeOnDisk``.
-
-        :param session: the session to use; without it the bound one, or an implicit one.
-        :param comment: any value that BSON can carry, shown in the server's logs and profiler (server 4.4).
-        :param options: ``filter`` (a query on those documents), ``nameOnly``, ``authorizedDatabases``.
-        :returns: a cursor over the documents, with or without ``await``.
-        """
-        fields = check.wire_options({**options, "comment": comment}, _LIST, strict=False)
-        return CommandCursor(self._core, ListDatabases(self._target, fields), session)
-
-    async def list_database_names(
-        self,
-        session: ClientSession | None = None,
-        comment: object = None,
-        *,
-        filter: Document | None = None,
-        authorizedDatabases: bool | None = None,
-    ) -> list[str]:
-        """The names of the deployment's databases. Only the names are requested, unless the filter needs more.
-
-        :param session: the session to use; without it the bound one, or an implicit one.
-        :param comment: any value that BSON can carry, shown in the server's logs and profiler (server 4.4).
-        :param filter: a query on the documents that :meth:`list_databases` gives.
-        :param authorizedDatabases: whether only those are named that the user may access; None leaves it to the server.
-        :returns: the names.
-        :raises OperationFailure: the server refused the command.
-        """
-        names_do = filter is None or all(key == "name" for key in filter)
-        cursor = self.list_databases(
-            session, comment, nameOnly=names_do or None, filter=filter, authorizedDatabases=authorizedDatabases
-        )
-        return [field_of(document, "name", str) for document in await cursor.to_list()]
-
     async def list_database_objects(
         self,
         session: ClientSession | None = None,
@@ -416,34 +365,6 @@ class Client(HandleOptions[DocumentT], AsyncBlock):
         :raises OperationFailure: the server refused the command.
         """
         return await self["admin"].command("buildInfo", session=session)
-
-    @property
-    def topology_description(self) -> TopologyDescription:
-        """What is known of the deployment now."""
-        return self._core.topology.description
-
-    @property
-    def nodes(self) -> frozenset[Address]:
-        """The addresses of the servers that answer."""
-        servers = self.topology_description.servers
-        return frozenset(address for address, server in servers.items() if server.is_data_bearing)
-
-    @property
-    def primary(self) -> Address | None:
-        """The address of the replica set's primary, if one is known."""
-        primary = self.topology_description.primary
-        return primary.address if primary is not None else None
-
-    @property
-    def secondaries(self) -> frozenset[Address]:
-        """The addresses of the replica set's secondaries that are known."""
-        servers = self.topology_description.servers
-        return frozenset(a for a, server in servers.items() if server.server_type is ServerType.RS_SECONDARY)
-
-    @property
-    def is_sharded(self) -> bool:
-        """Whether the deployment is known to be a sharded cluster."""
-        return self.topology_description.topology_type is TopologyType.SHARDED
 
     def append_metadata(self, driver_info: DriverInfo) -> None:
         """Add a library that is built on this driver to the metadata that new connections send to servers.

@@ -208,7 +208,9 @@ def _read_value(option: Option, text: str, warn: Callable[[str], None]) -> Any:
     return value
 
 
-def _check_repetition(option: Option, before: object, now: object, *, same_name: bool, warn: Callable[[str], None]) -> None:
+def _check_repetition(
+    option: Option, before: object, now: object, *, same_name: bool, warn: Callable[[str], None]
+) -> None:
     if option.name == "tls" and before is not now:
         raise ConfigurationError("tls and ssl are two names of one option, and are given with different values")
     if same_name:
