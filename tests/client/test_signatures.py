@@ -80,6 +80,17 @@ def test_a_typed_dict_inherits_descriptions_and_may_give_its_own() -> None:
     assert descriptions(Boxes)["depth"] == ":param depth: in centimetres.\n"
 
 
+@pytest.mark.parametrize(
+    "handle", [wiredrv.Client, wiredrv.Database, wiredrv.Collection], ids=lambda kind: kind.__name__
+)
+def test_help_lists_the_options_of_every_method_that_has_some(handle: type[Any]) -> None:
+    for name, method in inspect.getmembers(handle, inspect.isfunction):
+        typed = any(str(annotation).startswith("Unpack[") for annotation in inspect.get_annotations(method).values())
+        if typed and not name.startswith("__"):
+            kinds = {parameter.kind for parameter in inspect.signature(method).parameters.values()}
+            assert inspect.Parameter.VAR_KEYWORD not in kinds, f"{name}: decorate it with expanded()"
+
+
 def test_a_class_shows_the_options_of_its_constructor() -> None:
     assert "unique: bool | None = None" in str(inspect.signature(wiredrv.IndexModel))
     assert ":param expireAfterSeconds: seconds" in pydoc.render_doc(wiredrv.IndexModel, renderer=_PLAIN)

@@ -167,7 +167,7 @@ class CollectionWrites(CollectionBase[DocumentT]):
         session: ClientSession | None = None,
         **options: Unpack[UpdateManyOptions],
     ) -> UpdateResult:
-        """Apply update operators, or a pipeline, to all documents that match. It is not retried.
+        """Apply update operators, or a pipeline, to all documents that match. It is not retried after a network error.
 
         :param filter: the query; ``{}`` matches every document.
         :param update: operators as ``$set``, or a pipeline of stages (server 4.2).
@@ -246,7 +246,7 @@ class CollectionWrites(CollectionBase[DocumentT]):
     async def delete_many(
         self, filter: Filter, *, session: ClientSession | None = None, **options: Unpack[DeleteOptions]
     ) -> DeleteResult:
-        """Delete all documents that match; ``{}`` deletes everything. It is not retried.
+        """Delete all documents that match; ``{}`` deletes everything. It is not retried after a network error.
 
         :param filter: the query; ``{}`` matches every document.
         :param session: the session to use; without it the bound one, or an implicit one.

@@ -216,7 +216,6 @@ class Cursor(CursorBase[DocumentT_co]):
         :param comment: any value that BSON can carry; before server 4.4 a string.
         :returns: this cursor.
         :raises InvalidOperation: the first document was requested already.
-        :raises ConfigurationError: the value is of the wrong kind.
         """
         self._comment = comment
         return self._option("comment", comment)

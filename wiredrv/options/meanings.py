@@ -284,7 +284,7 @@ EXECUTION: Mapping[str, Meaning] = {
     ),
     "retryWrites": Meaning(
         "Whether a write that failed by the network, or because the primary changed, is sent once more. The server "
-        "applies it once. Writes of many documents by one statement, and those with `w=0`, are not retried.",
+        "applies it once. Not retried are statements that write to many documents, and writes with `w=0`.",
         "retryable-writes",
         True,
         "retryWrites=false",
