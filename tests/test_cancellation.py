@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import gc
 import random
+import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from time import monotonic
@@ -308,6 +309,19 @@ async def test_a_session_that_nobody_ended_leaves_no_open_transaction(replica_se
         with pytest.warns(ResourceWarning, match="never ended"):
             _drop(held)
         await watch.check("a session that was never ended")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+async def test_a_warning_that_is_made_an_error_keeps_no_transaction_open(replica_set: ReplicaSet) -> None:
+    """``python -W error``: what a finalizer raises goes nowhere, and nothing behind it runs."""
+    async with scene_on(replica_set) as (scene, watch):
+        held = [scene.client.start_session()]
+        held[0].start_transaction()
+        await scene.scratch.insert_one({"x": 1}, session=held[0])
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", ResourceWarning)
+            _drop(held)
+        await watch.check("a session that was never ended, whose warning was an error")
 
 
 def _drop(held: list[wiredrv.ClientSession]) -> None:

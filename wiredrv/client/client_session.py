@@ -330,13 +330,13 @@ class ClientSession(AsyncBlock):
     def __del__(self) -> None:
         state = getattr(self, "_state", None)
         if state is not None and not state.ended:
+            self._core.orphan_session(state)  # first: the warning is an exception where a program wants it so
             warnings.warn(
                 f"a session started at {state.origin} was never ended: use `async with client.start_session()`",
                 ResourceWarning,
                 source=self,
                 stacklevel=2,
             )
-            self._core.orphan_session(state)
 
     def __repr__(self) -> str:
         state = self._state

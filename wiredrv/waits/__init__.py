@@ -21,6 +21,16 @@ clean-up are written once for every scheduler. Today there is one implementation
 ``monotonic``, ``random``         seconds of the clock; a number from 0 up to but not 1
 ``user``                          calls a function that a user gave
 ================================  ====================================================================================
+
+``user`` is for what may take its time, or call the client again: listeners, hooks, the callback of
+``with_transaction``, ``on_retry`` and ``jitter``. Two kinds of functions are called without it:
+
+* What turns values into BSON and back: type encoders and decoders, document classes, the methods of users' mappings.
+  BSON's C code calls them for single values, so one would have to stand around each encoding and each decoding instead.
+  Those are steps of pure code, which knows no scheduler (``wire``, ``operations``). Nothing else may run within them:
+  a command is built, numbered and sent in one go. Such a function works on its value alone. If it calls the client
+  with the session that is just in use, it is refused (``session.turns``).
+* Handlers of ``logging``, which the standard library calls, under locks of its own, wherever something is logged.
 """
 
 from wiredrv.waits.anyio import (
