@@ -1,4 +1,4 @@
-"""Annotated code for PyMongo's asynchronous API, in which nothing but the imports changed."""
+"""Annotated code for PyMongo, in which nothing but the imports changed. It gives options by keyword."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import Any, TypedDict
 from bson import ObjectId
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
+from pymongo.collation import Collation
 
 from wiredrv import (
     ASCENDING,
     BulkWriteResult,
+    CursorType,
     DeleteOne,
     DeleteResult,
     IndexModel,
@@ -22,6 +24,7 @@ from wiredrv import (
     ReadPreference,
     ReplaceOne,
     ReturnDocument,
+    TransactionOptions,
     UpdateOne,
     UpdateResult,
     WriteConcern,
@@ -47,8 +50,7 @@ class Slow(CommandListener):
         print(event.command_name, event.request_id)
 
     def succeeded(self, event: CommandSucceededEvent) -> None:
-        if event.duration > 0.1:
-            print(event.command_name, event.connection_id)
+        print(event.command_name, event.reply.get("ok"))
 
     def failed(self, event: CommandFailedEvent) -> None:
         print(event.failure)
@@ -205,3 +207,75 @@ async def transfer(client: AsyncMongoClient[dict[str, Any]]) -> None:
         print(database["name"], information["version"], names)
     await client.drop_database("bank")
     await client.close()
+
+
+async def with_all_options(client: AsyncMongoClient[dict[str, Any]], session: AsyncClientSession) -> None:
+    options: CodecOptions[dict[str, Any]] = CodecOptions(tz_aware=True)
+    database = client.get_database(
+        "cinema", codec_options=options, read_preference=ReadPreference.PRIMARY, write_concern=WriteConcern(1)
+    )
+    movies: AsyncCollection[dict[str, Any]] = await database.create_collection(
+        "movies", capped=True, size=4096, max=10, validator={"name": {"$type": "string"}}, collation=Collation("en")
+    )
+    cursor: AsyncCursor[dict[str, Any]] = movies.find(
+        filter={"year": 1},
+        projection=["name"],
+        skip=1,
+        limit=2,
+        no_cursor_timeout=False,
+        cursor_type=CursorType.NON_TAILABLE,
+        sort=[("name", ASCENDING)],
+        batch_size=10,
+        collation=Collation("en"),
+        hint="by_name",
+        max_time_ms=100,
+        comment="c",
+        session=session,
+        allow_disk_use=True,
+        let={"a": 1},
+    )
+    cursor = cursor.hint([("name", 1)]).comment("c").skip(1).batch_size(5).max_time_ms(100).where("true")
+    plan: Mapping[str, Any] = await cursor.explain()
+    print(plan, cursor.alive, cursor.cursor_id, await cursor.distinct("name"))
+    async with cursor.clone() as copy:
+        async for movie in copy:
+            print(movie["name"])
+    await movies.update_many(
+        {"year": {"$lt": 1900}},
+        [{"$set": {"old": True}}],
+        upsert=False,
+        bypass_document_validation=True,
+        hint={"year": 1},
+        let={"a": 1},
+        session=session,
+    )
+    await movies.update_one({}, {"$set": {"a.$[x]": 1}}, array_filters=[{"x": 1}], collation={"locale": "en"})
+    await movies.replace_one({"name": "a"}, {"name": "b"}, upsert=True, comment="c")
+    await movies.find_one_and_replace(
+        {"name": "a"}, {"name": "b"}, projection={"_id": 0}, sort=[("year", 1)], session=session
+    )
+    await movies.find_one_and_delete({"name": "a"}, sort=[("year", 1)], maxTimeMS=100)
+    counted: int = await movies.count_documents({}, session=session, skip=1, limit=2, maxTimeMS=100, hint="by_name")
+    estimated: int = await movies.estimated_document_count(maxTimeMS=100)
+    names: list[Any] = await movies.distinct("name", {"year": 1}, session=session, maxTimeMS=100)
+    print(counted, estimated, names)
+    await movies.drop_index("by_name")
+    await movies.drop_indexes()
+    await movies.rename("films", dropTarget=True)
+    found: list[str] = await database.list_collection_names(filter={"name": {"$regex": "m"}})
+    statistics: dict[str, Any] = await database.command("collStats", found[0], scale=1024)
+    print(statistics["size"])
+    await database.drop_collection("films")
+
+
+async def in_transactions(client: AsyncMongoClient[dict[str, Any]]) -> None:
+    defaults = TransactionOptions(
+        read_concern=ReadConcern("snapshot"), write_concern=WriteConcern("majority"), max_commit_time_ms=1000
+    )
+    async with client.start_session(default_transaction_options=defaults, snapshot=False) as session:
+        async with await session.start_transaction(read_concern=ReadConcern("local"), max_commit_time_ms=1000):
+            await client.bank.accounts.insert_one({"_id": 1}, session=session)
+        await session.start_transaction()
+        if session.in_transaction:
+            await session.commit_transaction()
+        print(session.session_id, session.cluster_time, session.operation_time, session.has_ended)
