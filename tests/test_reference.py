@@ -8,8 +8,8 @@ from pathlib import Path
 import griffe
 import pytest
 
-from docs.extension import Reference, markdown
-from docs.public import package, public, report
+from docs.extension import HANDED_OUT, LISTED_APART, Reference, markdown
+from docs.public import INTERNAL, package, public, report
 from wiredrv.client.signatures import described_in
 
 PAGES = Path(__file__).resolve().parents[1] / "docs" / "reference"
@@ -46,6 +46,11 @@ def test_what_is_handed_out_counts_as_public() -> None:
         "wiredrv.operations.results.BulkWriteResult",
         "wiredrv.session.options.TransactionOptions",
     } <= paths
+
+
+def test_what_is_left_out_exists() -> None:
+    for path in INTERNAL | HANDED_OUT | LISTED_APART:
+        assert package()[path.removeprefix("wiredrv.")].is_class, path
 
 
 def test_everything_public_stands_on_a_page() -> None:

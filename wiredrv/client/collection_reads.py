@@ -48,8 +48,9 @@ _AGGREGATE_CURSOR = {
 class CollectionReads(CollectionBase[DocumentT]):
     """Methods that read. All but one take ``session=``; without it they use the bound session, or an implicit one.
 
-    Specifications: CRUD ("Read"), retryable-reads: a read is sent once more if the connection breaks or the server
-    changes its state.
+    Specifications: CRUD ("Read"), retryable-reads: find, distinct, the counts, and aggregate without ``$out`` and
+    ``$merge`` are sent once more if the connection breaks or the server changes its state. map_reduce, and the getMores
+    of cursors, are not.
     """
 
     __slots__ = ()
