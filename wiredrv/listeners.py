@@ -50,6 +50,10 @@ from wiredrv.events import (
 _LOG = logging.getLogger("wiredrv.events")
 
 Listener: TypeAlias = Callable[[Any], object]
+#: What a client takes as a listener: an object of one of the listener classes, or a callable that takes any event.
+EventListener: TypeAlias = (
+    CommandListener | ConnectionPoolListener | ServerListener | ServerHeartbeatListener | TopologyListener | Listener
+)
 #: Calls a listener with an event.
 Caller: TypeAlias = Callable[[Listener, Any], object]
 
@@ -128,7 +132,7 @@ class ListenerHub:
     selection: tuple[Listener, ...]
     waiting: tuple[Listener, ...]
 
-    def __init__(self, listeners: Iterable[Any] = (), call: Caller | None = None) -> None:
+    def __init__(self, listeners: Iterable[EventListener] = (), call: Caller | None = None) -> None:
         self._call = call or _directly
         if not isinstance(listeners, Iterable):
             raise ConfigurationError(f"event_listeners takes a list of listeners, not {listeners!r}")
@@ -163,7 +167,7 @@ class ListenerHub:
                 _LOG.exception("an event listener failed on %s", type(event).__name__)
 
 
-def _directly(listener: Listener, event: Any) -> object:
+def _directly(listener: Listener, event: object) -> object:
     return listener(event)
 
 

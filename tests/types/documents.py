@@ -24,6 +24,7 @@ from wiredrv import (
     UpdateMany,
 )
 from wiredrv.errors import OperationFailure
+from wiredrv.events import CommandListener
 from wiredrv.types import TransactionRecord
 
 
@@ -47,6 +48,7 @@ def clients() -> None:
     assert_type(Client(document_class=RawBSONDocument), Client[RawBSONDocument])
     assert_type(Client(document_class=Order), Client[Order])
     assert_type(Client(document_class=SON), Client[SON[Any, Any]])
+    assert_type(Client(event_listeners=[print, CommandListener()]), Client[Plain])
     annotated: Client[Order] = Client()
     assert_type(annotated.shop.orders, Collection[Order])
 
@@ -113,6 +115,7 @@ async def reads(orders: Collection[Order]) -> None:
     assert_type(orders.find().collection, Collection[Order])
     assert_type(orders.find().clone(), Cursor[Order])
     assert_type(await orders.find().to_list(), list[Order])
+    assert_type(await orders.find().explain(), Mapping[str, Any])
     assert_type(await orders.find().next(), Order)
     assert_type(await orders.find().try_next(), Order | None)
     async for order in orders.find():

@@ -37,6 +37,7 @@ def options(client: Client, orders: Collection[Order]) -> None:
     Client(maxPoolSize="20")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     Client(maxPoolsSize=20)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     Client(document_class=int)  # type: ignore[type-var]  # pyright: ignore[reportArgumentType]
+    Client(event_listeners=[5])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
     orders.find({}, limmit=5)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     orders.find({}, limit="5")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 

@@ -25,6 +25,7 @@ from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
 from wiredrv.connection.settings import DriverInfo
 from wiredrv.description import ServerType
 from wiredrv.errors import ConfigurationError, ConfigurationWarning
+from wiredrv.listeners import EventListener
 from wiredrv.logs.hub import LoggingHub
 from wiredrv.operations.base import Target
 from wiredrv.operations.databases import DropDatabase
@@ -67,7 +68,7 @@ class Client(ClientDeployment[DocumentT], AsyncBlock):
         uri: str | Sequence[str] | None = None,
         *,
         document_class: type[DocumentT] | None = None,
-        event_listeners: Iterable[Any] = (),
+        event_listeners: Iterable[EventListener] = (),
         **options: Unpack[ClientOptions],
     ) -> None:
         settings = parse_client_settings(uri, {"document_class": document_class, **options})

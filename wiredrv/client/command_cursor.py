@@ -86,7 +86,7 @@ class CommandCursor(CursorBase[DocumentT_co]):
     def __copy__(self) -> NoReturn:
         raise TypeError("the cursor of a command cannot be copied: call the method that returned it again")
 
-    def __deepcopy__(self, memo: Any) -> NoReturn:
+    def __deepcopy__(self, memo: object) -> NoReturn:
         self.__copy__()
 
     def __await__(self) -> Generator[Any, Any, Self]:

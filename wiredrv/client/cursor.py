@@ -298,7 +298,7 @@ class Cursor(CursorBase[DocumentT_co]):
     def __copy__(self) -> Cursor[DocumentT_co]:
         return self.clone()
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Cursor[DocumentT_co]:
+    def __deepcopy__(self, memo: dict[int, object]) -> Cursor[DocumentT_co]:
         # The settings are copied; the collection and the session are shared.
         copy = self.clone()
         copy._filter = deepcopy(self._filter, memo)
@@ -319,7 +319,7 @@ class Cursor(CursorBase[DocumentT_co]):
         self._reset()
         return self
 
-    async def explain(self) -> Any:
+    async def explain(self) -> Document:
         """The server's plan for the query. It opens no cursor.
 
         :returns: the server's plan.
@@ -327,7 +327,8 @@ class Cursor(CursorBase[DocumentT_co]):
         """
         find = {"find": self._target.collection, "filter": self._filter, **self._options, **self._sizes()}
         operation = RunCommand(self._target, {"explain": find})
-        return await self._context.executor.execute(operation, self._context.session_state(self._session))
+        plan: Document = await self._context.executor.execute(operation, self._context.session_state(self._session))
+        return plan
 
     async def distinct(self, key: str) -> list[Any]:
         """The distinct values of a field among the documents that match.

@@ -11,12 +11,15 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from wiredrv.listeners import Caller, Listener, ListenerHub
+from wiredrv.listeners import Caller, EventListener, Listener, ListenerHub
+
+if TYPE_CHECKING:
+    from wiredrv.logs.messages import LogMessage
 
 #: Takes one message: its component, its level as Python's ``logging`` numbers them, and the message.
-Sink: TypeAlias = Callable[[str, int, Any], None]
+Sink: TypeAlias = "Callable[[str, int, LogMessage], None]"
 
 #: For each of the hub's families: the component that tells of its events, and on which level.
 FAMILIES: Mapping[str, tuple[str, int]] = {
@@ -35,7 +38,7 @@ class LoggingHub(ListenerHub):
 
     __slots__ = ("_attached",)
 
-    def __init__(self, listeners: Iterable[Any] = (), call: Caller | None = None) -> None:
+    def __init__(self, listeners: Iterable[EventListener] = (), call: Caller | None = None) -> None:
         super().__init__(listeners, call)
         self._attached: dict[str, Listener] = {}
 
@@ -61,7 +64,7 @@ class LoggingHub(ListenerHub):
         component, level = FAMILIES[family]
         length = max_length(os.environ) if limit is None else limit
 
-        def hear(event: Any) -> None:
+        def hear(event: object) -> None:
             message = describe(event, length)
             if message is not None:
                 sink(component, level, message)
@@ -70,5 +73,5 @@ class LoggingHub(ListenerHub):
         return hear
 
 
-def _to_python(component: str, level: int, message: Any) -> None:
+def _to_python(component: str, level: int, message: LogMessage) -> None:
     logging.getLogger(f"wiredrv.{component}").log(level, message)

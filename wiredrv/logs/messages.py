@@ -55,7 +55,7 @@ class LogMessage:
         return f"{self.data['message']}: {rest}" if rest else str(self.data["message"])
 
 
-def describe(event: Any, limit: int) -> LogMessage | None:
+def describe(event: object, limit: int) -> LogMessage | None:
     """The message of an event; None for one that is not logged.
 
     :param limit: how many characters of a document may be shown.
