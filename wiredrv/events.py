@@ -29,8 +29,7 @@ class CommandEvent:
     :param operation_id: joins the events of one operation, with its retries.
     :param address: the server.
     :param connection_id: the driver's number of the connection.
-    :param server_connection_id: the server's number of the connection, as in its log; None if it did not send it
-        (before 4.2).
+    :param server_connection_id: the server's number of the connection, as in its log; None if it did not send it.
     :param service_id: the server behind a load balancer; None without one.
     """
 

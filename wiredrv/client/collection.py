@@ -17,7 +17,12 @@ class Collection(CollectionReads[DocumentT], CollectionWrites[DocumentT], Collec
     is the collection ``name.sub``.
 
     Whatever sends a command can also raise ConnectionFailure (no server answered, and a retry was not possible or
-    failed too), and InvalidOperation (the client is closed, or the session has ended). Specification: CRUD.
+    failed too), and InvalidOperation (the client is closed, or the session has ended).
+
+    Specifications: CRUD, index-management, enumerate-indexes, collection-management, retryable-reads, retryable-writes.
+    Reads (find, distinct, the counts, and aggregate without ``$out`` and ``$merge``), writes of one document each, and
+    bulks of those are sent once more if the connection breaks or the server changes its state; the server applies a
+    write once.
     """
 
     __slots__ = ()
