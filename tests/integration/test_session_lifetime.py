@@ -113,7 +113,7 @@ async def test_a_session_whose_transaction_failed_is_collected(replica_set: Repl
         session = await fail()
         gc.collect()
         assert session() is None
-        assert len(client._core._sessions) == 0
+        assert len(client._core.started_sessions) == 0
 
 
 @pytest.mark.anyio

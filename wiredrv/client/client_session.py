@@ -57,7 +57,7 @@ class ClientSession(AsyncBlock):
         self._state = SessionState(options, core.executor.acquire(), core.executor)
         self._hooks = Hooks()
         self._ending = TransactionEnding(core, self._state)
-        core.started(self._state, self._hooks)
+        core.started_sessions.add(self._state, self._hooks)
         self._state.origin = caller()
 
     # --- what it is ---
@@ -184,7 +184,7 @@ class ClientSession(AsyncBlock):
             )
         state.transaction.start(chosen.over(inherited), monotonic(), attempt)
         state.on_pin_event(PinEvent.NEW_TRANSACTION)
-        self._core.orphan_cursors_left(state)
+        self._core.started_sessions.orphan_cursors_left(state)
         state.server_session.next_txn_number()
         self._hooks.clear()
 
@@ -306,7 +306,7 @@ class ClientSession(AsyncBlock):
                 await self._finish()
 
     async def _finish(self) -> None:
-        rest = self._core.end(self._state)
+        rest = self._core.started_sessions.end(self._state)
         if rest is not None:
             await self._core.executor.see_to(rest)
 
@@ -330,7 +330,8 @@ class ClientSession(AsyncBlock):
     def __del__(self) -> None:
         state = getattr(self, "_state", None)
         if state is not None and not state.ended:
-            self._core.orphan_session(state)  # first: the warning is an exception where a program wants it so
+            # First: the warning is an exception where a program wants it so.
+            self._core.started_sessions.orphan_session(state)
             warnings.warn(
                 f"a session started at {state.origin} was never ended: use `async with client.start_session()`",
                 ResourceWarning,

@@ -6,7 +6,6 @@ and warn.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import weakref
@@ -18,27 +17,20 @@ from typing import TYPE_CHECKING
 from wiredrv import waits
 from wiredrv.client.background import Background
 from wiredrv.client.binding import bound_state
-from wiredrv.client.hooks import Hooks
+from wiredrv.client.started_sessions import StartedSessions
 from wiredrv.connection.connect import establish
 from wiredrv.connection.connection import Connection
 from wiredrv.connection.metadata import client_metadata, runs_in_faas
 from wiredrv.connection.settings import DriverInfo
-from wiredrv.errors import DriverError, InvalidOperation
+from wiredrv.errors import InvalidOperation
 from wiredrv.execution import budget
 from wiredrv.execution.executor import CleanUp, Executor
 from wiredrv.logs.hub import LoggingHub
 from wiredrv.net.dial import Dialer
 from wiredrv.net.resolver import Resolver
-from wiredrv.operations.base import Target
-from wiredrv.operations.cursors import kill
-from wiredrv.operations.sessions import ADMIN, END_SESSIONS_BATCH, EndSessions, KillSessions
-from wiredrv.operations.transactions import AbortTransaction
 from wiredrv.options.settings import ClientSettings
 from wiredrv.options.uri import settings_with_srv
-from wiredrv.session.server_session import ServerSession
 from wiredrv.session.state import SessionState
-from wiredrv.session.transaction import Outcome
-from wiredrv.session.turns import Purpose, Turn
 from wiredrv.topology.monitor import MonitorSettings
 from wiredrv.topology.srv_poller import SRVPoller
 from wiredrv.topology.topology import Topology
@@ -88,8 +80,9 @@ class ClientCore:
             self._in_background,
             self._unfinished,
         )
-        #: The sessions that were started, with the hooks of their transactions.
-        self._sessions: weakref.WeakKeyDictionary[SessionState, Hooks] = weakref.WeakKeyDictionary()
+        self.started_sessions = StartedSessions(
+            self.executor, settings.write_concern, self.is_open, self._in_background, self._post
+        )
         _cores.add(self)
 
     @property
@@ -135,7 +128,7 @@ class ClientCore:
             background = None
         if background is None:
             background = self._background = Background()
-            background.start(self._begin, self._has_open_work, self._abort_all)
+            background.start(self._begin, self._has_open_work, self.started_sessions.abort_all)
         # A cancellation here is harmless: opening continues in its own task, for which others may wait too.
         try:
             await background.wait_ready()
@@ -211,29 +204,14 @@ class ClientCore:
 
     async def _take_leave(self) -> None:
         """Clean up on the servers: transactions first, since they hold locks; then cursors; then sessions."""
-        await self._abort_all()
+        await self.started_sessions.abort_all()
         if self._background is not None:
             await self._background.wait_clean()
-        await self._end_sessions()
-
-    async def _abort_all(self) -> None:
-        """Abort the transactions that are open, side by side. A statement in flight is stopped on the server."""
-        async with waits.create_task_group() as group:
-            for state in self._open_transactions():
-                state.turns.refuse_waiting("waited for its turn while the client was closed")
-                if not state.turns.cleaning_up:
-                    group.start_soon(self._stop, state)
-
-    async def _stop(self, state: SessionState) -> None:
-        with contextlib.suppress(DriverError):
-            server = state.pin or self.topology.pick(None)
-            if state.turns.busy and server is not None:
-                await self.executor.execute(KillSessions((state.lsid,), server.address))
-            await self.abort(state)
+        await self.started_sessions.end_pooled()
 
     def _to_do(self, background: Background) -> str:
         return (
-            f"{len(self._open_transactions())} open transactions, "
+            f"{len(self.started_sessions.open_transactions())} open transactions, "
             f"{background.unfinished} cancelled operations or unclosed cursors, "
             f"{len(self.executor.sessions)} pooled sessions"
         )
@@ -270,17 +248,6 @@ class ClientCore:
         if background.clean_up(work) is None:
             drop()
 
-    async def _end_sessions(self) -> None:
-        """Sessions specification: endSessions once, when the client is closed; errors do not matter."""
-        ids = self.executor.sessions.drain()
-        for start in range(0, len(ids), END_SESSIONS_BATCH):
-            if self.topology.pick(ADMIN.read_preference) is None and not self.topology.has_readable_server:
-                return
-            try:
-                await self.executor.execute(EndSessions(tuple(ids[start : start + END_SESSIONS_BATCH])))
-            except DriverError:
-                return
-
     # --- cleaning up ---
 
     def _in_background(self, work: CleanUp) -> waits.Event | None:
@@ -292,81 +259,6 @@ class ClientCore:
 
     def _has_open_work(self) -> bool:
         return self.topology.has_connections_in_use
-
-    def _open_transactions(self) -> list[SessionState]:
-        """The sessions with a transaction in progress, except those of an event loop that is closed."""
-        epoch = self.executor.sessions.epoch
-        known = [state for state in list(self._sessions) if state.server_session.epoch == epoch]
-        return [state for state in known if state.transaction.open_on_server]
-
-    async def abort(self, state: SessionState) -> None:
-        """Abort a session's transaction, whatever its state. Server errors are ignored."""
-        turn = self.executor.enter(state, "abortTransaction", Purpose.CLEAN_UP)
-        try:
-            await self.executor.turn_comes(state, turn)
-            await self.abort_in(turn, state)
-        finally:
-            if not turn.handed_over:
-                state.turns.leave(turn)
-            self.conclude(state)
-
-    async def abort_in(self, turn: Turn, state: SessionState) -> None:
-        """Abort the transaction in a turn that was taken, if it is in progress, or the server has not been told yet."""
-        transaction = state.transaction
-        if transaction.active:
-            transaction.abort()
-        if transaction.abort_owed:
-            concern = transaction.options.write_concern or self.settings.write_concern
-            abort = AbortTransaction(Target("admin", write_concern=concern))
-            with contextlib.suppress(DriverError):
-                await self.executor.execute_in(turn, abort, state)
-
-    def started(self, state: SessionState, hooks: Hooks) -> None:
-        """A session was started. It is tracked by a weak reference."""
-        self._sessions[state] = hooks
-
-    def ended(self, state: SessionState) -> None:
-        """A session was ended, and no operation of it is in flight any longer."""
-        self.orphan_cursors_left(state)
-        if state.transaction.open_on_server:
-            state.server_session.dirty = True  # it may not be reused
-        self.executor.release(state.server_session)
-
-    def end(self, state: SessionState) -> CleanUp | None:
-        """End a session whose transaction is over, or is aborted elsewhere.
-
-        :returns: a function that kills the cursors which cancelled operations of the session may have left on servers;
-            its server session is not reused before that. None if there are none, or if the client is closed.
-        """
-        kills = [KillSessions((state.lsid,), address) for address in state.servers_to_kill] if self.is_open() else []
-        if kills:
-            state.server_session.settling += 1
-        state.end(lambda: self.ended(state))
-        return partial(self._kill, kills, state.server_session) if kills else None
-
-    async def _kill(self, kills: list[KillSessions], server_session: ServerSession, seconds: float) -> None:
-        async def kill_one(kill: KillSessions) -> None:
-            with contextlib.suppress(DriverError):
-                await self.executor.execute(kill)
-
-        try:
-            with waits.shield(seconds):
-                async with waits.create_task_group() as group:
-                    for kill in kills:
-                        group.start_soon(kill_one, kill)
-        finally:
-            self.executor.session_settled(server_session)
-
-    def conclude(self, state: SessionState) -> None:
-        """The outcome of a transaction may be known now: call its hooks, and kill the cursors that had to wait for
-        it.
-        """
-        outcome = state.transaction.outcome
-        if outcome is not None and outcome is not Outcome.UNKNOWN:
-            self.orphan_cursors_left(state)
-        hooks = self._sessions.get(state)
-        if hooks is not None:
-            hooks.run(outcome)
 
     # --- for handles ---
 
@@ -394,51 +286,7 @@ class ClientCore:
 
         May be called by a finalizer, in any thread.
         """
-        self._post(lambda: self._clean_up_cursor(cursor))
-
-    def _clean_up_cursor(self, cursor: ServerCursor) -> None:
-        async def work(seconds: float) -> None:
-            try:
-                if cursor.id and self.is_open():
-                    with waits.shield(seconds), contextlib.suppress(DriverError):
-                        if cursor.pin is None:
-                            await self.topology.select_address(cursor.address, waits.monotonic() + seconds)
-                        await self.executor.execute(kill(cursor))
-            finally:
-                if cursor.pin is not None:
-                    cursor.pin.release()
-                if cursor.lease is not None:
-                    self.executor.release(cursor.lease)
-
-        if self._in_background(work) is None and cursor.pin is not None:
-            cursor.pin.release()
-
-    def orphan_cursors_left(self, state: SessionState) -> None:
-        """Kill, in the background, the cursors that could not be killed before their transaction had ended."""
-        left, state.cursors_left = state.cursors_left, []
-        for cursor in left:
-            self.orphan_cursor(cursor)
-
-    def orphan_session(self, state: SessionState) -> None:
-        """End, in the background, a session whose ClientSession object is gone: its transaction, its cursors, its pin.
-
-        May be called by a finalizer, in any thread.
-        """
-        self._post(lambda: self._clean_up_session(state))
-
-    def _clean_up_session(self, state: SessionState) -> None:
-        async def work(seconds: float) -> None:
-            limit = waits.monotonic() + seconds
-            try:
-                with waits.shield(seconds), contextlib.suppress(InvalidOperation):
-                    await self.abort(state)
-            finally:
-                rest = self.end(state)
-            if rest is not None:
-                await rest(max(limit - waits.monotonic(), 0.0))
-
-        if self._in_background(work) is None:
-            state.end(lambda: self.ended(state))
+        self.started_sessions.orphan_cursor(cursor)
 
     def _post(self, function: Callable[[], None]) -> None:
         background = self._background

@@ -33,10 +33,11 @@ _ABORT_SECONDS = 5.0
 class TransactionEnding:
     """Ends the transactions of one session."""
 
-    __slots__ = ("_core", "_state")
+    __slots__ = ("_core", "_sessions", "_state")
 
     def __init__(self, core: ClientCore, state: SessionState) -> None:
         self._core = core
+        self._sessions = core.started_sessions
         self._state = state
 
     async def commit(self, pause: float = 0.0) -> None:
@@ -69,7 +70,7 @@ class TransactionEnding:
         concern = options.write_concern or self._core.settings.write_concern
         commit = CommitTransaction(Target("admin", write_concern=concern), options.max_commit_time_ms)
         try:
-            await self._core.executor.execute_in(turn, commit, state, lambda: self._core.conclude(state), pause)
+            await self._core.executor.execute_in(turn, commit, state, lambda: self._sessions.conclude(state), pause)
         except DriverError as error:
             if kind_of(error) is FailureKind.REFUSED_HERE:
                 transaction.withdraw_commit()  # the client was closed meanwhile, or there is no server for it
@@ -152,7 +153,7 @@ class TransactionEnding:
         """Abort in a turn that was taken. If this is cancelled before the command is sent, the background sends it."""
         transaction = self._state.transaction
         try:
-            await self._core.abort_in(turn, self._state)
+            await self._sessions.abort_in(turn, self._state)
         except BaseException as error:
             cancelled = not isinstance(error, (Exception, GeneratorExit))
             if cancelled and transaction.abort_owed and not turn.handed_over:
@@ -173,7 +174,7 @@ class TransactionEnding:
             await executor.turn_comes(state, turn)
 
         async def abort() -> None:
-            await self._core.abort_in(turn, state)
+            await self._sessions.abort_in(turn, state)
 
         async def work(seconds: float) -> None:
             try:
@@ -188,11 +189,11 @@ class TransactionEnding:
                     state.on_pin_event(PinEvent.ABORTED)
                 executor.session_settled(state.server_session)
                 state.turns.leave(turn)
-                self._core.conclude(state)
+                self._sessions.conclude(state)
 
         await executor.see_to(work)
 
     def _leave(self, turn: Turn) -> None:
         if not turn.handed_over:
             self._state.turns.leave(turn)
-        self._core.conclude(self._state)
+        self._sessions.conclude(self._state)
