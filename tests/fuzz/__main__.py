@@ -1,6 +1,7 @@
 """Run the fuzzer: ``python -m tests.fuzz [--seed N] [--cases N] [--case K]``, or ``make fuzz ARGS=...``.
 
-Prints the seed first, and at the end what became of the operations and what was found. Ends with 1 where something was.
+Prints the seed first, and at the end, or when it is interrupted, what became of the operations and what was found. Ends
+with 1 where something was, and with 130 where it was interrupted.
 """
 
 from __future__ import annotations
@@ -170,20 +171,10 @@ def _replay(seed: int, numbers: list[int], harmless: bool) -> int:
     return 1 if found else 0
 
 
-def main() -> int:
-    """Run what the command line asks for."""
-    arguments = _arguments()
-    seed = arguments.seed if arguments.seed is not None else random.SystemRandom().randrange(2**31)
-    print(f"fuzz: seed {seed}", flush=True)
-    if arguments.case is not None:
-        return _replay(seed, arguments.case, arguments.harmless)
-    numbers = [
-        number
-        for number in range(arguments.first, arguments.first + arguments.cases)
-        if arguments.backend in (None, backend_of(number))
-    ]
-    summary, started, warm = Summary(), time.monotonic(), 0
-    for result in run_cases(seed, numbers, harmless=arguments.harmless):
+def _run_all(seed: int, numbers: list[int], summary: Summary, *, harmless: bool) -> None:
+    """Run cases, say now and then how far they are, and see that the process does not grow."""
+    started, warm = time.monotonic(), 0
+    for result in run_cases(seed, numbers, harmless=harmless):
         summary.add(result)
         if summary.cases % 1_000 == 0:
             held = _memory()
@@ -195,6 +186,28 @@ def main() -> int:
                 seconds = time.monotonic() - started
                 kinds = len(summary.findings)
                 print(f"{summary.cases} cases, {seconds:.0f} s, {held >> 20} MB, {kinds} kinds of findings", flush=True)
+
+
+def main() -> int:
+    """Run what the command line asks for."""
+    arguments = _arguments()
+    seed = arguments.seed if arguments.seed is not None else random.SystemRandom().randrange(2**31)
+    if arguments.case is not None:
+        print(f"fuzz: seed {seed}", flush=True)
+        return _replay(seed, arguments.case, arguments.harmless)
+    summary = Summary()
+    try:
+        print(f"fuzz: seed {seed}", flush=True)
+        numbers = [
+            number
+            for number in range(arguments.first, arguments.first + arguments.cases)
+            if arguments.backend in (None, backend_of(number))
+        ]
+        _run_all(seed, numbers, summary, harmless=arguments.harmless)
+    except KeyboardInterrupt:
+        print("interrupted")
+        summary.show(seed)
+        return 130
     summary.show(seed)
     return 1 if summary.findings else 0
 

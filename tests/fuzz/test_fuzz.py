@@ -6,6 +6,7 @@ Cases run in a process of their own, where nothing but the seed decides what hap
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -77,6 +78,20 @@ def test_a_case_is_a_function_of_seed_and_number() -> None:
     runs = [_fuzz("--case", *map(str, range(60, 100))).stdout for _ in range(2)]
     assert runs[0] == runs[1]
     assert runs[0].count("case ") == 40
+
+
+def test_a_run_that_is_interrupted_says_what_it_came_to() -> None:
+    command = [sys.executable, "-u", "-m", "tests.fuzz", "--seed", str(_SEED)]
+    paths = os.pathsep.join((str(_ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)))
+    environment = {**os.environ, "PYTHONPATH": paths, "PYTHONHASHSEED": "0"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=_ROOT, env=environment) as run:
+        assert run.stdout is not None
+        assert run.stdout.readline() == f"fuzz: seed {_SEED}\n"
+        run.send_signal(signal.SIGINT)
+        said = run.stdout.read()
+    assert run.returncode == 130, said
+    assert "interrupted" in said
+    assert "kinds of findings" in said
 
 
 def test_a_case_runs_as_it_does_among_others() -> None:
