@@ -15,6 +15,7 @@ import pytest
 from bson.code import Code
 
 from tests.client.fakes import ADDRESS, Block, FakeContext, FakeSessionState, batch, numbers
+from wiredrv.client.arguments import FindOptions
 from wiredrv.client.constants import CursorType
 from wiredrv.client.cursor import Cursor
 from wiredrv.errors import (
@@ -160,6 +161,11 @@ async def test_options_as_arguments_and_as_methods_are_the_same() -> None:
         "limit": 2,
         "batchSize": 7,
     }
+
+
+@pytest.mark.parametrize("name", sorted(FindOptions.__annotations__.keys() - {"cursor_type"}))
+def test_every_option_that_a_type_checker_accepts_is_accepted(name: str) -> None:
+    find(FakeContext([]), **{name: None})
 
 
 async def test_flags_that_are_false_are_not_sent() -> None:
