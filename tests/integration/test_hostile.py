@@ -36,7 +36,7 @@ _GRACE = 15.0
 BROKEN: dict[str, tuple[Misbehaviour, type[DriverError], str]] = {
     "closed": (hostile.close, AutoReconnect, "closed the connection|broke"),
     "closed in mid-reply": (hostile.close_in_mid_reply, AutoReconnect, "in the middle of a reply|broke"),
-    "noise": (hostile.noise, ProtocolError, "declared a message of"),
+    "noise": (hostile.noise, ProtocolError, "an HTTP server answered, not a MongoDB server"),
     "another request answered": (hostile.answer_another_request, ProtocolError, "answers request"),
     "two gigabytes promised": (hostile.promise_two_gigabytes, ProtocolError, "2147483647"),
     "too little promised": (hostile.promise_too_little, ProtocolError, "declared a message of 8 bytes"),
@@ -222,7 +222,7 @@ async def test_one_that_answers_byte_by_byte_serves_a_client() -> None:
 async def test_a_deployment_whose_handshake_never_works_is_told_of_with_the_reason(misbehave: Misbehaviour) -> None:
     reasons: dict[Misbehaviour, str] = {
         hostile.say_nothing: "no connection within connectTimeoutMS",
-        hostile.noise: "declared a message of",
+        hostile.noise: "an HTTP server answered",
         hostile.close: "closed the connection|broke",
     }
     with HostileServer({"hello": misbehave}) as server:

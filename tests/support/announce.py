@@ -9,7 +9,6 @@ import os
 
 import pytest
 
-from spec_tests.suites import SpecsMissing, find_specs
 from tests.support.servers import needs_servers
 from wiredrv.errors import ConfigurationError
 from wiredrv.local import find_mongod
@@ -43,6 +42,8 @@ def pytest_report_collectionfinish(items: list[pytest.Item]) -> list[str]:
     """Announce a run, between collecting the tests and the first of them."""
     if not items:
         return []
+    from spec_tests.suites import SpecsMissing, find_specs  # not for every process that loads pytest and these hooks
+
     try:
         found = find_mongod()
         mongod = f"mongod {'.'.join(map(str, found.version))}, {found.path}"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from wiredrv import events
-from wiredrv.events import ListenerHub
+from wiredrv.listeners import ListenerHub
 
 _LISTENERS = (
     events.CommandListener,
