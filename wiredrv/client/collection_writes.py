@@ -45,13 +45,11 @@ from wiredrv.operations.results import (
 )
 from wiredrv.operations.update import Update
 from wiredrv.operations.write_batch import StatementGroup
-from wiredrv.types import Document, DocumentT, PlainDocument
+from wiredrv.types import Document, DocumentT, Pipeline, PlainDocument
 
 if TYPE_CHECKING:
     from wiredrv.client.client_session import ClientSession
 
-Filter = Document
-Change = Document | Sequence[Document]
 
 #: Options of the find_one_and_... methods for which None does not mean "not given", as in the other methods.
 _NEVER_NONE = ("upsert", "return_document")
@@ -135,8 +133,8 @@ class CollectionWrites(CollectionBase[DocumentT]):
     @expanded(UpdateOptions)
     async def update_one(
         self,
-        filter: Filter,
-        update: Change,
+        filter: Document,
+        update: Document | Pipeline,
         upsert: bool = False,
         *,
         session: ClientSession | None = None,
@@ -160,8 +158,8 @@ class CollectionWrites(CollectionBase[DocumentT]):
     @expanded(UpdateManyOptions)
     async def update_many(
         self,
-        filter: Filter,
-        update: Change,
+        filter: Document,
+        update: Document | Pipeline,
         upsert: bool = False,
         *,
         session: ClientSession | None = None,
@@ -188,7 +186,7 @@ class CollectionWrites(CollectionBase[DocumentT]):
     @expanded(ReplaceOptions)
     async def replace_one(
         self,
-        filter: Filter,
+        filter: Document,
         replacement: Document,
         upsert: bool = False,
         *,
@@ -229,7 +227,7 @@ class CollectionWrites(CollectionBase[DocumentT]):
 
     @expanded(DeleteOptions)
     async def delete_one(
-        self, filter: Filter, *, session: ClientSession | None = None, **options: Unpack[DeleteOptions]
+        self, filter: Document, *, session: ClientSession | None = None, **options: Unpack[DeleteOptions]
     ) -> DeleteResult:
         """Delete the first document that matches.
 
@@ -244,7 +242,7 @@ class CollectionWrites(CollectionBase[DocumentT]):
 
     @expanded(DeleteOptions)
     async def delete_many(
-        self, filter: Filter, *, session: ClientSession | None = None, **options: Unpack[DeleteOptions]
+        self, filter: Document, *, session: ClientSession | None = None, **options: Unpack[DeleteOptions]
     ) -> DeleteResult:
         """Delete all documents that match; ``{}`` deletes everything. It is not retried after a network error.
 
@@ -269,7 +267,7 @@ class CollectionWrites(CollectionBase[DocumentT]):
 
     @expanded(FindAndModifyOptions)
     async def find_one_and_delete(
-        self, filter: Filter, *, session: ClientSession | None = None, **options: Unpack[FindAndModifyOptions]
+        self, filter: Document, *, session: ClientSession | None = None, **options: Unpack[FindAndModifyOptions]
     ) -> DocumentT | None:
         """Delete a document and return it, or None if none matches.
 
@@ -284,7 +282,7 @@ class CollectionWrites(CollectionBase[DocumentT]):
     @expanded(FindAndReplaceOptions)
     async def find_one_and_replace(
         self,
-        filter: Filter,
+        filter: Document,
         replacement: Document,
         *,
         session: ClientSession | None = None,
@@ -306,8 +304,8 @@ class CollectionWrites(CollectionBase[DocumentT]):
     @expanded(FindAndUpdateOptions)
     async def find_one_and_update(
         self,
-        filter: Filter,
-        update: Change,
+        filter: Document,
+        update: Document | Pipeline,
         *,
         session: ClientSession | None = None,
         **options: Unpack[FindAndUpdateOptions],
@@ -326,7 +324,7 @@ class CollectionWrites(CollectionBase[DocumentT]):
 
     async def _find_and_modify(
         self,
-        filter: Filter,
+        filter: Document,
         change: Document,
         session: ClientSession | None,
         options: Document,

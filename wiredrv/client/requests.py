@@ -162,7 +162,7 @@ class UpdateOne(_Update[Never]):
     def __init__(
         self,
         filter: Document,
-        update: Document | Sequence[Document],
+        update: Document | Pipeline,
         upsert: bool | None = None,
         collation: Collation | None = None,
         array_filters: Sequence[Document] | None = None,
@@ -191,7 +191,7 @@ class UpdateMany(_Update[Never]):
     def __init__(
         self,
         filter: Document,
-        update: Document | Sequence[Document],
+        update: Document | Pipeline,
         upsert: bool | None = None,
         collation: Collation | None = None,
         array_filters: Sequence[Document] | None = None,
