@@ -266,7 +266,7 @@ _UNIT = re.compile(r"\b((milli)?seconds?|minutes?)\b")
 
 
 def _raised(entry: griffe.Function | griffe.Attribute) -> Iterator[str]:
-    """The errors that a function's own statements raise."""
+    """The errors that a function raises itself, and those of the checks of arguments that it calls."""
     try:
         tree = ast.parse(textwrap.dedent(entry.source))
     except SyntaxError:
@@ -274,6 +274,10 @@ def _raised(entry: griffe.Function | griffe.Attribute) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and isinstance(node.exc.func, ast.Name):
             yield node.exc.func.id
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            module, name = ast.unparse(node.func.value), node.func.attr
+            if module == "check":
+                yield "InvalidName" if name.endswith("_name") else "ConfigurationError"
 
 
 if __name__ == "__main__":

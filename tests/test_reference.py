@@ -151,6 +151,13 @@ def no_error() -> None:
     """Count."""
     raise ConfigurationError("no")
 
+def no_error_of_a_check(name: str) -> None:
+    """Count.
+
+    :param name: whose.
+    """
+    check.collection_name(name)
+
 async def no_error_of_the_server() -> None:
     """Count."""
 
@@ -185,6 +192,7 @@ def made_up(tmp_path_factory: pytest.TempPathFactory) -> griffe.Module:
         ("no_unit", ["does not say the unit of wait_ms"]),
         ("no_result", ["does not say what it returns"]),
         ("no_error", ["does not say when it raises ConfigurationError"]),
+        ("no_error_of_a_check", ["does not say when it raises InvalidName"]),
         ("no_error_of_the_server", ["waits, and does not say which errors it raises"]),
         ("nothing", ["has no docstring"]),
     ],

@@ -245,6 +245,7 @@ class Client(ClientDeployment[DocumentT], AsyncBlock):
         :param document_class: what documents are given as; it wins over that of ``codec_options``.
         :returns: the database. Nothing is sent.
         :raises ConfigurationError: neither gives a name.
+        :raises InvalidName: the server would refuse the name.
         """
         name = self._core.settings.default_database or default
         options = (codec_options, read_preference, write_concern, read_concern)
@@ -340,6 +341,7 @@ class Client(ClientDeployment[DocumentT], AsyncBlock):
             server.
         :returns: the databases, with the client's options.
         :raises OperationFailure: the server refused the command.
+        :raises ConfigurationError: an argument is of the wrong kind.
         """
         names = await self.list_database_names(session, comment, filter=filter, authorizedDatabases=authorizedDatabases)
         return [self[name] for name in names]

@@ -47,6 +47,7 @@ class ClientDeployment(HandleOptions[DocumentT]):
         :param comment: any value that BSON can carry, shown in the server's logs and profiler (server 4.4).
         :param options: ``filter`` (a query on those documents), ``nameOnly``, ``authorizedDatabases``.
         :returns: a cursor over the documents, with or without ``await``.
+        :raises ConfigurationError: an argument is of the wrong kind.
         """
         fields = check.wire_options({**options, "comment": comment}, _LIST, strict=False)
         return CommandCursor(self._core, ListDatabases(self._target, fields), session)
@@ -67,6 +68,7 @@ class ClientDeployment(HandleOptions[DocumentT]):
         :param authorizedDatabases: whether only those are named that the user may access; None leaves it to the server.
         :returns: the names.
         :raises OperationFailure: the server refused the command.
+        :raises ConfigurationError: an argument is of the wrong kind.
         """
         names_do = filter is None or all(key == "name" for key in filter)
         cursor = self.list_databases(

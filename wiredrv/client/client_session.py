@@ -229,6 +229,7 @@ class ClientSession(AsyncBlock):
         :returns: what the callback returned.
         :raises TransactionTimeoutError: time is up; ``__cause__`` is the last failure.
         :raises BaseException: what the callback raised, unless it has the label TransientTransactionError.
+        :raises ConfigurationError: ``callback`` cannot be called, or an option is of the wrong kind.
         """
         options = TransactionOptions(read_concern, write_concern, read_preference, max_commit_time_ms)
         try:

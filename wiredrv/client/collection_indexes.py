@@ -138,6 +138,7 @@ class CollectionIndexes(CollectionBase[DocumentT]):
 
         :param session: the session to use; without it the bound one, or an implicit one.
         :raises OperationFailure: the server refused the command.
+        :raises ConfigurationError: an argument is of the wrong kind.
         """
         await self._drop_indexes("*", session, options)
 
@@ -168,6 +169,7 @@ class CollectionIndexes(CollectionBase[DocumentT]):
         :param max_time_ms: milliseconds that the command may run on the server; None sets no limit.
         :param raw_data: whether a time-series collection is accessed as the buckets that it stores (server 8.2).
         :returns: the cursor.
+        :raises ConfigurationError: an argument is of the wrong kind.
         """
         given = {"comment": comment, "max_time_ms": max_time_ms, "raw_data": raw_data}
         size = None if batch_size is None else check.whole_number("batch_size", batch_size)
@@ -229,6 +231,7 @@ class CollectionIndexes(CollectionBase[DocumentT]):
         :returns: the server's reply.
         :raises InvalidName: the name cannot be a collection's.
         :raises OperationFailure: the server refused.
+        :raises ConfigurationError: an argument is of the wrong kind.
         """
         new = f"{self._target.database}.{check.collection_name(new_name)}"
         admin = Target("admin", write_concern=self.write_concern)

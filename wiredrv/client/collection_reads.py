@@ -166,6 +166,7 @@ class CollectionReads(CollectionBase[DocumentT]):
 
         :returns: the number; not exact after an unclean shutdown, and on sharded clusters.
         :raises OperationFailure: the server refused.
+        :raises ConfigurationError: an argument is of the wrong kind.
         """
         fields = check.wire_options(options, arguments.COMMON)
         context = self._context

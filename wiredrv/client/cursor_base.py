@@ -186,6 +186,7 @@ class CursorBase(ClosableCursor, Generic[DocumentT_co]):
         :returns: the document.
         :raises StopAsyncIteration: there is none. A tailable cursor may have one later: see ``alive``.
         :raises OperationFailure: the server refused the command, or has lost the cursor (CursorNotFound).
+        :raises InvalidOperation: another task is waiting for the cursor's next batch, or the client is closed.
         """
         return await self.__anext__()
 
@@ -194,6 +195,7 @@ class CursorBase(ClosableCursor, Generic[DocumentT_co]):
 
         :returns: the document, or None.
         :raises OperationFailure: the server refused the command.
+        :raises InvalidOperation: another task is waiting for the cursor's next batch, or the client is closed.
         """
         if self._position >= len(self._batch) and not self._ended:
             await self._fetch()
@@ -212,6 +214,7 @@ class CursorBase(ClosableCursor, Generic[DocumentT_co]):
         :returns: the documents.
         :raises ConfigurationError: ``length`` is not a whole number from 1 up.
         :raises OperationFailure: the server refused the command, or has lost the cursor (CursorNotFound).
+        :raises InvalidOperation: another task is waiting for the cursor's next batch, or the client is closed.
         """
         if length is not None and (isinstance(length, bool) or not isinstance(length, int) or length < 1):
             raise ConfigurationError(f"length must be a whole number from 1 up or None, not {length!r}")

@@ -115,6 +115,7 @@ class Database(DatabaseCommands[DocumentT]):
         :param read_concern: how durable what is read must be; None takes this database's.
         :param document_class: what documents are given as; it wins over that of ``codec_options``.
         :returns: the other database.
+        :raises ConfigurationError: an option is of the wrong kind.
         """
         target = derived_target(
             self._target, "", codec_options, read_preference, write_concern, read_concern, document_class
@@ -165,6 +166,7 @@ class Database(DatabaseCommands[DocumentT]):
         :param document_class: what documents are given as; it wins over that of ``codec_options``.
         :returns: the collection. Nothing is sent.
         :raises InvalidName: the name cannot be a collection's.
+        :raises ConfigurationError: an option is of the wrong kind.
         """
         return Collection(
             self, name, codec_options, read_preference, write_concern, read_concern, document_class=document_class
@@ -199,6 +201,7 @@ class Database(DatabaseCommands[DocumentT]):
         :param raw_data: whether a time-series collection is accessed as the buckets that it stores (server 8.2).
         :param options: ``nameOnly``, ``authorizedCollections``, ``max_time_ms``...
         :returns: the cursor.
+        :raises ConfigurationError: an argument is of the wrong kind.
         """
         given = {**options, "filter": filter, "comment": comment, "raw_data": raw_data}
         size = None if batch_size is None else check.whole_number("batch_size", batch_size)
@@ -222,6 +225,7 @@ class Database(DatabaseCommands[DocumentT]):
         :param options: as of :meth:`list_collections`.
         :returns: the names.
         :raises OperationFailure: the server refused the command.
+        :raises ConfigurationError: an argument is of the wrong kind.
         """
         if filter is None or all(key == "name" for key in filter):
             options.pop("name_only", None)
@@ -238,6 +242,7 @@ class Database(DatabaseCommands[DocumentT]):
         :param filter: a query on the documents of :meth:`list_collections`.
         :returns: the collections, with the database's options.
         :raises OperationFailure: the server refused the command.
+        :raises ConfigurationError: an argument is of the wrong kind.
         """
         return [self[name] for name in await self.list_collection_names(session, filter)]
 
@@ -299,6 +304,8 @@ class Database(DatabaseCommands[DocumentT]):
         :returns: the collection.
         :raises CollectionInvalid: the name is taken. It is an OperationFailure too, with the server's code 48.
         :raises OperationFailure: the server refused.
+        :raises ConfigurationError: an argument is of the wrong kind.
+        :raises InvalidName: the name cannot be a collection's.
         """
         collection = self.get_collection(
             name, codec_options, read_preference, write_concern, read_concern, document_class=document_class
@@ -322,6 +329,7 @@ class Database(DatabaseCommands[DocumentT]):
         :param comment: any value that BSON can carry, shown in the server's logs and profiler (server 4.4).
         :returns: the server's reply.
         :raises OperationFailure: the server refused.
+        :raises InvalidName: the name cannot be a collection's.
         """
         if isinstance(name_or_collection, Collection):
             name = name_or_collection.name

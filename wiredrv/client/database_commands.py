@@ -93,6 +93,7 @@ class DatabaseCommands(HandleOptions[DocumentT]):
         :returns: the server's reply.
         :raises OperationFailure: the server refused or failed it.
         :raises NotPrimaryError: the server is not the member that it needs, or no longer.
+        :raises ConfigurationError: ``command`` is empty, or a field is given twice.
         """
         operation = RunCommand(
             self._command_target(read_preference, codec_options), _body(command, value, comment, fields)

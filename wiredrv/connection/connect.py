@@ -152,6 +152,8 @@ async def connect(
     :returns: the connection, for ``async with``, which closes it.
     :raises ConfigurationError: the address cannot be read, or the server's wire versions do not meet ours.
     :raises AutoReconnect: the server cannot be reached, or (NetworkTimeout) not in time.
+    :raises OperationFailure: the server refused the handshake.
+    :raises ProtocolError: what answers does not speak MongoDB's protocol.
     """
     if not isinstance(address, str):
         raise ConfigurationError(f"an address is a string, as 'localhost:27017', not {address!r}")

@@ -148,6 +148,7 @@ class Connection:
         :raises AutoReconnect: the connection broke.
         :raises NetworkTimeout: ``socket_timeout`` passed.
         :raises ProtocolError: the reply is malformed.
+        :raises InvalidOperation: the reply to the message before was not read yet.
         """
         if self.socket_timeout is not None:
             return await self._bounded_round_trip(message, request_id, self.socket_timeout)
@@ -248,6 +249,8 @@ class Connection:
         :raises OperationFailure: the server answered ``ok: 0``.
         :raises UnreadableReply: the reply cannot be decoded; the connection stays open.
         :raises AutoReconnect: the connection broke, or (NetworkTimeout) no reply came in time; it is closed then.
+        :raises InvalidDocument: the command cannot be encoded; nothing was sent.
+        :raises ProtocolError: the reply is malformed; the connection is closed.
         """
         reply = await self.ask(database, command, timeout=timeout)
         if not reply.get("ok"):
@@ -263,6 +266,8 @@ class Connection:
         :returns: the reply.
         :raises UnreadableReply: the reply cannot be decoded; the connection stays open.
         :raises AutoReconnect: the connection broke, or (NetworkTimeout) no reply came in time; it is closed then.
+        :raises InvalidDocument: the command cannot be encoded; nothing was sent.
+        :raises ProtocolError: the reply is malformed; the connection is closed.
         """
         document = dict(command)
         document["$db"] = database
@@ -296,6 +301,8 @@ class Connection:
         :returns: the first reply.
         :raises UnreadableReply: the reply cannot be decoded; the connection stays open.
         :raises AutoReconnect: the connection broke, or (NetworkTimeout) no reply came in time; it is closed then.
+        :raises InvalidDocument: the command cannot be encoded; nothing was sent.
+        :raises ProtocolError: the reply is malformed; the connection is closed.
         """
         document = dict(command)
         document["$db"] = database
@@ -312,6 +319,7 @@ class Connection:
         :raises NetworkTimeout: it did not come in time; the connection is closed.
         :raises AutoReconnect: the connection broke; it is closed.
         :raises UnreadableReply: the reply cannot be decoded.
+        :raises ProtocolError: the reply is malformed; the connection is closed.
         """
         try:
             with waits.fail_after(timeout):
