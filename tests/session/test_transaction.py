@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
+
 import pytest
 from hypothesis import settings as hypothesis_settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from hypothesis.strategies import booleans, integers, sampled_from
 
+import wiredrv
 from wiredrv.errors import AutoReconnect, InvalidOperation
 from wiredrv.session.options import TransactionOptions
 from wiredrv.session.transaction import (
@@ -220,6 +224,32 @@ def test_the_record_tells_what_was_sent_when_and_what_went_wrong_first() -> None
     text = str(record)
     for part in ("transaction 4 on a:1, attempt 2", "insert -> a:1: ok", "NetworkTimeout, retried", "it broke"):
         assert part in text
+
+
+def test_no_other_module_writes_what_is_known_of_a_transaction() -> None:
+    package = Path(wiredrv.__file__).parent
+    written = [
+        f"{path.relative_to(package)}:{target.lineno} {ast.unparse(target)}"
+        for path in package.rglob("*.py")
+        if path.relative_to(package).as_posix() != "session/transaction.py"
+        for target in _written_attributes(path)
+        if target.attr in Transaction.__slots__ and ast.unparse(target.value).endswith("transaction")
+    ]
+    assert written == []
+
+
+def test_the_search_for_writers_finds_them(tmp_path: Path) -> None:
+    path = tmp_path / "writer.py"
+    path.write_text(
+        "a.transaction.outcome = 1\nb, (self._transaction.cause, c) = x\ntransaction.number += 1\nd = e.f\n"
+    )
+    found = {ast.unparse(target) for target in _written_attributes(path)}
+    assert found == {"a.transaction.outcome", "self._transaction.cause", "transaction.number"}
+
+
+def _written_attributes(path: Path) -> list[ast.Attribute]:
+    nodes = ast.walk(ast.parse(path.read_text()))
+    return [node for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.ctx, (ast.Store, ast.Del))]
 
 
 # --- against a tiny model ---------------------------------------------------------------------------------------------
