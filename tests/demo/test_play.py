@@ -1,4 +1,4 @@
-"""``wiredrv demo``: on real servers with less to do, with a bank that loses money, and what it prints."""
+"""The demo: on real servers with less to do, with a bank that loses money, and what it prints."""
 
 from __future__ import annotations
 
