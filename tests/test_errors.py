@@ -15,6 +15,7 @@ import pytest
 from bson.raw_bson import RawBSONDocument
 
 from wiredrv import errors
+from wiredrv.description import TopologyDescription
 from wiredrv.errors import (
     AutoReconnect,
     BulkWriteError,
@@ -40,7 +41,7 @@ ERRORS: dict[str, DriverError] = {
     "DriverError": DriverError("x", ["A"]),
     "AutoReconnect": AutoReconnect("x", {"a": 1}, ["A"]),
     "NetworkTimeout": NetworkTimeout("x"),
-    "ServerSelectionTimeoutError": ServerSelectionTimeoutError("x", {"servers": []}, ["A"]),
+    "ServerSelectionTimeoutError": ServerSelectionTimeoutError("x", TopologyDescription(), ["A"]),
     "a refusal": command_error({"ok": 0, "code": 11000, "errmsg": "E11000", "errorLabels": ["A"]}, 17),
     "not primary": command_error({"ok": 0, "code": 10107, "errmsg": "no"}),
     "write concern": write_concern_error({"code": 64, "errmsg": "slow"}, {"ok": 1}),

@@ -20,8 +20,9 @@ Rule: TypeAlias = Callable[[Tree], Iterator[str]]
 #: The packages, from the ground up. Those of one layer do not know one another.
 LAYERS: Sequence[Sequence[str]] = (
     ("_version", "origin", "server_facts", "types", "waits"),
+    ("description",),
     ("errors",),
-    ("concerns", "description", "failures", "server_errors"),
+    ("concerns", "failures", "server_errors"),
     ("events",),
     ("listeners", "wire", "net"),
     ("connection", "logs", "operations", "session"),

@@ -50,6 +50,7 @@ from bson.errors import InvalidBSON
 from bson.errors import InvalidDocument as BsonInvalidDocument
 from bson.objectid import ObjectId
 
+from wiredrv.description import TopologyDescription
 from wiredrv.server_facts import ErrorCode
 from wiredrv.types import Document, TransactionRecord
 
@@ -256,11 +257,11 @@ class ServerSelectionTimeoutError(AutoReconnect):
     def __init__(
         self,
         message: str = "",
-        topology_description: Any = None,
+        topology_description: TopologyDescription | None = None,
         error_labels: Iterable[str] = (),
     ) -> None:
         AutoReconnect.__init__(self, message, error_labels=error_labels)
-        #: What was known of the deployment when the time was over, a TopologyDescription.
+        #: What was known of the deployment when the time was over.
         self.topology_description = topology_description
 
     @property

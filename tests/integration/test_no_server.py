@@ -59,6 +59,7 @@ async def test_the_error_comes_in_time_and_names_every_server_with_its_reason() 
         assert str(address) in text
     assert text.count("refused") == 3
     assert caught.value.timeout
+    assert caught.value.topology_description is not None
     assert set(caught.value.topology_description.servers) == set(addresses)
 
 

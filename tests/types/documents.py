@@ -23,7 +23,8 @@ from wiredrv import (
     ReturnDocument,
     UpdateMany,
 )
-from wiredrv.errors import OperationFailure
+from wiredrv.description import TopologyDescription
+from wiredrv.errors import OperationFailure, ServerSelectionTimeoutError
 from wiredrv.events import CommandListener
 from wiredrv.types import TransactionRecord
 
@@ -214,6 +215,10 @@ async def schemas(client: Client, database: Database, collection: Collection) ->
 def errors(error: OperationFailure) -> None:
     assert_type(error.transaction, TransactionRecord | None)
     assert_type(error.code, int | None)
+
+
+def selection(error: ServerSelectionTimeoutError) -> None:
+    assert_type(error.topology_description, TopologyDescription | None)
 
 
 # --- sessions ---
