@@ -162,6 +162,10 @@ class SentCommand(NamedTuple):
     outcome: str
 
 
+#: How many commands a summary shows from the beginning of a transaction, and how many from its end.
+_SHOWN_COMMANDS = 10
+
+
 @dataclass(frozen=True, slots=True)
 class TransactionRecord:
     """What is known of a transaction that failed: carried by its error as ``error.transaction``.
@@ -188,7 +192,7 @@ class TransactionRecord:
     def summary(self) -> str:
         """The record without the messages of errors, which may hold values of documents.
 
-        :returns: the lines.
+        :returns: the lines; of many commands, those of the first and the last ones.
         """
         where = f" on {self.server}" if self.server is not None else ""
         lines = [f"transaction {self.txn_number}{where}, attempt {self.attempt}"]
@@ -197,4 +201,7 @@ class TransactionRecord:
             f"({sent.duration * 1000:.1f} ms)"
             for sent in self.commands
         ]
+        left_out = len(lines) - 1 - 2 * _SHOWN_COMMANDS
+        if left_out > 1:
+            lines[1 + _SHOWN_COMMANDS : -_SHOWN_COMMANDS] = [f"  ... and {left_out} more commands"]
         return "\n".join(lines)
