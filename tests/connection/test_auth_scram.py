@@ -201,9 +201,9 @@ SALT = "W22ZaJ0SNY7soEsUEjb6gQ=="
 @pytest.mark.parametrize(
     "payload, why",
     [
-        (f"r=other,s={SALT},i=4096", "nonce does not go on"),
-        (f"r=nonce,s={SALT},i=4096", "nonce does not go on"),
-        (f"r=nonc,s={SALT},i=4096", "nonce does not go on"),
+        (f"r=other,s={SALT},i=4096", "nonce does not begin with"),
+        (f"r=nonce,s={SALT},i=4096", "nonce does not begin with"),
+        (f"r=nonc,s={SALT},i=4096", "nonce does not begin with"),
         (f"r=nonceS,s={SALT},i=4095", "asks for 4095 iterations; fewer than 4096"),
         (f"r=nonceS,s={SALT},i=0", "asks for 0 iterations"),
         (f"r=nonceS,s={SALT},i={MOST_ITERATIONS + 1}", "more than 10000000 are refused"),

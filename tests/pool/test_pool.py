@@ -79,7 +79,7 @@ async def test_waiters_are_served_in_the_order_in_which_they_came() -> None:
 async def test_waiting_too_long_says_how_the_pool_stands() -> None:
     pool = make_pool(Maker(), max_pool_size=1, wait_queue_timeout=0.02)
     held = await pool.check_out()
-    with pytest.raises(WaitQueueTimeoutError, match=r"1 are in use and 0 are being made \(maxPoolSize=1\)") as caught:
+    with pytest.raises(WaitQueueTimeoutError, match=r"1 are in use and 0 are being opened \(maxPoolSize=1\)") as caught:
         await pool.check_out()
     assert caught.value.timeout
     assert str(ADDRESS) in str(caught.value)

@@ -242,7 +242,7 @@ def test_an_unknown_compressor_is_refused(number: int) -> None:
 
 @pytest.mark.parametrize("op_code", [1, 2004, OP_COMPRESSED, 0, -1])
 def test_another_op_code_inside_is_refused(op_code: int) -> None:
-    with pytest.raises(ProtocolError, match=f"holds op code {op_code}"):
+    with pytest.raises(ProtocolError, match=f"contains op code {op_code}"):
         decompress(envelope(b"", size=0, number=2, op_code=op_code), LIMIT)
 
 

@@ -1,7 +1,7 @@
 """Runs an authentication's conversation on a connection. The decisions are in ``wiredrv.connection.auth``.
 
-The caller bounds the time and closes the connection where this fails. Nothing here is published to listeners, and no
-error holds a password, a proof or a key.
+The caller limits the time and closes the connection if this fails. Nothing here is published to listeners, and no error
+contains a password, a proof or a key.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ async def authenticate(
 ) -> None:
     """Authenticate a connection whose handshake is done.
 
-    :param speculation: what travelled with the handshake.
+    :param speculation: the conversation that was started with the handshake.
     :param hello: the server's answer to the handshake.
-    :raises OperationFailure: the server does not accept the user (code 18), or cannot be trusted.
+    :raises OperationFailure: the server does not accept the user (code 18), or does not prove its identity.
     :raises ConfigurationError: the password cannot be used with the mechanism.
     :raises ProtocolError: a reply cannot be read.
     :raises AutoReconnect: the connection broke, or the server is shutting down.
@@ -43,7 +43,7 @@ async def authenticate(
 async def _derive(request: Derivation) -> ScramKeys:
     keys = _cache.get(request)
     if keys is None:
-        # Thousands of hashes would hold the event loop up; a thread that nobody waits for any more does no harm.
+        # Thousands of hashes would block the event loop; a thread that is no longer waited for does no harm.
         keys = await waits.to_thread(request.derive)
         _cache.put(request, keys)
     return keys

@@ -1,4 +1,4 @@
-"""Make a connection: open the transport, shake hands, authenticate.
+"""Open a connection: the transport, the handshake, the authentication.
 
 Also the public ``wiredrv.connect``, for embedders.
 """
@@ -38,7 +38,7 @@ from wiredrv.wire.op_msg import encode_message, next_request_id
 
 #: A server that refuses or drops new connections may be overloaded (CMAP, "Backpressure-enabled").
 _OVERLOAD = (SYSTEM_OVERLOADED, RETRYABLE)
-#: Errors that never come of an overload.
+#: Errors that are never due to overload.
 _NO_OVERLOAD = (HostNotResolved, TLSRefused, NotPrimaryError)
 
 
@@ -54,12 +54,12 @@ async def establish(
     """Open a transport to ``address``, shake hands and authenticate, all within ``connect_timeout`` of the dialer.
 
     :param metadata: the handshake's ``client`` document; None builds it from ``settings``.
-    :raises AutoReconnect: the server cannot be reached, or (NetworkTimeout) not in time. Until its answer to the
-        handshake such an error bears the labels of an overloaded server, unless something else is known to be wrong:
-        the name, or (TLSRefused) a certificate.
+    :raises AutoReconnect: the server cannot be reached, or (NetworkTimeout) not in time. Before the answer to the
+        handshake such an error has the labels of an overloaded server, unless there is another known cause: the host
+        name, or (TLSRefused) a certificate.
     :raises OperationFailure: the server does not accept the user (code 18).
-    :raises ConfigurationError: the server's wire versions do not meet ours.
-    :raises ProtocolError: what answered is no MongoDB server.
+    :raises ConfigurationError: the server's wire versions are not supported.
+    :raises ProtocolError: a program that is not a MongoDB server answered.
     """
     if metadata is None:
         metadata = client_metadata(settings.app_name, settings.driver_info, os.environ)
@@ -72,7 +72,7 @@ async def establish(
             speculation = speculate(settings.credentials) if settings.credentials is not None else None
             hello = await _shake_hands(connection, settings, metadata, speculation)
             shaken = True
-            # An arbiter holds no users.
+            # An arbiter has no users.
             if settings.credentials is not None and not hello.get("arbiterOnly"):
                 await authenticate(connection, settings.credentials, speculation, hello)
         ready = True
@@ -91,12 +91,12 @@ async def establish(
 
 
 def _failure(error: TimeoutError | DriverError, address: Address, timeout: float | None, shaken: bool) -> DriverError:
-    """What establishing a connection failed with, in the driver's terms."""
+    """The error for a connection that could not be established."""
     if isinstance(error, TimeoutError):
         message = f"{address}: no connection within connectTimeoutMS ({(timeout or 0) * 1000:.0f} ms)"
         return NetworkTimeout(message, error_labels=() if shaken else _OVERLOAD)
     if isinstance(error, UnreadableReply):
-        # Without a handshake that can be read, nothing is known of the peer: as good as no MongoDB server.
+        # Without a readable handshake, the peer cannot be treated as a MongoDB server.
         return ProtocolError(f"{address}: {error}")
     if isinstance(error, AutoReconnect) and not shaken and not isinstance(error, _NO_OVERLOAD):
         for label in _OVERLOAD:
@@ -116,7 +116,7 @@ async def _shake_hands(
     started = monotonic()
     hello = decode(await connection.round_trip(encode_message(encode(command), request_id), request_id))
     connection.hello_duration = monotonic() - started
-    # What it answers to the authentication is nobody else's business.
+    # Replies to the authentication are not shown.
     shown = {name: value for name, value in hello.items() if name != "speculativeAuthenticate"}
     connection.accept(read_handshake(connection.address, shown, settings))
     connection.api = settings.server_api
@@ -134,7 +134,7 @@ async def connect(
     server_api: ServerApi | None = None,
     driver_info: tuple[DriverInfo, ...] = (),
 ) -> AsyncIterator[Connection]:
-    """One handshaken connection to one server, for embedders: no pool, no monitoring, no retries, no sessions.
+    """One connection to one server, with its handshake done: no pool, no monitoring, no retries, no sessions.
 
     ::
 
@@ -148,9 +148,9 @@ async def connect(
     :param socket_timeout: seconds for the answer to each command; None for no limit.
     :param app_name: sent to the server, which shows it in its logs.
     :param server_api: the Stable API version that every command declares.
-    :param driver_info: libraries built on this driver, named to the server.
+    :param driver_info: libraries built on this driver, sent to the server.
     :returns: the connection, for ``async with``, which closes it.
-    :raises ConfigurationError: the address cannot be read, or the server's wire versions do not meet ours.
+    :raises ConfigurationError: the address cannot be read, or the server's wire versions are not supported.
     :raises AutoReconnect: the server cannot be reached, or (NetworkTimeout) not in time.
     :raises OperationFailure: the server refused the handshake.
     :raises ProtocolError: what answers does not speak MongoDB's protocol.

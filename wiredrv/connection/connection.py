@@ -1,13 +1,13 @@
-"""One connection: a transport, a framer, and what the handshake said. One command at a time.
+"""One connection: a transport, a framer, and the result of the handshake. One command at a time.
 
 Rules kept here:
 
-* Whatever goes wrong between the first byte out and the last byte in closes the connection, but for one case: a
-  receive that was cancelled. Then a reply is owed (``reply_owed``), and :meth:`Connection.settle` can still take it,
-  so that a cancelled operation need not cost a connection, nor leave a cursor open unseen on the server.
-* Every malformed message is a :class:`~wiredrv.errors.ProtocolError` and closes the connection. A message that is whole
-  and holds a document that cannot be decoded (:class:`~wiredrv.errors.UnreadableReply`) does not.
-* A connection on which more arrived than was asked for is never used again.
+* Any failure between the first byte sent and the last byte received closes the connection, except a receive that was
+  cancelled. Then a reply is outstanding (``reply_owed``), and :meth:`Connection.settle` can still read it, so that a
+  cancelled operation need not cost a connection, nor leave an unknown cursor open on the server.
+* Every malformed message is a :class:`~wiredrv.errors.ProtocolError` and closes the connection. A whole message with a
+  document that cannot be decoded (:class:`~wiredrv.errors.UnreadableReply`) does not.
+* A connection on which unexpected data arrived is never used again.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from wiredrv.wire.op_msg import EXHAUST_ALLOWED, MORE_TO_COME, Message, decode_m
 class Connection:
     """A connection to one server. ``id`` numbers it within its pool; ``generation`` is the pool's when it was made.
 
-    ``socket_timeout`` is in seconds and bounds each send and each receive of a reply; None does not.
+    ``socket_timeout`` limits each send and each receive of a reply, in seconds; None sets no limit.
 
     Specifications: message (OP_MSG), compression, mongodb-handshake.
     """
@@ -57,7 +57,7 @@ class Connection:
         "socket_timeout",
     )
 
-    #: What the server said of itself, once it has.
+    #: The result of the handshake, once it is done.
     handshake: Handshake
 
     def __init__(self, transport: Transport, address: Address, connection_id: int = 0, generation: int = 0) -> None:
@@ -75,19 +75,19 @@ class Connection:
         self.api: ServerApi | None = None
         #: Whether it is closed.
         self.closed = False
-        #: The last error of an operation on it, for those who are told why it was closed.
+        #: The last error of an operation on it, for the event of its closing.
         self.failure: BaseException | None = None
-        #: What requests are compressed with; None until the handshake agreed on something.
+        #: The compressor for requests; None until the handshake negotiated one.
         self.compressor: Compressor | None = None
         #: Whether replies may be compressed: from the handshake on that offers it, its own reply included.
         self.accepts_compressed = False
-        #: How many seconds the server took to answer the handshake.
+        #: The seconds between the handshake and its answer.
         self.hello_duration = 0.0
-        #: When it was last given back, in seconds of the monotonic clock.
+        #: When it was last checked in, in seconds of the monotonic clock.
         self.last_used = 0.0
-        #: Whether the server goes on sending replies unasked.
+        #: Whether the server streams replies.
         self.more_to_come = False
-        #: Behind a load balancer, what keeps it checked out: a cursor or a transaction.
+        #: Behind a load balancer, what it is pinned by: a cursor or a transaction.
         self.pinned_by: str | None = None
         #: Which server behind a load balancer this leads to, from the handshake on; None elsewhere.
         self.service_id: ObjectId | None = None
@@ -95,18 +95,18 @@ class Connection:
         self.socket_timeout: float | None = None
 
     def accept(self, handshake: Handshake) -> None:
-        """Take over what the handshake negotiated.
+        """Apply the result of the handshake.
 
-        :param handshake: what the server answered.
+        :param handshake: the server's answer.
         """
         self.handshake = handshake
         self.service_id = handshake.service_id
         self._framer.max_message_size = handshake.limits.max_message_size
 
     def compress(self, message: bytes, command_name: str) -> bytes:
-        """A message as it is to travel, where compression was agreed on (``compressor``).
+        """Compress a message, if compression was negotiated (``compressor``).
 
-        :param message: the message as it was encoded.
+        :param message: the encoded message.
         :param command_name: its command; some are never compressed.
         :returns: the compressed message, or the message itself.
         """
@@ -115,25 +115,25 @@ class Connection:
 
     @property
     def reply_owed(self) -> bool:
-        """Whether a request was sent whole whose reply has not been read."""
+        """Whether a request was sent completely and its reply was not read yet."""
         return self._owed != 0 and not self.closed
 
     @property
     def is_out_of_step(self) -> bool:
-        """Whether the next thing to be read would not be the reply to the next command: it cannot be used again."""
+        """Whether the connection cannot be used again: the next data would not be the reply to the next command."""
         return self._owed != 0 or bool(self._pending)
 
     def close(self, *, wake: bool = True) -> None:
-        """Close the connection; whoever waits on it gets an AutoReconnect. May be called twice.
+        """Close the connection; tasks that wait on it get an AutoReconnect. May be called twice.
 
-        :param wake: False after a fork, where those who wait are the parent's.
+        :param wake: False after a fork, where the waiting tasks are the parent's.
         """
         if not self.closed:
             self.closed = True
             self._transport.close(wake=wake)
 
     def is_stale(self) -> bool:
-        """Whether an idle connection is broken, or was sent something that nobody asked for.
+        """Whether an idle connection is broken, or unexpected data arrived on it.
 
         :returns: whether it cannot be used again.
         """
@@ -142,8 +142,8 @@ class Connection:
     async def round_trip(self, message: bytes, request_id: int) -> bytes:
         """Send a message and wait for its reply.
 
-        :param message: the message as it travels.
-        :param request_id: the number that the message carries.
+        :param message: the message to send.
+        :param request_id: the number of the message.
         :returns: the body of the reply, still encoded.
         :raises AutoReconnect: the connection broke.
         :raises NetworkTimeout: ``socket_timeout`` passed.
@@ -169,11 +169,11 @@ class Connection:
             ) from error
 
     async def send(self, message: bytes) -> None:
-        """Send a message. If that fails or is cancelled half-way, the connection is closed.
+        """Send a message. If that fails or is cancelled midway, the connection is closed.
 
-        :param message: the message as it travels.
-        :raises AutoReconnect: the connection broke, or bytes that nobody asked for would be taken for the reply. A pool
-            keeps no such connection, but a pinned one (load-balancers specification) is not given back in between.
+        :param message: the message to send.
+        :raises AutoReconnect: the connection broke, or unexpected bytes would be taken for the reply. A pool discards
+            such a connection, but a pinned one (load-balancers specification) is not checked in in between.
         :raises InvalidOperation: the reply to the message before was not read yet.
         """
         if self._owed and not self.more_to_come:
@@ -190,7 +190,7 @@ class Connection:
                 self.close()
 
     async def receive(self) -> Message:
-        """Wait for the reply that is owed. Cancelling this loses nothing of the reply.
+        """Wait for the outstanding reply. Cancelling this loses no part of the reply.
 
         :returns: the reply, its body still encoded.
         :raises AutoReconnect: the connection broke.
@@ -202,7 +202,7 @@ class Connection:
             while data is None:
                 chunk = await self._transport.receive(framer.wanted)
                 if not chunk:
-                    # Also inside a message this is a broken connection, which may be retried, and no malformed message.
+                    # Also within a message this is a broken connection, which may be retried.
                     where = " in the middle of a reply" if self._pending else ""
                     raise AutoReconnect(f"{self.address}: the server closed the connection{where}")
                 data = framer.feed(chunk)
@@ -219,11 +219,11 @@ class Connection:
         return message
 
     async def settle(self, seconds: float) -> bytes | None:
-        """Wait a short time for a reply that is owed; close the connection if it does not come.
+        """Wait a short time for an outstanding reply; close the connection if it does not come.
 
         Called under a shield, after a cancellation. Errors of the server are not raised.
 
-        :param seconds: for how many seconds.
+        :param seconds: how long to wait.
         :returns: the reply's body, or None with the connection closed.
         """
         if not self.reply_owed:
@@ -240,7 +240,7 @@ class Connection:
         return body
 
     async def command(self, database: str, command: Document, *, timeout: float | None = None) -> Reply:
-        """Run one command as it is given, and return the server's reply.
+        """Run one command as given, and return the server's reply.
 
         :param database: the database to run it on.
         :param command: the command; its first key is the command's name. It is not changed.
@@ -288,12 +288,12 @@ class Connection:
         except TimeoutError as error:
             raise NetworkTimeout(f"{self.address}: no reply within {(seconds or 0) * 1000:.0f} ms") from error
         finally:
-            # Nobody will come back for the reply of a bare command.
+            # The reply of such a command will not be read later.
             if not finished:
                 self.close()
 
     async def stream(self, database: str, command: Document, *, timeout: float | None = None) -> Reply:
-        """Start an exhaust command: as :meth:`command`, but the server may go on sending (``more_to_come``).
+        """Start an exhaust command: as :meth:`command`, but the server may send further replies (``more_to_come``).
 
         :param database: the database to run it on.
         :param command: the command; its first key is the command's name. It is not changed.

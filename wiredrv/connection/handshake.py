@@ -1,7 +1,7 @@
-"""The first command of a connection, and what its answer says. Pure.
+"""The first command of a connection, and its answer. Pure.
 
 Specification: mongodb-handshake. The handshake travels as OP_MSG; it is the legacy hello with ``helloOk: true``, unless
-a Stable API version or a load balancer is asked for, which need ``hello``.
+a Stable API version or a load balancer is used, which need ``hello``.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ LEGACY_HELLO = "isMaster"
 BACKPRESSURE = "2"
 _DEFAULT_MAX_BSON_SIZE = 16 * 1024 * 1024
 _DEFAULT_MAX_WRITE_BATCH = 100_000
-#: The most of each that is believed. No server sends longer messages than the usual limit, and a reply may make the
-#: driver take as much memory, compressed or not.
+#: The highest accepted value of each. No server sends longer messages than the usual limit, and the driver may allocate
+#: that much memory for a reply, compressed or not.
 _MOST_BSON_SIZE = DEFAULT_MAX_MESSAGE_SIZE
 _MOST_MESSAGE_SIZE = DEFAULT_MAX_MESSAGE_SIZE
 _MOST_WRITE_BATCH = 1_000_000
@@ -33,7 +33,7 @@ _MOST_WRITE_BATCH = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Handshake:
-    """What a server said of itself, and what it accepts: checked, so that nobody has to look twice."""
+    """What a server said about itself, and its limits, checked."""
 
     reply: Document
     limits: Limits
@@ -50,7 +50,7 @@ def hello_command(
 ) -> PlainDocument:
     """The command that opens a connection.
 
-    :param speculation: the authentication that begins with it.
+    :param speculation: the authentication that starts with it.
     """
     if settings.server_api is not None or settings.load_balanced:
         command: PlainDocument = {"hello": 1, "helloOk": True}
@@ -69,7 +69,7 @@ def hello_command(
 
 
 def declare_api(command: PlainDocument, api: ServerApi | None) -> None:
-    """Put the Stable API version on a command (versioned-api specification)."""
+    """Add the Stable API version to a command (versioned-api specification)."""
     if api is None:
         return
     command["apiVersion"] = api.version
@@ -80,11 +80,11 @@ def declare_api(command: PlainDocument, api: ServerApi | None) -> None:
 
 
 def read_handshake(address: Address, reply: Document, settings: ConnectionSettings) -> Handshake:
-    """Judge the server's answer.
+    """Check the server's answer.
 
     :raises DriverError: the server refused the handshake.
-    :raises ConfigurationError: it speaks no wire version that this driver does, or no load balancer stands before it
-        although one was announced.
+    :raises ConfigurationError: its wire versions are not supported, or it is not behind a load balancer although
+        ``loadBalanced=true`` was given.
     """
     if reply.get("ok") != 1:
         raise handshake_error(reply)
@@ -127,5 +127,5 @@ def _number(reply: Document, field: str, default: int) -> int:
 
 
 def _limit(reply: Document, field: str, default: int, most: int) -> int:
-    """A limit that the server names. One that leaves room for nothing is as good as none."""
+    """A limit that the server sent. A useless one is replaced by the default."""
     return min(_number(reply, field, default) or default, most)

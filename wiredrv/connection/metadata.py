@@ -1,4 +1,4 @@
-"""The ``client`` document of the handshake: who speaks, and from where. Pure but for the look at its environment.
+"""The ``client`` document of the handshake: the driver and its platform. Pure except for reading the environment.
 
 Specification: mongodb-handshake, "Hello Command" and "Limitations": at most 512 bytes, shortened in the order that
 is written there.
@@ -19,7 +19,7 @@ from wiredrv.wire.codec import encode
 
 MAX_METADATA_SIZE = 512
 _DRIVER_NAME = "wiredrv"
-# What each platform for functions tells of itself: (metadata field, variable, whether it is a number).
+# The variables of each platform for functions: (metadata field, variable, whether it is a number).
 _FAAS_FIELDS: dict[str, tuple[tuple[str, str, bool], ...]] = {
     "aws.lambda": (("region", "AWS_REGION", False), ("memory_mb", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", True)),
     "azure.func": (),
@@ -43,7 +43,7 @@ def client_metadata(
     :param app_name: the application's name, or None.
     :param driver_info: the libraries built on the driver; equal ones count once.
     :param environment: the process' environment variables.
-    :param in_docker: whether this is a Docker container; None to look.
+    :param in_docker: whether this is a Docker container; None to find out.
     """
     names, versions, platforms = [_DRIVER_NAME], [__version__], [_python()]
     for info in dict.fromkeys(driver_info):
@@ -70,7 +70,7 @@ def runs_in_faas(environment: Mapping[str, str]) -> bool:
 
 
 def _shorten(document: PlainDocument) -> PlainDocument:
-    """Take away in the specification's order until the document is small enough."""
+    """Remove fields in the specification's order until the document is small enough."""
 
     def too_large() -> int:
         return max(len(encode(document)) - MAX_METADATA_SIZE, 0)
@@ -86,7 +86,7 @@ def _shorten(document: PlainDocument) -> PlainDocument:
         document["platform"] = _cut(document["platform"], excess)
     excess = too_large()
     if excess:
-        # Long names of wrapping libraries are all that is left; the application's own name is the user's to keep.
+        # Only long names of wrapping libraries are left; the application's own name is kept.
         document["driver"]["name"] = _cut(document["driver"]["name"], excess) or _DRIVER_NAME
     excess = too_large()
     if excess:

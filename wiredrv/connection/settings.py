@@ -1,4 +1,4 @@
-"""What a connection needs to know for its handshake: who the client is, and as whom it authenticates.
+"""The settings of a connection for its handshake: the client's metadata and credentials.
 
 Values only. ``options/uri.py`` builds them from the options whose names stand beside each field.
 Specifications: mongodb-handshake, auth ("MongoCredential"), compression, versioned-api, load-balancers.
@@ -20,8 +20,8 @@ class DriverInfo:
 
     :param name: the library's name.
     :param version: its version.
-    :param platform: what it runs on, where that adds something.
-    :raises ConfigurationError: ``name`` is empty, or a part holds ``|``, which parts them on the wire.
+    :param platform: what it runs on.
+    :raises ConfigurationError: ``name`` is empty, or a part contains ``|``, which separates them on the wire.
     """
 
     name: str
@@ -43,10 +43,10 @@ class DriverInfo:
 class ServerApi:
     """The version of the Stable API that every command declares (versioned-api specification).
 
-    :param version: ``"1"``, the one version there is.
-    :param strict: whether the server is to refuse commands that the version does not hold; None leaves it out.
+    :param version: ``"1"``, the only version.
+    :param strict: whether the server is to refuse commands that are not part of the version; None leaves it out.
     :param deprecation_errors: whether it is to refuse deprecated behaviour; None leaves it out.
-    :raises ConfigurationError: the version is not known, or a flag is no boolean.
+    :raises ConfigurationError: the version is not known, or a flag is not a boolean.
     """
 
     version: str
@@ -55,7 +55,7 @@ class ServerApi:
 
     def __post_init__(self) -> None:
         if self.version != "1":
-            raise ConfigurationError(f"{self.version!r} is no version of the Stable API; the known version is '1'")
+            raise ConfigurationError(f"{self.version!r} is not a version of the Stable API; the known version is '1'")
         for name, flag in (("strict", self.strict), ("deprecation_errors", self.deprecation_errors)):
             if flag is not None and not isinstance(flag, bool):
                 raise ConfigurationError(f"{name} must be True, False or None, not {flag!r}")
@@ -63,11 +63,11 @@ class ServerApi:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """As whom a connection authenticates. The password is never shown.
+    """The user that a connection authenticates as. The password is never shown.
 
     :param mechanism: ``SCRAM-SHA-1``, ``SCRAM-SHA-256``, ``MONGODB-X509`` or ``PLAIN``; None to negotiate.
-    :param source: the database that knows the user; ``$external`` for mechanisms that ask elsewhere.
-    :param username: the user's name; None where the client certificate gives it.
+    :param source: the database that knows the user; ``$external`` for mechanisms with external users.
+    :param username: the user's name; None if the client certificate contains it.
     :param password: the password, as the user wrote it.
     :param mechanism_properties: ``authMechanismProperties``, for the mechanisms that take some.
     """
@@ -81,17 +81,17 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionSettings:
-    """What every connection says in its handshake.
+    """The settings of every connection's handshake.
 
     :param app_name: ``appName``: the application's name, at most 128 bytes of UTF-8.
     :param driver_info: the libraries built on the driver, the first to be added first.
     :param compressors: ``compressors`` in the order of preference: ``snappy``, ``zlib``, ``zstd``.
     :param zlib_compression_level: ``zlibCompressionLevel``: -1 (zlib's default) to 9.
     :param server_api: the Stable API version to declare.
-    :param credentials: as whom to authenticate; None for not at all.
+    :param credentials: the user to authenticate as; None for no authentication.
     :param load_balanced: ``loadBalanced``: a load balancer stands between client and servers.
-    :param any_wire_version: whether also a server that is too old or too new is talked to: a monitor must, so that the
-        topology learns of it.
+    :param any_wire_version: whether servers that are too old or too new are accepted: monitors do, so that the topology
+        can report them.
     """
 
     app_name: str | None = None

@@ -1,4 +1,4 @@
-"""The driver's log: messages made of events, through Python's ``logging``, at no cost while nobody asks for them.
+"""The driver's log: events as messages, through Python's ``logging``, at no cost while it is not enabled.
 
 Each component of the logging specification has a logger: ``wiredrv.command``, ``wiredrv.topology``,
 ``wiredrv.serverSelection`` and ``wiredrv.connection``. A record's ``msg`` is a :class:`LogMessage`, whose ``data`` are

@@ -2,7 +2,7 @@
 
 Rules kept here (logging specification, "Representing Documents in Log Messages", "Configurable Max Document Length"):
 
-* The length counts code points; the ``...`` behind what was cut off does not count.
+* The length counts code points; the ``...`` after a cut does not count.
 * The work is bounded by that length too: of a large or deep document no more is converted than is shown.
 * A document that cannot be decoded does not lose the message. Replies are raw where users have codec options.
 """
@@ -25,13 +25,13 @@ _OPTIONS = json_util.RELAXED_JSON_OPTIONS.with_options(uuid_representation=UuidR
 
 
 def max_length(environment: Mapping[str, str]) -> int:
-    """The longest that a document may be in a message. A value that is no such number counts as none."""
+    """The maximum length of a document in a message. An invalid value is ignored."""
     text = environment.get(_VARIABLE, "")
     return int(text) if text.isascii() and text.isdigit() else DEFAULT_MAX_LENGTH
 
 
 def to_text(document: Document, limit: int) -> str:
-    """A document in relaxed Extended JSON, cut off behind ``limit`` characters."""
+    """A document in relaxed Extended JSON, cut off after ``limit`` characters."""
     beginning, _ = _beginning(document, limit, -limit)
     # A command may hold types that only the user's codec knows.
     text = json_util.dumps(beginning, json_options=_OPTIONS, default=repr)
@@ -39,11 +39,11 @@ def to_text(document: Document, limit: int) -> str:
 
 
 def _beginning(value: Any, room: int, floor: int) -> tuple[Any, int]:
-    """So much of a value that its text is longer than ``room`` if the whole's is, and the room that it leaves.
+    """The beginning of a value, whose text is longer than ``room`` if that of the whole is, and the room that it
+    leaves.
 
-    Every value is taken for shorter than its text can be, so that the result may be too long, never too short. Only
-    closing brackets are counted before their time, at most as many as there are other characters: so what is nested
-    ends where the room is below ``floor``.
+    Every length is estimated from below, so that the result may be too long, never too short. Only closing brackets are
+    counted early, at most as many as there are other characters: so nesting ends where the room is below ``floor``.
     """
     if type(value) is str:  # code is a string too, and is written otherwise
         return value[: max(room, 0) + 1], room - len(value) - 2

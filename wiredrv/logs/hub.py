@@ -1,9 +1,9 @@
-"""The hub of a client's events, with the log among its listeners for as long as somebody wants to read it.
+"""The hub of a client's events, with the log among its listeners while logging is enabled.
 
-Theory of operation: a component's listener is in the hub only while its logger is enabled, so that nothing is asked,
-let alone built, where a command is sent. Python tells nobody when a logger's level changes; the levels are looked at
-when the client opens and after every check of a server (:meth:`LoggingHub.refresh`), so that a level which is changed
-while a client is open takes effect within ``heartbeatFrequencyMS``.
+Theory of operation: a component's listener is in the hub only while its logger is enabled, so that sending a command
+has no overhead otherwise. Python gives no notice when a logger's level changes; the levels are checked when the client
+opens and after every check of a server (:meth:`LoggingHub.refresh`), so that a level which is changed while a client is
+open takes effect within ``heartbeatFrequencyMS``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 #: Takes one message: its component, its level as Python's ``logging`` numbers them, and the message.
 Sink: TypeAlias = "Callable[[str, int, LogMessage], None]"
 
-#: For each of the hub's families: the component that tells of its events, and on which level.
+#: For each of the hub's families: the component that logs its events, and the level.
 FAMILIES: Mapping[str, tuple[str, int]] = {
     "command": ("command", logging.DEBUG),
     "pool": ("connection", logging.DEBUG),
@@ -34,7 +34,7 @@ _LOGGERS = {family: logging.getLogger(f"wiredrv.{component}") for family, (compo
 
 
 class LoggingHub(ListenerHub):
-    """A hub that the log listens to, family by family."""
+    """A hub with the log as a listener of each family."""
 
     __slots__ = ("_attached",)
 
@@ -43,7 +43,7 @@ class LoggingHub(ListenerHub):
         self._attached: dict[str, Listener] = {}
 
     def refresh(self) -> None:
-        """Look at the loggers' levels again."""
+        """Check the loggers' levels again."""
         for family, (_, level) in FAMILIES.items():
             wanted = _LOGGERS[family].isEnabledFor(level)
             if wanted and family not in self._attached:
@@ -53,11 +53,11 @@ class LoggingHub(ListenerHub):
                 setattr(self, family, tuple(hear for hear in getattr(self, family) if hear is not listener))
 
     def observe(self, family: str, sink: Sink, limit: int | None = None) -> Listener:
-        """Have ``sink`` take the messages of a family's events. Returns the listener, which is in the hub now.
+        """Have ``sink`` receive the messages of a family's events. Returns the listener, which is in the hub now.
 
         :param limit: how many characters of a document may be shown; None takes it from the environment.
         """
-        # Whoever never logs loads none of this.
+        # Not imported while logging is not enabled.
         from wiredrv.logs.documents import max_length
         from wiredrv.logs.messages import describe
 

@@ -1,10 +1,10 @@
-"""What the log says of each event: structured data, under the specifications' names. Pure.
+"""The log message for each event: structured data, under the specifications' names. Pure.
 
 Rules kept here:
 
 * One function for each kind of event, in one table; an event that is not in it is not logged.
 * A key whose value is not known is left out ("Omitting Null Values from Log Messages").
-* Contents of sensitive commands were taken out before the event was made.
+* Contents of sensitive commands were removed before the event was built.
 
 Specifications: command-logging-and-monitoring ("Log Messages"), connection-monitoring-and-pooling ("Connection Pool
 Logging"), server-discovery-and-monitoring's logging part ("Log Messages"), server-selection ("Logging").
@@ -100,7 +100,7 @@ def _command(event: events.CommandEvent) -> Data:
 
 
 def _pool(message: str) -> Callable[[Any, int], Data]:
-    """The message of a pool event that tells no more than the server."""
+    """The message of a pool event without further data."""
     return lambda event, limit: {"message": message, **_server(event.address)}
 
 
@@ -146,7 +146,7 @@ def _check_out_failed(event: events.ConnectionCheckOutFailedEvent, limit: int) -
 
 
 def _topology(message: str) -> Callable[[Any, int], Data]:
-    """The message of a topology event that tells no more than the topology and, where there is one, the server."""
+    """The message of a topology event, or of one of a server, without further data."""
 
     def make(event: Any, limit: int) -> Data:
         server = _server(event.address) if isinstance(event, events.ServerEvent) else {}
@@ -193,7 +193,7 @@ def _heartbeat_failed(event: events.ServerHeartbeatFailedEvent, limit: int) -> D
 
 
 def _selection(event: events.ServerSelectionEvent, limit: int) -> Data:
-    # The error's own text describes the topology, which the message tells already.
+    # The error's own text describes the topology, which the message contains already.
     failure = _failure(event.failure, limit)
     if isinstance(event.failure, ServerSelectionTimeoutError):
         failure = "ServerSelectionTimeoutError: no server was suitable in time"
@@ -226,7 +226,7 @@ def _hex(service_id: ObjectId | None) -> str | None:
 
 
 def _failure(error: BaseException | None, limit: int) -> str | None:
-    """An error with everything that its class tells; a server's whole reply is cut off like any document."""
+    """An error with its details; a server's whole reply is cut off like any document."""
     if error is None:
         return None
     parts = [f"{type(error).__name__}: {error}"]

@@ -1,1 +1,1 @@
-"""The only code that touches sockets, TLS and DNS; every error of theirs is translated here, once."""
+"""Sockets, TLS and DNS; only this package uses them. Their errors are translated here, once."""

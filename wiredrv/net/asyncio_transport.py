@@ -1,15 +1,16 @@
-"""The socket transport where asyncio runs: the socket stays registered with the loop while the connection lives.
+"""The socket transport on asyncio: the socket stays registered with the loop while the connection lives.
 
-Waiting for each reply anew registers the socket before each wait and takes it off after it: two system calls, and as
-many turns through the selector, for every reply. Here the loop's own callback takes the bytes as they come; a round
+A separate wait for each reply registers the socket before the wait and removes it afterwards: two system calls, and as
+many turns through the selector, for every reply. Here the loop's own callback reads the bytes as they come; a round
 trip is then one send, one wait of the loop and one receive. On trio, whose own wait costs no more than this, the plain
-transport serves.
+transport is used.
 
 Rules kept here:
 
-* Bytes are read only while somebody waits for them, or has waited and not yet run again. Whatever else arrives (the
-  end of the stream, mostly) stays in the kernel for :meth:`is_readable` to see, and the socket is taken off the loop.
-* A receive that is cancelled loses nothing: what came meanwhile is kept for the next one.
+* Bytes are read only while a task waits for them, or has waited and not yet run again. Anything else that arrives
+  (usually the end of the stream) stays in the kernel for :meth:`is_readable` to see, and the socket is removed from the
+  loop.
+* A receive that is cancelled loses nothing: bytes that came meanwhile are kept for the next one.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from wiredrv.net.transport import SocketTransport
 from wiredrv.types import Address
 from wiredrv.waits import ReaderLoop, Waiter, reader_loop
 
-#: How many bytes may wait here for a task that does not get to run.
+#: How many bytes may be buffered here for a task that does not get to run.
 _MOST_KEPT = 1 << 20
 
 
@@ -81,7 +82,7 @@ class AsyncioSocketTransport(SocketTransport):
             self._unregister()
         else:
             if not data and self._arrived:
-                # The end is told by the next receive; it stays readable.
+                # The next receive reports the end; it stays readable.
                 self._unregister()
                 return
             self._arrived = data if self._arrived is None else self._arrived + data
@@ -96,7 +97,7 @@ class AsyncioSocketTransport(SocketTransport):
         if self._closed:
             return
         if wake:
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+            with contextlib.suppress(RuntimeError):  # the loop is closed: no task waits
                 self._unregister()
                 if self._waiter is not None and not self._waiter.done():
                     self._failure = OSError("the connection was closed")
@@ -108,6 +109,6 @@ class AsyncioSocketTransport(SocketTransport):
 
 
 def socket_transport(sock: socket.socket, address: Address) -> SocketTransport:
-    """The transport for the event loop that runs."""
+    """The transport for the running event loop."""
     loop = reader_loop()
     return SocketTransport(sock, address) if loop is None else AsyncioSocketTransport(sock, address, loop)

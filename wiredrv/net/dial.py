@@ -1,12 +1,12 @@
-"""Connects to servers: resolves the name, opens the socket, starts TLS where it is asked for.
+"""Connects to servers: resolves the name, opens the socket, starts TLS if it is configured.
 
 Rules kept here:
 
 * Errors of the operating system become :class:`~wiredrv.errors.AutoReconnect` or
   :class:`~wiredrv.errors.NetworkTimeout`, with the server's address in the message.
-* Being cancelled leaves no socket open.
-* What costs much to make (the TLS context) or is worth keeping (TLS sessions) belongs to the :class:`Dialer`, of
-  which a client has one.
+* A cancellation leaves no socket open.
+* What is expensive to create (the TLS context) or worth keeping (TLS sessions) belongs to the :class:`Dialer`; a client
+  has one.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from wiredrv.types import Address
 
 
 class HostNotResolved(AutoReconnect):
-    """DNS knows no such host: never a sign of an overloaded server."""
+    """DNS has no such host: never a sign of an overloaded server."""
 
 
 class Dialer:
-    """Opens transports as ``settings`` say.
+    """Opens transports according to ``settings``.
 
-    :param tls: what another dialer of the same client made already; None makes it where the settings ask for TLS.
+    :param tls: the context of another dialer of the same client; None creates one if the settings require TLS.
     :raises ConfigurationError: a file that the TLS options name cannot be used.
     """
 
@@ -45,13 +45,13 @@ class Dialer:
             self._tls = TLSContext(settings.tls)
 
     def without_socket_timeout(self) -> Dialer:
-        """A dialer that shares all with this one, for who bounds every read himself."""
+        """A dialer that shares everything with this one, for callers that limit every read themselves."""
         return Dialer(replace(self.settings, socket_timeout=None), self._tls)
 
     async def open(self, address: Address) -> Transport:
         """Connect to a server over TCP or, for an address without a port, a Unix socket.
 
-        The caller bounds the time; being cancelled leaves no socket open.
+        The caller limits the time; a cancellation leaves no socket open.
 
         :raises AutoReconnect: no address that the name resolves to accepted the connection, or (TLSRefused) the two
             sides did not agree on TLS.
@@ -114,7 +114,7 @@ async def _connect(family: socket.AddressFamily, target: str | tuple[str, int], 
 
 
 def _keep_alive(sock: socket.socket) -> None:
-    """Ask the kernel to notice a peer that vanished; values (120 s idle, then 9 probes, 10 s apart)."""
+    """Have the kernel detect a peer that vanished; values (120 s idle, then 9 probes, 10 s apart)."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in (("TCP_KEEPIDLE", 120), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 9)):
         option = getattr(socket, name, None)

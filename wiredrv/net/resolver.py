@@ -1,6 +1,6 @@
 """DNS look-ups for ``mongodb+srv``: SRV and TXT records, through dnspython's asynchronous resolver.
 
-dnspython is imported when the first look-up is made, so that nobody else pays for it. It works on asyncio and on trio.
+dnspython is imported at the first look-up, so that other programs do not load it. It works on asyncio and on trio.
 
 Specifications: initial-dns-seedlist-discovery ("Querying DNS"), polling-srv-records-for-mongos-discovery.
 """
@@ -17,7 +17,7 @@ from wiredrv.types import Address
 
 @dataclass(frozen=True, slots=True)
 class SRVAnswer:
-    """What DNS says of a host: where its servers are, and for how many seconds that may be believed."""
+    """The SRV records of a host: the addresses of its servers, and the TTL in seconds."""
 
     hosts: tuple[Address, ...]
     ttl: float
@@ -26,7 +26,7 @@ class SRVAnswer:
 class Resolver:
     """Looks up records.
 
-    :param nameserver: the address and port of the DNS server to ask; None asks those of the system.
+    :param nameserver: the address and port of the DNS server; None uses the system's.
     :param lifetime: seconds that one look-up may take.
     """
 
@@ -37,7 +37,7 @@ class Resolver:
     async def srv(self, host: str, service: str = "mongodb") -> SRVAnswer:
         """The SRV records of ``_service._tcp.host``.
 
-        :raises ConfigurationError: there are none, or DNS cannot be asked.
+        :raises ConfigurationError: there are none, or the look-up failed.
         """
         name = f"_{service}._tcp.{host}"
         answer = await self._look_up(name, "SRV")
@@ -49,16 +49,16 @@ class Resolver:
     async def txt(self, host: str) -> tuple[str, ...]:
         """The TXT records of ``host``, each with its strings joined; empty where there are none.
 
-        :raises ConfigurationError: DNS cannot be asked, or a record is no text.
+        :raises ConfigurationError: the look-up failed, or a record is not text.
         """
         answer = await self._look_up(host, "TXT")
         try:
             return tuple(b"".join(record.strings).decode() for record in answer or ())
         except UnicodeDecodeError as error:
-            raise ConfigurationError(f"the TXT record of {host!r} is no text") from error
+            raise ConfigurationError(f"the TXT record of {host!r} is not text") from error
 
     async def _look_up(self, name: str, kind: str) -> Any:
-        """The answer; None where the name, or a record of the kind, does not exist."""
+        """The answer; None if the name, or a record of the kind, does not exist."""
         import dns.asyncbackend
         import dns.asyncresolver
         import dns.exception
@@ -69,10 +69,10 @@ class Resolver:
             if self._nameserver is not None:
                 resolver.nameservers = [self._nameserver.host]
                 resolver.port = self._nameserver.port or 53
-            # dnspython remembers the first event loop's kind for the whole process.
+            # dnspython keeps the kind of the first event loop for the whole process.
             backend = dns.asyncbackend.get_backend(waits.backend())
             return await resolver.resolve(name, kind, lifetime=self._lifetime, backend=backend)
         except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
             return None
         except dns.exception.DNSException as error:
-            raise ConfigurationError(f"DNS cannot be asked for the {kind} records of {name!r}: {error}") from error
+            raise ConfigurationError(f"DNS look-up of the {kind} records of {name!r} failed: {error}") from error

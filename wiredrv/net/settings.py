@@ -1,4 +1,4 @@
-"""What the net room needs to know: how long a connection may take, and how TLS is to be spoken.
+"""The settings of the network layer: how long a connection may take, and how TLS is used.
 
 Values only. Durations are seconds; None means without limit. ``options/uri.py`` builds them from the options whose
 names stand beside each field (uri-options specification).
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class TLSSettings:
-    """How TLS is spoken. Every field defaults to the safer choice; TLS itself is on when there is such a value.
+    """How TLS is used. Every field defaults to the safer choice; TLS itself is on if there is such a value.
 
     :param ca_file: ``tlsCAFile``: a file of trusted authorities in PEM; None trusts those of the system.
     :param certificate_key_file: ``tlsCertificateKeyFile``: the client's certificate and key in one PEM file.
@@ -19,9 +19,10 @@ class TLSSettings:
     :param allow_invalid_certificates: ``tlsAllowInvalidCertificates``: accept any certificate (also ``tlsInsecure``).
     :param allow_invalid_hostnames: ``tlsAllowInvalidHostnames``: accept a certificate of another host (also
         ``tlsInsecure``).
-    :param disable_ocsp_endpoint_check: ``tlsDisableOCSPEndpointCheck``: ask no OCSP responder. None is ever asked.
+    :param disable_ocsp_endpoint_check: ``tlsDisableOCSPEndpointCheck``: do not contact OCSP responders. The driver
+        never does.
     :param disable_certificate_revocation_check: ``tlsDisableCertificateRevocationCheck``: do not check revocation. It
-        is never checked: Python's ``ssl`` speaks no OCSP.
+        is never checked: Python's ``ssl`` does not support OCSP.
     """
 
     ca_file: str | None = None
@@ -40,7 +41,7 @@ class NetSettings:
     :param connect_timeout: ``connectTimeoutMS``: seconds for one connection to be established, and for a monitor's
         answer; None for no limit.
     :param socket_timeout: ``socketTimeoutMS``: seconds for one send or receive of an operation; None for no limit.
-    :param tls: how TLS is spoken; None for plain sockets.
+    :param tls: how TLS is used; None for plain sockets.
     """
 
     connect_timeout: float | None = 10.0

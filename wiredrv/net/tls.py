@@ -1,22 +1,23 @@
-"""TLS over a socket transport: what a client's connections share, and one encrypted byte stream.
+"""TLS over a socket transport: the context that a client's connections share, and one encrypted byte stream.
 
-Theory of operation: OpenSSL reads from and writes to two buffers in memory, and the plain transport below carries
-them. A send encrypts and hands on; a receive decrypts what is there and asks the transport for more only when that is
-not enough. The plain transport keeps its rules (one wait per receive, errors translated, closed after half a send).
+Theory of operation: OpenSSL reads from and writes to two buffers in memory, and the plain transport below carries their
+bytes. A send encrypts and passes on; a receive decrypts what is there and reads more from the transport only when that
+is not enough. The plain transport follows its own rules (one wait per receive, errors translated, closed after half a
+send).
 
 Rules kept here:
 
-* The certificate and the host name are verified unless the options say otherwise; nothing older than TLS 1.2 is
-  spoken, renegotiation is refused, and the server is told the name that is asked for (SNI).
+* The certificate and the host name are verified unless the options say otherwise; nothing older than TLS 1.2 is used,
+  renegotiation is refused, and the server gets the requested name (SNI).
 * Files are read once, when the :class:`TLSContext` is made. A file that cannot be used is a
   :class:`~wiredrv.errors.ConfigurationError` that names the option, and never the password.
-* What retrying cannot mend (a certificate, a host name, a version) is :class:`TLSRefused`, which tells nothing of the
-  server's load; a stream that ends or breaks during the handshake is a plain AutoReconnect, which may (CMAP,
+* A failure that a retry cannot fix (a certificate, a host name, a version) is :class:`TLSRefused`, which is never a
+  sign of overload; a stream that ends or breaks during the handshake is a plain AutoReconnect, which may be one (CMAP,
   "Backpressure-enabled").
-* Sessions are resumed, one for each address. A handshake that fails forgets its session.
-* The peer is told that the stream ends, but not after a fork: the session is the parent's.
+* Sessions are resumed, one for each address. A handshake that fails drops its session.
+* The end of the stream is announced to the peer, but not after a fork: the session is the parent's.
 
-Neither OCSP nor revocation lists are asked: Python's ``ssl`` offers no OCSP.
+Neither OCSP nor revocation lists are checked: Python's ``ssl`` does not support OCSP.
 """
 
 from __future__ import annotations
@@ -30,12 +31,12 @@ from wiredrv.net.settings import TLSSettings
 from wiredrv.net.transport import SocketTransport, reason
 from wiredrv.types import Address
 
-#: The most that one TLS record holds.
+#: The size of the largest TLS record.
 _RECORD = 16_384
-#: How much is encrypted before it is handed to the socket.
+#: How many bytes are encrypted before they are passed to the socket.
 _BATCH = 262_144
 _READ = 65_536
-#: Of how many addresses the sessions are kept.
+#: The number of addresses whose sessions are kept.
 _MOST_SESSIONS = 200
 
 
@@ -43,7 +44,7 @@ class TLSRefused(AutoReconnect):
     """The two sides do not agree on TLS: a certificate, a host name or a version. Never a sign of an overload."""
 
 
-# --- what a client's connections share ---
+# --- shared by a client's connections ---
 
 
 class TLSContext:
@@ -60,15 +61,15 @@ class TLSContext:
         self._sessions: dict[Address, ssl.SSLSession] = {}
 
     def begin(self, address: Address, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO) -> ssl.SSLObject:
-        """A TLS conversation that has not begun, resuming the last session with this address.
+        """A TLS connection before its handshake, which resumes the last session with this address.
 
-        :raises ConfigurationError: the host name cannot be verified, being none.
+        :raises ConfigurationError: the host name cannot be verified, since it is not valid.
         """
-        # A Unix socket has a path, which no certificate bears.
+        # A Unix socket has a path, which certificates do not contain.
         name = None if address.port is None else address.host.rstrip(".")
         if name is None and self._context.check_hostname:
             raise ConfigurationError(
-                f"{address}: a Unix socket has no host name that the server's certificate could bear; "
+                f"{address}: a Unix socket has no host name that the server's certificate could contain; "
                 "connect by host name, or give tlsAllowInvalidHostnames=true"
             )
         try:
@@ -86,7 +87,7 @@ class TLSContext:
             del self._sessions[next(iter(self._sessions))]
 
     def forget(self, address: Address) -> None:
-        """Resume nothing with ``address``."""
+        """Drop the session with ``address``."""
         self._sessions.pop(address, None)
 
 
@@ -95,7 +96,7 @@ def _make_context(settings: TLSSettings) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION
     if settings.allow_invalid_hostnames or settings.allow_invalid_certificates:
-        # A host name in a certificate that nobody vouches for says nothing.
+        # A host name in an untrusted certificate proves nothing.
         context.check_hostname = False
     if settings.allow_invalid_certificates:
         context.verify_mode = ssl.CERT_NONE
@@ -121,7 +122,7 @@ def _load_certificate(context: ssl.SSLContext, file: str, password: str | None) 
     asked = False
 
     def answer() -> str:
-        # Without an answer OpenSSL would ask on the terminal.
+        # Without a password OpenSSL would prompt on the terminal.
         nonlocal asked
         asked = True
         return password or ""
@@ -165,15 +166,15 @@ class TLSTransport:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._object = context.begin(plain.address, self._incoming, self._outgoing)
-        #: What :meth:`is_readable` had to decrypt to give an answer.
+        #: The data that :meth:`is_readable` had to decrypt.
         self._ahead = b""
-        #: Whether the peer has said that nothing follows.
+        #: Whether the peer announced the end of the stream.
         self._ended = False
-        #: Whether data came, and the session was kept: what resuming it needs comes before the first reply.
+        #: Whether data came, and the session was kept: its ticket comes before the first reply.
         self._known = False
 
     async def shake_hands(self) -> None:
-        """Agree on keys and verify the peer.
+        """Negotiate keys and verify the peer.
 
         :raises TLSRefused: the peer, or this side, does not accept the other.
         :raises AutoReconnect: the stream ended or broke.
@@ -192,7 +193,7 @@ class TLSTransport:
             raise
 
     def _step(self) -> bool:
-        """Take the handshake as far as it goes. Returns whether it is done."""
+        """Continue the handshake as far as possible. Returns whether it is done."""
         try:
             self._object.do_handshake()
         except ssl.SSLWantReadError:
@@ -227,28 +228,28 @@ class TLSTransport:
                 decrypted = self._decrypt(max_bytes)
                 if decrypted:
                     return decrypted
-                # TLS may have a word to say for itself, such as to take over new keys.
+                # TLS may have messages of its own to send, such as for new keys.
                 await self._flush()
                 continue
             arrived = await self._plain.receive(max_bytes)
             if not arrived:
-                # Whatever came before was decrypted; an end inside a message is seen by who cuts messages.
+                # Everything before it was decrypted; the framer detects an end within a message.
                 self._ended = True
                 break
             self._incoming.write(arrived)
         return self._end()
 
     def _end(self) -> bytes:
-        """The end of the stream; before any data it is the server's way to refuse who came (mongod sends no alert)."""
+        """The end of the stream; before any data it is how the server refuses a client (mongod sends no alert)."""
         if self._known:
             return b""
         raise AutoReconnect(
-            f"{self._plain.address}: the server closed the connection right after the TLS handshake; it may want "
+            f"{self._plain.address}: the server closed the connection right after the TLS handshake; it may require "
             "another client certificate, or one at all (tlsCertificateKeyFile), or be busy (see its log)"
         )
 
     def _decrypt(self, max_bytes: int) -> bytes:
-        """Decrypt what is there, up to ``max_bytes``; empty where no whole record of data is, or at the end."""
+        """Decrypt what is there, up to ``max_bytes``; empty if there is no whole record of data, or at the end."""
         pieces: list[bytes] = []
         wanted = max_bytes
         try:
@@ -273,7 +274,7 @@ class TLSTransport:
         return b"".join(pieces)
 
     def is_readable(self) -> bool:
-        """Whether data, or the end, wait to be read: what TLS says for itself is taken in and does not count."""
+        """Whether data, or the end, wait to be read: TLS's own messages are processed and do not count."""
         if self._ahead or self._ended:
             return True
         arrived = self._plain.receive_nowait(_READ)
@@ -291,7 +292,7 @@ class TLSTransport:
 
     def close(self, *, wake: bool = True) -> None:
         if wake and not self._plain.closed:
-            # It says that it waits for the peer's answer; a handshake that is not done has nothing to end.
+            # It waits for the peer's answer; a handshake that is not done cannot be shut down.
             with contextlib.suppress(ssl.SSLError):
                 self._object.unwrap()
             if self._outgoing.pending:
@@ -305,7 +306,7 @@ class TLSTransport:
 
 
 async def start_tls(plain: SocketTransport, context: TLSContext) -> TLSTransport:
-    """Speak TLS on a transport from now on; it is closed where that fails or is cancelled.
+    """Start TLS on a transport; it is closed if that fails or is cancelled.
 
     :raises TLSRefused: the two sides do not agree.
     :raises AutoReconnect: the stream ended or broke during the handshake.
@@ -326,32 +327,30 @@ async def start_tls(plain: SocketTransport, context: TLSContext) -> TLSTransport
 
 #: By OpenSSL's number of the verification error.
 _CERTIFICATE_HINTS = {
-    **dict.fromkeys((2, 18, 19, 20, 21), "nobody who is trusted vouches for it; name its authority with tlsCAFile"),
-    9: "it is not valid yet; compare the clocks of both machines",
-    10: "it has expired; the server needs a new one",
-    **dict.fromkeys(
-        (62, 64), "it is made out to another host; connect by a name that it bears, or have the server's renewed"
-    ),
+    **dict.fromkeys((2, 18, 19, 20, 21), "not signed by a trusted CA; name its CA with tlsCAFile"),
+    9: "not valid yet; compare the clocks of both machines",
+    10: "expired; the server needs a new one",
+    **dict.fromkeys((62, 64), "issued for another host; connect by a name that it contains, or renew it"),
 }
 #: By a part of OpenSSL's name of the error.
 _REASON_HINTS = (
-    ("CERTIFICATE_REQUIRED", "the server asks for a client certificate; give tlsCertificateKeyFile"),
-    ("HANDSHAKE_FAILURE", "the server refused; it may ask for a client certificate (tlsCertificateKeyFile)"),
+    ("CERTIFICATE_REQUIRED", "the server requires a client certificate; give tlsCertificateKeyFile"),
+    ("HANDSHAKE_FAILURE", "the server refused; it may require a client certificate (tlsCertificateKeyFile)"),
     ("ALERT_UNKNOWN_CA", "the server does not trust the authority of the certificate in tlsCertificateKeyFile"),
     ("CERTIFICATE_EXPIRED", "the certificate in tlsCertificateKeyFile has expired"),
     ("BAD_CERTIFICATE", "the server does not accept the certificate in tlsCertificateKeyFile"),
     ("CERTIFICATE_UNKNOWN", "the server does not accept the certificate in tlsCertificateKeyFile"),
-    ("PROTOCOL_VERSION", "the server does not speak TLS 1.2 or later"),
-    ("UNSUPPORTED_PROTOCOL", "the server does not speak TLS 1.2 or later"),
-    ("WRONG_VERSION_NUMBER", "what answered does not speak TLS; check the port, or leave tls out"),
+    ("PROTOCOL_VERSION", "the server does not support TLS 1.2 or later"),
+    ("UNSUPPORTED_PROTOCOL", "the server does not support TLS 1.2 or later"),
+    ("WRONG_VERSION_NUMBER", "the server does not support TLS; check the port, or leave tls out"),
 )
 
 
 def tls_failure(address: Address, error: ssl.SSLError) -> AutoReconnect:
-    """What an error of OpenSSL means, in words that say what to do."""
+    """The error for a failure of OpenSSL, with what to do about it."""
     if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)):
         return AutoReconnect(
-            f"{address}: the server closed the connection during the TLS handshake; it may speak no TLS (see its log)"
+            f"{address}: the server closed the connection during the TLS handshake; it may have no TLS (see its log)"
         )
     if isinstance(error, ssl.SSLCertVerificationError):
         hint = _CERTIFICATE_HINTS.get(error.verify_code)

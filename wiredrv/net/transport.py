@@ -8,8 +8,8 @@ Rules kept here:
 
 * Errors of the operating system and of waiting for a socket become :class:`~wiredrv.errors.AutoReconnect`, with the
   server's address in the message.
-* ``close`` is synchronous, may be called twice, in any task, and also when the event loop is gone. It wakes whoever
-  waits on the socket first: a task that waits on a closed descriptor would wait for ever.
+* ``close`` is synchronous, may be called twice, in any task, and also when the event loop is closed. It wakes the tasks
+  that wait on the socket first: a task that waits on a closed descriptor would wait for ever.
 * A message that was sent in part leaves the stream unusable: :meth:`SocketTransport.send` closes it then.
 """
 
@@ -25,10 +25,10 @@ from wiredrv.types import Address
 
 
 class Transport(Protocol):
-    """What a connection needs of a byte stream. Tests replay bytes and inject faults behind it."""
+    """The byte stream of a connection. Tests replay bytes and inject faults behind it."""
 
     async def send(self, data: bytes) -> None:
-        """Send all of ``data``. If that fails or is cancelled half-way, the transport is closed."""
+        """Send all of ``data``. If that fails or is cancelled midway, the transport is closed."""
         ...
 
     async def receive(self, max_bytes: int) -> bytes:
@@ -36,11 +36,11 @@ class Transport(Protocol):
         ...
 
     def close(self, *, wake: bool = True) -> None:
-        """Close the stream and wake whoever waits on it (not after a fork: the waiters are the parent's)."""
+        """Close the stream and wake the tasks that wait on it (not after a fork: these are the parent's)."""
         ...
 
     def is_readable(self) -> bool:
-        """Whether bytes, or the end of the stream, wait to be read. An idle connection must answer no."""
+        """Whether bytes, or the end of the stream, wait to be read. False for a healthy idle connection."""
         ...
 
 
@@ -99,7 +99,7 @@ class SocketTransport:
                 raise self.broken(error) from error
 
     def receive_nowait(self, max_bytes: int) -> bytes | None:
-        """What has arrived already; None where nothing has, empty at the end of the stream or where it broke."""
+        """The bytes that have arrived; None if there are none, empty at the end of the stream or if it broke."""
         try:
             return self._socket.recv(max_bytes)
         except BlockingIOError:
@@ -108,7 +108,7 @@ class SocketTransport:
             return b""
 
     def send_nowait(self, data: bytes) -> None:
-        """Last words before closing: they are lost where they cannot be sent at once."""
+        """Send data before closing; it is dropped if it cannot be sent immediately."""
         with contextlib.suppress(OSError):
             self._socket.send(data)
 
@@ -139,6 +139,6 @@ class SocketTransport:
 
 
 def reason(error: BaseException) -> str:
-    """What an error of the operating system says, without its number."""
+    """The message of an error of the operating system, without its number."""
     text = getattr(error, "strerror", None) or str(error)
     return str(text) if text else type(error).__name__

@@ -1,4 +1,4 @@
-"""What every operation is: a command to build, traits for the executor, a reply to read."""
+"""The base of all operations: a command to build, traits for the executor, a reply to read."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ _DOCUMENT: Any = Mapping
 
 
 class OperationKind(Enum):
-    """What an operation is to the specifications of retries, concerns and transactions."""
+    """The kinds of operations in the specifications of retries, concerns and transactions."""
 
     READ = "read"
     WRITE = "write"
-    #: A generic command: the driver neither looks into it nor knows whether it reads or writes.
+    #: A generic command: the driver does not know whether it reads or writes.
     COMMAND = "command"
     COMMIT = "commit"
     ABORT = "abort"
-    #: Of the driver's own accord (endSessions, killCursors, killSessions): retried for overload alone.
+    #: Sent by the driver itself (endSessions, killCursors, killSessions): retried for overload only.
     HOUSEKEEPING = "housekeeping"
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a database or collection handle gives to each of its operations.
+    """The namespace and options of a database or collection, for each of its operations.
 
     ``collection`` is empty for operations on a database.
     """
@@ -53,7 +53,7 @@ class Target:
     read_concern: ReadConcern = DEFAULT_READ_CONCERN
     write_concern: WriteConcern = DEFAULT_WRITE_CONCERN
     codec_options: CodecOptions[Any] = DEFAULT_CODEC_OPTIONS
-    #: Whether replies can be read with the driver's own codec options: computed once, asked at every operation.
+    #: Whether replies can be read with the driver's own codec options: computed once, used by every operation.
     plain: bool = field(init=False)
 
     def __post_init__(self) -> None:
@@ -66,39 +66,39 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """What the specifications of sessions, concerns, selection and retries have to know of a command."""
+    """The properties of a command that matter to sessions, concerns, selection and retries."""
 
     kind: OperationKind = OperationKind.READ
-    #: Whether the retryable reads or writes specification allows a retry (retries for overload need no leave), unless a
-    #: write is unacknowledged or touches many documents.
+    #: Whether the retryable reads or writes specification allows a retry (retries for overload are always allowed),
+    #: unless a write is unacknowledged or touches many documents.
     retryable: bool = False
     #: Whether the command takes a ``readConcern`` with a level.
     accepts_read_concern: bool = False
-    #: Whether a causally consistent session puts ``afterClusterTime`` on it (read-write-concern specification).
+    #: Whether a causally consistent session adds ``afterClusterTime`` to it (read-write-concern specification).
     accepts_cluster_time: bool = False
     #: Whether the command takes a ``writeConcern``.
     accepts_write_concern: bool = False
-    #: Whether the reply may hold a cursor, which keeps the implicit session and the server.
+    #: Whether the reply may contain a cursor, which keeps the implicit session and the server.
     opens_cursor: bool = False
     #: Whether it reads by its name and writes by its contents: an aggregate with ``$out`` or ``$merge``.
     has_write_stage: bool = False
     #: Whether a session id may be sent at all.
     uses_session: bool = True
-    #: Whether it takes a session from the pool where it is given none.
+    #: Whether it takes a session from the pool if it is given none.
     takes_session: bool = True
-    #: Whether it waits for its one server (``server``), as long as server selection may, where that failed.
+    #: Whether it waits for its one server (``server``) if that failed, as long as server selection may take.
     waits_for_server: bool = False
     #: Whether it reads from the primary, whatever the read preference of its handle is.
     reads_primary: bool = False
-    #: The wire version that every available server must have before any but the primary may be asked. Only aggregations
+    #: The wire version that every available server must have before a secondary may be used. Only aggregations
     #: that write set it (CRUD specification, "Read Preferences for Aggregations with $out/$merge").
     secondaries_since: int = 0
 
 
-#: A read that answers at once, and one that opens a cursor.
+#: A read with a single reply, and one that opens a cursor.
 READ = Traits(retryable=True, accepts_read_concern=True, accepts_cluster_time=True)
 CURSOR_READ = replace(READ, opens_cursor=True)
-#: A write that is never retried, and one that is where the server can tell a retry from a second write.
+#: A write that is never retried, and one that is, if the server can distinguish a retry from a second write.
 WRITE = Traits(OperationKind.WRITE, accepts_cluster_time=True, accepts_write_concern=True)
 RETRYABLE_WRITE = replace(WRITE, retryable=True)
 
@@ -112,11 +112,11 @@ class Operation(Generic[T_co]):
     name: ClassVar[str]
 
     target: Target
-    #: Joins the commands of a bulk for listeners and the log; 0: the operation is one command.
+    #: Identifies the commands of a bulk in events and the log; 0: the operation is one command.
     operation_id: int = 0
-    #: The one server that can answer, where there is only one (getMore, killCursors).
+    #: The one server that can answer, if there is only one (getMore, killCursors).
     server: Address | None = None
-    #: The one connection that can be used, where a cursor behind a load balancer keeps one.
+    #: The one connection that can be used, if a cursor is pinned to one behind a load balancer.
     pin: Pin | None = None
     #: The implicit server session that a cursor keeps between its commands.
     lease: Any = None
@@ -125,7 +125,7 @@ class Operation(Generic[T_co]):
 
     @property
     def traits(self) -> Traits:
-        """The same for all operations of a class: a class attribute. Only an aggregate's depend on its pipeline."""
+        """The traits: the same for all operations of a class, except for an aggregate, whose pipeline matters."""
         raise NotImplementedError
 
     @property
@@ -134,26 +134,26 @@ class Operation(Generic[T_co]):
         return False
 
     def command(self, limits: Limits) -> PlainDocument:
-        """Build the command; its first key is its name. The executor adds the rest to this very dict."""
+        """Build the command; its first key is its name. The executor adds the other fields to this dict."""
         raise NotImplementedError
 
     def sequences(self, limits: Limits) -> Sequence[DocumentSequence]:
-        """Documents that travel beside the command."""
+        """Documents that are sent besides the command."""
         return ()
 
     def described(self, command: Document) -> Document:
-        """The command as listeners see it: with the documents of its sequences in their place."""
+        """The command as listeners see it: with the documents of its sequences as a field."""
         return command
 
     def parse(self, reply: Reply, address: Address) -> T_co:
         """Read a reply with ``ok: 1``.
 
-        :raises OperationFailure: the reply tells of a failed write.
+        :raises OperationFailure: the reply contains the error of a failed write.
         """
         raise NotImplementedError
 
 
-#: What the driver puts on commands itself: of its sessions and transactions, and of the options of handles and clients.
+#: The fields that the driver itself adds to commands: of sessions and transactions, and of the options of handles.
 DRIVER_FIELDS = frozenset(
     {
         "lsid",
@@ -174,11 +174,11 @@ DRIVER_FIELDS = frozenset(
 
 
 def add_options(command: PlainDocument, options: Document, limits: Limits) -> PlainDocument:
-    """Put the options that were given on a command, but for those that the server is too old to ignore.
+    """Add options to a command, except those that the server is too old to ignore.
 
-    This is the one place where options of users' meet the fields of a command: none may replace another.
+    Only this function adds users' options to the fields of a command: no option may replace a field.
 
-    :raises ConfigurationError: an option bears the name of a field that the command, or the driver on it, has already.
+    :raises ConfigurationError: an option has the name of a field that the command, or the driver, sets itself.
     """
     if not command.keys().isdisjoint(options) or not DRIVER_FIELDS.isdisjoint(options):
         _refuse_replacement(command, options)
@@ -195,14 +195,14 @@ def _refuse_replacement(command: Document, options: Document) -> NoReturn:
         kind = "read_concern" if name == "readConcern" else "write_concern"
         advice = f"set it on the handle, with with_options({kind}=...)"
     elif name in DRIVER_FIELDS:
-        advice = "the driver puts it on commands by itself"
+        advice = "the driver adds it to commands by itself"
     else:
-        advice = f"it is made of the call's other arguments; only database.command() sends a {own!r} of your own making"
+        advice = f"it is set by the call's other arguments; use database.command() to send your own {own!r}"
     raise ConfigurationError(f"{name!r} cannot be an option of a call that sends {own!r}: {advice}")
 
 
 def decoded(reply: Reply, target: Target) -> Document:
-    """The whole reply under the codec options of the handle, for values of the user's that stand outside a batch.
+    """The whole reply, decoded with the codec options of the handle, for users' values outside of a batch.
 
     :raises UnreadableReply: it cannot be decoded.
     """
@@ -237,10 +237,10 @@ def count_in(reply: Document, field: str) -> int:
 def field_of(document: object, field: str, kind: type[F]) -> F:
     """A field that a document of a reply must have.
 
-    :raises UnreadableReply: it is not a document, has no such field, or one of another kind.
+    :raises UnreadableReply: it is not a document, or the field is missing or has another type.
     """
     if isinstance(document, RawBSONDocument):
-        document = sound_document(document)  # what it holds is decoded nowhere else
+        document = sound_document(document)  # its contents are decoded nowhere else
     value = document.get(field) if isinstance(document, Mapping) else None
     if not isinstance(value, kind) or isinstance(value, Code):  # a text to Python, and code to BSON
         raise UnreadableReply(f"a document of the reply has no {field!r} that is a {kind.__name__}: {shown(document)}")

@@ -49,7 +49,7 @@ class Create(Operation[None]):
 
 @dataclass(frozen=True, slots=True)
 class Drop(Operation[Reply]):
-    """Drop a collection. Servers before 7.0 answer ``NamespaceNotFound`` where there is none."""
+    """Drop a collection. Servers before 7.0 answer ``NamespaceNotFound`` if there is none."""
 
     name: ClassVar[str] = "drop"
     traits = WRITE
@@ -67,7 +67,7 @@ class Drop(Operation[Reply]):
 
 @dataclass(frozen=True, slots=True)
 class Rename(Operation[Reply]):
-    """Give a collection another name. Runs on the admin database."""
+    """Rename a collection. Runs on the admin database."""
 
     name: ClassVar[str] = "renameCollection"
     traits = Traits(OperationKind.WRITE, accepts_write_concern=True)

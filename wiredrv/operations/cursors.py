@@ -1,4 +1,4 @@
-"""Cursors on the wire: what opens one answers with, getMore, killCursors."""
+"""The commands of cursors: the reply that opens one, getMore, killCursors."""
 
 from __future__ import annotations
 
@@ -25,8 +25,7 @@ class CursorReply:
 
     ``lease`` is the implicit server session that goes with an open cursor, ``pin`` the connection that it needs behind
     a load balancer, and ``opened_in`` the number of the transaction that it was opened in (0: in none); the executor
-    sets them. ``reply`` is the whole answer, for those who read more of it (post
-    batch resume tokens).
+    sets them. ``reply`` is the whole reply, for callers that need more of it (post batch resume tokens).
     """
 
     id: int
@@ -40,7 +39,7 @@ class CursorReply:
 
     @property
     def is_change_stream(self) -> bool:
-        """Whether the cursor is a change stream's: its replies hold a token for resuming, and it has no end."""
+        """Whether the cursor is a change stream's: its replies contain a token for resuming, and it has no end."""
         cursor = self.reply.get("cursor")
         return isinstance(cursor, Mapping) and "postBatchResumeToken" in cursor
 
@@ -52,7 +51,7 @@ def parse_cursor(reply: Reply, address: Address, target: Target, batch_field: st
     """
     cursor = reply.get("cursor")
     if not isinstance(cursor, Mapping):
-        raise UnreadableReply("it holds no cursor")
+        raise UnreadableReply("it contains no cursor")
     number, namespace = cursor.get("id", 0), cursor.get("ns", "")
     if not isinstance(number, int) or isinstance(number, bool) or not isinstance(namespace, str):
         raise UnreadableReply(f"its cursor has the id {shown(number)} and the namespace {shown(namespace)}")
@@ -61,26 +60,26 @@ def parse_cursor(reply: Reply, address: Address, target: Target, batch_field: st
 
 
 def documents_in(cursor: Document, batch_field: str, target: Target) -> list[Any]:
-    """The documents of a batch, as the user wants them.
+    """The documents of a batch, decoded with the user's options.
 
     :raises UnreadableReply: there is no such batch, or one of its documents cannot be decoded.
     """
     batch = cursor.get(batch_field)
     if not isinstance(batch, list):
-        raise UnreadableReply(f"its cursor holds no {batch_field}")
+        raise UnreadableReply(f"its cursor has no {batch_field}")
     if not target.plain:
         return decode_documents(batch, target.codec_options)
     if not set(map(type, batch)) <= _PLAIN:
-        raise UnreadableReply(f"its {batch_field} holds something other than documents")
+        raise UnreadableReply(f"its {batch_field} contains something other than documents")
     return batch
 
 
 @dataclass(frozen=True, slots=True)
 class GetMore(Operation[CursorReply]):
-    """The next batch of a cursor. Never retried but for overload (retryable-reads specification)."""
+    """The next batch of a cursor. Retried for overload only (retryable-reads specification)."""
 
     name: ClassVar[str] = "getMore"
-    # The server refuses to read a cursor in another session than that which it was opened in, or in none.
+    # The server refuses to read a cursor in another session than the one it was opened in, or without it.
     traits = Traits(opens_cursor=True, takes_session=False, waits_for_server=True)
 
     target: Target
@@ -110,7 +109,7 @@ class GetMore(Operation[CursorReply]):
 
 @dataclass(frozen=True, slots=True)
 class KillCursors(Operation[None]):
-    """Tell the server that a cursor is not needed any longer. It takes part in the transaction of its cursor alone."""
+    """Close cursors on the server. It takes part in a transaction only if the cursor was opened in it."""
 
     name: ClassVar[str] = "killCursors"
     traits = Traits(OperationKind.HOUSEKEEPING)

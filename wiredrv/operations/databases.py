@@ -13,7 +13,7 @@ from wiredrv.types import Address, Document, PlainDocument, Reply
 
 @dataclass(frozen=True, slots=True)
 class ListDatabases(Operation[CursorReply]):
-    """The databases of the deployment, from its primary. The command answers all at once, so no cursor is left."""
+    """The databases of the deployment, from its primary. The reply has all of them, so no cursor is left open."""
 
     name: ClassVar[str] = "listDatabases"
     traits = Traits(retryable=True, reads_primary=True)

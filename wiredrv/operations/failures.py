@@ -1,4 +1,4 @@
-"""What an ``ok: 1`` reply of a write may still tell of failures, and what the driver refuses before it is sent."""
+"""Failures in an ``ok: 1`` reply of a write, and options that the driver refuses before a write is sent."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from wiredrv.types import Document, Reply
 
 
 def raise_write_failure(reply: Reply) -> NoReturn:
-    """Raise the failure of a write with one statement; a write error tells more than a write concern error.
+    """Raise the failure of a write with one statement; a write error takes precedence over a write concern error.
 
     :raises WriteError: the statement failed.
     :raises WriteConcernError: it was applied, but not acknowledged as asked.

@@ -32,7 +32,7 @@ class Find(Operation[CursorReply]):
 
 @dataclass(frozen=True, slots=True)
 class FindOne(Operation[DocumentT | None]):
-    """The first document that matches, or None. It leaves no cursor: the command says ``singleBatch``."""
+    """The first document that matches, or None. It leaves no cursor open: the command has ``singleBatch``."""
 
     name: ClassVar[str] = "find"
     traits = READ
@@ -56,5 +56,5 @@ class FindOne(Operation[DocumentT | None]):
             return decoded
         document: DocumentT = batch[0]
         if type(document) is not dict:
-            raise UnreadableReply("its firstBatch holds something other than documents")
+            raise UnreadableReply("its firstBatch contains something other than documents")
         return document

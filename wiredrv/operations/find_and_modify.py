@@ -1,4 +1,4 @@
-"""findAndModify: change or delete one document and return it, as it was or as it became."""
+"""findAndModify: change or delete one document and return it, as it was before or after."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from wiredrv.wire.codec import decode_document
 
 @dataclass(frozen=True, slots=True)
 class FindAndModify(Operation[DocumentT | None]):
-    """``change`` is ``{"update": ...}`` or ``{"remove": True}``; ``options`` bear the wire's names.
+    """``change`` is ``{"update": ...}`` or ``{"remove": True}``; ``options`` have the wire's names.
 
-    The value is the document, or None where none matched.
+    The value is the document, or None if none matched.
     """
 
     name: ClassVar[str] = "findAndModify"

@@ -1,4 +1,4 @@
-"""insert, of one document. Many travel in batches: see :mod:`wiredrv.operations.write_batch`."""
+"""insert, of one document. For many documents see :mod:`wiredrv.operations.write_batch`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from wiredrv.types import Address, Document, PlainDocument, Reply
 
 @dataclass(frozen=True, slots=True)
 class Insert(Operation[InsertOneResult]):
-    """Insert one document, whose ``_id`` is ``inserted_id``. ``options`` bear the wire's names."""
+    """Insert one document, whose ``_id`` is ``inserted_id``. ``options`` have the wire's names."""
 
     name: ClassVar[str] = "insert"
     traits = RETRYABLE_WRITE

@@ -1,4 +1,4 @@
-"""mapReduce, which servers deprecate: only with its results inline, for code that has not moved to aggregate."""
+"""mapReduce, which is deprecated: only with its results inline, for code that does not use aggregate yet."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class MapReduce(Operation[list[Any]]):
     """Run a map-reduce with ``out: {inline: 1}``. It is not among the retryable reads."""
 
     name: ClassVar[str] = "mapReduce"
-    # Servers refuse afterClusterTime on it, so that a causally consistent session could not run it at all.
+    # Servers refuse afterClusterTime on it, so a causally consistent session could not run it otherwise.
     traits = Traits(accepts_read_concern=True)
 
     target: Target

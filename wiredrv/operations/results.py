@@ -1,9 +1,9 @@
-"""What writes return. PyMongo's names and properties.
+"""The results of writes. PyMongo's names and properties.
 
 Rules kept here:
 
-* A result of an unacknowledged write (``w=0``) knows nothing but ``acknowledged``: its counts raise InvalidOperation
-  instead of inventing a number (CRUD specification, "Write Results").
+* A result of an unacknowledged write (``w=0``) has only ``acknowledged``: its counts raise InvalidOperation (CRUD
+  specification, "Write Results").
 * A reply is shared with event listeners, so nothing here changes it.
 """
 
@@ -16,7 +16,7 @@ from wiredrv.types import Document, PlainDocument, Reply
 
 
 class WriteResult:
-    """What all results have: whether the server acknowledged the write."""
+    """The base of all results: whether the server acknowledged the write."""
 
     __slots__ = ("acknowledged",)
 
@@ -26,7 +26,7 @@ class WriteResult:
     def _need_acknowledged(self, name: str) -> None:
         if not self.acknowledged:
             raise InvalidOperation(
-                f"{name} is unknown for an unacknowledged write (w=0): look at 'acknowledged' first, "
+                f"{name} is unknown for an unacknowledged write (w=0): check 'acknowledged' first, "
                 "or write with w=1 or more"
             )
 
@@ -86,7 +86,7 @@ class UpdateResult(WriteResult):
 
     @property
     def raw_result(self) -> PlainDocument:
-        """The server's reply, with ``upserted`` as the bare ``_id`` and ``updatedExisting``, as PyMongo gives it."""
+        """The server's reply, with ``upserted`` as the ``_id`` itself and ``updatedExisting``, as in PyMongo."""
         raw = dict(self._reply)
         upserted = raw.get("upserted")
         raw["updatedExisting"] = not upserted and bool(raw.get("n"))
@@ -211,7 +211,7 @@ class BulkWriteResult(WriteResult):
     def inserted_count(self) -> int:
         """How many documents were inserted.
 
-        :raises InvalidOperation: the writes were unacknowledged; so with all properties but ``acknowledged``.
+        :raises InvalidOperation: the writes were unacknowledged.
         """
         return self._count("inserted_count", "nInserted")
 

@@ -1,4 +1,4 @@
-"""Commands of the user's own. Run-command specification: sent as given, never looked into, never retried."""
+"""Users' own commands. Run-command specification: sent as given, not inspected, never retried."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ class RunCommand(Operation[Any]):
 
 @dataclass(frozen=True, slots=True)
 class RunCursorCommand(Operation[CursorReply]):
-    """Run a command whose reply holds a cursor, and keep the cursor.
+    """Run a command whose reply contains a cursor, and keep the cursor.
 
-    :raises UnreadableReply: the reply holds none.
+    :raises UnreadableReply: the reply contains none.
     """
 
     traits = Traits(OperationKind.COMMAND, opens_cursor=True)

@@ -1,4 +1,4 @@
-"""endSessions and killSessions: what the driver tells the server about its sessions of its own accord."""
+"""endSessions and killSessions, which the driver sends by itself."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ADMIN = Target("admin", read_preference=ReadPreference.PRIMARY_PREFERRED)
 
 @dataclass(frozen=True, slots=True)
 class EndSessions(Operation[None]):
-    """Tell the server that sessions are not needed any longer. Sent without a session of its own."""
+    """End sessions on the server. Sent without a session of its own."""
 
     name: ClassVar[str] = "endSessions"
     traits = Traits(OperationKind.HOUSEKEEPING, uses_session=False)
@@ -33,9 +33,9 @@ class EndSessions(Operation[None]):
 
 @dataclass(frozen=True, slots=True)
 class KillSessions(Operation[None]):
-    """Stop whatever runs in a session on one server, cursors and transactions included.
+    """Stop everything that runs in a session on one server, cursors and transactions included.
 
-    For cancelled operations whose reply can no longer be read: closing the socket stops neither.
+    For cancelled operations whose reply can no longer be read: closing the socket does not stop them.
     """
 
     name: ClassVar[str] = "killSessions"

@@ -10,7 +10,7 @@ from wiredrv.operations.base import Limits, Operation, OperationKind, Target, Tr
 from wiredrv.operations.failures import raise_concern_failure
 from wiredrv.types import Address, PlainDocument, Reply
 
-#: What a repeated commit waits for at most, unless its write concern says otherwise (milliseconds).
+#: The write concern timeout of a repeated commit, unless its write concern has one (milliseconds).
 RETRIED_COMMIT_WTIMEOUT = 10_000
 
 
@@ -36,7 +36,7 @@ class CommitTransaction(Operation[None]):
 
 @dataclass(frozen=True, slots=True)
 class AbortTransaction(Operation[None]):
-    """Undo the transaction."""
+    """Abort the transaction."""
 
     name: ClassVar[str] = "abortTransaction"
     traits = Traits(OperationKind.ABORT, retryable=True, accepts_write_concern=True)

@@ -5,13 +5,13 @@ CRUD specification, "Bulk Write"; retryable-writes specification, "Supported Wri
 
 Rules kept here:
 
-* What fits depends on the server that was selected, so a batch is cut when its command is first built, and stays as it
-  was cut: a retry sends the same statements under the same transaction number.
-* Documents travel as a sequence, encoded once, with the codec options of the handle.
+* What fits depends on the selected server, so a batch is cut when its command is first built, and then stays the same:
+  a retry sends the same statements with the same transaction number.
+* Documents are sent as a sequence, encoded once, with the codec options of the handle.
 * A batch with a ``multi`` statement is not retryable, whatever the batches beside it are.
-* A statement that is too large to be sent is a failure of its own: those before it are sent, and, where the order does
-  not count, those after it.
-* Indexes in results and errors are those of the user's own list.
+* A statement that is too large to be sent is a failure of its own: those before it are sent, and, in an unordered bulk,
+  those after it.
+* Indexes in results and errors are those of the user's list.
 """
 
 from __future__ import annotations
@@ -49,21 +49,21 @@ USUAL_LIMITS = Limits(
 )
 #: Bytes kept free in a message for the command around the statements: session, cluster time, concerns, API version.
 COMMAND_RESERVE = 16_384
-#: How much larger than a document a statement (or a command) may be that holds one.
+#: How much larger than a document a statement (or a command) that contains one may be.
 STATEMENT_RESERVE = 16_382
 
-#: What the server answers to a document that is too large; a plain number, for users see it.
+#: The server's code for a document that is too large; a plain number, since users see it.
 _TOO_LARGE = ErrorCode.BSONObjectTooLarge.value
 
-#: The field of each command in which its statements travel.
+#: The field of each command for its statements.
 _FIELDS = {"insert": "documents", "update": "updates", "delete": "deletes"}
-#: The order of the commands of a bulk that has none.
+#: The order of the commands of an unordered bulk.
 _UNORDERED_RANK = {name: rank for rank, name in enumerate(_FIELDS)}
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One write of a bulk: the command that it belongs to, and the document that travels.
+    """One write of a bulk: the command that it belongs to, and the document that is sent.
 
     ``body`` is the document itself for an insert, ``{"q": ..., "u": ...}`` for an update, ``{"q": ..., "limit": ...}``
     for a delete.
@@ -87,7 +87,7 @@ def multi(command: str, body: Document) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class StatementGroup:
-    """Statements for one command, in order, and where each stood in the user's list."""
+    """Statements for one command, in order, with their indexes in the user's list."""
 
     command: str
     bodies: Sequence[Document]
@@ -95,7 +95,7 @@ class StatementGroup:
 
 
 def group_statements(statements: Sequence[Statement], ordered: bool) -> list[StatementGroup]:
-    """Group statements by command: neighbours only where the order counts, else all of a kind together.
+    """Group statements by command: only consecutive ones in an ordered bulk, else all of a kind together.
 
     Then inserts come first and deletes last, as with PyMongo: a bulk that deletes what it inserts deletes it there too.
     """
@@ -117,12 +117,14 @@ def group_statements(statements: Sequence[Statement], ordered: bool) -> list[Sta
 
 
 class StatementTooLarge(DocumentTooLarge):
-    """The first statement of a batch cannot be sent. The bulk goes on without it, or ends: this never leaves it."""
+    """The first statement of a batch cannot be sent. The bulk continues without it, or ends: users never see this
+    error.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """What of a group goes into one message: the encoded statements, and the limits that were kept."""
+    """The part of a group that goes into one message: the encoded statements, and the limits that were applied."""
 
     limits: Limits
     documents: tuple[bytes, ...]
@@ -139,7 +141,7 @@ def cut(group: StatementGroup, start: int, limits: Limits, target: Target, reser
     room = limits.max_message_size - reserve
     largest = limits.max_bson_object_size
     if group.command != "insert" or target.write_concern.acknowledged:
-        # What is a little too large is the server's to judge, as with one document; but not where nobody hears of it.
+        # The server itself refuses a document that is a little too large, if the write is acknowledged.
         largest += STATEMENT_RESERVE
     options = target.codec_options
     for body in group.bodies[start : start + limits.max_write_batch_size]:
@@ -167,7 +169,7 @@ def cut(group: StatementGroup, start: int, limits: Limits, target: Target, reser
 class WriteBatch(Operation[Reply]):
     """One command of a bulk. The value is the reply; ``taken`` says how many statements it answers for.
 
-    Not frozen, alone among the operations: it remembers how it was cut.
+    Not frozen, unlike the other operations: it stores how it was cut.
 
     :raises BulkWriteError: a statement or the write concern failed; ``details`` is the reply.
     :raises StatementTooLarge: the first statement cannot be sent.
@@ -185,12 +187,12 @@ class WriteBatch(Operation[Reply]):
     _built: bool = field(default=False, init=False)
 
     @property
-    def name(self) -> str:  # type: ignore[override]  # one class for three commands, which differ by a word
+    def name(self) -> str:  # type: ignore[override]  # one class for three commands, which differ in their names
         return self.group.command
 
     @property
     def taken(self) -> int:
-        """How many statements the batch carries."""
+        """How many statements the batch has."""
         return len(self._fit(None).documents)
 
     def answered(self) -> WriteBatch:
@@ -204,16 +206,14 @@ class WriteBatch(Operation[Reply]):
         self._check_statements(limits)
         before = self._cut if self._built else None
         if before is not None and len(self._fit(limits).documents) < len(before.documents):
-            # What the first attempt did beyond the shorter batch would be done again with the next one.
+            # Statements of the first attempt beyond the shorter batch would be executed again with the next one.
             self._cut = before
-            raise DocumentTooLarge(
-                f"{self.name}: the server that was selected for a retry accepts only smaller batches"
-            )
+            raise DocumentTooLarge(f"{self.name}: the server selected for a retry accepts only smaller batches")
         self._fit(limits)
         self._built = True
         options = self.options
         if self.name == "insert" and "let" in options:
-            # Variables are for the updates and deletes of the bulk; the insert command knows none.
+            # Variables are for the updates and deletes of the bulk; the insert command has none.
             options = {name: value for name, value in options.items() if name != "let"}
         return add_options({self.name: self.target.collection, "ordered": self.ordered}, options, limits)
 
@@ -241,7 +241,7 @@ class WriteBatch(Operation[Reply]):
         return any(multi(self.name, body) for body in bodies)
 
     def _fit(self, limits: Limits | None) -> Cut:
-        """Cut once a server is known; before that, as every supported server would have it."""
+        """Cut the batch once a server is known; before that, by the limits of all supported servers."""
         known = self._cut
         if known is not None and (limits is None or _as_wide(limits, known.limits)):
             return known
@@ -265,9 +265,9 @@ def _as_wide(limits: Limits, used: Limits) -> bool:
 
 
 def _check_reply(reply: Reply, taken: int) -> None:
-    """Check what the answers to the batches are added up from.
+    """Check the fields of a reply that results are computed from.
 
-    :raises UnreadableReply: something is not of its kind, or names a statement that the batch does not have.
+    :raises UnreadableReply: a field has the wrong type, or names a statement that the batch does not have.
     """
     count_in(reply, "n")
     count_in(reply, "nModified")
@@ -277,7 +277,7 @@ def _check_reply(reply: Reply, taken: int) -> None:
             raise UnreadableReply(f"its {name!r} is a {type(entries).__name__}")
         for entry in entries:
             if not 0 <= field_of(entry, "index", int) < taken or (name == "upserted" and "_id" not in entry):
-                raise UnreadableReply(f"its {name!r} holds {shown(entry)}, which fits none of {taken} statements")
+                raise UnreadableReply(f"its {name!r} holds {shown(entry)}, which matches none of {taken} statements")
     if reply.get("writeConcernError") and not isinstance(reply["writeConcernError"], Mapping):
         raise UnreadableReply("its 'writeConcernError' is not a document")
 

@@ -1,14 +1,14 @@
-"""The shell around ``state``: it makes and closes connections, waits, and tells listeners.
+"""The shell around ``state``: opens and closes connections, waits, and publishes events.
 
-``check_out`` and ``check_in`` are the hot path: with an idle connection at hand neither waits, and no event is built
-when nobody listens. Everything else asks :class:`~wiredrv.pool.state.PoolState` what to do and does it.
+``check_out`` and ``check_in`` are the hot path: with an idle connection neither waits, and no event is built without a
+listener. Everything else follows the decisions of :class:`~wiredrv.pool.state.PoolState`.
 
 Rules kept here (connection-monitoring-and-pooling specification):
 
-* A failure to establish a connection is told to the topology at once, which may clear the pool, and only then to
-  listeners as a closed connection and a failed check-out.
-* One task keeps ``minPoolSize`` and closes what has idled too long (:meth:`Pool.upkeep`). It looks at the pool when
-  something has changed or is due, and makes one connection at a time: operations need the other places.
+* A failure to establish a connection is first reported to the topology, which may clear the pool, and then published as
+  a closed connection and a failed check-out.
+* One task maintains ``minPoolSize`` and closes connections that were idle too long (:meth:`Pool.upkeep`). It checks the
+  pool when something has changed or is due, and opens one connection at a time: the other places are for operations.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from wiredrv.pool.state import CheckOutWaiter, MayConnect, Phase, PoolState
 from wiredrv.types import Address, PlainDocument
 from wiredrv.waits import monotonic
 
-#: Makes a connection: ``connect(connection_id, generation)``.
+#: Opens a connection: ``connect(connection_id, generation)``.
 Connect = Callable[[int, int], Awaitable[Connection]]
 
-#: Hears of connections that could not be made: ``failed(error, generation)``.
+#: Called when a connection could not be opened: ``failed(error, generation)``.
 Failed = Callable[[DriverError, int], None]
 
-#: After how many idle seconds a connection is looked at before it is used: the server may have closed it.
+#: Idle seconds after which a connection is checked before it is used: the server may have closed it.
 _PROBE_AFTER = 1.0
 #: Seconds between attempts to fill the pool while the server refuses and the pool stays ready.
 _POPULATE_AGAIN = 1.0
-#: The least that the upkeep sleeps, in seconds.
+#: The shortest sleep of the upkeep, in seconds.
 _TICK = 0.001
 
 
@@ -63,9 +63,9 @@ class Pool:
         self._failed = failed
         self._ids = 0
         self._failure: BaseException | None = None
-        # What establishes connections now, so that it can be broken off.
+        # The scopes of connections that are being opened, so that these can be cancelled.
         self._pending: set[waits.CancelScope] = set()
-        # There while the upkeep sleeps.
+        # Set while the upkeep sleeps.
         self._due: waits.Event | None = None
         self.state: PoolState[Connection] = PoolState(settings)
         if hub.pool:
@@ -78,10 +78,10 @@ class Pool:
 
     @property
     def paused(self) -> bool:
-        """Whether the server has failed and not answered since: no connection is given out."""
+        """Whether the server has failed and not answered since: then no connection is checked out."""
         return self.state.phase is Phase.PAUSED
 
-    # --- giving and taking ---
+    # --- checking out and in ---
 
     def try_check_out(self) -> Connection | None:
         """The idle connection used last, if it can be used without waiting and nobody listens to pool events.
@@ -98,13 +98,13 @@ class Pool:
         return connection
 
     async def check_out(self, deadline: float | None = None) -> Connection:
-        """A connection: an idle one, a new one, or one that another operation gives back.
+        """A connection: an idle one, a new one, or one that another operation checks in.
 
-        :param deadline: until when to wait, on the monotonic clock; ``waitQueueTimeoutMS`` applies besides.
+        :param deadline: the time until which to wait, on the monotonic clock; ``waitQueueTimeoutMS`` applies too.
         :raises WaitQueueTimeoutError: none became free in time.
         :raises PoolClearedError: the server failed while the operation waited.
         :raises InvalidOperation: the pool is closed.
-        :raises AutoReconnect: a connection was to be made and could not be.
+        :raises AutoReconnect: a new connection could not be opened.
         """
         started = monotonic()
         hub = self._hub
@@ -132,7 +132,7 @@ class Pool:
                 grant = await self._wait(started, deadline)
             if isinstance(grant, MayConnect):
                 connection = await self._make(grant.generation)
-                # One connection fewer is being made now: the next waiter may have leave.
+                # One connection fewer is being opened now: the next waiter may open one.
                 self._serve()
                 return connection
             if monotonic() - grant.last_used > _PROBE_AFTER and grant.is_stale():
@@ -162,7 +162,7 @@ class Pool:
         except TimeoutError as error:
             raise WaitQueueTimeoutError(
                 f"{self.address}: no connection became free within {(monotonic() - started) * 1000:.0f} ms: "
-                f"{len(self.state.in_use)} are in use and {self.state.connecting} are being made "
+                f"{len(self.state.in_use)} are in use and {self.state.connecting} are being opened "
                 f"(maxPoolSize={self._settings.max_pool_size}); use fewer at once, or raise maxPoolSize{self._pins()}"
             ) from error
         finally:
@@ -175,7 +175,7 @@ class Pool:
         return waiter.grant
 
     def _pins(self) -> str:
-        """Behind a load balancer, what keeps connections checked out (CMAP, "WaitQueueTimeoutError")."""
+        """Behind a load balancer, what connections are used for (CMAP, "WaitQueueTimeoutError")."""
         users = Counter(connection.pinned_by for connection in self.state.in_use)
         if not users["cursor"] and not users["transaction"]:
             return ""
@@ -186,7 +186,7 @@ class Pool:
         )
 
     async def _make(self, generation: int) -> Connection:
-        """Make a connection with the leave that was given; it is in use then. The caller serves those who wait."""
+        """Open a connection, which was granted; it is in use then. The caller serves the waiters."""
         self._ids += 1
         number = self._ids
         hub = self._hub
@@ -198,7 +198,7 @@ class Pool:
             connection = await self._establish(number, generation)
         except BaseException as error:
             if isinstance(error, DriverError) and self._failed is not None:
-                # Behind a load balancer it is the server's generation that counts, once the server is known.
+                # Behind a load balancer the server's generation counts, once the server is known.
                 self._failed(error, generation if error.service_id is None else services.get(error.service_id, 0))
             self.state.connect_failed()
             self._tell_closed(number, "error", error)
@@ -224,12 +224,12 @@ class Pool:
         if scope.cancel_called:
             if connection is not None:
                 connection.close()
-            raise PoolClearedError(f"{self.address}: connecting was broken off because the server's monitor timed out")
-        assert connection is not None  # nobody else cancels the scope
+            raise PoolClearedError(f"{self.address}: connecting was cancelled because the server's monitor timed out")
+        assert connection is not None  # nothing else cancels the scope
         return connection
 
     def check_in(self, connection: Connection) -> None:
-        """Take a connection back; a broken or outdated one is closed."""
+        """Check in a connection; a broken or outdated one is closed."""
         hub = self._hub
         if hub.pool:
             hub.publish(hub.pool, events.ConnectionCheckedInEvent(self.address, connection.id))
@@ -240,7 +240,7 @@ class Pool:
         if reason is not None:
             self._close(connection, reason, connection.failure)
         else:
-            # An error holds the frames of those it passed, and what is in them; the connection may live for hours.
+            # An error refers to the frames that it passed, and their contents; the connection may live for hours.
             connection.failure = None
         if state.waiters:
             self._serve()
@@ -249,11 +249,11 @@ class Pool:
 
     @property
     def wants_upkeep(self) -> bool:
-        """Whether the settings ask for anything that no operation does by the way."""
+        """Whether the settings require a task for the upkeep."""
         return self._settings.min_pool_size > 0 or self._settings.max_idle_time is not None
 
     async def upkeep(self) -> None:
-        """Keep ``minPoolSize`` connections, and close those that idle too long, until the pool is closed."""
+        """Maintain ``minPoolSize`` connections, and close those that are idle too long, until the pool is closed."""
         state = self.state
         while state.phase is not Phase.CLOSED:
             state.prune(monotonic())
@@ -276,7 +276,7 @@ class Pool:
         return True
 
     async def _rest(self) -> None:
-        """Sleep until something changes, or the next connection has idled too long."""
+        """Sleep until something changes, or the next connection has been idle too long."""
         seconds = self.state.idle_seconds_left(monotonic())
         self._due = waits.Event()
         with waits.move_on_after(None if seconds is None else max(seconds, _TICK)):
@@ -290,7 +290,7 @@ class Pool:
     # --- the server's state ---
 
     def ready(self) -> None:
-        """The server answers: connections are given out from now on."""
+        """The server answers: connections are checked out from now on."""
         if self.state.ready():
             if self._hub.pool:
                 self._hub.publish(self._hub.pool, events.PoolReadyEvent(self.address))
@@ -302,14 +302,14 @@ class Pool:
     ) -> None:
         """The server failed: no connection that exists now is used again.
 
-        :param failure: why, for those who wait.
+        :param failure: the reason, for the waiting operations.
         :param service_id: only the connections to this server behind a load balancer.
-        :param interrupt: also close those that are in use or being made; their operations fail at once.
+        :param interrupt: also close those that are in use or being opened; their operations fail immediately.
         """
         self._failure = failure
         if self.state.phase is Phase.CLOSED:
             return
-        # A pool that was paused before tells nobody, but what is in use is interrupted all the same.
+        # A pool that was paused before publishes no event, but connections in use are interrupted nevertheless.
         if self.state.clear(service_id, self._cleared_error) and self._hub.pool:
             event = events.PoolClearedEvent(self.address, service_id, interrupt)
             self._hub.publish(self._hub.pool, event)
@@ -325,7 +325,7 @@ class Pool:
         self._close_discarded()
 
     def close(self) -> None:
-        """End the pool and close its idle connections; those in use are closed when they come back."""
+        """Close the pool and its idle connections; those in use are closed when they are checked in."""
         if not self.state.close(self._closed_error):
             return
         self._close_discarded()
@@ -334,10 +334,10 @@ class Pool:
         self._nudge()
 
     def abandon(self, *, wake: bool = True) -> None:
-        """Close every socket without a word, those in use included: after a fork, or when the event loop is gone."""
+        """Close every socket without events, those in use included: after a fork, or when the event loop is closed."""
         in_use = list(self.state.in_use)
         if not wake:
-            # Whoever waits belongs to another loop.
+            # The waiting tasks belong to another loop.
             self.state.waiters.clear()
         self.state.close(self._closed_error)
         for connection, _ in self.state.take_discarded():
@@ -359,7 +359,7 @@ class Pool:
     def _drop_stale(self, connection: Connection) -> None:
         gone = AutoReconnect(f"{self.address}: the server closed the connection while it was idle")
         self._drop(connection, "error", gone)
-        # Its place is free, and whoever waits already comes first.
+        # Its place is free, and tasks that wait already come first.
         self._serve()
 
     def _drop(self, connection: Connection, reason: str, error: BaseException | None = None) -> None:

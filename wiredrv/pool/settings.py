@@ -1,4 +1,4 @@
-"""What a pool needs to know: how many connections there may be, and how long each may wait or idle.
+"""The settings of a pool: how many connections it may have, and how long each may wait or be idle.
 
 Values only. Durations are seconds; None means without limit. ``options/uri.py`` builds them from the options whose
 names stand beside each field (connection-monitoring-and-pooling specification, "Connection Pool Options").

@@ -1,16 +1,16 @@
-"""What a pool decides: who gets which connection, when to make one, which to throw away. Pure.
+"""The decisions of a pool: which operation gets which connection, when to open one, which to discard. Pure.
 
-Theory of operation: every change (a connection comes back, one was made, one failed, the pool was cleared) is told to
-:class:`PoolState`, which then serves its waiters in order and returns nothing but grants: a connection, leave to make
-one, or an error. The shell turns grants into I/O. A waiter that was cancelled gives back what it was granted, and the
-same decision runs again.
+Theory of operation: every change (a connection is checked in, one was opened, one failed, the pool was cleared) is
+reported to :class:`PoolState`, which then serves its waiters in order and returns only grants: a connection, permission
+to open one, or an error. The shell turns grants into I/O. A waiter that was cancelled returns its grant, and the same
+decision is made again.
 
 Rules kept here (connection-monitoring-and-pooling specification):
 
-* Connections are used last in, first out, so that those of a past peak grow idle and can be closed.
+* Connections are used last in, first out, so that those of a past peak become idle and can be closed.
 * Waiters are served in the order in which they came.
-* No more than ``max_pool_size`` connections exist and no more than ``max_connecting`` are being made.
-* A connection of an older generation than the pool's is never given out.
+* No more than ``max_pool_size`` connections exist and no more than ``max_connecting`` are being opened.
+* A connection of an older generation than the pool's is never checked out.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from wiredrv.pool.settings import PoolSettings
 
 
 class Phase(Enum):
-    """Whether a pool gives out connections."""
+    """The phase of a pool: whether connections are checked out."""
 
     PAUSED = "paused"
     READY = "ready"
@@ -35,7 +35,7 @@ class Phase(Enum):
 
 
 class Pooled(Protocol):
-    """What the decisions need to know of a connection."""
+    """The part of a connection that the decisions depend on."""
 
     generation: int
     last_used: float
@@ -49,13 +49,13 @@ C = TypeVar("C", bound=Pooled)
 
 @dataclass(frozen=True, slots=True)
 class MayConnect:
-    """Leave to make one connection of this generation."""
+    """Permission to open one connection of this generation."""
 
     generation: int
 
 
 class CheckOutWaiter(Generic[C]):
-    """Somebody who waits for a connection. ``wake`` is called once, when ``grant`` is set."""
+    """A task that waits for a connection. ``wake`` is called once, when ``grant`` is set."""
 
     __slots__ = ("grant", "wake")
 
@@ -94,22 +94,22 @@ class PoolState(Generic[C]):
         self.in_use: set[C] = set()
         self.connecting = 0
         self.waiters: deque[CheckOutWaiter[C]] = deque()
-        # Connections that a decision threw away, with the reason, for the shell to close.
+        # Connections that a decision discarded, with the reason, for the shell to close.
         self.discarded: list[tuple[C, str]] = []
 
     @property
     def total(self) -> int:
-        """How many connections exist or are being made."""
+        """How many connections exist or are being opened."""
         return len(self.idle) + len(self.in_use) + self.connecting
 
-    # --- asking ---
+    # --- decisions ---
 
     def take(self, now: float) -> C | MayConnect | None:
-        """What somebody who asks now gets at once; None: they must wait. Nobody passes those who wait already."""
+        """A grant for a new caller, or None if it must wait. It never overtakes tasks that wait already."""
         return None if self.waiters else self._next(now)
 
     def take_idle(self, now: float) -> C | None:
-        """The idle connection that was used last, unless others wait already, or it may not be used any longer."""
+        """The idle connection that was used last, unless other tasks wait already, or it may not be used any longer."""
         if not self.idle or self.waiters or self.phase is not Phase.READY:
             return None
         connection = self.idle[-1]
@@ -135,7 +135,9 @@ class PoolState(Generic[C]):
         return None
 
     def populate(self) -> MayConnect | None:
-        """Leave to make one connection of those that ``min_pool_size`` lacks; None: none is lacking, or not now."""
+        """Permission to open one of the connections missing from ``min_pool_size``; None if none is missing, or not
+        now.
+        """
         ready = self.phase is Phase.READY and self.connecting < self._max_connecting
         if not ready or self.total >= self._min_size:
             return None
@@ -159,13 +161,13 @@ class PoolState(Generic[C]):
 
     @property
     def service_generations(self) -> dict[ObjectId, int]:
-        """The generations of the servers behind a load balancer, as they are now."""
+        """The current generations of the servers behind a load balancer."""
         return dict(self._service_generations)
 
-    # --- telling ---
+    # --- changes ---
 
     def connected(self, connection: C) -> None:
-        """A connection was made with the leave that was given; who made it uses it."""
+        """A connection that was granted is open; the task that opened it uses it."""
         self.connecting -= 1
         if connection.service_id is not None:
             # Which service it leads to, and so whose generation counts, is known only now.
@@ -173,11 +175,11 @@ class PoolState(Generic[C]):
         self.in_use.add(connection)
 
     def connect_failed(self) -> None:
-        """A connection could not be made."""
+        """A connection could not be opened."""
         self.connecting -= 1
 
     def returned(self, connection: C, now: float) -> str | None:
-        """A connection comes back. Returns why it must be closed, or None when it is kept."""
+        """A connection is checked in. Returns why it must be closed, or None if it is kept."""
         self.in_use.discard(connection)
         if self.phase is Phase.CLOSED:
             return "poolClosed"
@@ -188,7 +190,7 @@ class PoolState(Generic[C]):
         return reason
 
     def given_up(self, waiter: CheckOutWaiter[C], now: float) -> None:
-        """A waiter was cancelled or its time was up: what it was granted goes to the next."""
+        """A waiter was cancelled or timed out: its grant goes to the next."""
         if waiter.grant is None:
             self.waiters.remove(waiter)
         elif isinstance(waiter.grant, MayConnect):
@@ -199,7 +201,7 @@ class PoolState(Generic[C]):
                 self.discarded.append((waiter.grant, reason))
 
     def serve(self, now: float) -> None:
-        """Grant what can be granted to those who wait, in order."""
+        """Grant what can be granted to the waiters, in order."""
         while self.waiters:
             grant = self._next(now)
             if grant is None:
@@ -234,7 +236,7 @@ class PoolState(Generic[C]):
         return was_ready
 
     def close(self, failure: Callable[[], BaseException]) -> bool:
-        """The pool ends. Returns False when it had ended before."""
+        """Close the pool. Returns False if it was closed before."""
         if self.phase is Phase.CLOSED:
             return False
         self.phase = Phase.CLOSED
@@ -244,7 +246,7 @@ class PoolState(Generic[C]):
         return True
 
     def prune(self, now: float) -> None:
-        """Throw away idle connections that have perished."""
+        """Discard idle connections that may not be used any longer."""
         kept: list[C] = []
         for connection in self.idle:
             reason = self.perished(connection, now)
@@ -255,15 +257,15 @@ class PoolState(Generic[C]):
         self.idle[:] = kept
 
     def idle_seconds_left(self, now: float) -> float | None:
-        """How long no idle connection can have idled too long; None: for ever."""
+        """Seconds until the next idle connection exceeds its limit; None if none will."""
         if self._max_idle_time is None:
             return None
-        # Those that idle are in the order in which they came back. One that comes back later has the whole time.
+        # The first idle connection has been idle longest.
         since = self.idle[0].last_used if self.idle else now
         return max(since + self._max_idle_time - now, 0.0)
 
     def take_discarded(self) -> list[tuple[C, str]]:
-        """What is to be closed, with the reasons; the list starts anew."""
+        """The connections to close, with the reasons; the list is empty afterwards."""
         discarded, self.discarded = self.discarded, []
         return discarded
 

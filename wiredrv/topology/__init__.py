@@ -1,5 +1,6 @@
-"""Which servers there are, how they are, and which one to ask.
+"""The servers of the deployment: discovery, monitoring and selection.
 
-Pure: ``update`` (what a reply changes), ``selection`` (who is suitable). Shell: ``monitor`` (asks one server again and
-again) and ``topology`` (holds the present description, the pools, and those who wait for a server).
+Pure: ``update`` (what a reply changes), ``selection`` (which servers are suitable). Shell: ``monitor`` (checks one
+server periodically) and ``topology`` (holds the current description, the pools, and the operations that wait for a
+server).
 """

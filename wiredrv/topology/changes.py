@@ -1,7 +1,7 @@
-"""What differs between two topology descriptions, as the SDAM events tell it. Pure.
+"""The differences between two topology descriptions, for the SDAM events. Pure.
 
 Specification: server-discovery-and-monitoring ("Server Description Equality") and its logging and monitoring part
-("Events API"). The order in which a publisher tells a change: changed servers, closed servers, the topology, opened
+("Events API"). The order in which a change is published: changed servers, closed servers, the topology, opened
 servers.
 """
 
@@ -36,7 +36,7 @@ _COMPARED = attrgetter(
 
 
 def same_server(one: ServerDescription, other: ServerDescription) -> bool:
-    """Whether two descriptions say the same of a server, so that no event is due."""
+    """Whether two descriptions of a server are equal, so that no event is published."""
     return one is other or (_error_text(one) == _error_text(other) and bool(_COMPARED(one) == _COMPARED(other)))
 
 
@@ -61,7 +61,7 @@ class TopologyChange:
 
 
 def changes(old: TopologyDescription, new: TopologyDescription) -> TopologyChange:
-    """Tell what became of the servers and whether the topology changed."""
+    """The changes of the servers, and whether the topology changed."""
     if old is new:
         return TopologyChange()
     changed = tuple(

@@ -1,7 +1,7 @@
-"""One check of a server as its listeners hear of it: begun once, and ended once, whatever happens.
+"""The events of one check of a server: started once, and ended once, whatever happens.
 
 Server-discovery-and-monitoring's logging part, "Heartbeats": each start has its success or failure. A monitor that is
-closed ends its check here, before the topology tells that it is closed itself.
+closed ends its check here, before the topology publishes that it is closed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from wiredrv.waits import monotonic
 
 
 class Heartbeat:
-    """A check that is under way. Whoever listens when it begins hears of its end."""
+    """A check in progress. The listeners at its start get its end too."""
 
     __slots__ = (
         "_address",

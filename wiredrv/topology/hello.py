@@ -1,6 +1,6 @@
 """Read a reply to hello (or its older spelling) into a ServerDescription. Pure.
 
-A reply comes from outside, so nothing about it is taken on trust: a field of the wrong kind raises
+A reply comes from outside, so every field is checked: one of the wrong type raises
 :class:`UnreadableReply`, which a monitor treats as a failed check.
 
 Specification: server-discovery-and-monitoring, "Parsing a hello or legacy hello response".
@@ -35,7 +35,7 @@ def server_description_from_hello(
     :param rtt: the average round trip time in seconds.
     :param now: the monotonic clock's seconds.
     :param min_rtt: the least of the recent round trip times in seconds; 0 while there are too few.
-    :raises UnreadableReply: a field is not of the kind that the specification gives it.
+    :raises UnreadableReply: a field does not have the type that the specification gives it.
     """
     server_type = server_type_of(reply)
     if server_type is ServerType.UNKNOWN:
@@ -69,7 +69,7 @@ def server_description_from_hello(
 
 
 def server_type_of(reply: Reply) -> ServerType:
-    """The type that the reply's sender has."""
+    """The type of the server that sent the reply."""
     if reply.get("ok") != 1:
         return ServerType.UNKNOWN
     if reply.get("isreplicaset"):
@@ -90,7 +90,7 @@ def server_type_of(reply: Reply) -> ServerType:
 def topology_version_of(document: Document | None) -> Document | None:
     """The ``topologyVersion`` of a reply or of an error's details, where it has a well-formed one.
 
-    It is sent back to the server, which refuses any other: so nothing but the two fields that it has is kept.
+    It is sent back to the server, which refuses any other: so only its two fields are kept.
     """
     version = (document or {}).get("topologyVersion")
     if not isinstance(version, Mapping):
@@ -113,9 +113,9 @@ def _number(reply: Reply, name: str) -> int | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value // 1:
-        raise UnreadableReply(f"{name} in the server's hello is no whole number")
+        raise UnreadableReply(f"{name} in the server's hello is not a whole number")
     if not -_TOO_LARGE <= value < _TOO_LARGE:
-        raise UnreadableReply(f"{name} in the server's hello is larger than any that a server can count to")
+        raise UnreadableReply(f"{name} in the server's hello is larger than a 64-bit number")
     return int(value)
 
 
@@ -130,7 +130,7 @@ def _addresses(reply: Reply, name: str) -> frozenset[Address]:
 
 def _parse(text: object, name: str) -> Address:
     if not isinstance(text, str):
-        raise UnreadableReply(f"{name} in the server's hello holds something that is no address")
+        raise UnreadableReply(f"{name} in the server's hello contains something that is not an address")
     try:
         return Address.parse(text)
     except ValueError as problem:
@@ -140,7 +140,7 @@ def _parse(text: object, name: str) -> Address:
 def _tags(reply: Reply) -> Mapping[str, str]:
     tags: Mapping[str, str] = _typed(reply, "tags", Mapping) or {}
     if not all(isinstance(value, str) for value in tags.values()):
-        raise UnreadableReply("tags in the server's hello holds something other than strings")
+        raise UnreadableReply("tags in the server's hello contains something other than strings")
     return tags
 
 

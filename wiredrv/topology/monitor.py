@@ -1,12 +1,12 @@
-"""Asks one server how it is, for as long as the topology knows it. One task for each server.
+"""Checks one server for as long as it is part of the topology. One task for each server.
 
 Theory of operation: the monitor has a connection of its own, which never authenticates and never gossips cluster
-time. Where the server can, it streams: one ``hello`` is sent, and the server answers whenever something changes, and
-every ``heartbeatFrequencyMS`` anyhow; a second connection then measures round-trip times. Where it cannot, the
-monitor polls: a check every ``heartbeatFrequencyMS``, sooner on request, two of them ``min_heartbeat_frequency``
-apart. After a check of a known server that broke off, one more follows at once; whether it does is for the topology to
-say, which knows what was believed. "At once" has a bound: a server that sends replies without end, or breaks off every
-stream, is listened to a hundred times a second, so that operations get to run; the rest waits in the socket.
+time. If the server supports it, it streams: one ``hello`` is sent, and the server answers whenever something changes,
+and at least every ``heartbeatFrequencyMS``; a second connection then measures round-trip times. Otherwise the monitor
+polls: a check every ``heartbeatFrequencyMS``, sooner on request, two of them ``min_heartbeat_frequency`` apart. After a
+failed check of a known server, another one follows immediately; the topology decides this, since it has the description
+from before. There is a limit: a server that sends replies without end, or breaks every stream, is checked a hundred
+times a second at most, so that operations get to run; the rest waits in the socket.
 
 Specification: server-monitoring.
 """
@@ -34,17 +34,17 @@ from wiredrv.topology.settings import TopologySettings
 from wiredrv.types import Address, Document, PlainDocument, Spawn
 from wiredrv.waits import monotonic
 
-#: Seconds between two outcomes where one follows the other at once. No election is noticed later for it.
+#: Seconds between two outcomes that follow each other immediately. Too short to delay the discovery of an election.
 LEAST_DISTANCE = 0.01
 
 #: Takes the outcome of each check: the server's reply, or the error that ended it. Returns whether the next check
-#: follows at once.
+#: follows immediately.
 Report = Callable[[Address, Document | DriverError, RoundTripTimes], bool]
 
 
 @dataclass(frozen=True, slots=True)
 class MonitorSettings:
-    """What every monitor of a topology is given."""
+    """The settings of every monitor of a topology."""
 
     topology: TopologySettings
     dialer: Dialer
@@ -55,7 +55,7 @@ class MonitorSettings:
 
     @property
     def may_stream(self) -> bool:
-        """Whether servers that can stream are asked to."""
+        """Whether streaming is used with servers that support it."""
         mode = self.topology.server_monitoring_mode
         return mode == "stream" or (mode == "auto" and not self.in_faas)
 
@@ -71,7 +71,7 @@ class Monitor:
         self._topology_id = topology_id
         self._hub = settings.hub
         self._may_stream = settings.may_stream
-        # A monitor's reads are bounded by itself, and it has no user.
+        # A monitor limits its own reads, and it does not authenticate.
         self._dialer = settings.dialer.without_socket_timeout()
         self._connection_settings = replace(
             settings.connection, credentials=None, compressors=(), any_wire_version=True
@@ -93,26 +93,26 @@ class Monitor:
     # --- for the topology ---
 
     def request_check(self) -> None:
-        """Ask for a check as soon as the minimum distance allows. A stream needs no asking."""
+        """Request a check as soon as the minimum interval allows. A stream needs no request."""
         self._requested = True
         if self._wanted is not None:
             self._wanted.set()
 
     def cancel_check(self) -> None:
-        """Break off a check that is under way: its server is known to have failed meanwhile."""
+        """Cancel a check in progress: its server is known to have failed meanwhile."""
         if self._scope is not None:
             self._scope.cancel()
         elif self._connection is not None:
             self._connection.close()
 
     def close(self) -> None:
-        """End the monitor's tasks and close its connections. A check that is under way has failed."""
+        """End the monitor's tasks and close its connections. A check in progress fails."""
         self.abandon()
         if self._heartbeat is not None:
             self._heartbeat.failed(AutoReconnect(f"{self._address}: the server is no longer monitored"))
 
     def abandon(self, *, wake: bool = True) -> None:
-        """As :meth:`close`, without a word to listeners; after a fork also without waking the monitor's tasks."""
+        """As :meth:`close`, without events; after a fork also without waking the monitor's tasks."""
         self._closed = True
         for connection in (self._connection, self._rtt_connection):
             if connection is not None:
@@ -133,7 +133,7 @@ class Monitor:
                     return
                 at_once = False
                 if outcome is not None:
-                    # Whoever asked meanwhile has the answer. Those that it does not satisfy ask again.
+                    # This answers the requests so far. Operations that still find no server request another check.
                     self._requested = False
                     at_once = self._report(self._address, outcome, self._times)
                 if self._streaming:
@@ -153,7 +153,9 @@ class Monitor:
         return self._may_stream and self._version is not None
 
     async def _check(self) -> Document | DriverError | None:
-        """Ask the server once. None: the check was broken off by those who know more than it could tell."""
+        """Check the server once. None: the check was cancelled, because the topology already knows that the server
+        failed.
+        """
         connection = self._connection
         alive = connection is not None and not connection.closed
         if connection is None or not alive:
@@ -184,7 +186,7 @@ class Monitor:
         self._times.reset()
         self._version = None
         heartbeat.failed(
-            error or AutoReconnect(f"{self._address}: the check was broken off, because an operation failed")
+            error or AutoReconnect(f"{self._address}: the check was cancelled because an operation failed")
         )
         return error
 
@@ -228,7 +230,7 @@ class Monitor:
         return connection
 
     async def _pause(self) -> None:
-        """Wait until the next check is due: the whole interval, or the least one when somebody asks."""
+        """Wait until the next check is due: the whole interval, or the minimum one if a check is requested."""
         ended = monotonic()
         if not self._requested:
             self._wanted = waits.Event()
@@ -240,7 +242,7 @@ class Monitor:
         self._requested = False
 
     async def _keep_distance(self) -> None:
-        """Take no part in a race with a server that answers without end."""
+        """Pause after each outcome, so that a server that answers without end does not occupy the event loop."""
         early = self._last_outcome + LEAST_DISTANCE - monotonic()
         if early > 0:
             await waits.sleep(early)
@@ -260,7 +262,7 @@ class Monitor:
                 try:
                     await self._measure_once()
                 except DriverError:
-                    # Whether the server lives is for the stream to tell; until it does, what was measured holds.
+                    # The stream decides whether the server is available; until then the last measurements stay.
                     if self._rtt_connection is not None:
                         self._rtt_connection.close()
         finally:

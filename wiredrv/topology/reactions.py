@@ -1,12 +1,12 @@
-"""What an error says about a server, and what is to be done: one pure decision for operations, one for monitors.
+"""What an error says about a server, and what is to be done: pure decisions, one for operations and one for monitors.
 
 Rules kept here:
 
 * Deciding is apart from doing: a :class:`Reaction` names the server's new description and the steps; the caller
-  applies the description and clears the pool without letting anything in between.
-* An error of an older pool generation, or of an older topologyVersion, tells nothing new and is ignored.
-* An error with the label ``SystemOverloadedError`` never marks a server and never clears a pool: the server lives, and
-  a storm of new connections is what it does not need.
+  applies the description and clears the pool in one step.
+* An error of an older pool generation, or of an older topologyVersion, is ignored.
+* An error with the label ``SystemOverloadedError`` never marks a server and never clears a pool: the server is alive,
+  and many new connections would add to its load.
 
 Specifications: server-discovery-and-monitoring ("Application errors"; with backpressure, 2025-11-21), server-monitoring
 ("Network or command error during server check"), load-balancers.
@@ -41,21 +41,21 @@ from wiredrv.types import Address, Document
 class ErrorKind(Enum):
     """What an error says about the server that it came from."""
 
-    #: The connection broke, or the peer spoke nonsense on it.
+    #: The connection broke, or the server sent invalid data.
     NETWORK = "network"
-    #: The connection was silent for too long.
+    #: There was no answer in time.
     TIMEOUT = "timeout"
     #: "Not writable primary" or "node is recovering".
     STATE_CHANGE = "state change"
     #: The server answered with any other error.
     COMMAND = "command"
-    #: No connection was in play: waiting for one, or for a server, failed.
+    #: No connection was involved: waiting for one, or for a server, failed.
     NONE = "none"
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An error of an operation, with where and when it happened.
+    """An error of an operation, with its place and time.
 
     :param address: the server.
     :param error: what was raised, with its labels.
@@ -78,8 +78,8 @@ class Reaction:
     :param server: the description to apply to the topology.
     :param clear_pool: clear the server's pool; behind a load balancer, that of the failure's service only.
     :param interrupt_in_use: on clearing, also close the connections that are in use.
-    :param request_check: ask for a check at once; of a failed check: check again without waiting.
-    :param cancel_check: stop the check under way, and close the monitor's connection.
+    :param request_check: request a check immediately; of a failed check: check again without waiting.
+    :param cancel_check: cancel the check in progress, and close the monitor's connection.
     """
 
     server: ServerDescription | None = None
@@ -93,7 +93,7 @@ IGNORE = Reaction()
 
 
 def error_kind_of(error: BaseException) -> ErrorKind:
-    """Sort an error by what it says about its server."""
+    """Classify an error by what it says about its server."""
     kind = failures.kind_of(error)
     if kind is FailureKind.NO_CONNECTION:
         return ErrorKind.NONE
@@ -130,8 +130,8 @@ def _topology_version(error: BaseException) -> Document | None:
 def on_error(failure: Failure, topology: TopologyDescription, pool_generation: int) -> Reaction:
     """Decide what an operation's error, or that of establishing its connection, means for the server.
 
-    :param topology: what is believed now.
-    :param pool_generation: the pool's now; behind a load balancer, that of the failure's service.
+    :param topology: the current description.
+    :param pool_generation: the pool's current one; behind a load balancer, that of the failure's service.
     """
     known = topology.servers.get(failure.address)
     if known is None or failure.generation < pool_generation:
@@ -143,7 +143,7 @@ def on_error(failure: Failure, topology: TopologyDescription, pool_generation: i
     if kind is ErrorKind.NONE or _is_overloaded(failure.error):
         return IGNORE
     if failure.completed_handshake and kind is not ErrorKind.NETWORK:
-        # A timeout may tell of a slow operation, a command error of the command.
+        # A timeout may be due to a slow operation, a command error to the command.
         return IGNORE
     if load_balanced:
         return Reaction(clear_pool=failure.service_id is not None)
@@ -169,7 +169,7 @@ def _is_overloaded(error: BaseException) -> bool:
 def on_failed_check(previous: ServerDescription, error: BaseException) -> Reaction:
     """Decide what a monitor's failed check means.
 
-    :param previous: what was believed of the server before the check.
+    :param previous: the server's description before the check.
     :param error: what ended the check: a network error, or an ``ok: 0``.
     """
     kind = error_kind_of(error)

@@ -19,7 +19,7 @@ class RoundTripTimes:
         self._recent: list[float] = []
 
     def add(self, sample: float) -> None:
-        """Take in a sample."""
+        """Add a sample."""
         if self.average is None:
             self.average = sample
         else:
@@ -32,6 +32,6 @@ class RoundTripTimes:
         return min(self._recent) if len(self._recent) > 1 else 0.0
 
     def reset(self) -> None:
-        """Forget everything: the server was lost."""
+        """Drop all samples: the server was lost."""
         self.average = None
         self._recent = []

@@ -1,4 +1,4 @@
-"""Which servers may take an operation, which of them does, and what to tell when none can. Pure.
+"""Server selection: the suitable servers, the choice among them, and the error message if there is none. Pure.
 
 Rules kept here:
 
@@ -55,7 +55,7 @@ def suitable_servers(
     heartbeat_frequency: float,
     deprioritized: Collection[Address] = (),
 ) -> tuple[ServerDescription, ...]:
-    """The servers that fit an operation, whatever their latency. See :func:`candidates`."""
+    """The servers that are suitable for an operation, whatever their latency. See :func:`candidates`."""
     if preference is not None:
         check_max_staleness(topology, preference, heartbeat_frequency)
     servers = tuple(topology.servers.values())
@@ -108,7 +108,7 @@ def _of_type(servers: Servers, server_type: ServerType) -> tuple[ServerDescripti
 def _matching_tags(
     servers: tuple[ServerDescription, ...], tag_sets: Sequence[Mapping[str, str]]
 ) -> tuple[ServerDescription, ...]:
-    """The servers that match the first tag set which any of them matches."""
+    """The servers that match the first tag set that any server matches."""
     if not tag_sets:
         return servers
     for tag_set in tag_sets:
@@ -133,7 +133,7 @@ def check_max_staleness(topology: TopologyDescription, preference: ReadPreferenc
     if limit < least:
         raise ConfigurationError(
             f"maxStalenessSeconds={limit:g} is too small: it must be at least {least:g} with "
-            f"heartbeatFrequencyMS={heartbeat_frequency * 1000:g}, since staleness cannot be told more exactly; -1 "
+            f"heartbeatFrequencyMS={heartbeat_frequency * 1000:g}, since staleness cannot be measured more exactly; -1 "
             "means no limit"
         )
 
@@ -202,7 +202,7 @@ def describe_failure(
     heartbeat_frequency: float = 10.0,
     waited: float | None = None,
 ) -> str:
-    """Say for an error what was looked for, what there was, and why each server was passed over.
+    """The text of an error: what was requested, the servers, and why each of them is not suitable.
 
     :param waited: how many seconds selection took.
     """
@@ -256,7 +256,7 @@ def _why_not(
 
 
 def _hint(topology: TopologyDescription) -> str:
-    """What the user may do, where the cause can be guessed."""
+    """A hint for the user, if the cause can be guessed."""
     servers = topology.servers.values()
     if topology.topology_type in _REPLICA_SET and servers and all(server.error is not None for server in servers):
         return (

@@ -1,4 +1,4 @@
-"""What the log is told of one selection of a server (server-selection specification, "Logging")."""
+"""The log messages about one selection of a server (server-selection specification, "Logging")."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from wiredrv.types import Address
 
 
 class SelectionLog:
-    """Tells the steps of one selection, if the log wants them. That it waits is told once."""
+    """Logs the steps of one selection, if that is enabled. Waiting is logged once."""
 
     __slots__ = ("_hub", "_operation", "_operation_id", "_read_preference", "_waiting")
 
@@ -32,7 +32,7 @@ class SelectionLog:
             self._hub.publish(self._hub.selection, self._event("started", topology))
 
     def waiting(self, topology: TopologyDescription, remaining: float) -> None:
-        """No server is suitable now; for ``remaining`` seconds one is waited for."""
+        """No server is suitable now; the operation waits for up to ``remaining`` seconds."""
         if self._hub.waiting and not self._waiting:
             self._hub.publish(self._hub.waiting, self._event("waiting", topology, remaining=remaining))
         self._waiting = True

@@ -1,4 +1,4 @@
-"""What monitoring and selection need to know: where to start, and how often and how long to look.
+"""The settings of monitoring and selection: where to start, how often to check, how long to wait.
 
 Values only. Durations are seconds. ``options/uri.py`` builds them from the options whose names stand beside each
 field (server-discovery-and-monitoring and server-selection specifications, "Client configuration").
@@ -13,7 +13,7 @@ from wiredrv.types import Address
 
 @dataclass(frozen=True, slots=True)
 class TopologySettings:
-    """Where the deployment is and how it is watched.
+    """The addresses of the deployment and how it is monitored.
 
     :param seeds: the addresses to start from; empty while ``srv_host`` still is to be looked up.
     :param set_name: ``replicaSet``: the only replica set to talk to.

@@ -1,4 +1,4 @@
-"""SRV records: which of the hosts that DNS names may be used, and what a later look changes. Pure; no look-ups.
+"""SRV records: which of the hosts in them may be used, and how a later answer changes the topology. Pure; no look-ups.
 
 Specifications: initial-dns-seedlist-discovery ("Querying DNS"), polling-srv-records-for-mongos-discovery.
 """
@@ -56,10 +56,10 @@ def pick_srv_hosts(hosts: Iterable[Address], max_hosts: int, shuffle: Shuffle | 
 def apply_srv_hosts(
     topology: TopologyDescription, hosts: Iterable[Address], max_hosts: int, shuffle: Shuffle | None = None
 ) -> TopologyDescription:
-    """Take a later answer into a topology of type Unknown or Sharded.
+    """Apply a later answer to a topology of type Unknown or Sharded.
 
-    Servers that the records no longer name leave; new ones join as Unknown, at random up to ``max_hosts`` in all.
-    Targets outside of the domain are the caller's to drop before (they are skipped, with a warning in the log).
+    Servers that are no longer in the records are removed; new ones are added as Unknown, at random up to ``max_hosts``
+    in all. The caller drops targets outside of the domain before (they are skipped, with a warning in the log).
     """
     named = list(dict.fromkeys(hosts))
     kept = {address: server for address, server in topology.servers.items() if address in named}

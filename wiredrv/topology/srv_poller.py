@@ -1,6 +1,6 @@
-"""Looks up the SRV records again and again, for as long as the deployment may be a sharded cluster.
+"""Looks up the SRV records periodically, for as long as the deployment may be a sharded cluster.
 
-Specification: polling-srv-records-for-mongos-discovery. What an answer changes is decided in ``srv``, purely.
+Specification: polling-srv-records-for-mongos-discovery. ``srv`` decides what an answer changes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _POLLED = frozenset({TopologyType.UNKNOWN, TopologyType.SHARDED})
 
 
 class LooksUp(Protocol):
-    """What the poller needs of a resolver."""
+    """The part of a resolver that the poller uses."""
 
     async def srv(self, host: str, service: str = "mongodb") -> SRVAnswer:
         """The SRV records of a host."""
@@ -31,17 +31,17 @@ class LooksUp(Protocol):
 
 
 class Watched(Protocol):
-    """What the poller needs of a topology."""
+    """The part of a topology that the poller uses."""
 
     description: TopologyDescription
 
     @property
     def is_open(self) -> bool:
-        """Whether the topology is still watched."""
+        """Whether the topology is still monitored."""
         ...
 
     def take_over(self, description: TopologyDescription) -> None:
-        """Make a description the present one."""
+        """Make a description the current one."""
         ...
 
 
@@ -54,7 +54,7 @@ class SRVPoller:
         self.interval = max(ttl, MIN_RESCAN_INTERVAL)
 
     async def run(self, topology: Watched) -> None:
-        """Poll until the topology turns out to be no sharded cluster, or is closed."""
+        """Poll until the topology turns out not to be a sharded cluster, or is closed."""
         while True:
             await waits.sleep(self.interval)
             if not topology.is_open or topology.description.topology_type not in _POLLED:
@@ -62,7 +62,7 @@ class SRVPoller:
             await self.poll(topology)
 
     async def poll(self, topology: Watched) -> None:
-        """Look once, and take over what was found. An answer without a usable host changes nothing."""
+        """Look up the records once and apply them. An answer without a usable host changes nothing."""
         host = self._settings.srv_host or ""
         self.interval = self._settings.heartbeat_frequency
         try:

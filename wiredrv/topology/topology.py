@@ -1,8 +1,8 @@
-"""The shell of the topology: holds the present description, the servers' pools and monitors, and who waits for one.
+"""The shell of the topology: the current description, the servers' pools and monitors, and the waiting operations.
 
-Every piece of news (a monitor's reply, a monitor's failure, an operation's error) takes one way: the pure update makes
-a new description, :meth:`Topology._become` compares it with the old one, opens and closes servers, tells listeners
-and wakes those who wait. Selection is answered from a cache until the description changes.
+Every update (a monitor's reply, a monitor's failure, an operation's error) is handled in the same way: the pure update
+makes a new description, :meth:`Topology._become` compares it with the old one, opens and closes servers, publishes
+events and wakes the waiting operations. Selection is answered from a cache until the description changes.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from wiredrv.topology.update import apply, initial_description, load_balancer_de
 from wiredrv.types import Address, Document, Spawn
 from wiredrv.waits import monotonic
 
-#: Makes a connection for a pool: ``connect(address, connection_id, generation)``.
+#: Opens a connection for a pool: ``connect(address, connection_id, generation)``.
 Connect = Callable[[Address, int, int], Awaitable[Connection]]
 
 
@@ -65,7 +65,7 @@ class Topology:
         self._connect = connect
         self._spawn: Spawn | None = None
         self._servers: dict[Address, TopologyServer] = {}
-        # Made when the topology is opened: an event belongs to its loop.
+        # Created when the topology is opened: an event belongs to its loop.
         self._changed: waits.Event | None = None
         self._writable: tuple[TopologyServer, ...] = ()
         self._selected: dict[ReadPreference, tuple[TopologyServer, ...]] = {}
@@ -75,7 +75,7 @@ class Topology:
     # --- life ---
 
     def open(self, spawn: Spawn) -> None:
-        """Begin to watch the deployment; ``spawn`` starts the monitors."""
+        """Start to monitor the deployment; ``spawn`` starts the monitors."""
         self._spawn = spawn
         self._changed = waits.Event()
         hub = self._hub
@@ -88,7 +88,7 @@ class Topology:
                 self._become(apply(self.description, load_balancer_description(address), self._settings))
 
     def close(self) -> None:
-        """Stop watching and close all pools."""
+        """Stop monitoring and close all pools."""
         if self._spawn is None:
             return
         self._spawn = None
@@ -107,7 +107,7 @@ class Topology:
             self._changed.set()
 
     def abandon(self, *, wake: bool = True) -> None:
-        """Drop every socket without a word: after a fork, or when the event loop is gone."""
+        """Drop every socket without events: after a fork, or when the event loop is closed."""
         self._spawn = None
         for server in self._servers.values():
             server.pool.abandon(wake=wake)
@@ -119,12 +119,12 @@ class Topology:
 
     @property
     def servers(self) -> Mapping[Address, TopologyServer]:
-        """The servers that are watched now."""
+        """The servers that are monitored now."""
         return self._servers
 
     @property
     def is_open(self) -> bool:
-        """Whether the deployment is watched."""
+        """Whether the deployment is monitored."""
         return self._spawn is not None
 
     @property
@@ -134,7 +134,7 @@ class Topology:
 
     @property
     def oldest_wire_version(self) -> int:
-        """The lowest wire version that any server which holds data speaks.
+        """The lowest of the wire versions of the data-bearing servers.
 
         A load balancer's is not known: the routers behind it are 5.0 or later.
         """
@@ -147,13 +147,13 @@ class Topology:
 
     @property
     def has_readable_server(self) -> bool:
-        """Whether any server is known that could answer a read."""
+        """Whether there is a server that could answer a read."""
         return self.description.has_readable_server()
 
     # --- selection ---
 
     def pick(self, read_preference: ReadPreference | None) -> TopologyServer | None:
-        """A suitable server among those known, without waiting; None for ``read_preference`` means a writable one."""
+        """A suitable server without waiting, or None. None for ``read_preference`` means a writable one."""
         candidates = self._writable
         if read_preference is not None and (read_preference.mode is not ReadMode.PRIMARY or not candidates):
             candidates = self._selected.get(read_preference, ())
@@ -172,12 +172,12 @@ class Topology:
         """A suitable server; waits until there is one.
 
         :param read_preference: a read preference, or None for a writable server.
-        :param operation: what for, for the message.
-        :param deadline: until when to wait, on the monotonic clock; ``serverSelectionTimeoutMS`` applies besides.
+        :param operation: the operation's name, for the message.
+        :param deadline: the time until which to wait, on the monotonic clock; ``serverSelectionTimeoutMS`` applies too.
         :param deprioritized: servers to avoid while there are others.
-        :param operation_id: joins the log's messages about one operation.
+        :param operation_id: identifies the log messages of one operation.
         :raises ServerSelectionTimeoutError: none was suitable in time.
-        :raises ConfigurationError: a server speaks no wire version of ours, or the preference cannot be met by it.
+        :raises ConfigurationError: a server's wire versions are not supported, or the read preference cannot be used.
         """
         limit = self.selection_limit(deadline)
         telling = SelectionLog(self._hub, read_preference, operation, operation_id)
@@ -217,14 +217,14 @@ class Topology:
         return any(server.pool.state.in_use for server in self._servers.values())
 
     def selection_limit(self, deadline: float | None) -> float:
-        """Until when a selection that begins now may wait, on the monotonic clock."""
+        """The time until which a selection that begins now may wait, on the monotonic clock."""
         limit = monotonic() + self._settings.server_selection_timeout
         return limit if deadline is None or limit < deadline else deadline
 
     async def select_address(self, address: Address, limit: float) -> TopologyServer:
         """The only server that can answer; waits until it does if it failed.
 
-        :param limit: until when to wait, on the monotonic clock.
+        :param limit: the time until which to wait, on the monotonic clock.
         :raises AutoReconnect: it is no longer part of the deployment.
         :raises ServerSelectionTimeoutError: it did not answer in time.
         """
@@ -238,7 +238,7 @@ class Topology:
             left = limit - monotonic()
             if left <= 0:
                 raise ServerSelectionTimeoutError(
-                    f"{address}: the server, which alone has the cursor, failed and did not answer again within "
+                    f"{address}: the server, which has the cursor, failed and did not answer again within "
                     f"serverSelectionTimeoutMS ({self._settings.server_selection_timeout * 1000:.0f} ms)",
                     self.description,
                 )
@@ -257,7 +257,7 @@ class Topology:
             await changed.wait()
 
     def server(self, address: Address) -> TopologyServer | None:
-        """The server at an address, if it is still watched."""
+        """The server at an address, if it is still monitored."""
         return self._servers.get(address)
 
     def _select_now(
@@ -281,7 +281,7 @@ class Topology:
         candidates = tuple(self._servers[server.address] for server in found)
         if not candidates:
             return None
-        # While each selection is told of, none is answered from the cache, which would not come here.
+        # The cache is not used while selections are logged, since it would bypass the log.
         if not deprioritized and not self._hub.selection:
             if read_preference is None:
                 self._writable = candidates
@@ -308,7 +308,7 @@ class Topology:
     # --- news ---
 
     def report(self, address: Address, outcome: Document | DriverError, times: RoundTripTimes) -> bool:
-        """Take in the outcome of a monitor's check. Returns whether another is to follow at once."""
+        """Apply the outcome of a monitor's check. Returns whether another is to follow immediately."""
         server = self._servers.get(address)
         if server is None or self._spawn is None:
             return False
@@ -317,7 +317,7 @@ class Topology:
             try:
                 self._answered(server, outcome, times)
                 return False
-            except DriverError as error:  # the reply makes no sense
+            except DriverError as error:  # the reply is not valid
                 outcome = error
         reaction = on_failed_check(server.description, outcome)
         self._react(server, reaction, outcome)
@@ -326,14 +326,14 @@ class Topology:
     def _answered(self, server: TopologyServer, hello: Document, times: RoundTripTimes) -> None:
         description = server_description_from_hello(server.address, hello, times.average, monotonic(), times.least)
         new = apply(self.description, description, self._settings)
-        # The pool is ready before anybody can select its server. A reply that is outdated by what an error told
-        # meanwhile changes nothing, and says nothing about the pool (SDAM, "Replacing the TopologyDescription").
+        # The pool is ready before its server can be selected. A reply that is outdated by an error meanwhile changes
+        # nothing, and says nothing about the pool (SDAM, "Replacing the TopologyDescription").
         if new is not self.description and makes_pool_ready(description, new.topology_type):
             server.pool.ready()
         self._become(new)
 
     def take_over(self, description: TopologyDescription) -> None:
-        """Make a description the present one: the news of DNS come in whole."""
+        """Make a description the current one, as the SRV poller does."""
         if self._spawn is not None:
             self._hub.refresh()
             self._become(description)
@@ -341,13 +341,13 @@ class Topology:
     def on_error(
         self, server: TopologyServer, error: DriverError, connection: Connection | None, generation: int
     ) -> None:
-        """Take in an operation's error.
+        """React to an operation's error.
 
         :param connection: the connection that it happened on; None when none could be established.
         :param generation: the connection's generation, or the pool's when connecting began.
         """
-        # What is kept is a copy: an error's traceback leads to the frames of the operation, and so to a cursor that may
-        # hold this very connection, and would never be collected then.
+        # A copy is kept: an error's traceback refers to the frames of the operation, and so to a cursor that may hold
+        # this connection and would never be collected.
         error = copy(error)
         if connection is not None:
             connection.failure = error
@@ -372,7 +372,7 @@ class Topology:
             server.pool.clear(error, service_id=service_id, interrupt=reaction.interrupt_in_use)
 
     def _become(self, new: TopologyDescription) -> None:
-        """Make ``new`` the present description and do everything that follows from it."""
+        """Make ``new`` the current description and do everything that follows from it."""
         old = self.description
         self.description = new
         difference = changes(old, new)

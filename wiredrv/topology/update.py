@@ -1,10 +1,10 @@
-"""How what is learnt of one server changes what is believed of the deployment: one pure function, :func:`apply`.
+"""How the description of one server changes that of the deployment: one pure function, :func:`apply`.
 
 Rules kept here:
 
-* A TopologyDescription is never changed, only replaced. When there is nothing to change, the same object comes back.
-* The transitions stand in one table, keyed by the topology's type and the new server's; the functions in it bear the
-  specification's names. A pair that is missing means: replace the server's description, and no more.
+* A TopologyDescription is never changed, only replaced. If nothing changes, the same object is returned.
+* The transitions are one table, keyed by the topology's type and the new server's; its functions have the
+  specification's names. For a pair that is missing, only the server's description is replaced.
 * A server type PossiblePrimary is not used: only single-threaded drivers need it.
 
 Specification: server-discovery-and-monitoring, "Updating the TopologyDescription".
@@ -51,21 +51,21 @@ def initial_description(settings: TopologySettings) -> TopologyDescription:
 
 
 def load_balancer_description(address: Address) -> ServerDescription:
-    """The description of a load balancer, which is never asked (load-balancers, "Monitoring")."""
+    """The description of a load balancer, which is never checked (load-balancers, "Monitoring")."""
     return ServerDescription(address, ServerType.LOAD_BALANCER)
 
 
 def unknown_server(
     address: Address, error: BaseException | None = None, topology_version: Document | None = None
 ) -> ServerDescription:
-    """The description of a server of which nothing is known, or no longer: why, and as of which topologyVersion."""
+    """The description of an unknown server, with the reason and the topologyVersion."""
     return ServerDescription(address, error=error, topology_version=topology_version)
 
 
 def compare_topology_versions(one: Document | None, other: Document | None) -> int:
     """-1, 0 or 1 as ``one`` is older than, as old as or newer than ``other``.
 
-    Without one of them, or from different processes, ``other`` is taken for the newer.
+    If one of them is missing, or they are from different processes, ``other`` counts as newer.
     """
     if one is None or other is None or one["processId"] != other["processId"]:
         return -1
@@ -73,12 +73,12 @@ def compare_topology_versions(one: Document | None, other: Document | None) -> i
 
 
 def apply(topology: TopologyDescription, server: ServerDescription, settings: TopologySettings) -> TopologyDescription:
-    """Take a new description of one server into the topology's.
+    """Apply a new description of one server to the topology's.
 
-    :param topology: what was believed before.
-    :param server: what a check, a handshake or an error says of one server.
+    :param topology: the description before.
+    :param server: the description from a check, a handshake or an error.
     :param settings: the number of seeds decides what a standalone means.
-    :returns: what is believed now; ``topology`` itself when the description is of a server that left, or outdated.
+    :returns: the new description; ``topology`` itself if that of the server is outdated, or the server was removed.
     """
     known = topology.servers.get(server.address)
     if known is None or compare_topology_versions(known.topology_version, server.topology_version) > 0:
@@ -161,7 +161,7 @@ def _update_unknown_with_standalone(
 ) -> TopologyDescription:
     if len(settings.seeds) == 1:
         return replace(topology, topology_type=_T.SINGLE)
-    # One of several seeds: the others decide what the deployment is, and a standalone is no part of it.
+    # One of several seeds: the others decide what the deployment is, and a standalone is not part of it.
     return _without(topology, server.address)
 
 
@@ -292,12 +292,12 @@ def _with_primary_checked(topology: TopologyDescription) -> TopologyDescription:
 
 
 def _is_misnamed(server: ServerDescription) -> bool:
-    """Whether the member goes by another address than the one it was reached at."""
+    """Whether the member's address in the set's configuration differs from the one it was reached at."""
     return server.me is not None and server.me != server.address
 
 
 def _compatibility_error(servers: Iterable[ServerDescription]) -> str | None:
-    """Why the driver cannot speak to one of the servers; None when it can speak to all whose versions are known."""
+    """Why the driver does not support one of the servers; None if it supports all whose versions are known."""
     known = (server for server in servers if server.server_type is not _S.UNKNOWN)
     problems = (wire_version_problem(it.address, it.min_wire_version, it.max_wire_version) for it in known)
     return next((problem for problem in problems if problem is not None), None)

@@ -15,11 +15,11 @@ clean-up are written once for every scheduler. Today there is one implementation
 ``reader_loop``                   the loop that can keep a socket registered, where there is one; its ``Waiter``
 ``addresses_of``, ``to_thread``   name look-up, and work that would block
 ``create_task_group``             tasks that end with a block
-``spawn``, ``call_soon``          a task of its own; a function in another loop's thread
+``spawn``, ``call_soon``          a separate task; a function in another loop's thread
 ``current_task``                  who runs; ``running_loop``, ``backend`` and ``loop_is_closed`` say where
 ``cancelled``, ``is_cancelling``  the class of a cancellation; whether one is under way; ``forget_cancellation``
 ``monotonic``, ``random``         seconds of the clock; a number from 0 up to but not 1
-``user``                          calls a function that a user gave
+``user``                          calls a user's function
 ================================  ====================================================================================
 
 ``user`` is for what may take its time, or call the client again: listeners, hooks, the callback of

@@ -41,7 +41,7 @@ SOCKET_ERRORS = (anyio.ClosedResourceError, anyio.BusyResourceError)
 
 
 class Waiter(Protocol):
-    """What one task waits for, and another wakes."""
+    """An object that one task waits for, and another sets."""
 
     def __await__(self) -> Generator[Any, None, None]: ...
 
@@ -58,7 +58,7 @@ class ReaderLoop(Protocol):
     """An event loop that can keep a socket registered and call back when it is readable: asyncio's."""
 
     def create_future(self) -> Waiter:
-        """What one task can wait for."""
+        """An object that one task can wait for."""
         ...
 
     def add_reader(self, fd: Any, callback: Callable[..., Any], *args: Any) -> None:
@@ -71,22 +71,22 @@ class ReaderLoop(Protocol):
 
 
 class _TrioToken(Protocol):
-    """What is used of trio's token, without importing trio (perhaps while the interpreter ends)."""
+    """The part of trio's token that is used here, without importing trio (perhaps while the interpreter ends)."""
 
     def run_sync_soon(self, function: Callable[[], None]) -> None: ...
 
 
 def shield(seconds: float | None = None) -> CancelScope:
-    """A scope in which outer cancellations do not arrive, left by itself after so many seconds."""
+    """A scope that is shielded from outer cancellations, and cancelled itself after ``seconds``."""
     return move_on_after(seconds, shield=True)
 
 
 async def insist(work: Callable[[], Awaitable[None]], seconds: float) -> bool:
-    """Await ``work`` under a shield, for at most so many seconds.
+    """Await ``work``, shielded, for at most ``seconds``.
 
-    asyncio cancels every task when a loop ends, and no shield holds against that: then ``work`` is called again.
+    asyncio cancels every task when a loop ends, in spite of shields: then ``work`` is called again.
 
-    :returns: whether it came to its end in time.
+    :returns: whether it was completed in time.
     """
     with shield(seconds) as scope:
         while True:
@@ -100,15 +100,15 @@ async def insist(work: Callable[[], Awaitable[None]], seconds: float) -> bool:
 
 
 def cancelled() -> type[BaseException]:
-    """The class of the exception that carries a cancellation on the event loop that runs."""
+    """The class of the cancellation exception on the running event loop."""
     return anyio.get_cancelled_exc_class()
 
 
 def is_cancelling() -> bool:
-    """Whether a cancellation of the running task is under way: its next unshielded wait would raise, or one just did.
+    """Whether the running task is being cancelled: its next unshielded wait would raise, or one just did.
 
     asyncio's own cancellation is raised once; after that only the task's counter and the exception that is being
-    handled tell of it.
+    handled show it.
     """
     if anyio.current_effective_deadline() == float("-inf"):
         return True
@@ -120,14 +120,14 @@ def is_cancelling() -> bool:
     return isinstance(sys.exception(), asyncio.CancelledError)
 
 
-#: How many cancellations of an asyncio task were over although nobody called ``uncancel``.
+#: How many cancellations of an asyncio task were over although ``uncancel`` was not called.
 _forgotten: WeakKeyDictionary[asyncio.Task[Any], int] = WeakKeyDictionary()
 
 
 def forget_cancellation() -> bool:
-    """Take a cancellation of the running task as over, unless it is being handled. Returns whether none is.
+    """Consider a cancellation of the running task as over, unless it is being handled. Returns whether none is.
 
-    A program that catches asyncio's CancelledError and goes on leaves the task's counter where it is, for good.
+    A program that catches asyncio's CancelledError and continues never resets the task's counter.
     """
     if anyio.current_effective_deadline() == float("-inf") or isinstance(sys.exception(), asyncio.CancelledError):
         return False
@@ -138,7 +138,7 @@ def forget_cancellation() -> bool:
 
 
 def current_task() -> object:
-    """The running task: an :class:`asyncio.Task` or a trio task; None outside of both. Every session's call asks."""
+    """The running task: an :class:`asyncio.Task` or a trio task; None outside of both."""
     if asyncio._get_running_loop() is not None:
         return asyncio.current_task()
     trio = sys.modules.get("trio")
@@ -162,7 +162,7 @@ def running_loop() -> object:
 
 def reader_loop() -> ReaderLoop | None:
     """The running event loop, if it can keep a socket registered; None on trio, and on Windows' own loop."""
-    # asyncio.get_running_loop would raise in a task of trio, which is no error here.
+    # asyncio.get_running_loop would raise in a task of trio, which is not an error here.
     loop = asyncio._get_running_loop()
     proactor = getattr(asyncio, "ProactorEventLoop", None)
     return None if loop is None or (proactor is not None and isinstance(loop, proactor)) else loop
@@ -174,12 +174,14 @@ def backend() -> str:
 
 
 def loop_is_closed(loop: object) -> bool | None:
-    """Whether an asyncio loop was closed; None for trio's, of which only its own tasks can tell."""
+    """Whether an asyncio loop was closed; None for trio's, which only its own tasks can know."""
     return loop.is_closed() if isinstance(loop, asyncio.AbstractEventLoop) else None
 
 
 def call_soon(loop: object, function: Callable[[], None]) -> bool:
-    """Have a loop call ``function`` soon. May be called in any thread and by a finalizer. False: the loop is gone."""
+    """Have a loop call ``function`` soon. May be called in any thread and by a finalizer. False if the loop is
+    closed.
+    """
     try:
         if isinstance(loop, asyncio.AbstractEventLoop):
             loop.call_soon_threadsafe(function)
@@ -191,11 +193,11 @@ def call_soon(loop: object, function: Callable[[], None]) -> bool:
 
 
 def spawn(function: Callable[..., Awaitable[None]], *arguments: Any, name: str, done: Callable[[], None]) -> object:
-    """Start a task of its own, with an empty context: nothing that is bound where it is started is handed on.
+    """Start a task with an empty context: no context variable is inherited.
 
-    :param function: an asynchronous function that lets no exception out; in a trio system task one ends the program.
-    :param done: called when the task is over, even one that was cancelled before its first step.
-    :returns: what has to be kept while the task runs, since asyncio holds its tasks by weak references only.
+    :param function: an asynchronous function that raises no exception; in a trio system task one would end the program.
+    :param done: called when the task has ended, even if it was cancelled before its first step.
+    :returns: a reference that must be kept while the task runs, since asyncio holds its tasks by weak references only.
     """
     context = contextvars.Context()
     loop = asyncio._get_running_loop()
@@ -219,7 +221,9 @@ async def _run(function: Callable[..., Awaitable[None]], arguments: tuple[Any, .
 
 
 async def to_thread(function: Callable[[], T]) -> T:
-    """Call a slow function in a worker thread. When the caller is cancelled, the thread ends unattended."""
+    """Call a slow function in a worker thread. If the caller is cancelled, the thread runs to its end in the
+    background.
+    """
     return await anyio.to_thread.run_sync(function, abandon_on_cancel=True)
 
 
@@ -234,5 +238,5 @@ async def addresses_of(host: str, port: int) -> list[tuple[socket.AddressFamily,
 
 
 def user(function: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
-    """Call what a user gave: a listener, a hook, a callback. On an event loop that is a plain call."""
+    """Call a user's function: a listener, a hook, a callback. On an event loop that is a plain call."""
     return function(*arguments, **options)

@@ -1,7 +1,7 @@
 """CRC-32C (Castagnoli), the checksum of OP_MSG.
 
-Written here because the standard library has only CRC-32: a server sends a checksum only to who sent one, and this
-driver never does, so the speed of a table is enough for the embedders and proxies that meet one.
+Implemented here because the standard library has only CRC-32. A server sends a checksum only to clients that send one,
+which this driver never does, so the speed of a table is enough.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""The one place that calls the BSON encoder and decoder, and that turns their errors into ours.
+"""Calls the BSON encoder and decoder and translates their errors; no other module does.
 
-What cannot be decoded is an error of its own kind, :class:`~wiredrv.errors.UnreadableReply`: the message that held it
-arrived whole, so nothing is wrong with the connection. The codec is the C extension of the ``pymongo`` distribution's
-``bson`` package. Replies are decoded with the default options; documents of a user who chose others are decoded from
-their raw bytes, so that a custom type never changes what the driver reads of a reply.
+A document that cannot be decoded is an error of its own, :class:`~wiredrv.errors.UnreadableReply`: its message arrived
+whole, so the connection is intact. The codec is the C extension of the ``pymongo`` distribution's ``bson`` package.
+Replies are decoded with the default options; documents of users with other options are decoded from their raw bytes, so
+that a custom type never changes what the driver itself reads.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def decode_raw(data: bytes) -> RawBSONDocument:
     """
     try:
         document = bson.decode(data, _RAW_OPTIONS)
-        document.get("ok")  # takes the outermost level apart, which would otherwise fail where it is first looked at
+        document.get("ok")  # decodes the outermost level, which would otherwise fail at its first use
     except (BSONError, ValueError, OverflowError, RecursionError) as error:
         raise _unreadable(error) from error
     return document
@@ -87,7 +87,7 @@ def decode_documents(raw: Sequence[RawBSONDocument], options: CodecOptions[Docum
 
 
 def sound_document(value: object) -> PlainDocument | None:
-    """A sub-document of a reply that is to be sent on: decoded throughout; None where it is not a sound document."""
+    """A sub-document of a reply that is to be sent on, fully decoded; None if it is not a valid document."""
     if isinstance(value, RawBSONDocument):
         try:
             return bson.decode(value.raw)
@@ -101,7 +101,7 @@ def _unreadable(error: BaseException) -> UnreadableReply:
 
 
 def reason(error: BaseException) -> str:
-    """What an error of decoding says, with its class unless that is BSON's own."""
+    """The message of a decoding error, with its class unless that is BSON's own."""
     return str(error) if isinstance(error, BSONError) else f"{type(error).__name__}: {error}"
 
 
@@ -117,7 +117,7 @@ def is_default(options: CodecOptions[Any]) -> bool:
 def _explain(error: BaseException) -> str:
     text = str(error)
     if isinstance(error, OverflowError):
-        return f"the document holds a number that BSON cannot: {text}; integers are at most 64 bits long"
+        return f"the document contains a number that BSON cannot represent: {text}; integers are at most 64 bits long"
     if isinstance(error, RecursionError):
         return "the document is nested too deeply, or contains itself"
     return f"the document cannot be encoded as BSON: {reason(error)}"

@@ -1,13 +1,13 @@
-"""OP_COMPRESSED: messages made smaller by zlib, zstd or snappy, and taken back into their own form.
+"""OP_COMPRESSED: compressing messages with zlib, zstd or snappy, and decompressing them.
 
 Rules kept here:
 
-* What a peer declares is judged before memory is taken for it: the uncompressed size is bounded by
+* A declared size is checked before memory is allocated for it: the uncompressed size is bounded by
   ``maxMessageSizeBytes``, inflating stops one byte after that size, and a message that inflates to any other size, or
   is not whole, is refused (:class:`~wiredrv.errors.ProtocolError`).
-* Commands that carry secrets are never compressed: the size of what is compressed tells of its contents.
-* A compressor whose module is missing is left out with a warning; zlib is always there. zstd is the standard
-  library's where it has it (Python 3.14), else the distribution ``zstandard``; snappy is ``python-snappy``.
+* Commands with secrets are never compressed: the compressed size would reveal something about them.
+* A compressor whose module is missing is left out with a warning; zlib is always available. zstd is the standard
+  library's (Python 3.14), else the distribution ``zstandard``; snappy is ``python-snappy``.
 
 Specification: compression ("OP_COMPRESSED").
 """
@@ -46,7 +46,7 @@ def available(name: str) -> bool:
 
 
 def usable(names: Iterable[str]) -> tuple[str, ...]:
-    """Those of ``names`` that can be used here; each of the others is warned about and left out."""
+    """Those of ``names`` that are available; the others are left out with a warning."""
     kept = []
     for name in names:
         if available(name):
@@ -80,17 +80,17 @@ class Compressor:
 
     def __init__(self, name: str, zlib_level: int = -1) -> None:
         codec = _codec(name)
-        assert codec is not None  # names that cannot be used are left out before anything is negotiated
+        assert codec is not None  # unavailable names are left out before the negotiation
         self.name = name
         self._id = _IDS[name]
         self._compress = codec.compressor(zlib_level)
 
     def compress(self, message: bytes, command_name: str, max_message_size: int) -> bytes:
-        """The message as it is to travel: compressed, or as it is where the command must not be.
+        """The message to send: compressed, or unchanged if the command must not be.
 
         :param message: a whole OP_MSG.
         :param command_name: the command's name, in any case.
-        :param max_message_size: a message that compressing makes larger than this travels as it is.
+        :param max_message_size: a message that would become larger than this is not compressed.
         """
         if command_name.lower() in NEVER_COMPRESSED:
             return message
@@ -110,7 +110,7 @@ def is_compressed(message: bytes) -> bool:
 
 
 def decompress(message: bytes, max_message_size: int) -> bytes:
-    """Give a message its own form again; one that is not compressed is returned as it is.
+    """Decompress a message; one that is not compressed is returned as it is.
 
     :param message: a whole message, of no more than ``max_message_size`` bytes.
     :raises ProtocolError: it declares too large a size, an unknown compressor or op code, is damaged, or inflates to
@@ -122,7 +122,7 @@ def decompress(message: bytes, max_message_size: int) -> bytes:
         raise ProtocolError(f"a compressed message of {len(message)} bytes is cut short")
     _, request_id, response_to, _, op_code, size, number = _ENVELOPE.unpack_from(message)
     if op_code != OP_MSG:
-        raise ProtocolError(f"a compressed message holds op code {op_code}, expected OP_MSG ({OP_MSG})")
+        raise ProtocolError(f"a compressed message contains op code {op_code}, expected OP_MSG ({OP_MSG})")
     if not 0 <= size <= max_message_size - HEADER_SIZE:
         raise ProtocolError(
             f"the peer declared {size} uncompressed bytes; a message may have up to {max_message_size - HEADER_SIZE}"
@@ -153,7 +153,7 @@ def _inflate(number: int, data: bytes, size: int) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class _Codec:
-    """One library. ``inflate(data, size)`` takes no more memory than a little over ``size`` bytes."""
+    """One library. ``inflate(data, size)`` allocates little more than ``size`` bytes."""
 
     compressor: Callable[[int], Callable[[bytes], bytes]]
     inflate: Callable[[bytes, int], bytes]
@@ -195,7 +195,9 @@ def _standard_zstd(module: Any) -> _Codec:
 
 
 def _installed_zstd(module: Any) -> _Codec:
-    """zstd of the distribution ``zstandard``. What inflates costs much to make, and serves one thread at a time."""
+    """zstd of the distribution ``zstandard``. A decompressor is expensive to create, and serves one thread at a
+    time.
+    """
     here = local()
 
     def inflate(data: bytes, size: int) -> bytes:
@@ -206,7 +208,7 @@ def _installed_zstd(module: Any) -> _Codec:
         if told == -1:
             with inflater.stream_reader(data) as reader:
                 return bytes(reader.read(size + 1))
-        # The library believes what the content says of its own size when it takes memory.
+        # The library allocates memory according to the size in the content.
         if told != size:
             raise ProtocolError(f"a compressed message does not inflate to the {size} bytes that it declares")
         return bytes(inflater.decompress(data, allow_extra_data=False))
@@ -216,7 +218,7 @@ def _installed_zstd(module: Any) -> _Codec:
 
 def _snappy(module: Any) -> _Codec:
     def inflate(data: bytes, size: int) -> bytes:
-        # The content begins with its own size, which the library believes when it takes memory.
+        # The content begins with its own size, according to which the library allocates memory.
         if _varint(data) != size:
             raise ProtocolError(f"a compressed message does not inflate to the {size} bytes that it declares")
         return bytes(module.uncompress(data))
@@ -230,7 +232,7 @@ def _varint(data: bytes) -> int:
         value |= (byte & 0x7F) << (7 * position)
         if byte < 0x80:
             return value
-    raise ProtocolError("a message compressed with snappy does not tell its size")
+    raise ProtocolError("a message compressed with snappy does not declare its size")
 
 
 def _module(name: str) -> ModuleType | None:
@@ -254,7 +256,7 @@ _codecs: dict[str, _Codec | None] = {}
 
 
 def _codec(name: str) -> _Codec | None:
-    """The library of a compressor, looked for when it is first needed; None where it is missing."""
+    """The library of a compressor, imported when it is first needed; None if it is missing."""
     if name not in _codecs:
         _codecs[name] = _find(name)
     return _codecs[name]

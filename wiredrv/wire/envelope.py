@@ -1,8 +1,8 @@
-"""What can be read of a reply that cannot be decoded: enough to close its cursor, and to hear a refusal.
+"""The parts that can be read of a reply that cannot be decoded: enough to close its cursor, and to raise a refusal.
 
-Two ways, from the better one down. A document whose structure is sound and that only holds values which Python cannot
-represent is decoded with substitutes. Of one whose structure is broken, the cursor's id and namespace are picked out,
-element by element, up to the first byte that makes no sense.
+A document whose structure is intact, but with values that Python cannot represent, is decoded with substitutes. From
+one whose structure is broken, the cursor's id and namespace are extracted, element by element, up to the first invalid
+byte.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ TOLERANT: CodecOptions[PlainDocument] = CodecOptions(
 _FIELDS = frozenset({"cursor"})
 _CURSOR_FIELDS = frozenset({"id", "ns"})
 
-#: How many elements are looked at: no reply has as many, and noise may have millions.
+#: How many elements are read: no reply has as many, and random bytes may have millions.
 _MOST_ELEMENTS = 200
 
 _INT32 = Struct("<i")
@@ -49,7 +49,7 @@ _COUNTED = {0x02: 4, 0x03: 0, 0x04: 0, 0x05: 5, 0x0C: 16, 0x0D: 4, 0x0E: 4, 0x0F
 
 
 def decode_tolerantly(data: bytes) -> PlainDocument | None:
-    """Decode a document with substitutes for what Python cannot represent; None where its structure is broken."""
+    """Decode a document with substitutes for what Python cannot represent; None if its structure is broken."""
     try:
         return bson.decode(data, TOLERANT)
     except Exception:
@@ -57,7 +57,9 @@ def decode_tolerantly(data: bytes) -> PlainDocument | None:
 
 
 def pick_envelope(data: bytes) -> PlainDocument:
-    """The cursor of a reply whose structure is broken, as ``{"cursor": {"id": ..., "ns": ...}}``: what can be read."""
+    """The cursor of a reply whose structure is broken, as ``{"cursor": {"id": ..., "ns": ...}}``: as far as it can be
+    read.
+    """
     return _pick(data, _FIELDS)
 
 
@@ -76,7 +78,7 @@ def _pick(data: bytes, names: frozenset[str]) -> PlainDocument:
 
 
 def _elements(data: bytes) -> Iterator[tuple[str, int, bytes]]:
-    """Name, type and bytes of each element, up to the first that makes no sense."""
+    """Name, type and bytes of each element, up to the first invalid one."""
     position = 4
     while position < len(data) and data[position] != 0:
         start = position
@@ -92,7 +94,7 @@ def _elements(data: bytes) -> Iterator[tuple[str, int, bytes]]:
 
 
 def _size(data: bytes, start: int, kind: int) -> int:
-    """How many bytes a value takes; negative where that cannot be told."""
+    """How many bytes a value takes; negative if that is not known."""
     if kind in _FIXED:
         return _FIXED[kind]
     if kind == 0x0B:  # a regular expression: two strings that end in NUL

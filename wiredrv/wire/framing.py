@@ -1,7 +1,7 @@
-"""Cuts a stream of bytes into messages.
+"""Splits a stream of bytes into messages.
 
-A message's declared length is judged as soon as its first sixteen bytes are there, before memory is taken for it.
-The usual reply arrives in one piece and leaves as the very object that came in, uncopied.
+A message's declared length is checked as soon as its first sixteen bytes are there, before memory is allocated for it.
+The usual reply arrives in one piece and is returned as the same object, without a copy.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ _LARGEST_READ = 1 << 20
 
 
 class Framer:
-    """Holds what has arrived of the next message. ``max_message_size`` is set once the handshake negotiated it."""
+    """The received part of the next message. ``max_message_size`` is set once the handshake negotiated it."""
 
     __slots__ = ("max_message_size", "pending", "wanted")
 
     def __init__(self, max_message_size: int = DEFAULT_MAX_MESSAGE_SIZE) -> None:
         self.max_message_size = max_message_size
-        #: What has arrived and was not taken: the beginning of a message, or more. Always the same object.
+        #: The bytes that were received and not returned: the beginning of a message, or more. Always the same object.
         self.pending = bytearray()
-        #: How many bytes a read may sensibly ask for.
+        #: How many bytes a read should request.
         self.wanted = _READ_AHEAD
 
     def feed(self, data: bytes) -> bytes | None:

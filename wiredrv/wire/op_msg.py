@@ -72,7 +72,7 @@ class Message:
 
     @property
     def more_to_come(self) -> bool:
-        """Whether the peer sends more without being asked (or, on a request, wants no reply)."""
+        """Whether the peer sends further messages (or, on a request, expects no reply)."""
         return bool(self.flags & MORE_TO_COME)
 
 
@@ -91,8 +91,8 @@ def encode_message(
     """Build a message from an encoded command.
 
     :param body: the command, already BSON.
-    :param request_id: what the reply will name in ``responseTo``.
-    :param sequences: document sequences that travel beside the body.
+    :param request_id: the number that the reply has in ``responseTo``.
+    :param sequences: document sequences besides the body.
     :param flags: ``MORE_TO_COME`` for an unacknowledged request, ``EXHAUST_ALLOWED`` where the peer may stream.
     """
     if not sequences:
@@ -102,7 +102,7 @@ def encode_message(
 
 
 def read_header(data: bytes | bytearray | memoryview, max_message_size: int) -> Header:
-    """Read and judge a header before anything else of the message is taken.
+    """Read and check a header before anything else of the message.
 
     :raises ProtocolError: the declared length is under 16 or over ``max_message_size``.
     """
@@ -117,9 +117,9 @@ def read_header(data: bytes | bytearray | memoryview, max_message_size: int) -> 
 
 
 def decode_message(data: bytes) -> Message:
-    """Take a whole message apart.
+    """Parse a whole message.
 
-    :raises ProtocolError: it is no OP_MSG, is cut short, or its checksum does not hold.
+    :raises ProtocolError: it is not an OP_MSG, is truncated, or its checksum is wrong.
     """
     if len(data) < HEADER_SIZE + 5:
         raise ProtocolError(f"a message of {len(data)} bytes is too short for OP_MSG")
@@ -145,7 +145,7 @@ def decode_message(data: bytes) -> Message:
 
 def _verify_checksum(data: bytes, end: int) -> None:
     if end < HEADER_SIZE + 4:
-        raise ProtocolError("the message is too short to hold the checksum that it announces")
+        raise ProtocolError("the message is too short for the checksum that it announces")
     (declared,) = _UINT32.unpack_from(data, end)
     actual = crc32c(memoryview(data)[:end])
     if declared != actual:
@@ -177,7 +177,7 @@ def _sections(data: bytes, end: int) -> tuple[bytes, tuple[DocumentSequence, ...
 
 
 def _declared_size(data: bytes, start: int, end: int) -> int:
-    """The size that stands at ``start``, which must fit before ``end``."""
+    """The size at ``start``, which must fit before ``end``."""
     if start + 4 > end:
         raise ProtocolError("a section is cut short")
     size: int = _INT32.unpack_from(data, start)[0]

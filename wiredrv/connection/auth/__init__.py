@@ -1,8 +1,8 @@
-"""Authentication, sans-IO: conversations that say what to send and take the replies. No sockets, no event loop.
+"""Authentication, sans-IO: conversations that yield commands and receive the replies. No sockets, no event loop.
 
-``negotiation`` decides which mechanism to speak and what to say of it in the handshake, ``mechanisms`` begins a
-conversation, ``scram`` holds that of SCRAM, ``saslprep`` and ``keys`` are its arithmetic. What runs a conversation on
-a connection is ``wiredrv.connection.authenticate``.
+``negotiation`` chooses the mechanism and its part of the handshake, ``mechanisms`` starts a conversation, ``scram`` is
+that of SCRAM, ``saslprep`` and ``keys`` do its computations. ``wiredrv.connection.authenticate`` runs a conversation on
+a connection.
 
 Specification: auth.
 """

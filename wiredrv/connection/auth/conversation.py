@@ -1,4 +1,4 @@
-"""What a conversation is: a generator that yields what it wants done, and is sent what came of it. Pure.
+"""A conversation is a generator that yields steps and is sent their results. Pure.
 
 It yields a command for the credentials' source database and is sent the reply, or a
 :class:`~wiredrv.connection.auth.keys.Derivation` and is sent the keys. It ends when the user is authenticated, and
@@ -16,15 +16,15 @@ from wiredrv.errors import DriverError, OperationFailure
 from wiredrv.server_errors import handshake_error
 from wiredrv.types import Document, PlainDocument
 
-#: What a conversation wants done next.
+#: The next step of a conversation.
 Step: TypeAlias = PlainDocument | Derivation
-#: What came of it.
+#: The result of a step.
 Outcome: TypeAlias = Document | ScramKeys
 Conversation: TypeAlias = Generator[Step, Outcome, None]
 
 
 def advance(conversation: Conversation, outcome: Outcome) -> Step | None:
-    """Tell a conversation what came of its last step; its next one, or None at its happy end."""
+    """Send a conversation the result of its last step. Returns the next one, or None once the user is authenticated."""
     try:
         return conversation.send(outcome)
     except StopIteration:

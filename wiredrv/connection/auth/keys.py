@@ -1,7 +1,7 @@
-"""What SCRAM derives from a password, and a bounded cache of it. Pure.
+"""The keys that SCRAM derives from a password, and a bounded cache of them. Pure.
 
-Deriving takes thousands of hashes by design, so who runs a conversation may do it in a thread; a conversation asks
-for it with a :class:`Derivation`. The cache holds no password: its keys are digests under a key of this process.
+Deriving takes thousands of hashes by design, so it may run in a thread; a conversation requests it by yielding a
+:class:`Derivation`. The cache holds no password: its keys are digests under a key of this process.
 
 Specification: auth ("Caching credentials in SCRAM").
 """
@@ -19,7 +19,7 @@ _MOST_KEYS = 128
 
 @dataclass(frozen=True, slots=True)
 class ScramKeys:
-    """The two keys that a password gives under a salt: one proves who the client is, the other who the server is."""
+    """The two keys of a password and a salt: one authenticates the client, the other the server."""
 
     client_key: bytes = field(repr=False)
     server_key: bytes = field(repr=False)
@@ -27,12 +27,12 @@ class ScramKeys:
 
 @dataclass(frozen=True, slots=True)
 class Derivation:
-    """A request of a conversation: these keys.
+    """A conversation's request for keys.
 
     :param digest: the hash's name, ``sha1`` or ``sha256``.
-    :param password: what the mechanism makes of the password.
+    :param password: the password in the mechanism's form.
     :param salt: the server's, for this user.
-    :param iterations: how often to hash, which the conversation has bounded.
+    :param iterations: how often to hash; the conversation has checked the number.
     """
 
     digest: str
@@ -41,7 +41,7 @@ class Derivation:
     iterations: int
 
     def derive(self) -> ScramKeys:
-        """Do the work: about half a microsecond for each iteration."""
+        """Derive the keys. Takes about half a microsecond for each iteration."""
         salted = hashlib.pbkdf2_hmac(self.digest, self.password, self.salt, self.iterations)
         return ScramKeys(
             hmac.digest(salted, b"Client Key", self.digest), hmac.digest(salted, b"Server Key", self.digest)
@@ -49,7 +49,7 @@ class Derivation:
 
 
 class KeyCache:
-    """The keys derived last, the oldest forgotten first.
+    """The keys derived last; the oldest are dropped first.
 
     :param limit: how many are kept.
     """
@@ -60,7 +60,7 @@ class KeyCache:
         self._keys: OrderedDict[bytes, ScramKeys] = OrderedDict()
 
     def get(self, request: Derivation) -> ScramKeys | None:
-        """The keys, if they were derived lately."""
+        """The keys, if they are in the cache."""
         name = self._name(request)
         keys = self._keys.get(name)
         if keys is not None:
@@ -68,7 +68,7 @@ class KeyCache:
         return keys
 
     def put(self, request: Derivation, keys: ScramKeys) -> None:
-        """Remember keys that were derived."""
+        """Add keys to the cache."""
         name = self._name(request)
         self._keys[name] = keys
         self._keys.move_to_end(name)

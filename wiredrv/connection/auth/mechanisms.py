@@ -17,7 +17,7 @@ from wiredrv.types import PlainDocument
 def begin(mechanism: str, credentials: Credentials) -> Conversation:
     """A new conversation.
 
-    :raises ConfigurationError: the mechanism is none that this driver speaks.
+    :raises ConfigurationError: this driver does not support the mechanism.
     """
     if mechanism in ("SCRAM-SHA-256", "SCRAM-SHA-1"):
         return scram(mechanism, credentials, new_nonce())
@@ -25,7 +25,7 @@ def begin(mechanism: str, credentials: Credentials) -> Conversation:
         return x509(credentials)
     if mechanism == "PLAIN":
         return plain(credentials)
-    raise ConfigurationError(f"this driver does not speak the authentication mechanism {mechanism!r}")
+    raise ConfigurationError(f"this driver does not support the authentication mechanism {mechanism!r}")
 
 
 def x509(credentials: Credentials) -> Conversation:
@@ -37,7 +37,7 @@ def x509(credentials: Credentials) -> Conversation:
 
 
 def plain(credentials: Credentials) -> Conversation:
-    """Authenticate by sending the password as it is, which the server asks a directory (LDAP) about."""
+    """Authenticate by sending the password in clear text, which the server checks with a directory (LDAP)."""
     payload = f"\x00{credentials.username}\x00{credentials.password}".encode()
     reply = yield {"saslStart": 1, "mechanism": "PLAIN", "payload": payload, "autoAuthorize": 1}
     assert isinstance(reply, Mapping)

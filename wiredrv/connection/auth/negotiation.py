@@ -1,8 +1,8 @@
-"""Which mechanism to speak, and the part of it that travels with the handshake. Pure.
+"""The choice of the mechanism, and its part of the handshake. Pure.
 
-Theory of operation: the first command of a conversation goes along with the ``hello`` (speculative authentication),
-which saves a round trip where the server takes it up. Without a mechanism given, the ``hello`` asks for the user's
-mechanisms too, and the guess is SCRAM-SHA-256.
+Theory of operation: the first command of a conversation is sent with the ``hello`` (speculative authentication), which
+saves a round trip if the server supports it. If no mechanism is configured, the ``hello`` requests the user's
+mechanisms too, and the speculation is SCRAM-SHA-256.
 
 Specifications: auth ("Mechanism Negotiation via Handshake", "Default Authentication Methods"), mongodb-handshake.
 """
@@ -19,13 +19,13 @@ from wiredrv.types import Document, PlainDocument
 
 _PREFERRED = "SCRAM-SHA-256"
 _FALLBACK = "SCRAM-SHA-1"
-#: The password itself never travels with a hello.
+#: A hello never contains the password itself.
 _NOT_SPECULATIVE = frozenset({"PLAIN"})
 
 
 @dataclass(frozen=True, slots=True)
 class Speculation:
-    """A conversation that was begun with the handshake."""
+    """A conversation that was started with the handshake."""
 
     mechanism: str
     conversation: Conversation
@@ -33,7 +33,7 @@ class Speculation:
 
 
 def speculate(credentials: Credentials) -> Speculation | None:
-    """Begin a conversation by guess; None where its first command must not travel with the handshake."""
+    """Start a conversation speculatively; None if its first command must not be sent with the handshake."""
     mechanism = credentials.mechanism or _PREFERRED
     if mechanism in _NOT_SPECULATIVE:
         return None
@@ -44,10 +44,10 @@ def speculate(credentials: Credentials) -> Speculation | None:
 
 
 def hello_fields(credentials: Credentials, speculation: Speculation | None) -> PlainDocument:
-    """What the handshake says of authentication."""
+    """The fields of the handshake for authentication."""
     fields: PlainDocument = {}
     if credentials.mechanism is None:
-        # The user's name as it was given: the server looks for it so.
+        # The user's name without SASLprep: the server expects it so.
         fields["saslSupportedMechs"] = f"{credentials.source}.{credentials.username}"
     if speculation is not None:
         fields["speculativeAuthenticate"] = {**speculation.first, "db": credentials.source}
@@ -55,7 +55,7 @@ def hello_fields(credentials: Credentials, speculation: Speculation | None) -> P
 
 
 def choose_mechanism(credentials: Credentials, hello: Document) -> str:
-    """The mechanism to speak, by the server's answer to the handshake."""
+    """The mechanism to use, by the server's answer to the handshake."""
     if credentials.mechanism is not None:
         return credentials.mechanism
     offered = hello.get("saslSupportedMechs")
@@ -65,7 +65,9 @@ def choose_mechanism(credentials: Credentials, hello: Document) -> str:
 def take_up(
     credentials: Credentials, speculation: Speculation | None, hello: Document
 ) -> tuple[str, Conversation, Step | None]:
-    """After the handshake: the mechanism, its conversation, and the next step; None when all is done already."""
+    """After the handshake: the mechanism, its conversation, and the next step; None if authentication is done
+    already.
+    """
     mechanism = choose_mechanism(credentials, hello)
     answer = hello.get("speculativeAuthenticate")
     if speculation is not None and speculation.mechanism == mechanism and isinstance(answer, Mapping):

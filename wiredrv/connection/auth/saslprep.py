@@ -25,13 +25,13 @@ _PROHIBITED: tuple[Callable[[str], bool], ...] = (
 
 
 class NotPrepared(ValueError):
-    """The string has no prepared form. The message says why, and never what the string is."""
+    """The string has no prepared form. The message says why, without showing the string."""
 
 
 def saslprep(text: str) -> str:
     """The prepared form of ``text``.
 
-    :raises NotPrepared: it holds a character that is prohibited, or mixes directions of writing against the rules.
+    :raises NotPrepared: it contains a prohibited character, or mixes writing directions against the rules.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -44,14 +44,16 @@ def saslprep(text: str) -> str:
 
 
 def _mapped(character: str) -> str:
-    """Every kind of space is a space; what has no width is nothing (RFC 4013, section 2.1)."""
+    """Every kind of space becomes a space; characters without width are removed (RFC 4013, section 2.1)."""
     if stringprep.in_table_c12(character):
         return " "
     return "" if stringprep.in_table_b1(character) else character
 
 
 def _check_directions(text: str) -> None:
-    """A string that is written from right to left must be so altogether, and begin and end so (RFC 3454, 6)."""
+    """A string with right-to-left characters may not contain left-to-right ones, and begins and ends with one (RFC
+    3454, 6).
+    """
     if not any(map(stringprep.in_table_d1, text)):
         return
     if any(map(stringprep.in_table_d2, text)):

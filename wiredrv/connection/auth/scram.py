@@ -1,7 +1,7 @@
 """The conversation of SCRAM-SHA-1 and SCRAM-SHA-256. Pure.
 
 The client proves that it knows the password, and so does the server: a conversation that ends without the server's
-signature over this very exchange is refused, whoever says that it is done.
+signature over this exchange is refused, even if the server says that it is done.
 
 Rules kept here:
 
@@ -46,7 +46,7 @@ def scram(mechanism: str, credentials: Credentials, nonce: str) -> Conversation:
 
     :param mechanism: ``SCRAM-SHA-1`` or ``SCRAM-SHA-256``.
     :param nonce: ours, from :func:`new_nonce`.
-    :raises OperationFailure: the server does not prove that it knows the password, or breaks a rule of safety.
+    :raises OperationFailure: the server does not prove that it knows the password, or a check of its values fails.
     :raises ProtocolError: a reply cannot be read.
     :raises ConfigurationError: the password has no prepared form.
     """
@@ -77,7 +77,7 @@ def scram(mechanism: str, credentials: Credentials, nonce: str) -> Conversation:
     if not hmac.compare_digest(_read_signature(_read_payload(reply)), expected):
         raise refused(mechanism, credentials, "the server does not prove that it knows the password")
     if not reply.get("done"):
-        # Servers before 4.4 end with an exchange of nothing.
+        # Servers before 4.4 end with an empty exchange.
         reply = yield _go_on(reply, b"")
         assert isinstance(reply, Mapping)
         if not reply.get("done"):
@@ -109,7 +109,7 @@ def _proof(client_key: bytes, auth_message: bytes, digest: str) -> bytes:
 
 
 def _sha1_secret(credentials: Credentials) -> bytes:
-    # What MongoDB stored before it knew SCRAM; MD5 protects nothing here.
+    # The form in which MongoDB stored passwords before SCRAM; MD5 protects nothing here.
     text = f"{credentials.username}:mongo:{credentials.password}"
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest().encode()
 
@@ -150,7 +150,7 @@ def _read_payload(reply: Document) -> str:
 
 
 def _attributes(payload: str, *names: str) -> list[str]:
-    """The values of a payload's first attributes, which must bear these names; extensions may follow."""
+    """The values of a payload's first attributes, which must have these names; extensions may follow."""
     parts = payload.split(",")
     if len(parts) < len(names) or any(
         not part.startswith(f"{name}=") for part, name in zip(parts, names, strict=False)
@@ -168,7 +168,7 @@ def _decoded(value: str) -> bytes:
 
 def _read_challenge(payload: str) -> _Challenge:
     if payload.startswith("m="):
-        raise ProtocolError("the server asks for an extension of SCRAM that this driver does not know")
+        raise ProtocolError("the server requires an extension of SCRAM that this driver does not support")
     nonce, salt, iterations = _attributes(payload, "r", "s", "i")
     if not (iterations.isascii() and iterations.isdigit() and len(iterations) < 20):
         raise ProtocolError("the server's iteration count is not a number")
@@ -177,7 +177,7 @@ def _read_challenge(payload: str) -> _Challenge:
 
 def _check_challenge(challenge: _Challenge, nonce: str, mechanism: str, credentials: Credentials) -> None:
     if not challenge.nonce.startswith(nonce) or challenge.nonce == nonce:
-        raise refused(mechanism, credentials, "the server's nonce does not go on from the client's")
+        raise refused(mechanism, credentials, "the server's nonce does not begin with the client's")
     if not challenge.salt:
         raise refused(mechanism, credentials, "the server's salt is empty")
     if challenge.iterations < LEAST_ITERATIONS:
