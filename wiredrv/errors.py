@@ -134,7 +134,7 @@ class InvalidURI(ConfigurationError):
 
 
 class ConfigurationWarning(UserWarning):
-    """Something of a connection string is ignored, outdated or of doubtful use. A warning, raised by nobody.
+    """A part of a connection string is ignored or outdated. A warning: the driver never raises it.
 
     Connection-string specification.
     """

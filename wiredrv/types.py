@@ -176,7 +176,7 @@ class TransactionRecord:
     :param txn_number: the transaction's number in its session.
     :param server: the router or load balancer that it was pinned to, if any.
     :param commands: what was sent, in order.
-    :param cause: the first error that the transaction met; once nobody else holds it, a copy without its traceback.
+    :param cause: the first error in the transaction; once it is not referenced elsewhere, a copy without its traceback.
     """
 
     attempt: int

@@ -115,14 +115,14 @@ def _exec(args: argparse.Namespace) -> int:
 
 
 def _wait(process: subprocess.Popen[bytes]) -> int:
-    """Wait for the command, however often we are told to stop: it is told so too, and decides when to end."""
+    """Wait for the command, whatever signals arrive: it gets them too, and decides when to end."""
     with _forward(signal.SIGTERM, process), _forward(signal.SIGINT, None):
         return process.wait()
 
 
 @contextmanager
 def _forward(number: signal.Signals, process: subprocess.Popen[bytes] | None) -> Iterator[None]:
-    """Hand a signal on to ``process`` (a terminal's Ctrl-C reaches it anyway: None) and go on."""
+    """Forward a signal to ``process`` (None: a terminal's Ctrl-C reaches it anyway) and continue."""
 
     def forward(number: int, frame: FrameType | None) -> None:
         if process is not None:

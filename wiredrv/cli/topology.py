@@ -49,7 +49,7 @@ def add_parser(subparsers: Subparsers) -> None:
     """Add ``topology``."""
     parser = subparsers.add_parser("topology", help="show a deployment: roles, round-trip times, versions, sets, tags")
     parser.add_argument("uri", metavar="URI", help="the connection string")
-    parser.add_argument("--watch", action="store_true", help="go on showing it until Ctrl-C")
+    parser.add_argument("--watch", action="store_true", help="keep showing it until Ctrl-C")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -160,7 +160,7 @@ def member_uri(uri: str, address: Address) -> str:
 
 
 class _News(TopologyListener):
-    """Wakes whoever waits for a change."""
+    """Wakes the tasks that wait for a change."""
 
     def __init__(self) -> None:
         self._changed = anyio.Event()

@@ -124,7 +124,7 @@ class Client(ClientDeployment[DocumentT], AsyncBlock):
     def __del__(self) -> None:
         core = getattr(self, "_core", None)
         if core is not None and core.was_opened:
-            core.abandon(finalizing=True)  # first: the warning is an exception where a program wants it so
+            core.abandon(finalizing=True)  # first: a program may turn the warning into an exception
             warnings.warn(
                 f"a client made at {self._origin} was never closed: use `async with wiredrv.Client(...)`",
                 ResourceWarning,

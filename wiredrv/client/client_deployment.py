@@ -1,4 +1,4 @@
-"""What a client tells of its deployment: the databases and the servers. PyMongo's names.
+"""A client's information about its deployment: the databases and the servers. PyMongo's names.
 
 Specifications: enumerate-databases, server-discovery-and-monitoring.
 """

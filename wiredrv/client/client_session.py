@@ -331,7 +331,7 @@ class ClientSession(AsyncBlock):
     def __del__(self) -> None:
         state = getattr(self, "_state", None)
         if state is not None and not state.ended:
-            # First: the warning is an exception where a program wants it so.
+            # First: a program may turn the warning into an exception.
             self._core.started_sessions.orphan_session(state)
             warnings.warn(
                 f"a session started at {state.origin} was never ended: use `async with client.start_session()`",

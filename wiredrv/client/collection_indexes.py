@@ -53,7 +53,7 @@ class CollectionIndexes(CollectionBase[DocumentT]):
         raw_data: bool | None = None,
         **options: Unpack[CreateIndexOptions],
     ) -> str:
-        """Create an index and return its name. It is no error if the same index exists.
+        """Create an index and return its name. It is not an error if the same index exists.
 
         :param keys: a field's name, a list of (field, direction) pairs, or a mapping.
         :param session: the session to use; without it the bound one, or an implicit one.
@@ -134,7 +134,7 @@ class CollectionIndexes(CollectionBase[DocumentT]):
 
     @expanded(CommonOptions)
     async def drop_indexes(self, session: ClientSession | None = None, **options: Unpack[CommonOptions]) -> None:
-        """Drop all indexes but that of ``_id``. It is no error if the collection does not exist.
+        """Drop all indexes but that of ``_id``. It is not an error if the collection does not exist.
 
         :param session: the session to use; without it the bound one, or an implicit one.
         :raises OperationFailure: the server refused the command.
@@ -206,7 +206,7 @@ class CollectionIndexes(CollectionBase[DocumentT]):
     # --- the collection as a whole ---
 
     async def drop(self, session: ClientSession | None = None, comment: object = None) -> None:
-        """Drop the collection with its indexes. It is no error if it does not exist.
+        """Drop the collection with its indexes. It is not an error if it does not exist.
 
         :param session: the session to use; without it the bound one, or an implicit one.
         :param comment: any value that BSON can carry, shown in the server's logs and profiler (server 4.4).

@@ -47,7 +47,7 @@ class CommandCursor(CursorBase[DocumentT_co]):
         :param operation: the command that opens the cursor.
         :param session: the session of the command and of its getMores.
         :param batch_size: documents per getMore; None leaves it to the server.
-        :param comment: goes on every getMore.
+        :param comment: sent with every getMore.
         :param max_await_time_ms: milliseconds that a getMore waits for more; only for a tailable, awaiting cursor.
         :param tailable: whether an empty batch does not mean the end.
         :param excused: whether a missing namespace counts as an empty result.

@@ -322,7 +322,7 @@ class Database(DatabaseCommands[DocumentT]):
     async def drop_collection(
         self, name_or_collection: str | Collection[Any], session: ClientSession | None = None, comment: object = None
     ) -> PlainDocument:
-        """Drop a collection and return the server's reply. It is no error if it does not exist.
+        """Drop a collection and return the server's reply. It is not an error if it does not exist.
 
         :param name_or_collection: its name, or the collection itself.
         :param session: the session to use; without it the bound one, or an implicit one.

@@ -198,7 +198,7 @@ class MapReduceOptions(CommonOptions, total=False):
     :param scope: variables of the functions, by their names.
     :param finalize: a JavaScript function that changes each result.
     :param jsMode: whether intermediate results stay JavaScript objects.
-    :param verbose: whether the reply tells how long each phase took.
+    :param verbose: whether the reply contains the time of each phase.
     :param bypassDocumentValidation: whether the collection's validation rules are ignored.
     :param collation: how strings are compared: a mapping; None takes the collection's.
     """

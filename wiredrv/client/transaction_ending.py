@@ -146,7 +146,7 @@ class TransactionEnding:
             await self._core.executor.turn_comes(self._state, turn)
             await self._abort_in(turn)
         if scope.cancelled_caught and not turn.handed_over:
-            _LOG.warning("a transaction could not be aborted within %.1f s; the background goes on", _ABORT_SECONDS)
+            _LOG.warning("a transaction could not be aborted within %.1f s; the background continues", _ABORT_SECONDS)
             await self._clean_up(turn)
 
     async def _abort_in(self, turn: Turn) -> None:

@@ -278,7 +278,7 @@ class Attempts:
     def _circumstances(self, run: Run[object], connection: Connection | None) -> Circumstances:
         traits = run.traits
         handshake = connection.handshake if connection is not None else None
-        # Whether the server that was asked could tell a retry from a second write.
+        # Whether the server can distinguish a retry from a second write.
         recognizable = traits.kind is not OperationKind.WRITE or run.txn_number != 0 or connection is None
         return Circumstances(
             kind=OperationKind.WRITE if traits.has_write_stage else traits.kind,

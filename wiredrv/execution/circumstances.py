@@ -12,7 +12,7 @@ class Circumstances:
     """An operation, in its session, at the server that it was sent to.
 
     ``kind`` is a write's for whatever writes, an aggregate with ``$out`` included. ``retryable`` is whether a
-    specification lets this command be sent again, and the server could tell a retry from a second write.
+    specification lets this command be sent again, and the server can distinguish a retry from a second write.
     ``wire_version`` is that of the server that answered, 0 if none did. ``commit_sent`` is whether a commit of the
     transaction was sent before, in this call or an earlier one.
     """

@@ -15,7 +15,7 @@ class ExecutionSettings:
 
     :param retry_reads: ``retryReads``: whether reads are retried.
     :param retry_writes: ``retryWrites``: whether writes are retried.
-    :param max_adaptive_retries: ``maxAdaptiveRetries``: how often an overloaded server is asked again.
+    :param max_adaptive_retries: ``maxAdaptiveRetries``: how often an operation is retried because of overload.
     :param enable_overload_retargeting: ``enableOverloadRetargeting``: whether such a retry avoids that server.
     :param timeout: ``timeoutMS``: seconds for a whole operation, its retries included. None: not set; ``math.inf``
         (``timeoutMS=0``): set, without limit.

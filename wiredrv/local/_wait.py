@@ -34,4 +34,4 @@ def _check_cancelled() -> None:
     try:
         from_thread.check_cancelled()
     except RuntimeError:
-        pass  # not a worker thread of an event loop: nobody can cancel
+        pass  # not a worker thread of an event loop: it cannot be cancelled

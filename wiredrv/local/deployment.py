@@ -112,7 +112,7 @@ class Deployment(ABC):
             return
         if not self._home.temporary:
             for server in self.members:
-                server.terminate()  # all at once
+                server.terminate()  # all in parallel
             for server in self.members:
                 server.stop()
         for server in self.members:
@@ -198,7 +198,7 @@ class Deployment(ABC):
         """Make a deployment of the servers, which all listen."""
 
     def _launch(self, mongod: Mongod, home: Home, ports: Sequence[int]) -> None:
-        """Start the processes, all at once."""
+        """Start all processes in parallel."""
         self._watchdog = Watchdog(remove=str(home.path) if home.temporary else None)
         quick = _QUICK_SHUTDOWN if mongod.version >= (5, 0) else ()
         tests = _TEST_COMMANDS if self._test_commands else ()
@@ -314,7 +314,7 @@ class ReplicaSet(Deployment):
         return {"_id": self.name, "members": members, "settings": dict(_FAST_ELECTIONS)}
 
     def _elect_first(self) -> bool:
-        """Have the first member ask for votes at once, not after the two seconds in which nobody else did.
+        """Have the first member start an election immediately, not after two seconds without a candidate.
 
         It may be refused, when it lags behind the others: then they elect a primary as they always do.
         """

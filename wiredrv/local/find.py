@@ -1,7 +1,7 @@
 """Finds a ``mongod`` that can be started on this machine.
 
 Four places are asked, in this order: the argument, the environment variable ``WIREDRV_MONGOD``, ``PATH``, and the
-wheel that the extra ``wiredrv[local]`` installs. The first two were chosen by somebody: what is found there is used or
+wheel that the extra ``wiredrv[local]`` installs. The first two are explicit choices: what is found there is used or
 refused, never passed over in silence. The last two happen to be there: one that cannot be used gives way to the next.
 
 :func:`choose` decides and does no I/O; :func:`find_mongod` looks.
@@ -73,7 +73,7 @@ class Mongod:
 def choose(findings: Iterable[Finding]) -> Mongod:
     """Take the first usable mongod, in the order of ``findings``; look no further than a chosen place that held one.
 
-    :raises ConfigurationError: no place has one; the message tells what each of them held.
+    :raises ConfigurationError: no place has one; the message says what each of them contained.
     """
     seen: list[Finding] = []
     for finding in findings:
@@ -111,7 +111,7 @@ def find_mongos(argument: str | os.PathLike[str] | None = None) -> Mongod:
         if finding.usable and finding.path is not None and finding.version is not None:
             return Mongod(finding.path, finding.version)
         if finding.chosen:
-            break  # what somebody named is used or refused
+            break  # an explicit choice is used or refused
     raise ConfigurationError(
         f"No mongos that can be used was found, and a sharded cluster needs one. {_places(findings)} Name one with the "
         f"argument `mongos` (--mongos on the command line) or with {MONGOS_VARIABLE}, or put one on PATH; without one, "
@@ -155,12 +155,12 @@ def _version(path: str, modified: int) -> Version:
 def read_version(output: str, complaint: str = "") -> Version:
     """Read what ``mongod --version`` or ``mongos --version`` said.
 
-    :raises ValueError: there is no version in it; the message is the first line of its complaint.
+    :raises ValueError: there is no version in it; the message is the first line of its output.
     """
     match = re.search(r"^(?:db|mongos) version v(\d+)\.(\d+)\.(\d+)", output, re.MULTILINE)
     if match is None:
         lines = complaint.strip().splitlines() or output.strip().splitlines() or ["it said nothing"]
-        raise ValueError(f"it does not tell its version: {lines[0]}")
+        raise ValueError(f"it does not print its version: {lines[0]}")
     return tuple(int(number) for number in match.groups())
 
 
@@ -174,7 +174,7 @@ def _wheel_file() -> Path | None:
         try:
             path.chmod(path.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
         except OSError:
-            pass  # somebody else's file: starting it will say so
+            pass  # another user's file: starting it will fail with a reason
     return path
 
 

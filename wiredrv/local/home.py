@@ -1,6 +1,6 @@
 """The directory that a deployment lives in.
 
-A temporary directory is made for the deployment and dies with it. A directory that was given is kept; its
+A temporary directory is created for the deployment and removed with it. A directory that was given is kept; its
 ``deployment.json`` says what it holds, so that the same deployment comes up from it again, on the same ports: the
 members of a replica set know each other by them.
 """
@@ -47,9 +47,9 @@ class Home:
             raise ConfigurationError(f"{self.path} cannot be used as a directory: {error.strerror}") from error
 
     def recall(self) -> Record | None:
-        """What the directory holds already; None when it is empty.
+        """What the directory contains already; None if it is empty.
 
-        :raises ConfigurationError: it holds something that no deployment left there.
+        :raises ConfigurationError: it contains something that is not a deployment's.
         """
         try:
             written = json.loads((self.path / _RECORD).read_text())
@@ -64,7 +64,7 @@ class Home:
             raise ConfigurationError(f"{self.path / _RECORD} is damaged ({error}); name another directory") from error
 
     def remember(self, record: Record) -> None:
-        """Write down what the directory holds, if it is one that is kept."""
+        """Store what the directory contains, if the directory is kept."""
         if not self.temporary:
             (self.path / _RECORD).write_text(json.dumps(asdict(record)) + "\n")
 

@@ -1,8 +1,8 @@
 """One server process on a loopback port: started, asked, stopped, killed, frozen, thawed, restarted.
 
-Everything here is synchronous and returns quickly: ``kill``, ``freeze`` and ``thaw`` at once; ``start`` does not wait
-for the server to answer; ``stop`` and ``restart`` take about a second. None of them waits with the event loop's help,
-so a coroutine that must not hold its loop up for a second runs those two with ``anyio.to_thread.run_sync``.
+Everything here is synchronous and returns quickly: ``kill``, ``freeze`` and ``thaw`` immediately; ``start`` does not
+wait for the server to answer; ``stop`` and ``restart`` take about a second. None of them waits with the event loop's
+help, so a coroutine that must not hold its loop up for a second runs those two with ``anyio.to_thread.run_sync``.
 """
 
 from __future__ import annotations
@@ -84,12 +84,12 @@ class Server:
 
     @property
     def failed(self) -> bool:
-        """Whether the process ended though nobody stopped or killed it here."""
+        """Whether the process ended without having been stopped or killed here."""
         return self._wanted and not self.running
 
     @property
     def pid(self) -> int | None:
-        """The process id, or None when there is no live process."""
+        """The process id, or None if no process is running."""
         return self._process.pid if self._process is not None and self.running else None
 
     @property
@@ -132,7 +132,7 @@ class Server:
     def is_listening(self) -> bool:
         """Whether the process takes connections.
 
-        Its own log is asked, not its port: on the port another program may answer.
+        This reads its log instead of connecting to its port, where another program may answer.
 
         :returns: whether it does.
         :raises ConnectionFailure: the process has ended; the message has the tail of its log.
@@ -204,7 +204,7 @@ class Server:
             self._process.terminate()
 
     def kill(self) -> None:
-        """End the process at once (SIGKILL), frozen or not. Nothing happens when it is down already."""
+        """End the process immediately (SIGKILL), frozen or not. Does nothing if it is down already."""
         self._wanted = False
         if self._process is not None:
             self._process.kill()
@@ -222,7 +222,7 @@ class Server:
         self._frozen = True
 
     def thaw(self) -> None:
-        """Let a frozen process go on (SIGCONT). Nothing happens when it is not frozen."""
+        """Resume a frozen process (SIGCONT). Does nothing if it is not frozen."""
         if self.frozen:
             self._signal(signal.SIGCONT)
             self._frozen = False
@@ -278,7 +278,7 @@ class Server:
 
 
 def free_ports(count: int) -> list[int]:
-    """As many loopback ports that nobody listens on. Another process may take one before it is used: be ready to retry.
+    """Unused loopback ports. Another process may take one before it is used: callers must be ready to retry.
 
     :raises ConnectionFailure: there are not as many.
     """

@@ -26,7 +26,7 @@ from wiredrv.types import PlainDocument
 
 _ASK_SECONDS = 30.0
 _MOST = 8
-#: From here on a change of the feature compatibility version wants to be confirmed.
+#: From this version on a change of the feature compatibility version must be confirmed.
 _CONFIRMS = (7, 0)
 
 
@@ -54,7 +54,7 @@ class Shard(ReplicaSet):
 
     @property
     def seed(self) -> str:
-        """The set as other servers are told of it."""
+        """The set in the form that other servers' configurations use."""
         return _seed(self)
 
 

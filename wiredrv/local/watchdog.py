@@ -38,7 +38,7 @@ class Watchdog:
 
         :param remove: a directory to remove once the servers are dead, or None.
         """
-        # Isolated and without site-packages: it starts in milliseconds and runs nobody's start-up code.
+        # Isolated and without site-packages: it starts in milliseconds and runs no start-up code of users.
         command = [sys.executable, "-I", "-S", __file__, *([remove] if remove else [])]
         self._process = subprocess.Popen(
             command,
@@ -76,7 +76,9 @@ def _keep_watch(remove: str | None) -> None:
 
 
 def _kill_group(group: int) -> None:
-    """Kill until nobody is left. The dead count until they are reaped, which not every init does: hence the limit."""
+    """Kill until no process is left. Dead ones count until they are reaped, which not every init does: hence the
+    limit.
+    """
     deadline = time.monotonic() + _GONE_WITHIN
     while time.monotonic() < deadline:
         try:

@@ -326,7 +326,7 @@ class BulkTotals:
         self.details["writeErrors"].append(failure)
 
     def add(self, group: StatementGroup, start: int, reply: Document) -> None:
-        """Add the reply to the batch that began at ``start`` of ``group``; an empty one is no answer.
+        """Add the reply to the batch that began at ``start`` of ``group``; an empty one means that there was no answer.
 
         :raises UnreadableReply: the reply is not of the form that a write's replies have.
         """
@@ -366,5 +366,5 @@ class BulkTotals:
         return self.details
 
     def result(self) -> BulkWriteResult:
-        """What was done so far; nothing is known of writes that nobody acknowledges."""
+        """The results so far; nothing is known about unacknowledged writes."""
         return BulkWriteResult(self.finish() if self.acknowledged else {}, self.acknowledged)

@@ -81,7 +81,7 @@ SOCKETS: Mapping[str, Meaning] = {
         spelling="tlsCertificateKeyFilePassword=secret",
     ),
     "tlsInsecure": Meaning(
-        "Accepts any certificate, of any host. For tests only: whoever is in between can read and change everything.",
+        "Accepts any certificate, of any host. For tests only: others on the network can read and change all data.",
         _URI_TLS,
         spelling="tls=true&tlsInsecure=true",
         otherwise="false",

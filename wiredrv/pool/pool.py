@@ -84,9 +84,9 @@ class Pool:
     # --- checking out and in ---
 
     def try_check_out(self) -> Connection | None:
-        """The idle connection used last, if it can be used without waiting and nobody listens to pool events.
+        """The idle connection used last, if it can be used without waiting and pool events have no listener.
 
-        None means that :meth:`check_out` has to be asked.
+        If this returns None, call :meth:`check_out`.
         """
         if self._hub.pool:
             return None

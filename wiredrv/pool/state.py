@@ -220,9 +220,9 @@ class PoolState(Generic[C]):
         return True
 
     def clear(self, service_id: ObjectId | None, failure: Callable[[], BaseException]) -> bool:
-        """The server failed: what exists is of an old generation now, and whoever waits gets an error.
+        """The server failed: existing connections are of an old generation now, and the waiters get an error.
 
-        Behind a load balancer only one server's connections grow old. Returns whether the pool was ready before.
+        Behind a load balancer only one server's connections are affected. Returns whether the pool was ready before.
         """
         if self.phase is Phase.CLOSED:
             return False

@@ -2,8 +2,8 @@
 
 A traceback refers to the frames that the error passed, and these to their variables: users' documents, and whatever
 else was at hand. A session that lives on must not keep them. So the error itself is only referred to weakly, and is
-found for as long as somebody else holds it; afterwards a copy stands for it, which has class, message, code, labels and
-details, but neither traceback nor ``__cause__``.
+found for as long as it is referenced elsewhere; afterwards a copy replaces it, which has class, message, code, labels
+and details, but neither traceback nor ``__cause__``.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class KeptError:
 def _without_traceback(error: BaseException) -> BaseException:
     if isinstance(error, DriverError):
         return copy.copy(error)
-    # The constructor of a user's class is not called: it may want what nobody knows here.
+    # The constructor of a user's class is not called: its arguments are not known here.
     return DriverError(f"{type(error).__name__}: {error}")
 
 

@@ -8,7 +8,7 @@ outside of that. The rules:
 the session ended                                      refused, also what waits already
 a commit or an abort was called before                 refused until that is done; cleaning up waits for it
 the caller holds the turn itself (a listener, a hook)  refused: it would wait for itself
-no operation is in flight                              gets the turn at once
+no operation is in flight                              gets the turn immediately
 another operation is in flight                         waits; with ``overlap="refuse"`` refused
 its transaction ended while it waited                  refused
 its transaction became abort-only while it waited      refused, but for the commit, which then aborts
@@ -28,7 +28,7 @@ from wiredrv.session.transaction import Transaction
 
 
 def ended(origin: str, command: str = "") -> str:
-    """What to say to those who use a session that has ended.
+    """The message for the use of a session that has ended.
 
     :param origin: where in the user's program the session was started.
     :param command: what they call.

@@ -38,7 +38,7 @@ def initial_description(settings: TopologySettings) -> TopologyDescription:
     """The description to start with: the seeds, all Unknown ("Initial TopologyType").
 
     Behind a load balancer the one server is Unknown too: apply :func:`load_balancer_description` next, so that the
-    events tell the transition.
+    events show the transition.
     """
     if settings.load_balanced:
         topology_type = _T.LOAD_BALANCED

@@ -11,7 +11,7 @@ clean-up are written once for every scheduler. Today there is one implementation
 ``shield``                        a block that outer cancellations do not reach, with a deadline
 ``insist``                        awaits clean-up under a shield, through the end of an asyncio loop
 ``checkpoint``                    lets other tasks run, and a cancellation arrive
-``readable``, ``writable``        wait for a socket; ``notify_closing`` wakes those who do
+``readable``, ``writable``        wait for a socket; ``notify_closing`` wakes these waits
 ``reader_loop``                   the loop that can keep a socket registered, where there is one; its ``Waiter``
 ``addresses_of``, ``to_thread``   name look-up, and work that would block
 ``create_task_group``             tasks that end with a block

@@ -147,7 +147,7 @@ def current_task() -> object:
 
 def running_loop() -> object:
     """What identifies the event loop that the caller runs in: asyncio's loop or trio's token; None outside of both."""
-    # anyio.lowlevel.current_token tells the same, in six Python calls instead of one; every operation asks.
+    # anyio.lowlevel.current_token does the same, in six Python calls instead of one; every operation calls this.
     loop = asyncio._get_running_loop()
     if loop is not None:
         return loop
