@@ -64,11 +64,15 @@ def test_forgets_in_another_process():
 """
 
 
+_WITH_SERVERS = ("replica_set", "standalone", "sharded_double", "disturbed_replica_set")
+
+
 def _pytest(folder: Path, *arguments: str) -> list[str]:
-    """Run the tests above under this project's configuration; the result is what was printed."""
+    """Run the tests above, and one for each fixture with servers, as this project's; the result is what was printed."""
     (folder / "test_one.py").write_text(_TESTS)
-    options = ("-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), "-p", "conftest", "-p", "no:cacheprovider")
-    command = [sys.executable, "-m", "pytest", "-rA", "--tb=short", *options, *arguments, str(folder)]
+    (folder / "test_two.py").write_text("".join(f"def test_{name}({name}): ...\n" for name in _WITH_SERVERS))
+    options = ("-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), "-p", "conftest", "-p", "tests.conftest")
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options, *arguments, str(folder)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120).stdout.splitlines()
 
 
@@ -86,7 +90,7 @@ _FORGETS = {
 
 
 def test_a_test_that_starts_a_server_and_does_not_say_so_fails(tmp_path: Path) -> None:
-    lines = _pytest(tmp_path)
+    lines = _pytest(tmp_path, "-rA", "--tb=short", "-k", "not two")
     assert _named(lines, "FAILED") == _FORGETS
     assert _named(lines, "ERROR") == {"forgets_in_a_fixture"}
     assert _named(lines, "PASSED") == {
@@ -100,14 +104,6 @@ def test_a_test_that_starts_a_server_and_does_not_say_so_fails(tmp_path: Path) -
 
 
 def test_what_requests_the_fixture_also_through_another_one_is_not_a_unit_test(tmp_path: Path) -> None:
-    chosen = _named(_pytest(tmp_path, "-m", "not unit"), "PASSED")
-    assert chosen == {"a_fixture_says_so", "says_so_itself"}
-
-
-def test_the_fixtures_with_servers_request_it(tmp_path: Path) -> None:
-    fixtures = ("replica_set", "standalone", "sharded_double", "disturbed_replica_set")
-    (tmp_path / "test_two.py").write_text("\n".join(f"def test_{name}({name}): ..." for name in fixtures))
-    options = ("-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), "-p", "conftest", "-p", "tests.conftest")
-    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", *options, "-m", "unit", str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert "no tests collected (4 deselected)" in done.stdout
+    lines = _pytest(tmp_path, "--collect-only", "-q", "-m", "not unit")
+    collected = {line.rpartition("::test_")[2] for line in lines if "::" in line}
+    assert collected == {"a_fixture_says_so", "says_so_itself", *_WITH_SERVERS}
