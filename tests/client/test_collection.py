@@ -222,6 +222,7 @@ REFUSED: list[Callable[[Collection], Awaitable[Any]]] = [
     lambda c: c.create_indexes([]),
     lambda c: c.create_indexes(["a"]),  # type: ignore[list-item]  # bad input is the point
     lambda c: c.drop_index("*"),
+    lambda c: c.find_one({}, sesion=None),  # type: ignore[call-arg]  # bad input is the point
     lambda c: c.find_one({}, limit=5),  # type: ignore[call-arg]  # bad input is the point
     lambda c: c.find_one({}, max_time_ms="5"),  # type: ignore[arg-type]  # bad input is the point
     lambda c: c.map_reduce("f", "g", {"replace": "x"}),

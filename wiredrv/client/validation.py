@@ -258,13 +258,14 @@ def wire_options(given: Document, table: Table, *, strict: bool = True) -> Plain
     """
     fields: PlainDocument = {}
     for name, value in given.items():
-        if value is None:
-            continue
         row = table.get(name) or _by_wire_name(table, name)
         if row is None:
             if strict:
                 raise ConfigurationError(f"unknown option {name!r}; the options are {', '.join(sorted(table))}")
-            fields[name] = value
+            if value is not None:
+                fields[name] = value
+            continue
+        if value is None:
             continue
         wire, check = row
         checked = value if check is None else check(name, value)
