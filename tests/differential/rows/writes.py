@@ -114,6 +114,15 @@ def answered_batches(difference: Difference) -> bool:
     return place and unacknowledged and difference.theirs is MISSING
 
 
+def upserted_null(difference: Difference) -> bool:
+    """An upsert that inserted a document whose ``_id`` is null."""
+    outcome = difference.our_record.outcome if difference.our_record else None
+    value = outcome.value if isinstance(outcome, Returned) and isinstance(outcome.value, dict) else {}
+    inserted = value.get("did_upsert") is True and value.get("upserted_id", MISSING) is None
+    counted = (difference.theirs, difference.ours) == (1, 0)
+    return difference.what == "result" and difference.place == "matched_count" and inserted and counted
+
+
 WRITES: Sequence[Known] = (
     Known(
         "server-defaults",
@@ -138,6 +147,14 @@ WRITES: Sequence[Known] = (
         "the result says what was inserted",
         raw_id,
         example=(call(PEOPLE, "insert_one", Make("Raw", ({"_id": 50},))),),
+    ),
+    Known(
+        "upserted-null",
+        "`matched_count` is 1 for an upsert that inserted a document with an `_id` of null",
+        "it is 0",
+        "nothing matched",
+        upserted_null,
+        example=(call(PEOPLE, "update_one", {"_id": None, "s": None}, {"$set": {"n": ""}}, upsert=True),),
     ),
     Known(
         "batches-retried",
