@@ -46,6 +46,7 @@ class Log:
         #: What closed each cursor: the first attempt, and under a name of its own one after an attempt that succeeded.
         self.closings: dict[str, Command] = {}
         self._closed: set[str] = set()
+        self._rewound: set[str] = set()
         self._commands: list[Command] = []
         self._under_way: dict[int, Mapping[str, Any]] = {}
 
@@ -59,6 +60,7 @@ class Log:
             for name in self._known_cursors(command):
                 # What the server refused (its transaction had ended) is tried again by both, each in its own time.
                 again = f"{name} again" if name in self._closed else name
+                again = f"{again}, rewound" if name in self._rewound else again
                 self.closings.setdefault(again, {**normal, "cursors": "<its own>"})
             self._under_way[request] = command
             return
@@ -82,6 +84,11 @@ class Log:
         """The names of the cursors that a killCursors is for; one without was opened by the scenario before."""
         return [self.names.cursors[number] for number in command["cursors"] if number in self.names.cursors]
 
+    def rewinds(self, cursor: int) -> None:
+        """A cursor is about to be rewound."""
+        if cursor in self.names.cursors:
+            self._rewound.add(self.names.cursors[cursor])
+
     def take(self) -> tuple[Command, ...]:
         """The commands since the last look."""
         commands, self._commands = self._commands, []
@@ -94,6 +101,7 @@ class Log:
         self.changed_indexes = False
         self.closings = {}
         self._closed = set()
+        self._rewound = set()
         self._under_way.clear()
         self.take()
 

@@ -160,7 +160,8 @@ def compared_closings(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> Ite
             yield Difference("closing", (), there, here)
             continue
         for leaf in command_leaves(there, here):
-            yield Difference("closing", ("killCursors", *leaf.path), leaf.theirs, leaf.ours)
+            path = ("rewind", *leaf.path) if name.endswith("rewound") else ("killCursors", *leaf.path)
+            yield Difference("closing", path, leaf.theirs, leaf.ours)
 
 
 def compared_data(theirs: Any, ours: Any) -> Iterator[Difference]:

@@ -134,6 +134,8 @@ class Side:
         args = [self.real(value) for value in step.args]
         keywords = {name: self.real(value) for name, value in step.options}
         given += [documents(value) for value in args]
+        if step.method == "rewind":
+            self.log.rewinds(self._target(step.target).cursor_id or 0)
         found = await _awaited(getattr(self._target(step.target), step.method)(*args, **keywords))
         for method, more, options in step.chain:
             keywords = {name: self.real(value) for name, value in options}

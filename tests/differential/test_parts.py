@@ -14,7 +14,15 @@ from tests.differential.calls import Block, Call, Make, Scenario, StartSession, 
 from tests.differential.known import KNOWN, OF_CALLS
 from tests.differential.log import Log
 from tests.differential.normal import MISSING, Leaf, Names, command_leaves, leaves
-from tests.differential.outcomes import Difference, Failed, Record, Returned, compared, compared_steps
+from tests.differential.outcomes import (
+    Difference,
+    Failed,
+    Record,
+    Returned,
+    compared,
+    compared_closings,
+    compared_steps,
+)
 from tests.differential.reduce import smaller
 from tests.differential.report import report
 from tests.differential.row import Known
@@ -196,6 +204,18 @@ def test_of_the_attempts_to_close_a_cursor_the_first_counts_and_one_after_a_succ
     assert list(log.closings) == ["<cursor 1>", "<cursor 1> again"]
     log.started(5, {"killCursors": "people", "cursors": [Int64(99)]})  # of the scenario before
     assert len(log.closings) == 2
+
+
+def test_how_a_cursor_was_closed_that_was_rewound_is_a_place_of_its_own() -> None:
+    log = Log()
+    log.begin(names())
+    log.started(1, {"find": "people", "lsid": LSID})
+    log.succeeded(1, {"cursor": {"id": Int64(77), "firstBatch": []}})
+    log.rewinds(77)
+    log.started(2, {"killCursors": "people", "cursors": [Int64(77)]})
+    assert list(log.closings) == ["<cursor 1>, rewound"]
+    found = list(compared_closings({"<cursor 1>, rewound": {"lsid": 1}}, {"<cursor 1>, rewound": {"lsid": 2}}))
+    assert [difference.place for difference in found] == ["rewind.lsid"]
 
 
 # --- the table ---

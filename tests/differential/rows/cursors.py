@@ -129,6 +129,12 @@ def batch_size_later(difference: Difference) -> bool:
     return difference.method == "batch_size" and accepted(difference, "cannot set options after executing query")
 
 
+def rewound(difference: Difference) -> bool:
+    """How the cursor was closed that was open before a rewind."""
+    in_session = str(difference.theirs).startswith("session") and str(difference.ours).startswith("implicit")
+    return difference.what == "closing" and difference.place == "rewind.lsid" and in_session
+
+
 CURSORS: Sequence[Known] = (
     Known(
         "batch-of-one",
@@ -228,6 +234,19 @@ CURSORS: Sequence[Known] = (
             call(MANY, "find", take=KEEP, batch_size=2, session=SESSION),
             call(CURSOR, "next"),
             on_session("end_session"),
+        ),
+    ),
+    Known(
+        "rewound",
+        "`await cursor.rewind()` closes the open cursor in its session",
+        "`rewind()` is synchronous, and the background closes the cursor, in a session of the driver's",
+        "the background never takes a turn in an application's session",
+        rewound,
+        example=in_session(
+            call(MANY, "find", take=KEEP, batch_size=2, session=SESSION),
+            call(CURSOR, "next"),
+            call(CURSOR, "rewind", take=IGNORE),
+            call(CURSOR, "next"),
         ),
     ),
     Known(
