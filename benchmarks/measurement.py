@@ -4,7 +4,7 @@ Rules kept here:
 
 * The loop is closed: a worker starts its next operation when the one before was answered and compared.
 * A fresh client for every measurement, warmed up by the same workers before the clock starts, so that connections,
-  discovery and caches are paid for by nobody.
+  discovery and caches are not measured.
 * CPU time is that of the whole process: threads of the driver count, in whichever language they are written.
 """
 

@@ -151,7 +151,7 @@ class WorkerProcess:
         try:
             self.requests.close()
         except BrokenPipeError:
-            pass  # A request that nobody was left to read.
+            pass  # The worker has ended, so the request cannot be read.
 
     def ask(self, request: dict[str, Any]) -> None:
         try:

@@ -2,7 +2,7 @@
 
 Run as ``python -m benchmarks.worker CONTENDER BACKEND``. The first line that it writes says whether the contender can
 run here. Every measurement has an event loop of its own; between two of them the process sleeps in a read, with no
-client open, so that it disturbs nobody.
+client open, so that it does not affect the others.
 """
 
 from __future__ import annotations

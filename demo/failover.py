@@ -32,7 +32,7 @@ async def play(stage: Stage, before: Tally) -> verdicts.Verdict | None:
     """Show and judge the third part. ``before``: the transfers that the ledger holds already."""
     scale, show = stage.scale, stage.show
     if stage.deployment is None:
-        show.line("left out: nobody's servers are killed but the demo's own (run it without --uri)")
+        show.line("left out: the demo kills its own servers only (run it without --uri)")
         return None
     mark = stage.recorder.mark
     tally, kill = Tally(), _Kill()

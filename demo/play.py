@@ -80,7 +80,7 @@ async def open_stage(uri: str, deployment: ReplicaSet | None, scale: Scale, show
             raise ConfigurationError(
                 "the demo needs a replica set or a sharded cluster: a standalone has no transactions"
             )
-        # A name of its own: nobody's data are touched.
+        # A name of its own, so that no existing data are changed.
         database = client[f"wiredrv_demo_{token_hex(4)}"]
         bank = Bank(database, scale.accounts, scale.opening_balance)
         try:

@@ -297,7 +297,7 @@ def snapshots(facts: Snapshots) -> Verdict:
             Check(
                 "they are read on secondaries",
                 not elsewhere and all(s.roles for s in taken),
-                f"read on: {', '.join(elsewhere) or 'nobody knows what'}",
+                f"read on: {', '.join(elsewhere) or 'unknown members'}",
             ),
             Check("the writers go on meanwhile", not still, f"nothing was written during snapshots {_some(still)}"),
         ),

@@ -143,7 +143,7 @@ class Internal:
         admin = (await self._direct_client(address)).get_database("admin")
         under_way = {"currentOp": 1, "active": True, "command.txnNumber": {"$exists": True}}
         with anyio.move_on_after(_WRITE_SECONDS):
-            while (await admin.command(under_way))["inprog"]:  # noqa: ASYNC110  # the server tells nobody of the end
+            while (await admin.command(under_way))["inprog"]:  # noqa: ASYNC110  # the server does not announce the end
                 await anyio.sleep(0.005)
 
     async def kill_all_sessions(self) -> None:

@@ -86,7 +86,7 @@ def judge(case: Case, environment: Environment) -> TestResult | None:
 
 
 async def run_case(case: Case, environment: Environment) -> tuple[TestResult, TestRun | None]:
-    """Run one test. The run is handed back for those who judge it again (mutation tests)."""
+    """Run one test. The run is returned so that it can be judged again (mutation tests)."""
     settled = judge(case, environment)
     if settled is not None or case.file is None or case.test is None:
         return settled or case.result(Outcome.FAILED, case.problem), None

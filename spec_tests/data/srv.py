@@ -45,7 +45,7 @@ async def _check(case: Case) -> None:
             return
         raise SpecFailure("expected an error", "error", True, settings)
     expected = case.get("options") or {}
-    # authSource has a meaning for somebody who authenticates only.
+    # authSource has a meaning only together with a user.
     credentials = {"username": "u", "password": "p"} if "authSource" in expected else {}
     settings = await _opened(case["uri"], **credentials)
     seeds = {str(seed) for seed in settings.topology.seeds}

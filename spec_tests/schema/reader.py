@@ -1,4 +1,4 @@
-"""Reads one object of a test file, key by key, and refuses what nobody asked for.
+"""Reads one object of a test file, key by key, and refuses unknown keys.
 
 Every model reads its keys through :class:`Fields` and then calls :meth:`Fields.done`: a key that was not read is a
 key that the format does not have. Errors carry the key path.

@@ -317,7 +317,7 @@ ARGUMENTS: Sequence[Known] = (
         "drop-index-star",
         '`drop_index("*")` drops all indexes',
         "it is refused: `drop_indexes()` drops them all",
-        "nobody drops all indexes by the method that drops one",
+        "a method that drops one index must not drop all by mistake",
         lambda d: conditions.refused(d, r"^drop_index drops one index"),
         ends=True,
         example=(call(PEOPLE, "drop_index", "*"),),

@@ -268,7 +268,7 @@ CURSORS: Sequence[Known] = (
         "cursor-of-ended-session",
         "a cursor whose session has ended says so once, and then ends as if there were no more",
         "it says so each time",
-        "documents are missing otherwise, and nobody knows",
+        "documents are missing otherwise, without notice",
         cursor_of_ended_session,
         ends=True,
         example=in_session(
