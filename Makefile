@@ -22,7 +22,7 @@ demo: $(VENV)/.test  ## sessions and transactions on a real replica set, on asyn
 	@$(BIN)/python -m demo --backend asyncio $(ARGS)
 	@$(BIN)/python -m demo --backend trio $(ARGS)
 
-unit: $(VENV)/.test  ## the tests that need no server, in random order on all cores: about a minute on two
+unit: $(VENV)/.test  ## the tests that need no server, in random order on all cores (about a minute on two)
 	@WIREDRV_FUZZ_CASES=$${WIREDRV_FUZZ_CASES:-200} $(BIN)/python -m pytest -m unit -n logical --random-order $(ARGS)
 
 test: $(VENV)/.test  ## all tests, with the real servers that they start themselves
