@@ -76,6 +76,7 @@ class Lab:
             if side.log.wrote:
                 self.referee.restore(side.database_name, side.log.changed_indexes)
             side.begin()
+        self.referee.begin()
         try:
             comparable = await self._run_steps(scenario, verdict)
         finally:

@@ -135,6 +135,10 @@ class Referee:
         if starting.indexes:
             handle.command("createIndexes", name, indexes=list(starting.indexes))
 
+    def begin(self) -> None:
+        """A scenario begins: what was compared before holds no longer."""
+        self._compared.clear()
+
     def forget(self) -> None:
         """Take nothing that was laid out for granted."""
         self._made.clear()

@@ -162,6 +162,9 @@ def given_twice(difference: Difference) -> bool:
 
 
 def none_option(difference: Difference) -> bool:
+    if field(difference, r"aggregate\.pipeline"):
+        stages = difference.theirs if isinstance(difference.theirs, list) else []
+        return {"$skip": None} in stages or {"$limit": None} in stages
     if difference.what == "field":
         return difference.theirs is None and difference.ours is MISSING
     given = [value for place, value in arguments(difference) if isinstance(place, str)]

@@ -63,6 +63,8 @@ def unacknowledged(difference: Difference) -> bool:
     if difference.place == "did_upsert":
         return (difference.theirs, difference.ours) == ("<AssertionError>", "<InvalidOperation>")
     outcome = difference.our_record.outcome if difference.our_record else None
+    if difference.method == "drop_collection" and isinstance(outcome, Returned) and outcome.value == {}:
+        return (difference.place, difference.theirs) == ("ok", 1)
     value = outcome.value if isinstance(outcome, Returned) else {}
     return difference.place.startswith("raw_result") and value.get("acknowledged") is False
 
@@ -166,8 +168,8 @@ WRITES: Sequence[Known] = (
     ),
     Known(
         "unacknowledged-results",
-        "of a write with `w=0`, `raw_result` is None or made up, and `did_upsert` fails with an `AssertionError`",
-        "`raw_result` is empty, and counts raise `InvalidOperation`",
+        "of a write with `w=0`, the reply is None or made up, and `did_upsert` fails with an `AssertionError`",
+        "the reply is empty, and counts raise `InvalidOperation`",
         "nothing is known of such a write",
         unacknowledged,
         example=(call(UNANSWERED, "update_one", {"_id": 0}, {"$set": {"n": 1}}),),
