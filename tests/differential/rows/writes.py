@@ -63,7 +63,7 @@ def unacknowledged(difference: Difference) -> bool:
     if difference.place == "did_upsert":
         return (difference.theirs, difference.ours) == ("<AssertionError>", "<InvalidOperation>")
     outcome = difference.our_record.outcome if difference.our_record else None
-    if difference.method == "drop_collection" and isinstance(outcome, Returned) and outcome.value == {}:
+    if difference.method in ("drop_collection", "rename") and isinstance(outcome, Returned) and outcome.value == {}:
         return (difference.place, difference.theirs) == ("ok", 1)
     value = outcome.value if isinstance(outcome, Returned) else {}
     return difference.place.startswith("raw_result") and value.get("acknowledged") is False
