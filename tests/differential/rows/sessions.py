@@ -43,6 +43,8 @@ def command_reads_after(difference: Difference) -> bool:
     )
 
 
+#: What PyMongo ends such a transaction with, where nothing is sent here.
+_ENDINGS = (["abortTransaction"], ["commitTransaction"])
 _NO_SUCH_TRANSACTION = "does not match any in-progress transactions"
 
 
@@ -60,7 +62,7 @@ def nothing_to_abort(difference: Difference) -> bool:
     if _began_here_alone(difference):
         return True
     if difference.what == "steps":
-        return theirs is not None and theirs.names == ["abortTransaction"] and sent_nothing(difference)
+        return theirs is not None and theirs.names in _ENDINGS and sent_nothing(difference)
     if field(difference, r"\w+\.startTransaction"):
         return difference.ours is True and theirs is not None and isinstance(theirs.outcome, Failed)
     if difference.what != "outcome":
