@@ -5,7 +5,7 @@ Each commit is sent twice: the retry of a commit (transactions specification) co
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -48,6 +48,10 @@ async def _session(server: FakeServer) -> AsyncIterator[ClientSession]:
             yield session
 
 
+#: The pause after a commit of unknown result takes hours: whoever waits for its end is cancelled before.
+_HOURS = RetryPolicy(timeout=1e6, jitter=lambda: 1e6)
+
+
 async def _insert(session: ClientSession) -> None:
     await session.client.db.c.insert_one({}, session=session)
 
@@ -83,13 +87,14 @@ async def test_nothing_else_runs_with_the_session_while_the_commit_pauses() -> N
     """A statement between two commits would end the transaction's state, and the next commit would find none."""
     with _Unclear(unclear=1) as server:
         async with _session(server) as session, anyio.create_task_group() as group:
-            group.start_soon(lambda: session.with_transaction(_insert, retry=RetryPolicy(jitter=lambda: 60.0)))
+            group.start_soon(lambda: session.with_transaction(_insert, retry=_HOURS))
             await until(lambda: server.commits == 2, "the first commit was sent, and its retry")
             for _ in range(20):
                 with pytest.raises(InvalidOperation, match="after 'commitTransaction'"):
                     await session.client.db.c.find_one({}, session=session)
                 await anyio.sleep(0.01)
-    assert server.commits == 3
+            assert server.commits == 2
+            group.cancel_scope.cancel()
 
 
 async def test_a_commit_that_is_cancelled_while_it_pauses_is_asked_about_once_more() -> None:
@@ -103,9 +108,22 @@ async def test_a_commit_that_is_cancelled_while_it_pauses_is_asked_about_once_mo
 
     with _Unclear(unclear=1) as server:
         async with _session(server) as session:
-            with anyio.move_on_after(0.3) as scope:
-                await session.with_transaction(callback, retry=RetryPolicy(jitter=lambda: 1000.0))
-            assert scope.cancelled_caught
+            async with anyio.create_task_group() as group:
+                group.start_soon(lambda: session.with_transaction(callback, retry=_HOURS))
+                await until(lambda: server.commits == 2, "the first commit was sent, and its retry")
+                await anyio.sleep(0.1)
+                group.cancel_scope.cancel()
             await until(lambda: "committed" in told, "the outcome is known")
     assert told == ["unknown", "committed"]
     assert server.commits == 3
+
+
+@pytest.mark.parametrize("jitter", [lambda: 1 / 0, lambda: "x", lambda: -1, lambda: float("nan")])
+async def test_a_jitter_that_fails_hides_no_commit_of_unknown_result(jitter: Callable[[], Any]) -> None:
+    with _Unclear() as server:
+        async with _session(server) as session:
+            with pytest.raises(UnreadableReply) as caught:
+                await session.with_transaction(_insert, retry=RetryPolicy(jitter=jitter))
+    assert caught.value.has_error_label(UNKNOWN_COMMIT_RESULT)
+    assert isinstance(caught.value.__cause__, Exception)
+    assert server.commits == 2

@@ -6,6 +6,7 @@ retried) are pure; the loop at the end performs them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from inspect import isawaitable
@@ -163,12 +164,23 @@ async def _called(callback: Callable[[ClientSession], Awaitable[T]], session: Cl
 
 
 async def _pause(policy: RetryPolicy, attempt: int, last: BaseException, started: float) -> None:
-    seconds = backoff(attempt, waits.user(policy.jitter))
+    seconds = _backoff_after(last, attempt, policy)
     if monotonic() - started + seconds >= policy.timeout:
         give_up(last, policy.timeout)
     if policy.on_retry is not None:
         waits.user(policy.on_retry, attempt + 1, last)
     await waits.sleep(seconds)
+
+
+def _backoff_after(error: BaseException, failures: int, policy: RetryPolicy) -> float:
+    """Seconds to wait. A ``jitter`` that fails ends the retries with ``error``, which says what is known."""
+    try:
+        jitter = waits.user(policy.jitter)
+        if not 0 <= jitter < math.inf:
+            raise ConfigurationError(f"RetryPolicy.jitter must return a number from 0 to 1, not {jitter!r}")
+    except Exception as fault:
+        raise error from fault
+    return backoff(failures, jitter)
 
 
 def _whole_retry(error: BaseException, policy: RetryPolicy, attempt: int) -> bool:
@@ -191,7 +203,7 @@ async def _commit(session: ClientSession, policy: RetryPolicy, started: float, a
         except DriverError as error:
             if commit_may_be_retried(error):
                 failures += 1
-                pause = backoff(failures, waits.user(policy.jitter))
+                pause = _backoff_after(error, failures, policy)
                 if monotonic() - started + pause >= policy.timeout:
                     give_up(error, policy.timeout)
                 continue
