@@ -35,9 +35,7 @@ def test_a_host_called_mongodb_is_not_a_scheme() -> None:
     assert str(wiredrv.Client("mongodb:27018")) == "Client('mongodb:27018')"
 
 
-@pytest.mark.parametrize(
-    "hosts", ["localhost:99999", "mongodb://localhost:99999", "db.example.com:99999", "[::1]:99999"]
-)
+@pytest.mark.parametrize("hosts", ["localhost:99999", "mongodb://localhost:99999", "10.0.0.1:99999", "[::1]:99999"])
 def test_a_port_out_of_range_is_named(hosts: str) -> None:
     with pytest.raises(
         InvalidURI, match="host 1 of the connection string has the port 99999; it must be from 1 to 65535"
@@ -45,9 +43,15 @@ def test_a_port_out_of_range_is_named(hosts: str) -> None:
         wiredrv.Client(hosts)
 
 
+def test_a_port_out_of_range_after_a_name_is_pointed_out() -> None:
+    with pytest.raises(InvalidURI, match="the port of host 2 of the connection string must be from 1 to 65535"):
+        wiredrv.Client("localhost,db.example.com:99999")
+
+
 def test_what_may_be_a_password_is_not_shown() -> None:
-    """``root`` may be a user whose ``@host`` is missing."""
-    for uri in ("mongodb://root:99999", "mongodb://root:123456,localhost", "root:s3cret"):
+    """``root`` and ``jane.doe`` may be users whose ``@host`` is missing."""
+    root = ("mongodb://root:99999", "mongodb://root:123456,localhost", "root:s3cret")
+    for uri in (*root, "mongodb://jane.doe:123456/db", "jane.doe:123456", "mongodb://jane.doe:99999?x@h"):
         with pytest.raises(InvalidURI) as caught:
             wiredrv.Client(uri)
         assert not any(secret in str(caught.value) for secret in ("99999", "123456", "s3cret"))

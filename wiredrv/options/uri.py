@@ -32,7 +32,8 @@ from wiredrv.types import Address
 _SCHEME = "mongodb://"
 _SRV_SCHEME = "mongodb+srv://"
 _MISSPELT_SCHEME = re.compile(r"mongodb(\+srv)?(:/|/|:$)", re.IGNORECASE)
-_NUMERIC_PORT = re.compile(r"(?P<host>localhost|[^:@]*\.[^:@]*|\[[^]@]*\]):(?P<port>\d{1,6})")
+_NUMERIC_PORT = re.compile(r"(localhost|[0-9.]+|\[[^]@]*\]):(?P<port>\d{1,6})", re.IGNORECASE)
+_DOTTED_NAME_AND_NUMBER = re.compile(r"[^:@]*\.[^:@]*:\d{1,6}")
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _FORBIDDEN_IN_DATABASE = re.compile(r'[/\\ "$]')
 _SCHEME_NEEDED = "a connection string begins with mongodb:// or mongodb+srv://"
@@ -127,13 +128,15 @@ def _parse_host(text: str, number: int) -> Address:
         raise InvalidURI(f"host {number} of the connection string is empty")
     if _MISSPELT_SCHEME.match(text):
         raise InvalidURI(f"{_SCHEME_NEEDED}: the scheme is misspelt, it ends with a colon and two slashes")
-    # What follows a colon may be a password whose user information lacks its '@': it is shown only where the host is
-    # certainly a host and the rest is a number.
+    # What follows a colon may be a password whose user information lacks its '@': it is shown only after what is a host
+    # and cannot be a user's name, as jane.doe can.
     bad_port = _NUMERIC_PORT.fullmatch(text)
     if bad_port is not None:
         raise InvalidURI(
             f"host {number} of the connection string has the port {bad_port['port']}; it must be from 1 to 65535"
         )
+    if _DOTTED_NAME_AND_NUMBER.fullmatch(text):
+        raise InvalidURI(f"the port of host {number} of the connection string must be from 1 to 65535")
     raise InvalidURI(
         f"host {number} of the connection string is not a valid address: write host, host:port with a port from 1 to "
         "65535, [IPv6 address]:port, or the percent-encoded path of a socket that ends in .sock"
