@@ -83,12 +83,14 @@ class Settlement:
         except DriverError as error:
             _LOG.warning("cleaning up after %s failed: %s", name, error)
         finally:
-            self.drop()
-            if run.traits.kind is OperationKind.COMMIT:
-                _tell_of_doubt(run)
-            elif run.traits.kind is OperationKind.ABORT and run.session is not None:
-                run.session.transaction.abort_answered()
-            self._executor.settled(run)
+            try:
+                self.drop()
+                if run.traits.kind is OperationKind.COMMIT:
+                    _tell_of_doubt(run)
+                elif run.traits.kind is OperationKind.ABORT and run.session is not None:
+                    run.session.transaction.abort_answered()
+            finally:
+                self._executor.settled(run)
 
     def drop(self) -> None:
         """Close the connection, if it is still held, and check it in."""
