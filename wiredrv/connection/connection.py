@@ -223,7 +223,7 @@ class Connection:
 
         Called under a shield, after a cancellation. Errors of the server are not raised.
 
-        :param seconds: how long to wait.
+        :param seconds: how long to wait, in seconds.
         :returns: the reply's body, or None with the connection closed.
         """
         if not self.reply_owed:
