@@ -107,7 +107,8 @@ class CountingPool(ServerSessionPool):
         return super().acquire(now, timeout_minutes)
 
     def release(self, session: ServerSession, now: float, timeout_minutes: int | None) -> None:
-        self.out -= 1
+        if not session.settling:  # else it stays out until its clean-up is done, and is released once more
+            self.out -= 1
         super().release(session, now, timeout_minutes)
 
 
