@@ -175,8 +175,10 @@ class TransactionRecord:
     :param attempt: which attempt of ``with_transaction`` it was, from 1.
     :param txn_number: the transaction's number in its session.
     :param server: the router or load balancer that it was pinned to, if any.
-    :param commands: what was sent, in order.
+    :param commands: what was sent, in order; of more than a thousand, the first and the last ones.
     :param cause: the first error in the transaction; once it is not referenced elsewhere, a copy without its traceback.
+    :param session_id: the id of its session (``lsid``), as servers log it.
+    :param left_out: how many commands are missing in ``commands``, after the first hundred.
     """
 
     attempt: int
@@ -184,6 +186,8 @@ class TransactionRecord:
     server: Address | None
     commands: tuple[SentCommand, ...]
     cause: BaseException | None
+    session_id: str = ""
+    left_out: int = 0
 
     def __str__(self) -> str:
         text = self.summary()
@@ -194,14 +198,19 @@ class TransactionRecord:
 
         :returns: the lines; of many commands, those of the first and the last ones.
         """
+        session = f" of session {self.session_id}" if self.session_id else ""
         where = f" on {self.server}" if self.server is not None else ""
-        lines = [f"transaction {self.txn_number}{where}, attempt {self.attempt}"]
-        lines += [
-            f"  {sent.started * 1000:8.1f} ms  {sent.name} -> {sent.address}: {sent.outcome} "
-            f"({sent.duration * 1000:.1f} ms)"
-            for sent in self.commands
-        ]
-        left_out = len(lines) - 1 - 2 * _SHOWN_COMMANDS
-        if left_out > 1:
-            lines[1 + _SHOWN_COMMANDS : -_SHOWN_COMMANDS] = [f"  ... and {left_out} more commands"]
+        lines = [f"transaction {self.txn_number}{session}{where}, attempt {self.attempt}"]
+        middle = len(self.commands) - 2 * _SHOWN_COMMANDS
+        if self.left_out or middle > 1:
+            lines += map(_line, self.commands[:_SHOWN_COMMANDS])
+            lines.append(f"  ... and {middle + self.left_out} more commands")
+            lines += map(_line, self.commands[-_SHOWN_COMMANDS:])
+        else:
+            lines += map(_line, self.commands)
         return "\n".join(lines)
+
+
+def _line(sent: SentCommand) -> str:
+    started, duration = sent.started * 1000, sent.duration * 1000
+    return f"  {started:8.1f} ms  {sent.name} -> {sent.address}: {sent.outcome} ({duration:.1f} ms)"

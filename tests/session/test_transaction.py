@@ -185,7 +185,7 @@ def test_a_new_transaction_knows_nothing_of_the_last_one() -> None:
     forgotten: list[object] = [transaction.recovery_token, transaction.cause, transaction.outcome]
     assert forgotten == [None, None, None]
     assert (transaction.commit_attempted, transaction.ending_sent, transaction.attempt) == (False, False, 1)
-    assert transaction.record(1, None).commands == ()
+    assert transaction.record("", 1, None).commands == ()
     assert transaction.options.max_commit_time_ms == 5
 
 
@@ -219,10 +219,11 @@ def test_the_record_tells_what_was_sent_when_and_what_went_wrong_first() -> None
     transaction.note(SentCommand("commitTransaction", Address("a", 1), 0.5, 0.25, "NetworkTimeout, retried"))
     transaction.note_failure(AutoReconnect("it broke"))
     transaction.note_failure(AutoReconnect("and again"))
-    record = transaction.record(4, Address("a", 1))
+    record = transaction.record("an id", 4, Address("a", 1))
     assert (record.attempt, record.txn_number, record.server) == (2, 4, Address("a", 1))
     text = str(record)
-    for part in ("transaction 4 on a:1, attempt 2", "insert -> a:1: ok", "NetworkTimeout, retried", "it broke"):
+    title = "transaction 4 of session an id on a:1, attempt 2"
+    for part in (title, "insert -> a:1: ok", "NetworkTimeout, retried", "it broke"):
         assert part in text
 
 

@@ -5,6 +5,7 @@ The executor reads it to decorate a command and updates it from the reply; nothi
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 
 from bson.timestamp import Timestamp
@@ -100,9 +101,9 @@ class SessionState:
 
     def record(self) -> TransactionRecord:
         """The record of the current transaction."""
-        return self.transaction.record(
-            self.server_session.txn_number, self.pin.address if self.pin is not None else None
-        )
+        session_id = str(uuid.UUID(bytes=bytes(self.lsid["id"])))
+        server = self.pin.address if self.pin is not None else None
+        return self.transaction.record(session_id, self.server_session.txn_number, server)
 
     @property
     def lsid(self) -> PlainDocument:

@@ -61,6 +61,9 @@ _NOT_STARTED = "No transaction started: call start_transaction first"
 
 #: Instead of a statement, if a transaction is abort-only because its block was left.
 _BLOCK = "the end of the block"
+#: How many commands the record of a transaction keeps from its beginning, and at least how many from its end.
+_KEPT_FIRST = 100
+_KEPT_LAST = 1000
 
 _S = TransactionState
 _E = TransactionEvent
@@ -127,6 +130,7 @@ class Transaction:
     __slots__ = (
         "_cause",
         "_doom",
+        "_left_out",
         "_sent",
         "abort_owed",
         "attempt",
@@ -161,6 +165,7 @@ class Transaction:
         self.doomed_by: str | None = None
         self._doom: KeptError | None = None
         self._sent: list[SentCommand] = []
+        self._left_out = 0
 
     @property
     def active(self) -> bool:
@@ -188,6 +193,7 @@ class Transaction:
         self.doomed_by = None
         self._doom = None
         self._sent = []
+        self._left_out = 0
 
     def command_sent(self) -> None:
         """A command with this session is being sent."""
@@ -316,11 +322,15 @@ class Transaction:
         self.recovery_token = token
 
     def note(self, sent: SentCommand) -> None:
-        """Keep a command for the record of a failure."""
+        """Keep a command for the record of a failure; of very many, the first and the last ones."""
         self._sent.append(sent)
+        if len(self._sent) == _KEPT_FIRST + 2 * _KEPT_LAST:
+            del self._sent[_KEPT_FIRST:-_KEPT_LAST]
+            self._left_out += _KEPT_LAST
 
-    def record(self, txn_number: int, server: Address | None) -> TransactionRecord:
+    def record(self, session_id: str, txn_number: int, server: Address | None) -> TransactionRecord:
         """What is known so far. ``server`` is the pinned one; without a pin it is that of the last command."""
         if server is None and self._sent:
             server = self._sent[-1].address
-        return TransactionRecord(self.attempt, txn_number, server, tuple(self._sent), self.cause)
+        commands = tuple(self._sent)
+        return TransactionRecord(self.attempt, txn_number, server, commands, self.cause, session_id, self._left_out)
