@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import gc
 import re
 import weakref
@@ -123,7 +124,7 @@ async def test_it_can_be_read(replica_set: ReplicaSet) -> None:
         with pytest.raises(DuplicateKeyError) as caught:
             await work()
         lines = str(caught.value.transaction).splitlines()
-        assert re.fullmatch(rf"transaction \d+ on {address}, attempt 1", lines[0])
+        assert re.fullmatch(rf"transaction \d+ of session [0-9a-f-]{{36}} on {address}, attempt 1", lines[0])
         assert re.fullmatch(rf" +\d+\.\d ms  update -> {address}: ok \(\d+\.\d ms\)", lines[1])
         assert re.fullmatch(rf" +\d+\.\d ms  insert -> {address}: DuplicateKeyError \(\d+\.\d ms\)", lines[2])
         assert lines[3].startswith("  first failure: DuplicateKeyError: E11000")
@@ -234,7 +235,10 @@ async def test_a_record_shows_no_contents(replica_set: ReplicaSet) -> None:
 
 # --- the note of an uncaught error ------------------------------------------------------------------------------------
 
-_NOTE = re.compile(r"wiredrv: transaction \d+ on \S+, attempt (\d+)\n( +\S+ ms  \w+ -> \S+: \w+ \(\S+ ms\)\n?)+")
+_NOTE = re.compile(
+    r"wiredrv: transaction \d+ of session [0-9a-f-]{36} on \S+, attempt (\d+)\n"
+    r"( +\S+ ms  \w+ -> \S+: \w+ \(\S+ ms\)\n?)+"
+)
 
 
 def _note(error: BaseException) -> str:
@@ -324,3 +328,104 @@ async def test_an_error_that_is_caught_in_the_block_or_comes_before_it_gets_no_n
             await nothing_sent()
         for one in (caught, inside, unstarted, empty):
             assert not hasattr(one.value, "__notes__")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Frozen(Exception):
+    """Takes no attributes, and so no notes."""
+
+    account: str
+
+
+class _Stubborn(Exception):
+    def add_note(self, note: str) -> None:
+        raise RuntimeError(note)
+
+
+async def _in_with_transaction(client: wiredrv.Client, collection: Any, error: Exception) -> None:
+    async def callback(session: wiredrv.ClientSession) -> None:
+        await collection.insert_one({"_id": "new"}, session=session)
+        raise error
+
+    async with client.start_session() as session:
+        try:
+            await session.with_transaction(callback)
+        finally:
+            assert not session.in_transaction
+
+
+async def _in_transaction_block(client: wiredrv.Client, collection: Any, error: Exception) -> None:
+    async with client.start_session() as session:
+        try:
+            async with session.start_transaction():
+                await collection.insert_one({"_id": "new"}, session=session)
+                raise error
+        finally:
+            assert not session.in_transaction
+
+
+async def _in_session_block(client: wiredrv.Client, collection: Any, error: Exception) -> None:
+    session = client.start_session()
+    try:
+        async with session:
+            session.start_transaction()
+            await collection.insert_one({"_id": "new"}, session=session)
+            raise error
+    finally:
+        assert session.has_ended
+
+
+async def _in_clients_transaction(client: wiredrv.Client, collection: Any, error: Exception) -> None:
+    async with client.transaction():
+        await collection.insert_one({"_id": "new"})
+        raise error
+
+
+@pytest.mark.parametrize(
+    "body", [_in_with_transaction, _in_transaction_block, _in_session_block, _in_clients_transaction]
+)
+@pytest.mark.parametrize("error", [_Frozen("a"), _Stubborn()], ids=["frozen", "stubborn"])
+async def test_an_error_that_takes_no_note_aborts_the_transaction_all_the_same(
+    replica_set: ReplicaSet, body: Any, error: Exception
+) -> None:
+    async with watched(replica_set) as (client, log):
+        collection = await fresh_collection(client, "record")
+        with pytest.raises(type(error)) as caught:
+            await body(client, collection, error)
+        assert caught.value is error
+        assert len(log.sent("abortTransaction")) == 1
+        assert await collection.count_documents({}) == 0
+
+
+async def test_an_exception_object_that_is_raised_again_and_again_keeps_its_last_notes(
+    replica_set: ReplicaSet,
+) -> None:
+    error = ValueError("mine")
+    async with watched(replica_set) as (client, _):
+        collection = await fresh_collection(client, "record")
+        for _round in range(6):
+            with pytest.raises(ValueError, match="mine"):
+                await _in_clients_transaction(client, collection, error)
+    numbers = [int(note.split()[2]) for note in error.__notes__]
+    assert numbers == sorted(numbers)
+    assert len(numbers) == 3
+
+
+async def test_an_error_that_leaves_the_transactions_of_two_sessions_has_the_notes_of_both(
+    replica_set: ReplicaSet,
+) -> None:
+    async with watched(replica_set) as (client, _), watched(replica_set) as (other, _):
+        collection = await fresh_collection(client, "record")
+
+        async def move() -> None:
+            async with client.start_session() as outer, outer.start_transaction():
+                await collection.insert_one({"_id": 1}, session=outer)
+                async with other.start_session() as inner, inner.start_transaction():
+                    await other[collection.database.name][collection.name].find_one({}, session=inner)
+                    raise KeyError("mine")
+
+        with pytest.raises(KeyError) as caught:
+            await move()
+    first, second = caught.value.__notes__
+    assert "find -> " in first
+    assert "insert -> " in second

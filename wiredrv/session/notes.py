@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from wiredrv.errors import DriverError
 from wiredrv.session.state import SessionState
 from wiredrv.types import TransactionRecord
+
+#: How many notes of this driver's an error may have: a program may raise the same exception object again and again.
+_MOST_NOTES = 3
+_BEGINNING = "wiredrv: transaction "
 
 
 def note_transaction(error: BaseException, session: SessionState) -> None:
     """Add the record of a session's transaction to an error that leaves it. Done once for each error.
 
     The note names commands, servers and times. It holds no message of an error, nor anything else that may repeat the
-    values of documents. A cancellation gets none.
+    values of documents. A cancellation gets none, and neither does an exception that takes no attributes (a frozen
+    dataclass, for instance): a note never changes what happens to the transaction.
 
     :param error: the error that left the transaction's block, or the session's.
     :param session: the session. Its transaction is described if it is active, unless the error has a record of its own.
     """
-    if not isinstance(error, Exception):
-        return
+    if isinstance(error, Exception):
+        with contextlib.suppress(Exception):
+            _note(error, session)
+
+
+def _note(error: Exception, session: SessionState) -> None:
     record = error.transaction if isinstance(error, DriverError) else None
     if not isinstance(record, TransactionRecord):
         if not session.transaction.active:
@@ -28,5 +39,9 @@ def note_transaction(error: BaseException, session: SessionState) -> None:
     text = f"wiredrv: {record.summary()}"
     first_line = text.partition("\n")[0]
     notes: list[str] = getattr(error, "__notes__", [])
-    if not any(note.partition("\n")[0] == first_line for note in notes):
-        error.add_note(text)
+    own = [note for note in notes if note.startswith(_BEGINNING)]
+    if any(note.partition("\n")[0] == first_line for note in own):
+        return
+    if len(own) >= _MOST_NOTES:
+        notes.remove(own[0])
+    error.add_note(text)
