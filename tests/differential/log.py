@@ -29,8 +29,6 @@ _READING = frozenset(
 )
 #: Those that leave indexes as they are, or whose collections are new ones afterwards (``$out``).
 _KEEPING_INDEXES = _READING | {"aggregate", "create", "delete", "drop", "findAndModify", "insert", "update"}
-#: Those that change indexes if they succeed.
-_INDEXING = frozenset({"createIndexes", "dropIndexes"})
 
 
 class Log:
@@ -41,7 +39,8 @@ class Log:
         self.paused = False
         #: Whether anything was sent that may have changed data.
         self.wrote = True
-        #: Whether anything was sent that may have changed indexes.
+        #: Whether anything was sent that may have changed indexes: whatever is said to have failed (an unmet write
+        #: concern, for one) may have been done.
         self.changed_indexes = True
         #: What closed each cursor: the first attempt, and under a name of its own one after an attempt that succeeded.
         self.closings: dict[str, Command] = {}
@@ -65,7 +64,7 @@ class Log:
             self._under_way[request] = command
             return
         self.wrote = self.wrote or not _only_reads(normal)
-        self.changed_indexes = self.changed_indexes or next(iter(normal)) not in _KEEPING_INDEXES | _INDEXING
+        self.changed_indexes = self.changed_indexes or next(iter(normal)) not in _KEEPING_INDEXES
         self._commands.append(normal)
         self._under_way[request] = command
 
@@ -77,7 +76,6 @@ class Log:
         if "killCursors" in command:
             self._closed.update(self._known_cursors(command))
         else:
-            self.changed_indexes = self.changed_indexes or next(iter(command)) in _INDEXING
             self.names.reply(command, reply)
 
     def _known_cursors(self, command: Mapping[str, Any]) -> list[str]:
