@@ -7,13 +7,18 @@ import os
 import subprocess
 import sys
 
+import pymongo
 import pytest
+from pymongo.asynchronous import client_session, collection, command_cursor, cursor, database
 
 import wiredrv
 import wiredrv._version
+from wiredrv.client.absent import RENAMED
 
 #: Seconds of processor time. The aim is 0.2 in all on an idle machine; shared ones are slow now and then.
 TOLERATED_SECONDS = 0.5
+
+PYMONGO_MODULES = (client_session, collection, command_cursor, cursor, database)
 
 
 def _loaded(program: str) -> set[str]:
@@ -74,7 +79,19 @@ def test_every_public_name_is_found_and_listed() -> None:
     assert not missing
     assert set(wiredrv.__all__) <= set(dir(wiredrv))
     with pytest.raises(AttributeError, match="no attribute 'Clinet'"):
-        _ = wiredrv.Clinet
+        _ = wiredrv.Clinet  # type: ignore[attr-defined]  # a mistake is the point
+
+
+def test_the_list_of_public_names_is_that_of_their_homes() -> None:
+    assert sorted(wiredrv.__all__) == sorted({*wiredrv._HOMES, *wiredrv._MODULES, "__version__"})
+
+
+@pytest.mark.parametrize(("name", "here"), sorted(RENAMED.items()))
+def test_a_class_that_pymongo_calls_otherwise_is_named(name: str, here: str) -> None:
+    assert any(hasattr(module, name) for module in (pymongo, *PYMONGO_MODULES))
+    assert here in wiredrv.__all__
+    with pytest.raises(AttributeError, match=f"no attribute '{name}': PyMongo's {name} is {here} here$"):
+        getattr(wiredrv, name)
 
 
 def test_there_is_one_version() -> None:

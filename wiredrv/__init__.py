@@ -7,7 +7,7 @@ needs: ``import wiredrv.wire`` imports no event loop.
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from wiredrv._version import __version__ as __version__
 
@@ -95,18 +95,64 @@ _HOMES = {
 }
 _MODULES = frozenset({"errors", "events"})
 
-__all__ = sorted([*_HOMES, *_MODULES, "__version__"])
+#: Written out, since type checkers do not read computed lists; a test compares it with ``_HOMES``.
+__all__ = [
+    "ASCENDING",
+    "DESCENDING",
+    "GEO2D",
+    "GEOSPHERE",
+    "HASHED",
+    "TEXT",
+    "Address",
+    "BulkWriteResult",
+    "Client",
+    "ClientSession",
+    "Collection",
+    "CommandCursor",
+    "Cursor",
+    "CursorType",
+    "Database",
+    "DeleteMany",
+    "DeleteOne",
+    "DeleteResult",
+    "DriverError",
+    "DriverInfo",
+    "IndexModel",
+    "InsertManyResult",
+    "InsertOne",
+    "InsertOneResult",
+    "ReadConcern",
+    "ReadPreference",
+    "ReplaceOne",
+    "RetryPolicy",
+    "ReturnDocument",
+    "ServerApi",
+    "SessionOptions",
+    "TransactionOptions",
+    "UpdateMany",
+    "UpdateOne",
+    "UpdateResult",
+    "WriteConcern",
+    "__version__",
+    "connect",
+    "errors",
+    "events",
+    "unbound",
+]
 
 
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return importlib.import_module(f"wiredrv.{name}")
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module 'wiredrv' has no attribute {name!r}")
-    value = getattr(importlib.import_module(home), name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # else a misspelt name would be no error for type checkers
+
+    def __getattr__(name: str) -> object:
+        if name in _MODULES:
+            return importlib.import_module(f"wiredrv.{name}")
+        home = _HOMES.get(name)
+        if home is None:
+            advice = importlib.import_module("wiredrv.client.absent").renamed_note(name)
+            raise AttributeError(f"module 'wiredrv' has no attribute {name!r}{advice}")
+        value = getattr(importlib.import_module(home), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

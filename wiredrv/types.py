@@ -4,7 +4,8 @@ algorithm.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import difflib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, TypeAlias, runtime_checkable
 
@@ -46,6 +47,15 @@ def foreign_note(value: object) -> str:
     if package not in ("pymongo", "motor"):
         return ""
     return f": {kind.__name__} is {package}'s, and wiredrv takes its own classes only; import them from wiredrv"
+
+
+def near_match(given: str, names: Iterable[str]) -> str | None:
+    """The name that was probably meant, whatever its case and underscores; None if no name is like it."""
+    plain: dict[str, str] = {}
+    for name in names:
+        plain.setdefault(name.lower().replace("_", ""), name)
+    near = difflib.get_close_matches(given.lower().replace("_", ""), plain, n=1, cutoff=0.75)
+    return plain[near[0]] if near else None
 
 
 class Address(NamedTuple):

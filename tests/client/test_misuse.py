@@ -6,7 +6,7 @@ import gc
 import inspect
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import pymongo
 import pymongo.read_concern
@@ -117,6 +117,76 @@ async def test_a_plain_with_names_what_to_write() -> None:
             assert f"use `async with {written}`, not `with`" in str(caught.value)
             if hasattr(block, "_used"):
                 block._used = True  # no warning: it was used wrongly, not forgotten
+
+
+# --- options that a method does not have ---
+
+
+OrdersCall: TypeAlias = Callable[[Any, dict[str, Any]], Any]
+
+
+@pytest.mark.parametrize(
+    "method, call, misspelt, meant",
+    [
+        ("find", lambda o, given: o.find({}, **given), "limitt", "limit"),
+        ("find", lambda o, given: o.find(**given), "batchSize", "batch_size"),
+        ("find_one", lambda o, given: o.find_one({}, **given), "sesion", "session"),
+        ("insert_one", lambda o, given: o.insert_one({}, **given), "comnent", "comment"),
+        ("insert_many", lambda o, given: o.insert_many([{}], **given), "orderd", "ordered"),
+        ("update_one", lambda o, given: o.update_one({}, {"$set": {}}, **given), "upsrt", "upsert"),
+        ("update_many", lambda o, given: o.update_many({}, [{}], **given), "arrayfilters", "array_filters"),
+        ("replace_one", lambda o, given: o.replace_one({}, {}, **given), "hnt", "hint"),
+        ("delete_one", lambda o, given: o.delete_one({}, **given), "colation", "collation"),
+        ("delete_many", lambda o, given: o.delete_many({}, **given), "sessions", "session"),
+        (
+            "find_one_and_delete",
+            lambda o, given: o.find_one_and_delete({}, **given),
+            "prjection",
+            "projection",
+        ),
+        (
+            "find_one_and_replace",
+            lambda o, given: o.find_one_and_replace({}, {}, **given),
+            "upsret",
+            "upsert",
+        ),
+        (
+            "find_one_and_update",
+            lambda o, given: o.find_one_and_update({}, [{}], **given),
+            "returnDocument",
+            "return_document",
+        ),
+        ("bulk_write", lambda o, given: o.bulk_write([wiredrv.InsertOne({})], **given), "lett", "let"),
+        (
+            "estimated_document_count",
+            lambda o, given: o.estimated_document_count(**given),
+            "max_time",
+            "max_time_ms",
+        ),
+    ],
+)
+async def test_an_unknown_option_is_refused_with_all_those_of_its_method(
+    method: str, call: OrdersCall, misspelt: str, meant: str
+) -> None:
+    orders = wiredrv.Client().shop.orders
+
+    async def called() -> None:
+        result = call(orders, {misspelt: 1})
+        if inspect.isawaitable(result):
+            await result
+
+    with pytest.raises(ConfigurationError) as caught:
+        await called()
+    told, _, listed = str(caught.value).partition(f" The options of {method} are ")
+    assert told == f"unknown option '{misspelt}'; did you mean {meant}?"
+    optional = [p.name for p in inspect.signature(getattr(orders, method)).parameters.values() if p.default is None]
+    assert set(optional) <= set(listed.split(", ")), listed
+    assert meant in listed.split(", ")
+
+
+def test_an_option_that_is_like_none_is_refused_with_the_list_alone() -> None:
+    with pytest.raises(ConfigurationError, match=r"^unknown option 'zzz'; the options of find are .*, limit,"):
+        wiredrv.Client().shop.orders.find({}, zzz=1)  # type: ignore[call-arg]  # bad input is the point
 
 
 # --- objects of PyMongo -----------------------------------------------------------------------------------------------

@@ -202,8 +202,10 @@ def test_options_that_are_none_are_left_out() -> None:
 
 
 def test_unknown_options_are_refused_with_the_known_ones_or_left_to_the_server() -> None:
-    with pytest.raises(ConfigurationError, match=r"'max_time'; the options are comment, max_time_ms"):
+    with pytest.raises(ConfigurationError, match=r"'max_time'; did you mean max_time_ms\? The options are comment"):
         check.wire_options({"max_time": 5}, TABLE)
+    with pytest.raises(ConfigurationError, match="'other'; the options are comment, max_time_ms"):
+        check.wire_options({"other": 5}, TABLE)
     with pytest.raises(ConfigurationError, match="'max_time'"):
         check.wire_options({"max_time": None}, TABLE)
     assert check.wire_options({"newOption": 5}, TABLE, strict=False) == {"newOption": 5}

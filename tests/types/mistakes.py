@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from typing import TypedDict
 
+import wiredrv
 from wiredrv import Client, Collection, IndexModel, InsertOne
 
 
 class Order(TypedDict):
     sku: str
     quantity: int
+
+
+def names_that_the_package_lacks() -> None:
+    wiredrv.Clinet()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+    from wiredrv import Colection  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+
+    print(Colection)
 
 
 async def names_that_do_not_exist(client: Client, orders: Collection[Order]) -> int:

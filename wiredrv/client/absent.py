@@ -2,12 +2,13 @@
 
 Any other attribute of a client is a database, and any other attribute of a database or collection is a collection. So
 that a method of PyMongo's is not silently taken for a collection, each of these names raises AttributeError, which says
-what to use instead. A misspelt method is noticed when it is called.
+what to use instead. A misspelt method is noticed when it is called. The classes that have another name here are listed
+for the same error of the package.
 """
 
 from __future__ import annotations
 
-import difflib
+from wiredrv.types import near_match
 
 _NO_STREAMS = "change streams are not supported yet"
 _NO_SEARCH = "helpers for search indexes are not supported yet; database.command() sends their commands"
@@ -50,6 +51,22 @@ ABSENT: dict[str, dict[str, str]] = {
     },
 }
 
+#: Classes of PyMongo's asynchronous API, and of the synchronous one where only that has the name -> their names here.
+RENAMED = {
+    "AsyncClientSession": "ClientSession",
+    "AsyncCollection": "Collection",
+    "AsyncCommandCursor": "CommandCursor",
+    "AsyncCursor": "Cursor",
+    "AsyncDatabase": "Database",
+    "AsyncMongoClient": "Client",
+    "MongoClient": "Client",
+}
+
+
+def renamed_note(name: str) -> str:
+    """What a class of PyMongo's is called here, as the end of a message; else an empty string."""
+    return f": PyMongo's {name} is {RENAMED[name]} here" if name in RENAMED else ""
+
 
 def refuse_absent(handle: str, name: str, what: str) -> None:
     """Refuse an attribute that is private, or that PyMongo has and wiredrv does not.
@@ -67,10 +84,8 @@ def refuse_absent(handle: str, name: str, what: str) -> None:
 
 def did_you_mean(name: str, handle: object) -> str:
     """The method of ``handle`` that ``name`` probably stands for, as the end of a message; else an empty string."""
-    methods = {
-        method.replace("_", ""): method
-        for method in dir(type(handle))
-        if not method.startswith("_") and callable(getattr(type(handle), method))
-    }
-    near = difflib.get_close_matches(name.lower().replace("_", ""), methods, n=1, cutoff=0.75)
-    return f"; did you mean {methods[near[0]]}()?" if near else ""
+    methods = [
+        method for method in dir(type(handle)) if not method.startswith("_") and callable(getattr(type(handle), method))
+    ]
+    near = near_match(name, methods)
+    return f"; did you mean {near}()?" if near else ""

@@ -6,7 +6,7 @@ signature. Each table lists the options of one command, or of one statement of a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from wiredrv.client import validation as check
 from wiredrv.client.signatures import TypedDict
@@ -315,8 +315,10 @@ COUNT: Table = {**_COMMON, **_COLLATION_HINT, "query": ("query", check.document)
 DISTINCT: Table = {**_COMMON, **_COLLATION_HINT}
 
 
-def write_fields(given: Document, statement: Table) -> tuple[PlainDocument, PlainDocument]:
-    """Split the options of a write: those of its statement, and those of the command around it."""
+def write_fields(
+    given: Document, statement: Table, method: Callable[..., object]
+) -> tuple[PlainDocument, PlainDocument]:
+    """Split the options of ``method``, a write: those of its statement, and those of the command around it."""
     ours = {name: value for name, value in given.items() if name in statement}
     rest = {name: value for name, value in given.items() if name not in statement}
-    return check.wire_options(ours, statement), check.wire_options(rest, WRITE_COMMAND)
+    return check.wire_options(ours, statement), check.wire_options(rest, WRITE_COMMAND, method)

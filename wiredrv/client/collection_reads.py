@@ -101,7 +101,7 @@ class CollectionReads(CollectionBase[DocumentT]):
             filter = {} if filter is None else {"_id": filter}
         fields = NO_OPTIONS
         if options or projection is not None:
-            fields = check.wire_options({"projection": projection, **options}, arguments.FIND)
+            fields = check.wire_options({"projection": projection, **options}, arguments.FIND, self.find_one)
         context = self._context
         operation: FindOne[DocumentT] = FindOne(self._target, filter, fields)
         return await context.executor.execute(operation, context.session_state(session))
@@ -168,7 +168,7 @@ class CollectionReads(CollectionBase[DocumentT]):
         :raises OperationFailure: the server refused.
         :raises ConfigurationError: an argument is of the wrong kind.
         """
-        fields = check.wire_options(options, arguments.COMMON)
+        fields = check.wire_options(options, arguments.COMMON, self.estimated_document_count)
         context = self._context
         return await context.executor.execute(Count(self._target, fields))
 

@@ -7,7 +7,7 @@ UpdateMany nor DeleteMany. update_many and delete_many are not.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
 from bson.raw_bson import RawBSONDocument
@@ -85,7 +85,7 @@ class CollectionWrites(CollectionBase[DocumentT]):
         :raises WriteError: the server refused the document.
         :raises WriteConcernError: it was inserted, but not acknowledged as asked.
         """
-        fields = check.wire_options(options, arguments.INSERT_COMMAND) if options else NO_OPTIONS
+        fields = check.wire_options(options, arguments.INSERT_COMMAND, self.insert_one) if options else NO_OPTIONS
         sent, inserted_id = with_id(document)
         context = self._context
         operation = Insert(self._target, sent, inserted_id, fields)
@@ -113,7 +113,7 @@ class CollectionWrites(CollectionBase[DocumentT]):
             check.refuse("documents", "a list of mappings", documents)
         # A call that is refused leaves the documents as they are.
         check.boolean("ordered", ordered)
-        fields = check.wire_options(options, arguments.INSERT_COMMAND) if options else NO_OPTIONS
+        fields = check.wire_options(options, arguments.INSERT_COMMAND, self.insert_many) if options else NO_OPTIONS
         state = self._context.session_state(session)
         sent: list[Document] = []
         ids: list[Any] = []
@@ -153,7 +153,7 @@ class CollectionWrites(CollectionBase[DocumentT]):
         :raises WriteConcernError: it was applied, but not acknowledged as asked.
         """
         statement: PlainDocument = {"q": check.document("filter", filter), "u": check.update_document(update)}
-        return await self._update(statement, upsert, session, options)
+        return await self._update(statement, upsert, session, options, self.update_one)
 
     @expanded(UpdateManyOptions)
     async def update_many(
@@ -181,7 +181,7 @@ class CollectionWrites(CollectionBase[DocumentT]):
             "u": check.update_document(update),
             "multi": True,
         }
-        return await self._update(statement, upsert, session, options)
+        return await self._update(statement, upsert, session, options, self.update_many)
 
     @expanded(ReplaceOptions)
     async def replace_one(
@@ -209,16 +209,21 @@ class CollectionWrites(CollectionBase[DocumentT]):
             "q": check.document("filter", filter),
             "u": check.replacement_document(replacement),
         }
-        return await self._update(statement, upsert, session, options)
+        return await self._update(statement, upsert, session, options, self.replace_one)
 
     async def _update(
-        self, statement: PlainDocument, upsert: bool, session: ClientSession | None, options: Document
+        self,
+        statement: PlainDocument,
+        upsert: bool,
+        session: ClientSession | None,
+        options: Document,
+        method: Callable[..., object],
     ) -> UpdateResult:
         if upsert is not False and check.boolean("upsert", upsert):
             statement["upsert"] = True
         fields = NO_OPTIONS
         if options:
-            own, fields = write_fields(options, UPDATE_STATEMENT)
+            own, fields = write_fields(options, UPDATE_STATEMENT, method)
             statement.update(own)
         context = self._context
         return await context.executor.execute(Update(self._target, statement, fields), context.session_state(session))
@@ -238,7 +243,8 @@ class CollectionWrites(CollectionBase[DocumentT]):
         :raises WriteError: the server refused.
         :raises WriteConcernError: it was deleted, but not acknowledged as asked.
         """
-        return await self._delete({"q": check.document("filter", filter), "limit": 1}, session, options)
+        statement: PlainDocument = {"q": check.document("filter", filter), "limit": 1}
+        return await self._delete(statement, session, options, self.delete_one)
 
     @expanded(DeleteOptions)
     async def delete_many(
@@ -253,12 +259,19 @@ class CollectionWrites(CollectionBase[DocumentT]):
         :raises WriteError: the server refused; some documents may be deleted.
         :raises WriteConcernError: they were deleted, but not acknowledged as asked.
         """
-        return await self._delete({"q": check.document("filter", filter), "limit": 0}, session, options)
+        statement: PlainDocument = {"q": check.document("filter", filter), "limit": 0}
+        return await self._delete(statement, session, options, self.delete_many)
 
-    async def _delete(self, statement: PlainDocument, session: ClientSession | None, options: Document) -> DeleteResult:
+    async def _delete(
+        self,
+        statement: PlainDocument,
+        session: ClientSession | None,
+        options: Document,
+        method: Callable[..., object],
+    ) -> DeleteResult:
         fields = NO_OPTIONS
         if options:
-            own, fields = write_fields(options, DELETE_STATEMENT)
+            own, fields = write_fields(options, DELETE_STATEMENT, method)
             statement.update(own)
         context = self._context
         return await context.executor.execute(Delete(self._target, statement, fields), context.session_state(session))
@@ -277,7 +290,7 @@ class CollectionWrites(CollectionBase[DocumentT]):
         :raises ConfigurationError: an argument is of the wrong kind.
         :raises OperationFailure: the server refused.
         """
-        return await self._find_and_modify(filter, {"remove": True}, session, options)
+        return await self._find_and_modify(filter, {"remove": True}, session, options, self.find_one_and_delete)
 
     @expanded(FindAndReplaceOptions)
     async def find_one_and_replace(
@@ -299,7 +312,7 @@ class CollectionWrites(CollectionBase[DocumentT]):
         :raises OperationFailure: the server refused the command.
         """
         change = {"update": check.replacement_document(replacement)}
-        return await self._find_and_modify(filter, change, session, options)
+        return await self._find_and_modify(filter, change, session, options, self.find_one_and_replace)
 
     @expanded(FindAndUpdateOptions)
     async def find_one_and_update(
@@ -320,7 +333,8 @@ class CollectionWrites(CollectionBase[DocumentT]):
         :raises ConfigurationError: an argument is of the wrong kind; nothing was sent.
         :raises OperationFailure: the server refused the command.
         """
-        return await self._find_and_modify(filter, {"update": check.update_document(update)}, session, options)
+        change = {"update": check.update_document(update)}
+        return await self._find_and_modify(filter, change, session, options, self.find_one_and_update)
 
     async def _find_and_modify(
         self,
@@ -328,11 +342,12 @@ class CollectionWrites(CollectionBase[DocumentT]):
         change: Document,
         session: ClientSession | None,
         options: Document,
+        method: Callable[..., object],
     ) -> DocumentT | None:
         for name in _NEVER_NONE:
             if name in options:
                 check.boolean(name, options[name])
-        fields = check.wire_options(options, arguments.FIND_AND_MODIFY) if options else NO_OPTIONS
+        fields = check.wire_options(options, arguments.FIND_AND_MODIFY, method) if options else NO_OPTIONS
         context = self._context
         operation: FindAndModify[DocumentT] = FindAndModify(
             self._target, check.document("filter", filter), change, fields
@@ -365,7 +380,7 @@ class CollectionWrites(CollectionBase[DocumentT]):
             check.refuse("requests", "a list of InsertOne, UpdateOne... requests", requests)
         # A call that is refused leaves the documents of its requests as they are.
         check.boolean("ordered", ordered)
-        fields = check.wire_options({**options, "let": let}, arguments.WRITE_COMMAND)
+        fields = check.wire_options({**options, "let": let}, arguments.WRITE_COMMAND, self.bulk_write)
         state = self._context.session_state(session)
         statements = []
         for request in requests:

@@ -57,7 +57,8 @@ class Cursor(CursorBase[DocumentT_co]):
             self._set_up(options)
 
     def _set_up(self, options: Document) -> None:
-        self._options = check.wire_options({k: v for k, v in options.items() if k not in _OWN_OPTIONS}, FIND)
+        fields = {name: value for name, value in options.items() if name not in _OWN_OPTIONS}
+        self._options = check.wire_options(fields, FIND, self._collection.find)
         self._comment = self._options.get("comment")
         if options.get("limit") is not None:
             self._limit = check.any_integer("limit", options["limit"])

@@ -8,6 +8,7 @@ Rules kept here:
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, NoReturn, Protocol, TypeAlias
@@ -16,7 +17,7 @@ from bson.raw_bson import RawBSONDocument
 
 from wiredrv.client.constants import ASCENDING
 from wiredrv.errors import ConfigurationError, InvalidName
-from wiredrv.types import Document, PlainDocument, foreign_note
+from wiredrv.types import Document, PlainDocument, foreign_note, near_match
 
 
 class CollationObject(Protocol):
@@ -248,11 +249,14 @@ Check: TypeAlias = Callable[[str, Any], object]
 Table: TypeAlias = Mapping[str, tuple[str, Check | None]]
 
 
-def wire_options(given: Document, table: Table, *, strict: bool = True) -> PlainDocument:
+def wire_options(
+    given: Document, table: Table, method: Callable[..., object] | None = None, *, strict: bool = True
+) -> PlainDocument:
     """Options under the wire's names, checked; those that are None are left out.
 
     A name may be Python's or the wire's own, as PyMongo's methods take some in one form and some in the other.
 
+    :param method: what takes the options: an error lists those in its signature, else those of the table.
     :param strict: whether a name that is not in the table is refused; else it is sent, and the server decides.
     :raises ConfigurationError: a name is unknown, a value is of the wrong kind, or an option is given twice.
     """
@@ -261,7 +265,7 @@ def wire_options(given: Document, table: Table, *, strict: bool = True) -> Plain
         row = table.get(name) or _by_wire_name(table, name)
         if row is None:
             if strict:
-                raise ConfigurationError(f"unknown option {name!r}; the options are {', '.join(sorted(table))}")
+                _refuse_option(name, table, method)
             if value is not None:
                 fields[name] = value
             continue
@@ -274,6 +278,17 @@ def wire_options(given: Document, table: Table, *, strict: bool = True) -> Plain
         if checked is not None:
             fields[wire] = checked
     return fields
+
+
+def _refuse_option(name: str, table: Table, method: Callable[..., object] | None) -> NoReturn:
+    known, whose = list(table), ""
+    if method is not None:
+        parameters = inspect.signature(method).parameters.values()
+        known = [parameter.name for parameter in parameters if parameter.default is not parameter.empty]
+        whose = f" of {method.__name__}"
+    near = near_match(name, known)
+    guess = f"did you mean {near}? The" if near else "the"
+    raise ConfigurationError(f"unknown option {name!r}; {guess} options{whose} are {', '.join(sorted(known))}")
 
 
 def _by_wire_name(table: Table, name: str) -> tuple[str, Check | None] | None:

@@ -13,7 +13,6 @@ Rules kept here:
 from __future__ import annotations
 
 import datetime
-import difflib
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ from wiredrv.connection.settings import DriverInfo, ServerApi
 from wiredrv.errors import ConfigurationError
 from wiredrv.options import kinds
 from wiredrv.options.kinds import BadValue, Notice, OptionKind
-from wiredrv.types import foreign_note
+from wiredrv.types import foreign_note, near_match
 
 
 def _same(value: Any) -> Any:
@@ -254,6 +253,5 @@ def _must_be(option: Option, problem: BadValue) -> str:
 
 def _near_match(given: str) -> str:
     """The option that was probably meant, as the end of a message."""
-    plain = {name.replace("_", ""): option.name for name, option in _BY_NAME.items()}
-    near = difflib.get_close_matches(given.lower().replace("_", ""), plain, n=1, cutoff=0.75)
-    return f"; did you mean {plain[near[0]]}?" if near else ""
+    near = near_match(given, _BY_NAME)
+    return f"; did you mean {_BY_NAME[near].name}?" if near else ""
