@@ -1,6 +1,6 @@
 """Where the specifications are, and which files of theirs make a suite.
 
-A suite bears the name of its specification's folder. Its unified files run against a deployment; its data-driven
+A suite has the name of its specification's folder. Its unified files run against a deployment; its data-driven
 cases, if a reader for them is registered in ``DATA_SUITES``, run without one and are reported as ``FOLDER:data``.
 """
 

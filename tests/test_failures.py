@@ -30,7 +30,7 @@ from wiredrv.failures import (
     CommitResult,
     FailureKind,
     Repeated,
-    Told,
+    TopologyReaction,
     consequences,
     is_network_error,
     kind_of,
@@ -53,8 +53,8 @@ KINDS: list[tuple[BaseException, FailureKind]] = [
     (ServerSelectionTimeoutError("x"), FailureKind.NO_CONNECTION),
     (PoolClearedError("x"), FailureKind.NO_CONNECTION),
     (WaitQueueTimeoutError("x"), FailureKind.NO_CONNECTION),
-    (TransactionTimeoutError("x"), FailureKind.GIVEN_UP),
-    (asyncio.CancelledError(), FailureKind.GIVEN_UP),
+    (TransactionTimeoutError("x"), FailureKind.ABANDONED),
+    (asyncio.CancelledError(), FailureKind.ABANDONED),
 ]
 
 
@@ -84,24 +84,38 @@ def test_every_error_that_an_operation_can_meet_has_a_kind_of_its_own_making() -
 
 
 @pytest.mark.parametrize(
-    "kind, keeps, told, repeated, commit",
+    "kind, keeps, reaction, repeated, commit",
     [
-        (FailureKind.BROKEN_STREAM, False, Told.NETWORK_ERROR, Repeated.AS_NETWORK_ERROR, CommitResult.UNKNOWN),
-        (FailureKind.UNREADABLE, True, Told.NOTHING, Repeated.NEVER, CommitResult.UNKNOWN),
-        (FailureKind.SERVER_REFUSAL, True, Told.STATE_CHANGE, Repeated.BY_LABEL_AND_CODE, CommitResult.BY_CODE),
-        (FailureKind.REFUSED_HERE, True, Told.NOTHING, Repeated.NEVER, CommitResult.NOT_SENT),
+        (
+            FailureKind.BROKEN_STREAM,
+            False,
+            TopologyReaction.NETWORK_ERROR,
+            Repeated.AS_NETWORK_ERROR,
+            CommitResult.UNKNOWN,
+        ),
+        (FailureKind.UNREADABLE, True, TopologyReaction.NOTHING, Repeated.NEVER, CommitResult.UNKNOWN),
+        (
+            FailureKind.SERVER_REFUSAL,
+            True,
+            TopologyReaction.STATE_CHANGE,
+            Repeated.BY_LABEL_AND_CODE,
+            CommitResult.BY_CODE,
+        ),
+        (FailureKind.REFUSED_HERE, True, TopologyReaction.NOTHING, Repeated.NEVER, CommitResult.NOT_SENT),
     ],
     ids=lambda value: getattr(value, "name", None),
 )
-def test_the_consequences(kind: FailureKind, keeps: bool, told: Told, repeated: Repeated, commit: CommitResult) -> None:
+def test_the_consequences(
+    kind: FailureKind, keeps: bool, reaction: TopologyReaction, repeated: Repeated, commit: CommitResult
+) -> None:
     found = CONSEQUENCES[kind]
-    assert (found.keeps_connection, found.told, found.repeated, found.commit) == (keeps, told, repeated, commit)
+    assert (found.keeps_connection, found.reaction, found.repeated, found.commit) == (keeps, reaction, repeated, commit)
 
 
 def test_one_unreadable_document_costs_neither_a_connection_nor_a_server() -> None:
     found = consequences(UnreadableReply("x"))
     assert found.keeps_connection
-    assert found.told is Told.NOTHING
+    assert found.reaction is TopologyReaction.NOTHING
     assert not is_network_error(UnreadableReply("x"))
 
 

@@ -121,7 +121,7 @@ class ReadMode(Enum):
     SECONDARY = "secondary"
     #: A secondary; the primary if there is none.
     SECONDARY_PREFERRED = "secondaryPreferred"
-    #: Any member, by its distance alone.
+    #: The nearest member, primary or secondary.
     NEAREST = "nearest"
 
 
@@ -157,7 +157,7 @@ class ReadPreference:
     SECONDARY: ClassVar[ReadPreference]
     #: A secondary; the primary if there is none.
     SECONDARY_PREFERRED: ClassVar[ReadPreference]
-    #: Any member, by its distance alone.
+    #: The nearest member, primary or secondary.
     NEAREST: ClassVar[ReadPreference]
 
     def __init__(

@@ -10,7 +10,7 @@ The kinds differ in how far the command came:
   read, which says nothing about the server and affects no other operation.
 * A *refusal* is the server's answer.
 * What was *refused here*, or found *no connection*, was never sent.
-* After an operation was *given up*, ``execution/cancellation.py`` cleans up.
+* After an operation was *abandoned*, ``execution/cancellation.py`` cleans up.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ class FailureKind(Enum):
     #: No server or no connection was available in time.
     NO_CONNECTION = "no connection"
     #: Cancelled, or out of time.
-    GIVEN_UP = "given up"
+    ABANDONED = "abandoned"
 
 
-class Told(Enum):
+class TopologyReaction(Enum):
     """How the topology reacts to a failure."""
 
     NOTHING = "nothing"
@@ -79,25 +79,31 @@ class Consequences:
     """What follows from a failure.
 
     :param keeps_connection: whether the connection can be used again.
-    :param told: how the topology reacts to it.
+    :param reaction: how the topology reacts to it.
     :param repeated: whether the operation may be sent again. A commit whose result is unknown always may.
     :param commit: what it says about a transaction whose commit failed with it.
     """
 
     keeps_connection: bool
-    told: Told
+    reaction: TopologyReaction
     repeated: Repeated
     commit: CommitResult
 
 
 CONSEQUENCES: dict[FailureKind, Consequences] = {
-    FailureKind.BROKEN_STREAM: Consequences(False, Told.NETWORK_ERROR, Repeated.AS_NETWORK_ERROR, CommitResult.UNKNOWN),
-    FailureKind.UNREADABLE: Consequences(True, Told.NOTHING, Repeated.NEVER, CommitResult.UNKNOWN),
-    FailureKind.SERVER_REFUSAL: Consequences(True, Told.STATE_CHANGE, Repeated.BY_LABEL_AND_CODE, CommitResult.BY_CODE),
-    FailureKind.REFUSED_HERE: Consequences(True, Told.NOTHING, Repeated.NEVER, CommitResult.NOT_SENT),
+    FailureKind.BROKEN_STREAM: Consequences(
+        False, TopologyReaction.NETWORK_ERROR, Repeated.AS_NETWORK_ERROR, CommitResult.UNKNOWN
+    ),
+    FailureKind.UNREADABLE: Consequences(True, TopologyReaction.NOTHING, Repeated.NEVER, CommitResult.UNKNOWN),
+    FailureKind.SERVER_REFUSAL: Consequences(
+        True, TopologyReaction.STATE_CHANGE, Repeated.BY_LABEL_AND_CODE, CommitResult.BY_CODE
+    ),
+    FailureKind.REFUSED_HERE: Consequences(True, TopologyReaction.NOTHING, Repeated.NEVER, CommitResult.NOT_SENT),
     # The specifications treat both alike: "network error or server selection error".
-    FailureKind.NO_CONNECTION: Consequences(True, Told.NOTHING, Repeated.AS_NETWORK_ERROR, CommitResult.UNKNOWN),
-    FailureKind.GIVEN_UP: Consequences(False, Told.NOTHING, Repeated.NEVER, CommitResult.UNKNOWN),
+    FailureKind.NO_CONNECTION: Consequences(
+        True, TopologyReaction.NOTHING, Repeated.AS_NETWORK_ERROR, CommitResult.UNKNOWN
+    ),
+    FailureKind.ABANDONED: Consequences(False, TopologyReaction.NOTHING, Repeated.NEVER, CommitResult.UNKNOWN),
 }
 
 _NO_CONNECTION = (PoolClearedError, WaitQueueTimeoutError, ServerSelectionTimeoutError)
@@ -116,7 +122,7 @@ def kind_of(error: BaseException) -> FailureKind:
     if isinstance(error, _BROKEN):
         return FailureKind.BROKEN_STREAM
     if isinstance(error, TransactionTimeoutError) or not isinstance(error, Exception):
-        return FailureKind.GIVEN_UP
+        return FailureKind.ABANDONED
     return FailureKind.REFUSED_HERE
 
 

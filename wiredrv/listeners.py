@@ -172,9 +172,9 @@ def _directly(listener: Listener, event: object) -> object:
 
 
 def _dispatch(methods: Mapping[type, Listener]) -> Listener:
-    def hear(event: object) -> None:
+    def deliver(event: object) -> None:
         method = methods.get(type(event))
         if method is not None:
             method(event)
 
-    return hear
+    return deliver

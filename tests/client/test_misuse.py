@@ -24,11 +24,28 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.mark.parametrize(
-    "uri", ["mongodb:/localhost", "mongodb:/localhost:27017/shop", "mongodb//localhost", "mongodb+srv:/a.b.example"]
+    "uri, scheme",
+    [
+        ("mongodb:/localhost", "mongodb:/"),
+        ("mongodb:/localhost:27017/shop", "mongodb:/"),
+        ("mongodb:localhost", "mongodb:"),
+        ("mongodb:", "mongodb:"),
+        ("mongodb//localhost", "mongodb//"),
+        ("mongodb+srv:/a.b.example", "mongodb+srv:/"),
+        ("mongodb+srv:a.b.example", "mongodb+srv:"),
+    ],
 )
-def test_a_misspelt_scheme_is_named(uri: str) -> None:
-    with pytest.raises(InvalidURI, match=r"mongodb:// or mongodb\+srv://: the scheme is misspelt"):
+def test_a_misspelt_scheme_is_named(uri: str, scheme: str) -> None:
+    expected = f"the connection string must begin with mongodb:// or mongodb+srv://, not with {scheme!r}"
+    with pytest.raises(InvalidURI) as caught:
         wiredrv.Client(uri)
+    assert str(caught.value) == expected
+
+
+def test_a_user_called_mongodb_is_not_a_scheme() -> None:
+    """The ``@`` is missing."""
+    with pytest.raises(InvalidURI, match="host 1 of the connection string is not a valid address"):
+        wiredrv.Client("mongodb://mongodb:secret")
 
 
 def test_a_host_called_mongodb_is_not_a_scheme() -> None:

@@ -252,7 +252,7 @@ def test_write_concerns_go_out_but_not_inside_transactions() -> None:
     assert "writeConcern" not in put_on(Run(make_operation(OperationKind.WRITE, target), session))
 
 
-def test_an_unacknowledged_write_bears_its_write_concern_and_no_session() -> None:
+def test_an_unacknowledged_write_has_its_write_concern_and_no_session() -> None:
     run: Run[Any] = Run(make_operation(OperationKind.WRITE, Target("db", write_concern=WriteConcern(w=0))), None)
     assert not run.acknowledged
     assert put_on(run) == {"writeConcern": {"w": 0}}

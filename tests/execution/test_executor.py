@@ -73,7 +73,7 @@ def test_a_retryable_write_is_sent_again_with_the_same_number_and_session(first:
     bench.nothing_is_out()
 
 
-def test_a_write_to_a_standalone_bears_no_number_and_is_not_sent_again() -> None:
+def test_a_write_to_a_standalone_has_no_number_and_is_not_sent_again() -> None:
     bench = Bench([LOST, OK], is_standalone=True)
     with pytest.raises(AutoReconnect):
         finish(bench.executor.execute(Insert(TARGET, {"_id": 1}, 1, {})))
@@ -314,7 +314,7 @@ def test_a_shed_first_command_whose_retry_finds_no_connection_is_an_error_of_our
     assert session.transaction.active
 
 
-def test_a_write_in_a_transaction_is_not_sent_again_and_bears_the_transient_label() -> None:
+def test_a_write_in_a_transaction_is_not_sent_again_and_has_the_transient_label() -> None:
     bench = Bench([LOST, OK])
     session = in_transaction(bench)
     with pytest.raises(AutoReconnect) as caught:

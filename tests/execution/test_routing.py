@@ -416,7 +416,7 @@ def test_a_pipeline_that_only_reads_goes_where_its_preference_says_whatever_the_
 
 
 @pytest.mark.parametrize("stage", [{"$out": "there"}, {"$merge": {"into": "there"}}])
-def test_an_aggregate_that_writes_unacknowledged_bears_no_session(stage: dict[str, Any]) -> None:
+def test_an_aggregate_that_writes_unacknowledged_has_no_session(stage: dict[str, Any]) -> None:
     """Sessions, "When using unacknowledged writes"; OP_MSG, "moreToCome"."""
     bench = Bench([])
     aggregate = Aggregate(Target("db", "c", write_concern=WriteConcern(w=0)), [stage], {})

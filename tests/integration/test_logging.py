@@ -134,7 +134,7 @@ async def test_contents_of_sensitive_commands_are_not_in_the_log(
 
 
 @of_component("command")
-async def test_a_bulk_of_many_commands_bears_one_operation_id(
+async def test_a_bulk_of_many_commands_has_one_operation_id(
     standalone: Standalone, logger: logging.Logger, records: Records
 ) -> None:
     """Command logging and monitoring, "Bulk Writes"."""

@@ -50,7 +50,7 @@ async def _people(replica_set: ReplicaSet) -> AsyncIterator[tuple[wiredrv.Client
 
 # --- options never replace what a call means --------------------------------------------------------------------------
 
-#: A call with an option that bears the name of a field which the call's other arguments make.
+#: A call with an option that has the name of a field which the call's other arguments make.
 REPLACING: dict[str, Callable[[wiredrv.Collection], Awaitable[object]]] = {
     "aggregate": lambda c: c.aggregate([], aggregate="other").to_list(),  # type: ignore[call-arg]
     "aggregate cursor": lambda c: c.aggregate([], cursor={"batchSize": 1, "id": 5}).to_list(),

@@ -16,7 +16,7 @@ import pytest
 import wiredrv
 from tests.support.commands import APP_NAME, CommandLog, fresh_collection, primary_of, watched
 from tests.support.failpoints import fail_command
-from wiredrv.client.with_transaction import DEFAULT_POLICY, backoff, bears_label, leaves, out_of_time
+from wiredrv.client.with_transaction import DEFAULT_POLICY, backoff, has_label, leaves, out_of_time
 from wiredrv.errors import (
     TRANSIENT_TRANSACTION,
     UNKNOWN_COMMIT_RESULT,
@@ -71,7 +71,7 @@ LABELLED: list[tuple[str, BaseException, bool]] = [
 
 @pytest.mark.parametrize("error, expected", [row[1:] for row in LABELLED], ids=[row[0] for row in LABELLED])
 def test_labels_are_found_through_groups_and_wrappers(error: BaseException, expected: bool) -> None:
-    assert bears_label(error, TRANSIENT_TRANSACTION, _Cancelled) is expected
+    assert has_label(error, TRANSIENT_TRANSACTION, _Cancelled) is expected
 
 
 def test_the_pauses_are_the_specifications() -> None:

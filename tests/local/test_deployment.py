@@ -187,13 +187,13 @@ def test_servers_that_are_not_ready_in_time_are_quoted_and_stopped() -> None:
 
 
 @pytest.mark.usefixtures("starts_servers")
-def test_a_free_port_that_is_snatched_away_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_free_port_that_another_program_took_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server((LOOPBACK, 0)) as other:
-        snatched = other.getsockname()[1]
-        offers = iter([[snatched, *free_ports(2)]])
+        taken = other.getsockname()[1]
+        offers = iter([[taken, *free_ports(2)]])
         monkeypatch.setattr(deployment, "free_ports", lambda count: next(offers, None) or free_ports(count))
         with ReplicaSet(members=3) as servers:
-            assert snatched not in {server.port for server in servers.members}
+            assert taken not in {server.port for server in servers.members}
             assert servers.primary().hello()["hosts"] == [str(server.address) for server in servers.members]
 
 

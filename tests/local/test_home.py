@@ -55,23 +55,23 @@ def test_a_temporary_directory_is_removed_with_all_it_holds() -> None:
 
 def test_a_given_directory_is_made_kept_and_remembers(tmp_path: Path) -> None:
     home = Home(tmp_path / "a" / "b")
-    assert home.recall() is None
+    assert home.read_record() is None
     home.remember(SET)
     home.leave()
-    assert Home(tmp_path / "a" / "b").recall() == SET
+    assert Home(tmp_path / "a" / "b").read_record() == SET
 
 
 def test_a_directory_with_other_files_is_refused(tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("dear")
     with pytest.raises(ConfigurationError, match="holds other files"):
-        Home(tmp_path).recall()
+        Home(tmp_path).read_record()
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"kind": "standalone"}', '{"kind": "standalone", "ports": ["x"]}'])
 def test_a_damaged_record_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "deployment.json").write_text(content)
     with pytest.raises(ConfigurationError, match="damaged"):
-        Home(tmp_path).recall()
+        Home(tmp_path).read_record()
 
 
 def test_a_file_in_the_directorys_place_is_refused(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ Use = Callable[[Any], Awaitable[Any]]
 
 
 class Sent(CommandListener):
-    """The commands that PyMongo sent, without what every command bears."""
+    """The commands that PyMongo sent, without what every command has."""
 
     def __init__(self) -> None:
         self.commands: list[dict[str, Any]] = []

@@ -119,10 +119,10 @@ def changes(before: Iterable[Row], after: Iterable[Row]) -> list[str]:
     old = {row.server: row._replace(round_trip="") for row in before}
     new = {row.server: row._replace(round_trip="") for row in after}
     gone = [f"{server} is gone" for server in sorted(old.keys() - new.keys())]
-    return [*gone, *(_told(old.get(server), row) for server, row in new.items() if old.get(server) != row)]
+    return [*gone, *(_describe_change(old.get(server), row) for server, row in new.items() if old.get(server) != row)]
 
 
-def _told(before: Row | None, after: Row) -> str:
+def _describe_change(before: Row | None, after: Row) -> str:
     if before is None:
         return f"{after.server} is new: {after.role}"
     role = after.role if before.role == after.role else f"{before.role} -> {after.role}"

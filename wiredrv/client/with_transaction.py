@@ -80,7 +80,7 @@ def leaves(error: BaseException) -> Iterator[BaseException]:
         yield error
 
 
-def bears_label(error: BaseException, label: str, cancelled: type[BaseException]) -> bool:
+def has_label(error: BaseException, label: str, cancelled: type[BaseException]) -> bool:
     """Whether an error has a label; a group has it if all of its errors except cancellations do."""
     found = [leaf for leaf in leaves(error) if not isinstance(leaf, cancelled)]
     return bool(found) and all(isinstance(leaf, DriverError) and leaf.has_error_label(label) for leaf in found)
@@ -186,7 +186,7 @@ def _backoff_after(error: BaseException, failures: int, policy: RetryPolicy) -> 
 def _whole_retry(error: BaseException, policy: RetryPolicy, attempt: int) -> bool:
     if policy.max_attempts is not None and attempt >= policy.max_attempts:
         return False
-    return bears_label(error, TRANSIENT_TRANSACTION, waits.cancelled())
+    return has_label(error, TRANSIENT_TRANSACTION, waits.cancelled())
 
 
 async def _commit(session: ClientSession, policy: RetryPolicy, started: float, attempt: int) -> DriverError | None:

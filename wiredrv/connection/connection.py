@@ -79,7 +79,7 @@ class Connection:
         self.failure: BaseException | None = None
         #: The compressor for requests; None until the handshake negotiated one.
         self.compressor: Compressor | None = None
-        #: Whether replies may be compressed: from the handshake on that offers it, its own reply included.
+        #: Whether replies may be compressed: true once the handshake has offered compression; covers its reply too.
         self.accepts_compressed = False
         #: The seconds between the handshake and its answer.
         self.hello_duration = 0.0
@@ -89,7 +89,7 @@ class Connection:
         self.more_to_come = False
         #: Behind a load balancer, what it is pinned by: a cursor or a transaction.
         self.pinned_by: str | None = None
-        #: Which server behind a load balancer this leads to, from the handshake on; None elsewhere.
+        #: Which server behind a load balancer this leads to, known after the handshake; None elsewhere.
         self.service_id: ObjectId | None = None
         #: Seconds for each send and each receive of a reply; None for no limit.
         self.socket_timeout: float | None = None

@@ -36,7 +36,7 @@ def begin_operation() -> None:
     # While it runs, it is shared by the operations that follow: the clean-up runs operations too.
     if running.get(here, now) < now and waits.forget_cancellation():
         del running[here]
-    # A task that was cancelled once and is idle since should not slow down all others.
+    # Drop the budgets of tasks that have been idle since their cancellation.
     forgotten = now - _FORGOTTEN_AFTER
     for task in [task for task, deadline in running.items() if deadline < forgotten]:
         running.pop(task, None)

@@ -96,7 +96,7 @@ class Deployment(ABC):
         mongod = find_mongod(self._mongod)
         self._home = Home(self._directory)
         try:
-            ports = fixed_ports(self._home.recall(), self._kind, self._size, self._port)
+            ports = fixed_ports(self._home.read_record(), self._kind, self._size, self._port)
             self._launch(mongod, self._home, ports or free_ports(self._size))
             self._listen(deadline, may_move=ports is None)
             self._home.remember(Record(self._kind, tuple(server.port for server in self.members)))
@@ -211,7 +211,10 @@ class Deployment(ABC):
             server.start()
 
     def _listen(self, deadline: float, may_move: bool = False) -> None:
-        """Wait until every server listens. One whose port was snatched away tries another, if it may."""
+        """Wait until every server listens.
+
+        If another program took a server's port, the server tries another one (if ``may_move``).
+        """
         for server in self.members:
             while True:
                 try:

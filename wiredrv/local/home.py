@@ -46,7 +46,7 @@ class Home:
         except OSError as error:
             raise ConfigurationError(f"{self.path} cannot be used as a directory: {error.strerror}") from error
 
-    def recall(self) -> Record | None:
+    def read_record(self) -> Record | None:
         """What the directory contains already; None if it is empty.
 
         :raises ConfigurationError: it contains something that is not a deployment's.

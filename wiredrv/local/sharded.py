@@ -127,7 +127,7 @@ class ShardedCluster(Deployment):
         self._home = Home(self._directory)
         self._watchdog = Watchdog(remove=str(self._home.path) if self._home.temporary else None)
         try:
-            ports = fixed_ports(self._home.recall(), self._kind, self._size, self._port) or free_ports(self._size)
+            ports = fixed_ports(self._home.read_record(), self._kind, self._size, self._port) or free_ports(self._size)
             self._home.remember(Record(self._kind, tuple(ports)))
             self._start_sets(mongod, self._home.path, deadline)
             if mongos.version[:2] < mongod.version[:2]:

@@ -38,47 +38,46 @@ def to_text(document: Document, limit: int) -> str:
     return text if len(text) <= limit else f"{text[:limit]}..."
 
 
-def _beginning(value: Any, room: int, floor: int) -> tuple[Any, int]:
-    """The beginning of a value, whose text is longer than ``room`` if that of the whole is, and the room that it
-    leaves.
+def _beginning(value: Any, left: int, least: int) -> tuple[Any, int]:
+    """Cut a value; its text stays longer than ``left`` if that of the whole is. Return it and what is left of ``left``.
 
     Every length is estimated from below, so that the result may be too long, never too short. Only closing brackets are
-    counted early, at most as many as there are other characters: so nesting ends where the room is below ``floor``.
+    counted early, at most as many as there are other characters: so nesting ends where ``left`` is below ``least``.
     """
     if type(value) is str:  # code is a string too, and is written otherwise
-        return value[: max(room, 0) + 1], room - len(value) - 2
+        return value[: max(left, 0) + 1], left - len(value) - 2
     if isinstance(value, (bytes, bytearray)):
         # One more than fits; base64 is longer than what it encodes.
-        return (value if len(value) <= room else value[: max(room, 0) + 1]), room - len(value)
-    if isinstance(value, (Mapping, list, tuple)) and room < floor:
-        return {}, room
+        return (value if len(value) <= left else value[: max(left, 0) + 1]), left - len(value)
+    if isinstance(value, (Mapping, list, tuple)) and left < least:
+        return {}, left
     if isinstance(value, Mapping):
         try:
             items = value.items()
         except (BSONError, ValueError, OverflowError, RecursionError) as error:
-            return f"(cannot be decoded: {error})", room - 1
-        return _beginning_of_document(items, room, floor)
+            return f"(cannot be decoded: {error})", left - 1
+        return _beginning_of_document(items, left, least)
     if isinstance(value, (list, tuple)):
-        return _beginning_of_array(value, room, floor)
-    return value, room - 1
+        return _beginning_of_array(value, left, least)
+    return value, left - 1
 
 
-def _beginning_of_document(items: Iterable[tuple[str, Any]], room: int, floor: int) -> tuple[Any, int]:
+def _beginning_of_document(items: Iterable[tuple[str, Any]], left: int, least: int) -> tuple[Any, int]:
     kept: PlainDocument = {}
-    room -= 2
+    left -= 2
     for name, value in items:
-        kept[name], room = _beginning(value, room - len(name) - 4, floor)
-        if room < 0:
+        kept[name], left = _beginning(value, left - len(name) - 4, least)
+        if left < 0:
             break
-    return kept, room
+    return kept, left
 
 
-def _beginning_of_array(values: Iterable[Any], room: int, floor: int) -> tuple[Any, int]:
+def _beginning_of_array(values: Iterable[Any], left: int, least: int) -> tuple[Any, int]:
     kept: list[Any] = []
-    room -= 2
+    left -= 2
     for value in values:
-        shortened, room = _beginning(value, room, floor)
+        shortened, left = _beginning(value, left, least)
         kept.append(shortened)
-        if room < 0:
+        if left < 0:
             break
-    return kept, room
+    return kept, left

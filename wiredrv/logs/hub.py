@@ -50,7 +50,7 @@ class LoggingHub(ListenerHub):
                 self._attached[family] = self.observe(family, _to_python)
             elif not wanted and family in self._attached:
                 listener = self._attached.pop(family)
-                setattr(self, family, tuple(hear for hear in getattr(self, family) if hear is not listener))
+                setattr(self, family, tuple(other for other in getattr(self, family) if other is not listener))
 
     def observe(self, family: str, sink: Sink, limit: int | None = None) -> Listener:
         """Have ``sink`` receive the messages of a family's events. Returns the listener, which is in the hub now.
@@ -64,13 +64,13 @@ class LoggingHub(ListenerHub):
         component, level = FAMILIES[family]
         length = max_length(os.environ) if limit is None else limit
 
-        def hear(event: object) -> None:
+        def deliver(event: object) -> None:
             message = describe(event, length)
             if message is not None:
                 sink(component, level, message)
 
-        setattr(self, family, (*getattr(self, family), hear))
-        return hear
+        setattr(self, family, (*getattr(self, family), deliver))
+        return deliver
 
 
 def _to_python(component: str, level: int, message: LogMessage) -> None:

@@ -137,7 +137,7 @@ def _load_certificate(context: ssl.SSLContext, file: str, password: str | None) 
             ) from error
         if asked:
             raise ConfigurationError(
-                f"tlsCertificateKeyFilePassword: it does not open the key in {option} {file!r}"
+                f"tlsCertificateKeyFilePassword does not open the key in {option} {file!r}"
             ) from error
         if error.reason == "KEY_VALUES_MISMATCH":
             raise ConfigurationError(
@@ -149,7 +149,7 @@ def _load_certificate(context: ssl.SSLContext, file: str, password: str | None) 
     except OSError as error:
         raise ConfigurationError(f"{option}: {file!r} cannot be read: {reason(error)}") from error
     except ValueError as error:
-        raise ConfigurationError("tlsCertificateKeyFilePassword: it must be at most 1024 bytes long") from error
+        raise ConfigurationError("tlsCertificateKeyFilePassword must be at most 1024 bytes long") from error
 
 
 # --- one encrypted stream ---
@@ -245,7 +245,7 @@ class TLSTransport:
             return b""
         raise AutoReconnect(
             f"{self._plain.address}: the server closed the connection right after the TLS handshake; it may require "
-            "another client certificate, or one at all (tlsCertificateKeyFile), or be busy (see its log)"
+            "a client certificate, or a different one (tlsCertificateKeyFile), or be busy (see its log)"
         )
 
     def _decrypt(self, max_bytes: int) -> bytes:

@@ -44,8 +44,8 @@ def check_hint(options: Document, target: Target, limits: Limits) -> None:
 def check_statement(statement: Document, target: Target, limits: Limits) -> None:
     """Refuse what the server would refuse in an update or a delete that it does not answer.
 
-    The caller would take the write for done. CRUD specification, "Why are client-side errors raised for some
-    unsupported options?".
+    Otherwise the caller would assume that the write succeeded. CRUD specification, "Why are client-side errors raised
+    for some unsupported options?".
 
     :raises ConfigurationError: the write is unacknowledged, and the server is too old for an option of it.
     """

@@ -138,7 +138,7 @@ def cut(group: StatementGroup, start: int, limits: Limits, target: Target, reser
     :raises InvalidDocument: a statement cannot be encoded.
     """
     documents: list[bytes] = []
-    room = limits.max_message_size - reserve
+    bytes_left = limits.max_message_size - reserve
     largest = limits.max_bson_object_size
     if group.command != "insert" or target.write_concern.acknowledged:
         # The server itself refuses a document that is a little too large, if the write is acknowledged.
@@ -158,8 +158,8 @@ def cut(group: StatementGroup, start: int, limits: Limits, target: Target, reser
                 f"{group.command}: statement {group.indexes[start]} has {size} bytes; "
                 f"this server accepts {limits.max_bson_object_size}"
             )
-        room -= size
-        if room < 0 and documents:
+        bytes_left -= size
+        if bytes_left < 0 and documents:
             break
         documents.append(document)
     return Cut(limits, tuple(documents))

@@ -189,7 +189,7 @@ def _check_mechanism(mechanism: str) -> None:
             f"authMechanism: this driver does not support {mechanism}, by design; it supports {', '.join(_SPOKEN)}"
         )
     if mechanism not in _SPOKEN:
-        raise ConfigurationError(f"authMechanism: it must be one of {', '.join(_SPOKEN)}, not {mechanism!r}")
+        raise ConfigurationError(f"authMechanism must be one of {', '.join(_SPOKEN)}, not {mechanism!r}")
 
 
 def _x509(username: str | None, password: str | None, source: str | None) -> Credentials:

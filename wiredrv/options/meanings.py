@@ -87,13 +87,14 @@ SOCKETS: Mapping[str, Meaning] = {
         otherwise="false",
     ),
     "tlsAllowInvalidCertificates": Meaning(
-        "Accepts a certificate that is expired, or that no trusted authority signed. Excludes `tlsInsecure`.",
+        "Accepts a certificate that is expired, or that no trusted authority signed. "
+        "Cannot be combined with `tlsInsecure`.",
         _URI_TLS,
         spelling="tls=true&tlsAllowInvalidCertificates=true",
         otherwise="false",
     ),
     "tlsAllowInvalidHostnames": Meaning(
-        "Accepts a certificate that was issued for another host. Excludes `tlsInsecure`.",
+        "Accepts a certificate that was issued for another host. Cannot be combined with `tlsInsecure`.",
         _URI_TLS,
         spelling="tls=true&tlsAllowInvalidHostnames=true",
         otherwise="false",
@@ -209,7 +210,7 @@ SERVERS: Mapping[str, Meaning] = {
         "The name of the replica set. Servers that do not belong to it are ignored.",
         _SDAM,
         spelling="replicaSet=rs0",
-        otherwise="any set: the name that the first member tells",
+        otherwise="any set: the name that the first member reports",
     ),
     "directConnection": Meaning(
         "Whether to talk to the one given host alone, whatever it is, and not to look for others.",
@@ -321,7 +322,9 @@ CONCERNS: Mapping[str, Meaning] = {
         otherwise="the server's default",
     ),
     "read_concern": Meaning(
-        "The same as an object. Excludes `readConcernLevel`.", "read-write-concern", otherwise="the server's default"
+        "The same as an object. Cannot be combined with `readConcernLevel`.",
+        "read-write-concern",
+        otherwise="the server's default",
     ),
     "w": Meaning(
         "How many members must have a write before it is acknowledged: a number, `majority`, or the name of a custom "
@@ -345,7 +348,7 @@ CONCERNS: Mapping[str, Meaning] = {
         otherwise="the server's default",
     ),
     "write_concern": Meaning(
-        "The three above as an object. Excludes each of them.",
+        "The three above as an object. Cannot be combined with any of them.",
         "read-write-concern",
         otherwise="the server's default",
     ),

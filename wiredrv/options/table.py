@@ -199,7 +199,7 @@ def _read_value(option: Option, text: str, warn: Callable[[str], None]) -> Any:
         value = option.kind.from_text(text)
     except BadValue as problem:
         shown = "" if option.secret else f" {text!r}"
-        warn(f"the value{shown} of {option.name} is ignored: {_must_be(option, problem)}")
+        warn(f"the value{shown} of {option.name} is ignored: it {_must_be(option, problem)}")
         return None
     if isinstance(value, Notice):
         warn(f"{option.name}: {value.warning}")
@@ -243,12 +243,12 @@ def _check_keyword(option: Option, value: object) -> object:
         problem = caught
     # Raised outside of the handler, so that no chained error contains the value.
     shown = "" if option.secret else f", not {value!r}{foreign_note(value)}"
-    raise ConfigurationError(f"{option.name}: {_must_be(option, problem)}{shown}")
+    raise ConfigurationError(f"{option.name} {_must_be(option, problem)}{shown}")
 
 
 def _must_be(option: Option, problem: BadValue) -> str:
     addition = f" ({problem})" if str(problem) else ""
-    return f"it must be {option.kind.accepts}{addition}"
+    return f"must be {option.kind.accepts}{addition}"
 
 
 def _near_match(given: str) -> str:

@@ -31,12 +31,12 @@ from wiredrv.types import Address
 
 _SCHEME = "mongodb://"
 _SRV_SCHEME = "mongodb+srv://"
-_MISSPELT_SCHEME = re.compile(r"mongodb(\+srv)?(:/|/|:$)", re.IGNORECASE)
+_MISSPELT_SCHEME = re.compile(r"mongodb(\+srv)?(:/|:(?!\d)|/+)", re.IGNORECASE)
 _NUMERIC_PORT = re.compile(r"(localhost|[0-9.]+|\[[^]@]*\]):(?P<port>\d{1,6})", re.IGNORECASE)
 _DOTTED_NAME_AND_NUMBER = re.compile(r"[^:@]*\.[^:@]*:\d{1,6}")
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _FORBIDDEN_IN_DATABASE = re.compile(r'[/\\ "$]')
-_SCHEME_NEEDED = "a connection string begins with mongodb:// or mongodb+srv://"
+_SCHEME_NEEDED = "the connection string must begin with mongodb:// or mongodb+srv://"
 _ENCODE_USERINFO = (
     "the user name and the password must be percent-encoded: pass each through urllib.parse.quote_plus(), "
     "or give them as the keyword arguments username and password"
@@ -126,8 +126,6 @@ def _parse_host(text: str, number: int) -> Address:
         return address
     if not text:
         raise InvalidURI(f"host {number} of the connection string is empty")
-    if _MISSPELT_SCHEME.match(text):
-        raise InvalidURI(f"{_SCHEME_NEEDED}: the scheme is misspelt, it ends with a colon and two slashes")
     # What follows a colon may be a password whose user information lacks its '@': it is shown only after what is a host
     # and cannot be a user's name, as jane.doe can.
     bad_port = _NUMERIC_PORT.fullmatch(text)
@@ -240,7 +238,7 @@ def _merge(from_string: dict[str, Any], keywords: dict[str, Any]) -> dict[str, A
 
 def _connection_string(uri_or_hosts: str | Sequence[str] | None, port: int | None) -> ConnectionString:
     if port is not None and (isinstance(port, bool) or not isinstance(port, int) or not 0 < port <= 65535):
-        raise ConfigurationError(f"port: it must be a whole number from 1 to 65535, not {port!r}")
+        raise ConfigurationError(f"port must be a whole number from 1 to 65535, not {port!r}")
     if uri_or_hosts is not None and not isinstance(uri_or_hosts, Iterable):
         raise ConfigurationError(f"a connection string, a host or a list of hosts is needed, not {uri_or_hosts!r}")
     if uri_or_hosts is None:
@@ -254,6 +252,9 @@ def _connection_string(uri_or_hosts: str | Sequence[str] | None, port: int | Non
         if len(texts) > 1:
             raise ConfigurationError("give one connection string, with its hosts joined by commas, or a list of hosts")
         return parse_uri(texts[0], port)
+    misspelt = _MISSPELT_SCHEME.match(texts[0])
+    if misspelt and not texts[0].endswith(".sock"):
+        raise InvalidURI(f"{_SCHEME_NEEDED}, not with {misspelt[0]!r}")
     hosts = [host.strip() for text in texts for host in text.split(",")]
     return ConnectionString(tuple(_with_port(host, number, port) for number, host in enumerate(hosts, 1)))
 

@@ -41,7 +41,7 @@ class TransactionEvent(Enum):
     DOOM = "a statement was cancelled"
     ENDING_SENT = "the commit or the abort is sent"
     COMMIT_SUCCEEDED = "the commit succeeded"
-    COMMIT_FAILED = "the commit failed, or its reply was given up"
+    COMMIT_FAILED = "the commit failed, or its reply was abandoned"
     ABORT_ANSWERED = "the abort was answered, or is not sent again"
     FAILURE = "a command of the transaction failed"
     RECOVERY_TOKEN = "a router sent a recovery token"
@@ -232,7 +232,7 @@ class Transaction:
         self.outcome = Outcome.COMMITTED
 
     def commit_failed(self, outcome: Outcome, *, attempted: bool = True) -> None:
-        """A commit failed, or its reply was given up.
+        """A commit failed, or its reply was abandoned.
 
         :param outcome: what that says about the transaction.
         :param attempted: whether the server may have executed it; then the next commit uses write concern majority.
@@ -242,7 +242,7 @@ class Transaction:
         self.outcome = outcome
 
     def withdraw_commit(self) -> bool:
-        """Return to the transaction in progress if its commit was given up before it was sent; return whether so."""
+        """Return to the transaction in progress if its commit was abandoned before it was sent; return whether so."""
         if self.ending_sent or self.state is not TransactionState.COMMITTED:
             return False
         self.state = transition(self.state, TransactionEvent.WITHDRAW)

@@ -179,7 +179,7 @@ class Turns:
             transaction.doom(turn.command, error)
 
     def leave(self, turn: Turn) -> None:
-        """An operation is done, or was given up while it waited. May be called twice."""
+        """An operation is done, or was abandoned while it waited. May be called twice."""
         if turn is self._ending:
             self._ending = None
         if turn is not self.current:

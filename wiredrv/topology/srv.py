@@ -64,7 +64,7 @@ def apply_srv_hosts(
     named = list(dict.fromkeys(hosts))
     kept = {address: server for address, server in topology.servers.items() if address in named}
     new = [address for address in named if address not in kept]
-    room = max_hosts - len(kept) if max_hosts else len(new)
-    joining = pick_srv_hosts(new, room, shuffle) if room > 0 else ()
+    vacancies = max_hosts - len(kept) if max_hosts else len(new)
+    joining = pick_srv_hosts(new, vacancies, shuffle) if vacancies > 0 else ()
     servers = kept | {address: ServerDescription(address) for address in joining}
     return replace(topology, servers=servers)

@@ -28,7 +28,7 @@ from wiredrv.origin import warn
 from wiredrv.server_facts import HELLO_COMMANDS, SENSITIVE_COMMANDS
 from wiredrv.wire.op_msg import HEADER_SIZE, OP_COMPRESSED, OP_MSG
 
-#: Commands that must travel as they are, in lower case (compression, "Messages not allowed to be compressed").
+#: Commands that must be sent uncompressed, in lower case (compression, "Messages not allowed to be compressed").
 NEVER_COMPRESSED = SENSITIVE_COMMANDS | HELLO_COMMANDS
 
 _IDS = {"snappy": 1, "zlib": 2, "zstd": 3}
