@@ -179,3 +179,11 @@ def test_the_refusal_of_a_handshake_says_nothing_about_an_operation() -> None:
     labels = ["TransientTransactionError", "RetryableWriteError", "SystemOverloadedError", 5]
     error = handshake_error({"ok": 0, "code": 251, "errmsg": "no", "errorLabels": labels})
     assert error.error_labels == {"SystemOverloadedError"}
+
+
+def test_the_details_of_a_failed_bulk_are_never_none() -> None:
+    error = BulkWriteError({"nInserted": 1, "writeErrors": [{"index": 0, "errmsg": "E11000"}]})
+    assert error.details["nInserted"] == 1
+    error.details = None  # as wrappers of an OperationFailure may do
+    assert error.details == {}
+    assert not error.timeout

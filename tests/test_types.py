@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import tokenize
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypedDict
 
+import bson
 import pytest
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
@@ -96,5 +98,20 @@ def test_a_class_that_cannot_hold_documents_is_refused() -> None:
     client = Client("mongodb://localhost")
     with pytest.raises(ConfigurationError, match="document_class must be a class of mutable mappings"):
         client.shop.get_collection("orders", document_class=int)  # type: ignore[type-var]  # bad input is the point
-    with pytest.raises(ConfigurationError, match="document_class"):
-        Client(document_class=5)  # type: ignore[arg-type]  # bad input is the point
+
+
+@pytest.mark.parametrize("wrong", [5, int, list[int], Mapping])
+def test_clients_and_databases_refuse_the_same_classes(wrong: Any) -> None:
+    client = Client("mongodb://localhost")
+    with pytest.raises(ConfigurationError, match=r"document_class.* a class of mutable mappings"):
+        Client(document_class=wrong)
+    with pytest.raises(ConfigurationError, match=r"document_class.* a class of mutable mappings"):
+        client.get_database("shop", document_class=wrong)
+
+
+def test_a_subscripted_class_is_taken_by_clients_and_collections_alike() -> None:
+    client = Client("mongodb://localhost", document_class=dict[str, int])
+    collection = Client("mongodb://localhost").shop.get_collection("orders", document_class=dict[str, int])
+    for options in (client.codec_options, client.shop.orders.codec_options, collection.codec_options):
+        assert options.document_class == dict[str, int]
+        assert bson.decode(bson.encode({"a": 1}), options) == {"a": 1}

@@ -398,8 +398,17 @@ class BulkWriteError(OperationFailure):
         OperationFailure.__init__(self, _bulk_message(results), _SEVERAL, results, error_labels=error_labels)
 
     @property
+    def details(self) -> Document:
+        """The counts and the failures."""
+        return self._details or {}
+
+    @details.setter
+    def details(self, value: Document | None) -> None:
+        self._details = value
+
+    @property
     def timeout(self) -> bool:
-        errors = (self.details or {}).get("writeConcernErrors") or ()
+        errors = self.details.get("writeConcernErrors") or ()
         return any(error.get("code") == ErrorCode.WriteConcernTimeout for error in errors)
 
 

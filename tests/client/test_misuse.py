@@ -11,6 +11,8 @@ from typing import Any, TypeAlias
 import pymongo
 import pymongo.read_concern
 import pytest
+from bson.raw_bson import RawBSONDocument
+from pymongo import read_preferences
 from pymongo.driver_info import DriverInfo
 from pymongo.server_api import ServerApi
 
@@ -236,6 +238,54 @@ async def test_an_object_of_pymongo_is_refused_with_both_packages_names(use: Cal
     with pytest.raises(DriverError) as caught:
         await called()
     assert f"{kind} is pymongo's, and wiredrv takes its own classes only" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "theirs, advice",
+    [
+        (read_preferences.Primary(), 'write wiredrv.ReadPreference("primary")'),
+        (read_preferences.SecondaryPreferred(), 'write wiredrv.ReadPreference("secondaryPreferred"), with tag_sets='),
+        (read_preferences.Nearest([{"dc": "a"}]), 'write wiredrv.ReadPreference("nearest"), with tag_sets='),
+    ],
+)
+def test_a_read_preference_of_pymongo_is_refused_with_the_one_to_write(theirs: Any, advice: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        wiredrv.Client(read_preference=theirs)
+    assert advice in str(caught.value)
+    with pytest.raises(ConfigurationError) as caught:
+        wiredrv.Client().shop.with_options(read_preference=theirs)
+    assert advice in str(caught.value)
+    mode = advice.split('"')[1]
+    assert wiredrv.ReadPreference(mode, theirs.tag_sets).mode.value == mode
+
+
+# --- arguments of PyMongo's client ---
+
+
+@pytest.mark.parametrize("arguments", [("localhost", 27017), ("localhost", 27017, dict), (None, None)])
+def test_what_pymongos_client_takes_by_position_is_refused_with_advice(arguments: tuple[Any, ...]) -> None:
+    with pytest.raises(ConfigurationError, match=r"one argument by position.*Client\('localhost', port=27017, "):
+        wiredrv.Client(*arguments)
+
+
+def test_what_the_advice_says_works_and_the_signature_stays() -> None:
+    client = wiredrv.Client("localhost", port=27018, document_class=RawBSONDocument, appname="shop")
+    assert str(client) == "Client('localhost:27018')"
+    assert client.codec_options.document_class is RawBSONDocument
+    assert list(inspect.signature(wiredrv.Client).parameters) == ["uri", "document_class", "event_listeners", "options"]
+
+
+@pytest.mark.parametrize(
+    "option, advice",
+    [
+        ({"host": "localhost"}, r"unknown option 'host': .* first argument, uri, as in Client\('localhost:27017'\)"),
+        ({"connect": False}, "unknown option 'connect': leave it out"),
+        ({"auto_encryption_opts": None}, "unknown option 'auto_encryption_opts': .* not supported yet"),
+    ],
+)
+def test_a_keyword_of_pymongos_client_is_refused_with_advice(option: Any, advice: str) -> None:
+    with pytest.raises(ConfigurationError, match=advice):
+        wiredrv.Client(**option)
 
 
 def test_other_objects_get_no_such_note() -> None:

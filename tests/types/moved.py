@@ -59,6 +59,8 @@ class Slow(CommandListener):
 def connect(uri: str) -> AsyncMongoClient[dict[str, Any]]:
     client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(
         uri,
+        port=27017,
+        appname="cinema",
         maxPoolSize=50,
         serverSelectionTimeoutMS=5_000,
         retryWrites=True,
@@ -118,7 +120,8 @@ class Repository:
         try:
             result: InsertManyResult = await self._safe.insert_many(movies, ordered=False)
         except BulkWriteError as error:
-            return len((error.details or {}).get("writeErrors", []))
+            print(error.details["nInserted"])
+            return len(error.details["writeErrors"])
         return len(result.inserted_ids)
 
     async def get(self, name: str) -> dict[str, Any] | None:

@@ -20,7 +20,7 @@ from wiredrv.client.client_transaction import ClientTransaction
 from wiredrv.client.collection_base import derived_target
 from wiredrv.client.core import ClientCore
 from wiredrv.client.database import Database
-from wiredrv.client.misuse import AsyncBlock
+from wiredrv.client.misuse import AsyncBlock, refuse_more_by_position
 from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
 from wiredrv.connection.settings import DriverInfo
 from wiredrv.description import ServerType
@@ -63,6 +63,7 @@ class Client(ClientDeployment[DocumentT], AsyncBlock):
 
     _written = "wiredrv.Client(...)"
 
+    @refuse_more_by_position
     def __init__(
         self,
         uri: str | Sequence[str] | None = None,

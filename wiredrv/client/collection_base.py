@@ -11,6 +11,7 @@ from wiredrv.client.handle import HandleContext, HandleOptions
 from wiredrv.client.validation import collection_name, refuse
 from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
 from wiredrv.operations.base import Target
+from wiredrv.options.kinds import DOCUMENT_CLASS, BadValue
 from wiredrv.types import DocumentT, OtherDocumentT
 
 if TYPE_CHECKING:
@@ -203,6 +204,6 @@ def derived_target(
 
 def _with_document_class(codec_options: CodecOptions[Any], document_class: object) -> CodecOptions[Any]:
     try:
-        return codec_options.with_options(document_class=document_class)
-    except TypeError:
-        refuse("document_class", "a class of mutable mappings, a TypedDict or RawBSONDocument", document_class)
+        return codec_options.with_options(document_class=DOCUMENT_CLASS.from_keyword(document_class))
+    except BadValue:
+        refuse("document_class", DOCUMENT_CLASS.accepts, document_class)

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
-from typing import TYPE_CHECKING, ClassVar, NoReturn
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar, NoReturn, TypeVar, cast
+
+from wiredrv.errors import ConfigurationError
+
+F = TypeVar("F", bound=Callable[..., None])
 
 
 class AsyncBlock:
@@ -21,6 +27,21 @@ class AsyncBlock:
 
         def __exit__(self, *_: object) -> None:
             """Never called. Python looks it up before it calls ``__enter__``."""
+
+
+def refuse_more_by_position(constructor: F) -> F:
+    """Make a client's constructor refuse what PyMongo's takes by position after the hosts, with advice."""
+
+    @functools.wraps(constructor)
+    def checked(self: object, *arguments: object, **options: object) -> None:
+        if len(arguments) > 1:
+            raise ConfigurationError(
+                "Client takes one argument by position, the connection string or the hosts: give the others by "
+                "keyword, as in Client('localhost', port=27017, document_class=RawBSONDocument)"
+            )
+        constructor(self, *arguments, **options)
+
+    return cast(F, checked)
 
 
 def warn_never_entered(written: str, origin: str) -> None:

@@ -1,12 +1,14 @@
 """The keyword options of a client, for type checkers and editors. What they mean is in the reference of the options.
 
 The keys are the names of the table's options and their aliases, but for the outdated ones, which work and should not
-be written any longer, and for ``document_class``, which is a parameter of its own. A test compares them.
+be written any longer, and for ``document_class``, which is a parameter of its own; and ``port``, which belongs to the
+hosts. A test compares them.
 """
 
 from __future__ import annotations
 
 import datetime
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Literal, TypeAlias, TypedDict
 
@@ -22,8 +24,12 @@ TagSet: TypeAlias = Mapping[str, str]
 
 
 class ClientOptions(TypedDict, total=False):
-    """The options of a :class:`~wiredrv.Client`, by their names in a connection string; None counts as not given."""
+    """The options of a :class:`~wiredrv.Client`, by their names in a connection string; None counts as not given.
 
+    :param port: the port of the hosts that are given without one; 27017 by default.
+    """
+
+    port: int | None
     # Sockets and TLS.
     connectTimeoutMS: int | None
     socketTimeoutMS: int | None
@@ -39,6 +45,7 @@ class ClientOptions(TypedDict, total=False):
     tlsDisableCertificateRevocationCheck: bool | None
     # Handshake and authentication.
     appName: str | None
+    appname: str | None
     compressors: str | Sequence[Compressor] | None
     zlibCompressionLevel: int | None
     server_api: ServerApi | None
@@ -100,4 +107,4 @@ class ClientOptions(TypedDict, total=False):
 
 
 if ClientOptions.__doc__ is not None:  # not with -OO
-    ClientOptions.__doc__ += f"\n\n{described()}"
+    ClientOptions.__doc__ = f"{inspect.cleandoc(ClientOptions.__doc__)}\n{described()}"

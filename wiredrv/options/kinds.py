@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bson.codec_options import CodecOptions
+
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _INT32 = 2**31 - 1
 INT64 = 2**63 - 1
@@ -141,15 +143,31 @@ def names(known: tuple[str, ...]) -> OptionKind:
 def instance(words: str, *types: type) -> OptionKind:
     """An object of one of ``types``: for keywords only."""
 
-    def refuse(text: str) -> object:
-        raise BadValue("it can be given as a keyword argument only")
-
     def check(value: object) -> object:
         if not isinstance(value, types):
             raise BadValue
         return value
 
-    return OptionKind(words, refuse, check)
+    return OptionKind(words, _refuse_text, check)
+
+
+def _refuse_text(text: str) -> object:
+    raise BadValue("it can be given as a keyword argument only")
+
+
+def _check_document_class(value: Any) -> object:
+    try:
+        CodecOptions(document_class=value)  # bson knows which classes it can decode into
+    except TypeError:
+        pass
+    else:
+        return value
+    raise BadValue
+
+
+DOCUMENT_CLASS = OptionKind(
+    "a class of mutable mappings, a TypedDict or RawBSONDocument", _refuse_text, _check_document_class
+)
 
 
 def named(values: Mapping[str, object]) -> OptionKind:

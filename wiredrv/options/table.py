@@ -99,7 +99,9 @@ OPTIONS: tuple[Option, ...] = (
     Option("tlsDisableOCSPEndpointCheck", kinds.BOOLEAN),
     Option("tlsDisableCertificateRevocationCheck", kinds.BOOLEAN),
     # Handshake and authentication.
-    Option("appName", kinds.text("a string of 1 to 128 bytes", max_bytes=128), "connection.app_name"),
+    Option(
+        "appName", kinds.text("a string of 1 to 128 bytes", max_bytes=128), "connection.app_name", aliases=("appname",)
+    ),
     Option("compressors", kinds.names(("snappy", "zlib", "zstd")), "connection.compressors"),
     Option("zlibCompressionLevel", kinds.integer(-1, 9), "connection.zlib_compression_level"),
     Option("server_api", kinds.instance("a ServerApi", ServerApi), "connection.server_api"),
@@ -145,7 +147,7 @@ OPTIONS: tuple[Option, ...] = (
         "maxStalenessSeconds", kinds.integer(0, also=-1, words="a whole number (of 90 and more), or -1 for no limit")
     ),
     # How documents become Python objects (bson's CodecOptions).
-    Option("document_class", kinds.instance("a class of mappings", type), "codec.document_class"),
+    Option("document_class", kinds.DOCUMENT_CLASS, "codec.document_class"),
     Option("tz_aware", kinds.BOOLEAN, "codec.tz_aware", aliases=("tzAware",)),
     Option("tzinfo", kinds.instance("a datetime.tzinfo", datetime.tzinfo), "codec.tzinfo"),
     Option("type_registry", kinds.instance("a bson TypeRegistry", TypeRegistry), "codec.type_registry"),
@@ -161,6 +163,13 @@ OPTIONS: tuple[Option, ...] = (
 
 _BY_NAME = {name.lower(): option for option in OPTIONS for name in (option.name, *option.aliases, *option.outdated)}
 _OUTDATED = {name.lower() for option in OPTIONS for name in option.outdated}
+
+#: Keywords of PyMongo's client that have no counterpart among the options, and what to write instead.
+_ELSEWHERE = {
+    "auto_encryption_opts": "client-side encryption is not supported yet",
+    "connect": "leave it out, since making a client never connects; `async with` or open() opens it",
+    "host": "give the hosts or the connection string as the first argument, uri, as in Client('localhost:27017')",
+}
 
 
 def read_options(pairs: Iterable[tuple[str, str]], warn: Callable[[str], None]) -> dict[str, Any]:
@@ -226,7 +235,8 @@ def read_keywords(keywords: Mapping[str, Any]) -> dict[str, Any]:
     for given, value in keywords.items():
         option = _BY_NAME.get(given.lower())
         if option is None:
-            raise ConfigurationError(f"unknown option {given!r}{_near_match(given)}")
+            advice = f": {_ELSEWHERE[given]}" if given in _ELSEWHERE else _near_match(given)
+            raise ConfigurationError(f"unknown option {given!r}{advice}")
         if value is None:
             continue
         if option.name in values:
