@@ -107,7 +107,7 @@ class Side:
         error: Exception | None = None
         try:
             value = await action
-            outcome: Returned | Failed = Returned(result(value, getattr(step, "method", ""), names))
+            outcome: Returned | Failed = Returned(result(value, _last_method(step), names))
         except Exception as raised:
             error = raised
             outcome = failure(raised, names)
@@ -285,3 +285,10 @@ async def _some(cursor: Any, number: int | None) -> AsyncIterator[Any]:
             left -= 1
             if not left:
                 return
+
+
+def _last_method(step: Step) -> str:
+    """The method whose result a step returns."""
+    if not isinstance(step, Call):
+        return ""
+    return step.chain[-1][0] if step.chain else step.method
