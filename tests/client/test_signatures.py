@@ -54,8 +54,27 @@ def measure(**options: Unpack[Sizes]) -> None:
 
 
 def test_a_signature_shows_the_options_with_types_as_they_are_written() -> None:
-    shown = "(what: str, *, width: int | None = None, depth: int | None = None, label: str = None) -> list[Any]"
+    shown = "(what: str, *, width: int | None = None, depth: int | None = None, label: str = ...) -> list[Any]"
     assert str(inspect.signature(pack)) == shown
+
+
+def test_no_option_of_a_method_has_a_default_that_its_type_does_not_allow() -> None:
+    for handle in (wiredrv.Client, wiredrv.Database, wiredrv.Collection):
+        for name, method in inspect.getmembers(handle, inspect.isfunction):
+            if not name.startswith("_"):
+                for parameter in inspect.signature(method).parameters.values():
+                    allowed = "None" in str(parameter.annotation) or str(parameter.annotation) in ("object", "Any")
+                    assert parameter.default is not None or allowed, f"{name}: {parameter}"
+
+
+def test_an_option_that_cannot_be_none_is_shown_without_its_default() -> None:
+    assert "cursor_type: int = ...," in str(inspect.signature(wiredrv.Collection.find))
+    assert "upsert: bool = ...," in str(inspect.signature(wiredrv.Collection.find_one_and_update))
+
+
+def test_help_shows_no_objects_by_their_addresses() -> None:
+    for handle in (wiredrv.Client, wiredrv.ClientSession, wiredrv.Database, wiredrv.Collection, wiredrv.RetryPolicy):
+        assert " at 0x" not in pydoc.render_doc(handle, renderer=_PLAIN)
 
 
 def test_the_options_are_described_in_the_place_of_the_keyword_arguments() -> None:

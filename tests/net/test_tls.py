@@ -631,7 +631,7 @@ def test_a_key_that_is_encrypted_needs_its_password_which_no_error_tells(authori
         TLSContext(replace(good, certificate_key_file_password=None))
     for wrong in ("shut-sesame", "x" * 2000):
         with pytest.raises(
-            ConfigurationError, match="tlsCertificateKeyFilePassword (does not open|must be)"
+            ConfigurationError, match=r"tlsCertificateKeyFilePassword (does not open|must be)"
         ) as failure:
             TLSContext(replace(good, certificate_key_file_password=wrong))
         cause = failure.value.__cause__

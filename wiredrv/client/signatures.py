@@ -50,7 +50,9 @@ def expanded(options: type[Any]) -> Callable[[F], F]:
             if parameter.kind is not parameter.VAR_KEYWORD
         ]
         added = [
-            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_written(annotation))
+            inspect.Parameter(
+                name, inspect.Parameter.KEYWORD_ONLY, default=_default(annotation), annotation=_written(annotation)
+            )
             for name, annotation in annotations.items()
             if name not in signature.parameters
         ]
@@ -89,6 +91,12 @@ def in_place_of_options(text: str, fields: str) -> str:
         end = parameters[-1].end()
         return f"{text[:end].rstrip()}\n{fields}{text[end:]}".rstrip()
     return f"{text}\n\n{fields}".rstrip()
+
+
+def _default(annotation: object) -> object:
+    """What stands for an option that is not given: ``None`` if it may be None, else ``...``, as in a stub."""
+    text = str(_written(annotation))
+    return None if text in ("object", "Any") or "None" in text else _Written("...")
 
 
 def _written(annotation: Any) -> Any:

@@ -42,14 +42,15 @@ class RetryPolicy:
 
     :param timeout: seconds after which no further attempt is started.
     :param max_attempts: how many attempts there may be; None for no limit besides ``timeout``.
-    :param jitter: returns a number from 0 to 1 (exclusive), by which each backoff is multiplied.
+    :param jitter: returns a number from 0 to 1 (exclusive), by which each backoff is multiplied;
+        None takes random ones.
     :param on_retry: called before each retry with the number of the coming attempt and the error of the last one.
-    :raises ConfigurationError: a number is not positive.
+    :raises ConfigurationError: ``timeout`` is negative, or ``max_attempts`` is less than 1.
     """
 
     timeout: float = 120.0
     max_attempts: int | None = None
-    jitter: Callable[[], float] = waits.random
+    jitter: Callable[[], float] | None = None
     on_retry: Callable[[int, BaseException], object] | None = None
 
     def __post_init__(self) -> None:
@@ -175,7 +176,7 @@ async def _pause(policy: RetryPolicy, attempt: int, last: BaseException, started
 def _backoff_after(error: BaseException, failures: int, policy: RetryPolicy) -> float:
     """Seconds to wait. A ``jitter`` that fails ends the retries with ``error``, which says what is known."""
     try:
-        jitter = waits.user(policy.jitter)
+        jitter = waits.random() if policy.jitter is None else waits.user(policy.jitter)
         if not 0 <= jitter < math.inf:
             raise ConfigurationError(f"RetryPolicy.jitter must return a number from 0 to 1, not {jitter!r}")
     except Exception as fault:

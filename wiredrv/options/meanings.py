@@ -433,7 +433,8 @@ def described() -> str:
 
 
 def _in_words(meaning: Meaning) -> str:
-    unit = f" In {meaning.unit}." if meaning.unit else ""
-    default = f" {meaning.default!r} by default." if meaning.default is not None else ""
+    unit = f" In {meaning.unit}." if meaning.unit in (_MS, "seconds") else ""
+    shown = meaning.default.__name__ if isinstance(meaning.default, type) else repr(meaning.default)
+    default = "" if meaning.default in (None, ()) else f" {shown} by default."
     otherwise = f" Without it: {meaning.otherwise}." if meaning.otherwise else ""
     return meaning.text.replace("`", "``") + unit + default + otherwise
