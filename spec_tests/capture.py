@@ -23,7 +23,8 @@ from wiredrv import events
 from wiredrv.description import TopologyDescription
 from wiredrv.types import Address
 
-# Command logging and monitoring specification, "Security".
+# Command logging and monitoring specification, "Security". Written out here, not imported: the driver's own list is
+# what is tested.
 SENSITIVE_COMMANDS = frozenset(
     {
         "authenticate",

@@ -74,11 +74,6 @@ def checked_out(client: Client) -> int:
     return sum(len(server.pool.state.in_use) for server in client._core.topology.servers.values())
 
 
-def idle_sessions(client: Client) -> int:
-    """How many server sessions wait in the client's pool."""
-    return len(client._core.executor.sessions)
-
-
 def observe_logs(client: Client, levels: Mapping[str, str], sink: Callable[[str, str, Document], None]) -> None:
     """Have ``sink(component, level, data)`` take the client's log messages, beside Python's own loggers.
 

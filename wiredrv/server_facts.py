@@ -2,7 +2,7 @@
 
 Rules kept here:
 
-* An error code or a wire version that the driver acts on is written as a number here and nowhere else.
+* An error code or a wire version that the driver or the demo acts on is written as a number here and nowhere else.
 * A list of codes that a specification gives is kept here whole, so that two of them can be compared at a glance.
 
 Specifications: wireversion-featurelist, server-discovery-and-monitoring, retryable-reads, retryable-writes.
@@ -28,7 +28,7 @@ MIN_SERVER_VERSION: Final = "4.2"
 
 
 class ErrorCode(IntEnum):
-    """The codes that the driver acts on. The names are the servers' own: ``codeName`` in a reply."""
+    """The codes that the driver or ``demo/`` acts on. The names are the servers' own: ``codeName`` in a reply."""
 
     HostUnreachable = 6
     HostNotFound = 7

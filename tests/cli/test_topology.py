@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import pytest
 
 from wiredrv.cli.main import main
-from wiredrv.cli.topology import Row, changes, heading, is_settled, member_uri, rows, table
+from wiredrv.cli.topology import Row, changed_lines, heading, is_settled, member_uri, rows, table
 from wiredrv.description import ServerDescription, ServerType, TopologyDescription, TopologyType
 from wiredrv.errors import AutoReconnect
 from wiredrv.local import ReplicaSet, Standalone
@@ -100,7 +100,7 @@ ROW = Row("a:1", "primary", "1.0 ms", "6.0.5", "rs0", "-", "")
 def test_changes_are_told_but_not_those_of_round_trip_times(
     before: list[Row], after: list[Row], told: list[str]
 ) -> None:
-    assert changes(before, after) == told
+    assert changed_lines(before, after) == told
 
 
 @pytest.mark.parametrize(

@@ -184,8 +184,14 @@ async def test_a_wrong_password_names_mechanism_user_and_source() -> None:
     assert "SCRAM-SHA-256 as user 'ann' of 'shop'" in str(failure.value)
 
 
-@pytest.mark.parametrize("silent_at, overloaded", [("isMaster", True), ("saslStart", False)])
-async def test_the_connect_timeout_covers_the_authentication(silent_at: str, overloaded: bool) -> None:
+@pytest.mark.parametrize(
+    "silent_at, overloaded, missing",
+    [
+        ("isMaster", True, "no answer to the handshake"),
+        ("saslStart", False, "the authentication was not done"),
+    ],
+)
+async def test_the_connect_timeout_covers_the_authentication(silent_at: str, overloaded: bool, missing: str) -> None:
     done = threading.Event()
 
     def answers(command: dict[str, Any]) -> Mapping[str, Any]:
@@ -194,7 +200,7 @@ async def test_the_connect_timeout_covers_the_authentication(silent_at: str, ove
         return HELLO
 
     with listening(answering(answers)) as address:
-        with pytest.raises(NetworkTimeout, match=r"within connectTimeoutMS \(200 ms\)") as failure:
+        with pytest.raises(NetworkTimeout, match=rf"{missing} within connectTimeoutMS \(200 ms\)") as failure:
             await connected(address, ANN, timeout=0.2)
         done.set()
     assert failure.value.has_error_label(SYSTEM_OVERLOADED) is overloaded

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from wiredrv.connection.handshake import Handshake
-from wiredrv.operations.base import READ, RETRYABLE_WRITE, Limits, Operation, OperationKind, Target, Traits
+from wiredrv.operations.base import READ, RETRIED_WRITE, Limits, Operation, OperationKind, Target, Traits
 from wiredrv.operations.transactions import AbortTransaction, CommitTransaction
 from wiredrv.session.options import SessionOptions, TransactionOptions
 from wiredrv.session.server_session import ServerSession
@@ -41,7 +41,7 @@ class FakeOperation(Operation[Reply]):
 
 _USUAL = {
     OperationKind.READ: READ,
-    OperationKind.WRITE: RETRYABLE_WRITE,
+    OperationKind.WRITE: RETRIED_WRITE,
     OperationKind.COMMAND: Traits(OperationKind.COMMAND),
     OperationKind.COMMIT: CommitTransaction.traits,
     OperationKind.ABORT: AbortTransaction.traits,

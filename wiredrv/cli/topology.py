@@ -114,7 +114,7 @@ def table(found: Iterable[Row]) -> list[str]:
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
 
 
-def changes(before: Iterable[Row], after: Iterable[Row]) -> list[str]:
+def changed_lines(before: Iterable[Row], after: Iterable[Row]) -> list[str]:
     """What became of the servers, a line for each that is not as it was. Round-trip times change all the time."""
     old = {row.server: row._replace(round_trip="") for row in before}
     new = {row.server: row._replace(round_trip="") for row in after}
@@ -250,7 +250,7 @@ def _print_changes(last: list[Row], description: TopologyDescription, versions: 
     if not last:
         _print_all(description, versions)
     else:
-        for line in changes(last, found):
+        for line in changed_lines(last, found):
             print(f"{datetime.now():%H:%M:%S}  {line}")
     last[:] = found
     sys.stdout.flush()

@@ -201,7 +201,7 @@ class ClosableCursor(AsyncBlock):
         cursor = ServerCursor(address, cursor_id, self._namespace, lease, pin)
         state = self._state
         if state is not None and way_to_kill(self._opened_in, state) is not Kill.OUTSIDE:
-            state.cursors_left.append(cursor)
+            state.leave_cursor(cursor)
         else:
             self._context.orphan_cursor(cursor)
 

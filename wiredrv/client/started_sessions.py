@@ -158,8 +158,7 @@ class StartedSessions:
 
     def orphan_cursors_left(self, state: SessionState) -> None:
         """Kill, in the background, the cursors that could not be killed before their transaction had ended."""
-        left, state.cursors_left = state.cursors_left, []
-        for cursor in left:
+        for cursor in state.take_cursors_left():
             self.orphan_cursor(cursor)
 
     def orphan_session(self, state: SessionState) -> None:

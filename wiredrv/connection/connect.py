@@ -77,7 +77,11 @@ async def establish(
                 await authenticate(connection, settings.credentials, speculation, hello)
         ready = True
     except (TimeoutError, DriverError) as error:
-        failure = _failure(error, address, timeout, shaken)
+        failure = (
+            _timeout(address, timeout, connection is not None, shaken)
+            if isinstance(error, TimeoutError)
+            else _failure(error, address, shaken)
+        )
         if connection is not None and shaken:
             failure.service_id = connection.service_id
         if failure is error:
@@ -90,11 +94,20 @@ async def establish(
     return connection
 
 
-def _failure(error: TimeoutError | DriverError, address: Address, timeout: float | None, shaken: bool) -> DriverError:
+def _timeout(address: Address, timeout: float | None, connected: bool, shaken: bool) -> NetworkTimeout:
+    """The error for a connection that was not ready in time. It says how far it came."""
+    limit = f"within connectTimeoutMS ({(timeout or 0) * 1000:.0f} ms)"
+    if shaken:
+        return NetworkTimeout(f"{address}: connected, but the authentication was not done {limit}")
+    if connected:
+        message = f"{address}: connected, but no answer to the handshake {limit}: is this a MongoDB server?"
+    else:
+        message = f"{address}: no connection {limit}"
+    return NetworkTimeout(message, error_labels=_OVERLOAD)
+
+
+def _failure(error: DriverError, address: Address, shaken: bool) -> DriverError:
     """The error for a connection that could not be established."""
-    if isinstance(error, TimeoutError):
-        message = f"{address}: no connection within connectTimeoutMS ({(timeout or 0) * 1000:.0f} ms)"
-        return NetworkTimeout(message, error_labels=() if shaken else _OVERLOAD)
     if isinstance(error, UnreadableReply):
         # Without a readable handshake, the peer cannot be treated as a MongoDB server.
         return ProtocolError(f"{address}: {error}")

@@ -6,7 +6,6 @@ Specifications: mongodb-handshake, auth ("MongoCredential"), compression, versio
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from wiredrv.errors import ConfigurationError
@@ -69,14 +68,12 @@ class Credentials:
     :param source: the database that knows the user; ``$external`` for mechanisms with external users.
     :param username: the user's name; None if the client certificate contains it.
     :param password: the password, as the user wrote it.
-    :param mechanism_properties: ``authMechanismProperties``, for the mechanisms that take some.
     """
 
     mechanism: str | None = None
     source: str = "admin"
     username: str | None = None
     password: str | None = field(default=None, repr=False)
-    mechanism_properties: Mapping[str, str | bool] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,7 +119,7 @@ class Settlement:
             await self._commit_again()
         elif run.orphan is not None and run.in_transaction and run.session is not None:
             # Only an abort follows, and the cursor is killed after that.
-            run.session.cursors_left.append(run.orphan)
+            run.session.leave_cursor(run.orphan)
             run.orphan = None
         elif run.orphan is not None:
             await self._kill_cursor(run.orphan)
@@ -181,7 +181,7 @@ class Settlement:
         server_session.dirty = True
         if run.session is not None and not run.is_statement and not run.session.ended:
             # Its other cursors, or its transaction, may be in use: it is killed when it ends.
-            run.session.servers_to_kill.add(run.server_to_kill)
+            run.session.note_server_to_kill(run.server_to_kill)
             return
         await self._drive(Run(KillSessions((server_session.lsid,), run.server_to_kill), None))
 

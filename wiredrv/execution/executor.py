@@ -235,7 +235,7 @@ class Executor(Attempts):
             if run.server_session is not None:
                 run.server_session.dirty = True
             if session is not None and run.server_to_kill is not None:
-                session.servers_to_kill.add(run.server_to_kill)
+                session.note_server_to_kill(run.server_to_kill)
             return
         self._hand_over(run)
         await self.see_to(settlement, wait=not isinstance(error, (KeyboardInterrupt, SystemExit)))
@@ -243,7 +243,7 @@ class Executor(Attempts):
     async def _leave_orphan(self, run: Run[object], orphan: ServerCursor) -> None:
         """Have the background kill the cursor that an unreadable reply opened; in a transaction, after its end."""
         if run.in_transaction and run.session is not None:
-            run.session.cursors_left.append(orphan)
+            run.session.leave_cursor(orphan)
             return
         self._hand_over(run)
         await self.see_to(Settlement(run, self), wait=False)

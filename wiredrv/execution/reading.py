@@ -14,7 +14,7 @@ from wiredrv.errors import DriverError, UnreadableReply
 from wiredrv.operations.base import Operation
 from wiredrv.server_errors import command_error
 from wiredrv.types import Address, Document, Reply
-from wiredrv.wire.codec import reason
+from wiredrv.wire.codec import error_text
 from wiredrv.wire.envelope import decode_tolerantly, pick_envelope
 
 _FAILURES = ("writeErrors", "writeConcernError")
@@ -39,7 +39,7 @@ def unreadable(error: Exception, operation: Operation[object], address: Address,
     """The error to raise for a reply whose reading raised ``error``; ``envelope`` is what can be read of it."""
     cause = error.__cause__ if isinstance(error, UnreadableReply) else error
     namespace = operation.target.namespace.rstrip(".")
-    text = str(error) if cause is None else reason(cause)
+    text = str(error) if cause is None else error_text(cause)
     found = UnreadableReply(f"{address}: the reply to {operation.name!r} on {namespace} cannot be read: {text}")
     found.namespace = namespace
     found.envelope = envelope

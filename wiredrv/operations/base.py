@@ -100,7 +100,7 @@ READ = Traits(retryable=True, accepts_read_concern=True, accepts_cluster_time=Tr
 CURSOR_READ = replace(READ, opens_cursor=True)
 #: A write that is never retried, and one that is, if the server can distinguish a retry from a second write.
 WRITE = Traits(OperationKind.WRITE, accepts_cluster_time=True, accepts_write_concern=True)
-RETRYABLE_WRITE = replace(WRITE, retryable=True)
+RETRIED_WRITE = replace(WRITE, retryable=True)
 
 
 class Operation(Generic[T_co]):

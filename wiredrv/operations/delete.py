@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from wiredrv.operations.base import RETRYABLE_WRITE, Limits, Operation, Target, add_options, count_in
+from wiredrv.operations.base import RETRIED_WRITE, Limits, Operation, Target, add_options, count_in
 from wiredrv.operations.failures import check_statement, raise_write_failure
 from wiredrv.operations.results import DeleteResult
 from wiredrv.types import Address, Document, PlainDocument, Reply
@@ -16,7 +16,7 @@ class Delete(Operation[DeleteResult]):
     """Apply one statement: ``{"q": filter, "limit": 1}``, or ``"limit": 0`` for all that match."""
 
     name: ClassVar[str] = "delete"
-    traits = RETRYABLE_WRITE
+    traits = RETRIED_WRITE
 
     target: Target
     statement: Document

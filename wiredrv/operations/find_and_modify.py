@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from wiredrv.errors import UnreadableReply
-from wiredrv.operations.base import RETRYABLE_WRITE, Limits, Operation, Target, add_options
+from wiredrv.operations.base import RETRIED_WRITE, Limits, Operation, Target, add_options
 from wiredrv.operations.failures import check_hint, raise_concern_failure
 from wiredrv.types import Address, Document, DocumentT, PlainDocument, Reply
 from wiredrv.wire.codec import decode_document
@@ -20,7 +20,7 @@ class FindAndModify(Operation[DocumentT | None]):
     """
 
     name: ClassVar[str] = "findAndModify"
-    traits = RETRYABLE_WRITE
+    traits = RETRIED_WRITE
 
     target: Target
     filter: Document

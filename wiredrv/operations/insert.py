@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from wiredrv.operations.base import RETRYABLE_WRITE, Limits, Operation, Target, add_options
+from wiredrv.operations.base import RETRIED_WRITE, Limits, Operation, Target, add_options
 from wiredrv.operations.failures import raise_write_failure
 from wiredrv.operations.results import InsertOneResult
 from wiredrv.types import Address, Document, PlainDocument, Reply
@@ -16,7 +16,7 @@ class Insert(Operation[InsertOneResult]):
     """Insert one document, whose ``_id`` is ``inserted_id``. ``options`` have the wire's names."""
 
     name: ClassVar[str] = "insert"
-    traits = RETRYABLE_WRITE
+    traits = RETRIED_WRITE
 
     target: Target
     document: Document

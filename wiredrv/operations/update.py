@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from wiredrv.errors import UnreadableReply
 from wiredrv.operations.base import (
-    RETRYABLE_WRITE,
+    RETRIED_WRITE,
     Limits,
     Operation,
     Target,
@@ -27,7 +27,7 @@ class Update(Operation[UpdateResult]):
     """Apply one statement: ``{"q": filter, "u": update, "multi": ..., ...}``. ``options`` are the command's."""
 
     name: ClassVar[str] = "update"
-    traits = RETRYABLE_WRITE
+    traits = RETRIED_WRITE
 
     target: Target
     statement: Document

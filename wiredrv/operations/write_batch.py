@@ -23,7 +23,7 @@ from reprlib import repr as shown
 from wiredrv.concerns import DEFAULT_WRITE_CONCERN
 from wiredrv.errors import BulkWriteError, DocumentTooLarge, InvalidDocument, UnreadableReply
 from wiredrv.operations.base import (
-    RETRYABLE_WRITE,
+    RETRIED_WRITE,
     Limits,
     Operation,
     Target,
@@ -175,7 +175,7 @@ class WriteBatch(Operation[Reply]):
     :raises StatementTooLarge: the first statement cannot be sent.
     """
 
-    traits = RETRYABLE_WRITE
+    traits = RETRIED_WRITE
 
     target: Target
     group: StatementGroup

@@ -14,13 +14,12 @@ from typing import Literal, TypeAlias, TypedDict
 
 from bson.codec_options import DatetimeConversion, TypeRegistry
 
-from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
+from wiredrv.concerns import ReadConcern, ReadPreference, TagSet, WriteConcern
 from wiredrv.connection.settings import DriverInfo, ServerApi
-from wiredrv.options.meanings import described
+from wiredrv.options.meanings import options_help
 
-Compressor: TypeAlias = Literal["snappy", "zlib", "zstd"]
+CompressorName: TypeAlias = Literal["snappy", "zlib", "zstd"]
 Mode: TypeAlias = Literal["primary", "primaryPreferred", "secondary", "secondaryPreferred", "nearest"]
-TagSet: TypeAlias = Mapping[str, str]
 
 
 class ClientOptions(TypedDict, total=False):
@@ -46,7 +45,7 @@ class ClientOptions(TypedDict, total=False):
     # Handshake and authentication.
     appName: str | None
     appname: str | None
-    compressors: str | Sequence[Compressor] | None
+    compressors: str | Sequence[CompressorName] | None
     zlibCompressionLevel: int | None
     server_api: ServerApi | None
     driver: DriverInfo | None
@@ -107,4 +106,4 @@ class ClientOptions(TypedDict, total=False):
 
 
 if ClientOptions.__doc__ is not None:  # not with -OO
-    ClientOptions.__doc__ = f"{inspect.cleandoc(ClientOptions.__doc__)}\n{described()}"
+    ClientOptions.__doc__ = f"{inspect.cleandoc(ClientOptions.__doc__)}\n{options_help()}"

@@ -427,7 +427,7 @@ GROUPS: Mapping[str, Mapping[str, Meaning]] = {
 MEANINGS: Mapping[str, Meaning] = {name: meaning for group in GROUPS.values() for name, meaning in group.items()}
 
 
-def described() -> str:
+def options_help() -> str:
     """All options as the fields of a docstring, for ``help()``."""
     return "\n".join(f":param {name}: {_in_words(meaning)}" for name, meaning in MEANINGS.items())
 

@@ -1,6 +1,7 @@
 """The state of a session between two commands. ``ClientSession`` is the users' view of it.
 
-The executor reads it to decorate a command and updates it from the reply; nothing else changes it.
+The executor decorates commands from it and updates it from their replies; ``client/`` starts and ends the session and
+its transactions. Both note here what can only be cleaned up later: cursors, and servers that may hold some.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ class SessionState:
 
     __slots__ = (
         "__weakref__",
+        "_cursors_left",
         "cluster_time",
-        "cursors_left",
         "operation_time",
         "options",
         "origin",
@@ -56,7 +57,7 @@ class SessionState:
         #: The servers that may still hold a cursor of a cancelled operation of this session.
         self.servers_to_kill: set[Address] = set()
         #: Cursors that are no longer read, but cannot be killed before their transaction has ended.
-        self.cursors_left: list[ServerCursor] = []
+        self._cursors_left: list[ServerCursor] = []
 
     # --- the end ---
 
@@ -76,6 +77,21 @@ class SessionState:
             release()
 
         self.turns.close(idle, self.origin)
+
+    # --- to be cleaned up later ---
+
+    def leave_cursor(self, cursor: ServerCursor) -> None:
+        """Note a cursor that is no longer read, but cannot be killed before the transaction has ended."""
+        self._cursors_left.append(cursor)
+
+    def take_cursors_left(self) -> list[ServerCursor]:
+        """Remove and return the cursors that were noted; the caller kills them."""
+        left, self._cursors_left = self._cursors_left, []
+        return left
+
+    def note_server_to_kill(self, address: Address) -> None:
+        """Note a server that may still hold a cursor of a cancelled operation; it is asked to kill it at the end."""
+        self.servers_to_kill.add(address)
 
     # --- learned from replies ---
 

@@ -38,7 +38,7 @@ from wiredrv.types import Address, Document, Spawn
 from wiredrv.waits import monotonic
 
 #: Opens a connection for a pool: ``connect(address, connection_id, generation)``.
-Connect = Callable[[Address, int, int], Awaitable[Connection]]
+ConnectTo = Callable[[Address, int, int], Awaitable[Connection]]
 
 
 class TopologyServer:
@@ -57,7 +57,7 @@ class TopologyServer:
 class Topology:
     """The deployment, as one client sees it."""
 
-    def __init__(self, settings: MonitorSettings, pool_settings: PoolSettings, connect: Connect) -> None:
+    def __init__(self, settings: MonitorSettings, pool_settings: PoolSettings, connect: ConnectTo) -> None:
         self._monitor_settings = settings
         self._settings = settings.topology
         self._hub = settings.hub

@@ -97,10 +97,10 @@ def sound_document(value: object) -> PlainDocument | None:
 
 
 def _unreadable(error: BaseException) -> UnreadableReply:
-    return UnreadableReply(f"a document cannot be read: {reason(error)}")
+    return UnreadableReply(f"a document cannot be read: {error_text(error)}")
 
 
-def reason(error: BaseException) -> str:
+def error_text(error: BaseException) -> str:
     """The message of a decoding error, with its class unless that is BSON's own."""
     return str(error) if isinstance(error, BSONError) else f"{type(error).__name__}: {error}"
 
@@ -120,7 +120,7 @@ def _explain(error: BaseException) -> str:
         return f"the document contains a number that BSON cannot represent: {text}; integers are at most 64 bits long"
     if isinstance(error, RecursionError):
         return "the document is nested too deeply, or contains itself"
-    return f"the document cannot be encoded as BSON: {reason(error)}"
+    return f"the document cannot be encoded as BSON: {error_text(error)}"
 
 
 def _place(document: object, options: CodecOptions[Any], error: Exception) -> str:

@@ -19,11 +19,11 @@ from wiredrv.types import Document, PlainDocument
 #: The next step of a conversation.
 Step: TypeAlias = PlainDocument | Derivation
 #: The result of a step.
-Outcome: TypeAlias = Document | ScramKeys
-Conversation: TypeAlias = Generator[Step, Outcome, None]
+StepResult: TypeAlias = Document | ScramKeys
+Conversation: TypeAlias = Generator[Step, StepResult, None]
 
 
-def advance(conversation: Conversation, outcome: Outcome) -> Step | None:
+def advance(conversation: Conversation, outcome: StepResult) -> Step | None:
     """Send a conversation the result of its last step. Returns the next one, or None once the user is authenticated."""
     try:
         return conversation.send(outcome)
@@ -31,7 +31,7 @@ def advance(conversation: Conversation, outcome: Outcome) -> Step | None:
         return None
 
 
-def described(mechanism: str, credentials: Credentials) -> str:
+def _describe(mechanism: str, credentials: Credentials) -> str:
     """Mechanism, user and source, for an error's message."""
     user = "the client certificate's subject" if credentials.username is None else f"user {credentials.username!r}"
     return f"{mechanism} as {user} of {credentials.source!r}"
@@ -39,7 +39,7 @@ def described(mechanism: str, credentials: Credentials) -> str:
 
 def refused(mechanism: str, credentials: Credentials, why: str) -> OperationFailure:
     """The error for a server that cannot be trusted."""
-    return OperationFailure(f"authentication failed ({described(mechanism, credentials)}): {why}")
+    return OperationFailure(f"authentication failed ({_describe(mechanism, credentials)}): {why}")
 
 
 def denied(mechanism: str, credentials: Credentials, reply: Document, wire_version: int) -> DriverError:
@@ -47,5 +47,5 @@ def denied(mechanism: str, credentials: Credentials, reply: Document, wire_versi
     error = handshake_error(reply, wire_version)
     if not isinstance(error, OperationFailure):
         return error
-    message = f"authentication failed ({described(mechanism, credentials)}): {error}"
+    message = f"authentication failed ({_describe(mechanism, credentials)}): {error}"
     return OperationFailure(message, error.code, reply, wire_version, error.error_labels)
