@@ -44,6 +44,10 @@ def test_a_misspelt_scheme_is_named(uri: str, scheme: str) -> None:
     assert str(caught.value) == expected
 
 
+def test_a_client_of_an_srv_record_shows_its_name() -> None:
+    assert repr(wiredrv.Client("mongodb+srv://ann:secret@a.b.example")) == "Client('mongodb+srv://a.b.example')"
+
+
 def test_a_user_called_mongodb_is_not_a_scheme() -> None:
     """The ``@`` is missing."""
     with pytest.raises(InvalidURI, match="host 1 of the connection string is not a valid address"):

@@ -393,5 +393,8 @@ class Client(ClientDeployment[DocumentT], AsyncBlock):
         raise TypeError("'in' does not search a client: list_database_names() lists its databases")
 
     def __repr__(self) -> str:
-        hosts = ",".join(str(seed) for seed in self._core.settings.topology.seeds)
+        topology = self._core.settings.topology
+        if topology.srv_host is not None:
+            return f"Client({'mongodb+srv://' + topology.srv_host!r})"
+        hosts = ",".join(str(seed) for seed in topology.seeds)
         return f"Client({hosts!r})"
