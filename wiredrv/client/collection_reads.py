@@ -71,7 +71,8 @@ class CollectionReads(CollectionBase[DocumentT]):
         :param session: the session of the find and of its getMores.
         :param options: as the methods of :class:`Cursor` of the same names.
         :returns: the cursor, for ``async for`` and its methods.
-        :raises ConfigurationError: an argument is of the wrong kind.
+        :raises ConfigurationError: an argument is of the wrong kind. A wrong session is refused at the first read, with
+            an InvalidOperation.
         """
         given: PlainDocument = dict(options)
         if projection is not None:
