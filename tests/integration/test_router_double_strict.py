@@ -18,10 +18,9 @@ from spec_tests.runner import Plan, run_plan
 from spec_tests.suites import SpecsMissing, discover, find_specs
 from spec_tests.uris import SpecUri
 from tests.support.sharded_double import ShardedDouble
-from wiredrv.execution import decorate
-from wiredrv.execution.executor import Executor
+from wiredrv.execution import decorate, servers
 from wiredrv.execution.run import Run
-from wiredrv.topology.topology import TopologyServer
+from wiredrv.topology.topology import Topology, TopologyServer
 from wiredrv.types import Address
 
 Patch = Callable[[pytest.MonkeyPatch], None]
@@ -77,12 +76,12 @@ def no_mutation(monkeypatch: pytest.MonkeyPatch) -> None:
 def ignore_pins(monkeypatch: pytest.MonkeyPatch) -> None:
     """A pinned session's commands go to another router than the one it is pinned to."""
 
-    def another(self: Executor, run: Run[Any], address: Address, pin: object) -> TopologyServer:
+    def another(run: Run[Any], topology: Topology, address: Address, pin: object) -> TopologyServer:
         if pin is None:  # a getMore, outside of transactions
-            return self.topology.servers[address]
-        return next((s for s in self.topology.servers.values() if s.address != address), self.topology.servers[address])
+            return topology.servers[address]
+        return next((s for s in topology.servers.values() if s.address != address), topology.servers[address])
 
-    monkeypatch.setattr(Executor, "_only_server", another)
+    monkeypatch.setattr(servers, "_only_server", another)
 
 
 def send_no_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
