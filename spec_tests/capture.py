@@ -1,4 +1,4 @@
-"""What is observed of one client: its events, its structured log messages, and the commands on the wire.
+"""What the runner observes of a client: its events, its structured log messages, and the commands on the wire.
 
 Rules kept here:
 
@@ -23,8 +23,8 @@ from wiredrv import events
 from wiredrv.description import TopologyDescription
 from wiredrv.types import Address
 
-# Command logging and monitoring specification, "Security". Written out here, not imported: the driver's own list is
-# what is tested.
+# Command logging and monitoring specification, "Security". Written out here instead of imported, since the driver's own
+# list is under test.
 SENSITIVE_COMMANDS = frozenset(
     {
         "authenticate",
@@ -69,7 +69,7 @@ class LogMessage:
 
 @dataclass(slots=True)
 class Trace:
-    """Every command of every client of a test, in the order in which the driver told of it."""
+    """Every command of every client of a test, in the order in which the driver published them."""
 
     started: float = field(default_factory=time.perf_counter)
     lines: list[tuple[float, str, Any]] = field(default_factory=list)
@@ -79,7 +79,7 @@ class Trace:
 
 
 def spec_name(event: object) -> str | None:
-    """The format's name of a driver's event, or None if the format has no such event."""
+    """The format's name for an event of the driver, or None if the format has no such event."""
     name = type(event).__name__
     if name == "TopologyOpenedEvent":
         return "topologyOpeningEvent"
@@ -125,7 +125,7 @@ class EventLog:
         self._changed: anyio.Event | None = None
 
     def __call__(self, event: Any) -> None:
-        """Hear one event. This is what the client is given as its listener."""
+        """Receive one event: the client calls this as its listener."""
         self._count(event)
         if self.listening and isinstance(event, events.CommandEvent):
             self._trace.add(self.client, event)
@@ -137,21 +137,21 @@ class EventLog:
             self._changed = None
 
     def hear_log(self, component: str, level: str, data: Mapping[str, Any]) -> None:
-        """Hear one structured log message."""
+        """Receive one structured log message."""
         if self.listening:
             self.messages.append(LogMessage(component, level, data))
 
     def of_family(self, family: str) -> list[Observed]:
-        """The observed events of ``command``, ``cmap`` or ``sdam``."""
+        """The observed events of one family: ``command``, ``cmap`` or ``sdam``."""
         return [observed for observed in self.events if observed.family == family]
 
     def forget(self) -> None:
-        """Drop what was observed of pools and servers so far (``awaitMinPoolSizeMS``)."""
+        """Drop the events of pools and servers observed so far (``awaitMinPoolSizeMS``)."""
         self.events = [observed for observed in self.events if observed.family == "command"]
         self.messages.clear()
 
     async def wait_until(self, condition: Callable[[], bool], seconds: float) -> bool:
-        """Wait until ``condition`` holds, asked again after every event; whether it did in time."""
+        """Wait until ``condition`` holds, checking it after every event; return whether it did in time."""
         with anyio.move_on_after(seconds):
             while not condition():
                 if self._changed is None:
@@ -180,7 +180,7 @@ class EventLog:
         return not self._sensitive and (name in SENSITIVE_COMMANDS or self._is_hidden_hello(name, event))
 
     def _is_hidden_hello(self, name: str, event: events.CommandEvent) -> bool:
-        # A hello that carried speculative authentication is known by its redacted, that is empty, body.
+        # A hello with speculative authentication is recognised by its redacted (empty) body.
         if name not in _HELLO:
             return False
         if isinstance(event, events.CommandStartedEvent):

@@ -1,6 +1,6 @@
 """The generated part of ``docs/conformance.md``: what passed, and every kind of unsupported test with its reason.
 
-The page may say more in its own words; only what stands between the two markers is written here. Run as
+The rest of the page is written by hand; only the part between the two markers is generated. Run as
 ``python -m spec_tests.conformance FILE RESULTS.json…`` it puts several runs' ``--json`` files side by side.
 """
 
@@ -22,14 +22,14 @@ _NEW_PAGE = f"# Conformance\n\n{BEGIN}\n{END}\n"
 
 
 def update_conformance(path: Path, reports: Sequence[Report]) -> None:
-    """Write the generated part of the page at ``path``, which is made if it does not exist."""
+    """Write the generated part of the page at ``path``, creating the page if it does not exist."""
     write_page(path, [report.document() for report in reports])
 
 
 def write_page(path: Path, documents: Sequence[Mapping[str, Any]]) -> None:
-    """As :func:`update_conformance`, from documents as ``--json`` writes them.
+    """Like :func:`update_conformance`, but from documents that ``--json`` wrote.
 
-    :raises ValueError: the page exists and lacks the markers.
+    :raises ValueError: the page exists but lacks the markers.
     """
     text = path.read_text(encoding="utf-8") if path.exists() else _NEW_PAGE
     pattern = re.compile(f"{re.escape(BEGIN)}.*{re.escape(END)}", re.DOTALL)
@@ -41,7 +41,7 @@ def write_page(path: Path, documents: Sequence[Mapping[str, Any]]) -> None:
 
 
 def page(documents: Sequence[Mapping[str, Any]]) -> str:
-    """The generated part for some runs: a table for each, then what is unsupported, skipped and failing."""
+    """The generated part for some runs: a table for each, then the unsupported, skipped and failing tests."""
     return "\n".join([*(_run(document) for document in documents), *_reasons(documents)])
 
 

@@ -1,6 +1,6 @@
-"""What the suites under pytest share: both backends, one embedded replica set, one environment for each backend.
+"""The fixtures that the pytest suites share: both backends, one embedded replica set, one environment for each backend.
 
-The deployment is ``WIREDRV_SPEC_URI``, where that is set, and else an embedded replica set.
+The deployment is ``WIREDRV_SPEC_URI`` if that is set, otherwise an embedded replica set.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from spec_tests.uris import SpecUri
 
 @pytest.fixture(scope="session", params=["asyncio", "trio"])
 def anyio_backend(request: pytest.FixtureRequest) -> str:
-    """The event loop of all suites: they run once on each."""
+    """The event loop that the suites run on: once on each."""
     backend: str = request.param
     return backend
 

@@ -1,4 +1,4 @@
-"""The deployment that the tests run against: an embedded one, or what a URI leads to."""
+"""The deployment that the tests run against: an embedded one, or the one at a given URI."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ KINDS = ("replicaset", "standalone", "sharded", "load-balanced")
 def deployment(kind: str = "replicaset", uri: str | None = None) -> Iterator[SpecUri]:
     """Yield the connection string to test against; the embedded servers live as long as the block.
 
-    :param kind: ``replicaset`` (three members), ``standalone``, ``sharded`` (two shards and two routers where there
-        is a mongos, else two doubles of routers before a replica set) or ``load-balanced`` (doubles of load
-        balancers before such doubles); without meaning beside ``uri``.
-    :param uri: a deployment that runs already, started with test commands. For load balancers, the environment's
+    :param kind: ``replicaset`` (three members), ``standalone``, ``sharded`` (two shards and two routers if there is a
+        mongos, otherwise two test doubles of routers in front of a replica set) or ``load-balanced`` (doubles of load
+        balancers in front of such doubles); ignored if ``uri`` is given.
+    :param uri: a deployment that is already running, started with test commands. For load balancers, the environment's
         ``SINGLE_MONGOS_LB_URI`` and ``MULTI_MONGOS_LB_URI`` name the two.
     """
     if uri is not None:
@@ -49,7 +49,7 @@ def _has_mongos() -> bool:
 
 @contextmanager
 def _doubles(load_balanced: bool) -> Iterator[SpecUri]:
-    # The doubles belong to the project's tests, which an installed copy does not have.
+    # The doubles belong to the project's tests, which an installed copy does not include.
     from tests.support.sharded_double import ShardedDouble
 
     with (

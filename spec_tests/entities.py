@@ -1,4 +1,4 @@
-"""The entity map of one test, and the making of entities from their models.
+"""The entity map of one test, and the factory that creates entities from their models.
 
 Names are unique, look-ups are typed, and both fail with RunnerError. Unified test format specification, "Entity Map".
 """
@@ -34,13 +34,13 @@ from wiredrv.errors import ConfigurationError
 
 T = TypeVar("T")
 
-# The least that the option may be; the format allows runners to reduce it where fail points are in play.
+# The smallest value that the option may have; the format allows runners to reduce it where fail points are in play.
 _QUICK_HEARTBEAT_MS = 500
 
 
 @dataclass(slots=True)
 class ClientHandle:
-    """A client with what is observed of it."""
+    """A client and what is observed of it."""
 
     kind = "client"
     model: ClientEntity
@@ -71,7 +71,7 @@ class SessionHandle:
     lsid: Any = None
 
     def known_lsid(self) -> Any:
-        """The session's lsid, kept from before its end."""
+        """The session's lsid, kept so that it is known after the session has ended."""
         if self.lsid is None:
             self.lsid = seam.introspect("session_lsid")(self.session)
         return self.lsid
@@ -111,7 +111,7 @@ class TopologyHandle:
 
 
 class EntityMap:
-    """Entities by name. It is also what the matcher's operators look things up in."""
+    """Entities by name. The matcher's operators look up values in it."""
 
     def __init__(self) -> None:
         self._entities: dict[str, Any] = {}
@@ -197,7 +197,7 @@ class EntityFactory:
         server_api = api and seam.make_server_api(api.version, api.strict, api.deprecation_errors)
         options = {name: _placeholder(name, value) for name, value in model.uri_options.items()}
         if self.fail_points and "heartbeatFrequencyMS" not in options:
-            # A server that a fail point made unknown is otherwise not looked at again for ten seconds.
+            # A server that a fail point made unknown would otherwise not be checked again for ten seconds.
             options["heartbeatFrequencyMS"] = _QUICK_HEARTBEAT_MS
         direct = options.get("directConnection") is True
         uri = self.uri.for_client(model.use_multiple_mongoses, self.topology, direct=direct)
@@ -208,7 +208,7 @@ class EntityFactory:
         if model.observe_tracing:
             observe = seam.introspect("observe_spans")
             observe(handle.client, handle.spans.append, model.tracing_command_payload)
-        # A client of the specifications monitors its deployment as soon as it exists.
+        # The specifications expect a client to monitor its deployment as soon as it is created.
         await handle.client.__aenter__()
         if model.await_min_pool_size_ms is not None:
             await _await_pools(handle, model.await_min_pool_size_ms / 1000)
@@ -275,7 +275,7 @@ _TRANSACTION_KEYWORDS = {
 
 
 def transaction_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The keyword arguments that transaction options become."""
+    """Transaction options as keyword arguments."""
     unknown = set(options) - set(_TRANSACTION_KEYWORDS)
     if unknown:
         raise RunnerError(f"there is no transaction option {', '.join(sorted(unknown))}")
@@ -283,7 +283,7 @@ def transaction_options(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def concern(name: str, value: Any) -> Any:
-    """The object that a common option stands for; other values stay as they are."""
+    """The object that a common option stands for; other values are returned unchanged."""
     builders = {
         "readConcern": seam.read_concern,
         "writeConcern": seam.write_concern,

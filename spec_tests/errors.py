@@ -1,10 +1,11 @@
-"""How a test of a specification can end badly, as exceptions of the runner's own.
+"""The runner's own exceptions: the ways in which a specification test can end other than by passing.
 
-Three endings, never mixed up:
+There are three, which must not be confused:
 
 * :class:`SpecFailure`: the driver did not do what the test expects.
 * :class:`Unsupported`: this driver or this runner lacks what the test needs; ``kind`` groups such tests in reports.
-* :class:`RunnerError`: the file asks for something that the format does not have, or refers to what is not there.
+* :class:`RunnerError`: the file asks for something that the format does not have, or refers to something that does not
+  exist.
 
 They derive from Exception, not from the driver's errors, so that no expectation about the driver's errors can
 swallow one of them.
@@ -44,7 +45,7 @@ class RunnerError(Exception):
 
 
 class SchemaError(RunnerError):
-    """A file does not follow the unified test format. ``path`` is the key path of the offence."""
+    """A file does not follow the unified test format. ``path`` is the key path of the mistake."""
 
     def __init__(self, path: str, message: str) -> None:
         super().__init__(f"{path or 'the file'}: {message}")

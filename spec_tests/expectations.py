@@ -92,7 +92,7 @@ def _command_of(observed: Observed) -> str:
 def check_messages(
     expected: ExpectedLogMessages, observed: Sequence[LogMessage], matcher: Matcher, path: str = ""
 ) -> Mismatch | None:
-    """Compare the log messages of one client, without those that are to be ignored."""
+    """Compare the log messages of one client, except those to be ignored."""
     kept = [
         message
         for message in observed

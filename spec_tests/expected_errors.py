@@ -41,7 +41,7 @@ CODE_NAMES = {
 
 
 def check_error(expected: ExpectedError, error: BaseException, matcher: Matcher, path: str) -> Mismatch | None:
-    """Compare an error with all that is asserted of it."""
+    """Compare an error with everything that the test asserts about it."""
     for check in _CHECKS:
         found = check(expected, error, matcher, path)
         if found is not None:
@@ -142,7 +142,7 @@ _CHECKS: tuple[Callable[[ExpectedError, Any, Matcher, str], Mismatch | None], ..
 
 
 def _top(error: Any) -> Any:
-    """The error to look at: a client bulk write carries the one that ended it in ``error``."""
+    """The error to check: a client bulk write error has the one that ended it in ``error``."""
     inner = getattr(error, "error", None)
     return inner if isinstance(inner, BaseException) else error
 
@@ -153,7 +153,7 @@ def _is_bulk(error: Any) -> bool:
 
 
 def _documents(error: Any) -> Iterator[Mapping[str, Any]]:
-    """The server's documents in an error: its reply, and for a bulk write each of the single errors."""
+    """The server's documents in an error: its reply, and, for a bulk write, each individual error."""
     details = getattr(_top(error), "details", None)
     if not isinstance(details, Mapping):
         return
@@ -173,7 +173,7 @@ def _entries(error: Any, name: str) -> list[Any]:
 
 
 def _renamed(entry: Any) -> Mapping[str, Any]:
-    """A write error as the format names its keys; documents and objects both occur."""
+    """A write error with the format's key names; it may be a document or an object."""
     if not isinstance(entry, Mapping):
         details = getattr(entry, "details", None)
         entry = {"code": getattr(entry, "code", None), "errmsg": str(entry), **(details or {})}

@@ -1,6 +1,6 @@
 """The static HTML report: an index, and a page for each failing or unsupported test.
 
-Every page stands alone, without scripts from elsewhere, so that a folder of them can be kept or published as it is.
+Every page is self-contained, without external scripts, so that a folder of them can be kept or published as it is.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def _index(report: Report, listed: Sequence[TestResult], names: Mapping[int, str
 
 
 def _legend(report: Report) -> str:
-    """The sums with what they mean; each leads to its tests."""
+    """The totals and what they mean; each links to its tests."""
     counts = report.counts()
     items = ""
     for outcome, meaning in _MEANING.items():
@@ -117,7 +117,7 @@ def _suite_table(report: Report) -> str:
 
 
 def _kinds(results: Sequence[TestResult], names: Mapping[int, str]) -> str:
-    """A fold for each kind, the most frequent first."""
+    """A collapsible section for each kind, the most frequent first."""
     folds = ""
     for kind, reason, number in unsupported_kinds(results):
         detail = escape(reason.removeprefix(kind).lstrip(": "))
@@ -192,7 +192,7 @@ def _events(events: EventsReport, guilty: int | None) -> str:
 
 
 def _differ(want: Mapping[str, Any], have: Mapping[str, Any]) -> bool:
-    """Whether two events are plainly not the same one: of another kind, or of another command."""
+    """Whether two events clearly do not correspond: their kinds or their commands differ."""
     wanted, had = _command(want), _command(have)
     return list(want) != list(have) or (wanted != "" and had != "" and wanted != had)
 
@@ -237,7 +237,7 @@ def _json(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """What the JSON writer can write; errors and markers become their texts."""
+    """A value that the JSON writer can write; errors and markers become strings."""
     if isinstance(value, Mapping):
         return {str(key): _plain(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):

@@ -23,12 +23,12 @@ from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
 _OPTIONS = {"appName": "spec-tests-internal", "retryWrites": True, "serverSelectionTimeoutMS": 15_000}
 _WRITE_SECONDS = 2.0
 _MAJORITY = WriteConcern(w="majority")
-# Interrupted and Unauthorized: the two failures of killAllSessions that a runner may pass over.
+# Interrupted and Unauthorized: the two failures of killAllSessions that a runner may ignore.
 _IGNORED_KILL = frozenset({11601, 13})
 
 
 class Internal:
-    """Work on the deployment that is no part of any test. An asynchronous context manager."""
+    """Work on the deployment that is not part of any test. An asynchronous context manager."""
 
     def __init__(self, uri: SpecUri) -> None:
         self._uri = uri
@@ -52,7 +52,7 @@ class Internal:
         return reply
 
     async def survey(self) -> Deployment:
-        """Ask what the requirements of tests are about."""
+        """Find out the facts that the requirements of tests refer to."""
         build = await self.admin({"buildInfo": 1})
         hello = await self.admin({"hello": 1})
         parameters = await self._parameters()
@@ -94,7 +94,7 @@ class Internal:
             await collection.insert_many([dict(document) for document in data.documents])
 
     async def cluster_time(self) -> Mapping[str, Any] | None:
-        """The newest cluster time that the deployment tells."""
+        """The latest cluster time that the deployment reports."""
         reply = await self.admin({"ping": 1})
         return reply.get("$clusterTime")
 
@@ -139,7 +139,7 @@ class Internal:
 
     async def _writes_ended(self, address: str) -> None:
         # This fail point closes the connection while the server still works on the write. Switched off too early, it
-        # lets the rest of the write through, and the outcome is another one.
+        # lets the rest of the write through, and the outcome is different.
         admin = (await self._direct_client(address)).get_database("admin")
         under_way = {"currentOp": 1, "active": True, "command.txnNumber": {"$exists": True}}
         with anyio.move_on_after(_WRITE_SECONDS):

@@ -1,6 +1,6 @@
 """The format's matching rules: an expected value, with its ``$$`` operators, against an actual one.
 
-A match answers None; anything else is a :class:`Mismatch` that names the key path and says what differs. Malformed
+A match returns None; anything else is a :class:`Mismatch` that names the key path and says what differs. Malformed
 operators and unknown entities are the test's own fault and raise RunnerError.
 
 Unified test format specification, "Evaluating Matches".
@@ -27,7 +27,7 @@ class _Missing:
         return "(missing)"
 
 
-#: Stands for a value that is not there, which is not the same as null.
+#: Stands for a missing value, which is not the same as null.
 MISSING: Any = _Missing()
 
 
@@ -49,7 +49,7 @@ class Mismatch:
 
 
 class Lookup(Protocol):
-    """What the operators ask the entity map."""
+    """The look-ups that the operators need from the entity map."""
 
     def value(self, name: str) -> Any:
         """The BSON value stored under ``name``; RunnerError if there is none."""
@@ -242,10 +242,10 @@ BSON_TYPES = frozenset({*(name for _, name in _TYPE_NAMES), *_OTHER_NAMES})
 
 
 def bson_type(value: Any) -> str:
-    """The name of a value's BSON type, as the query operator ``$type`` has it."""
+    """The name of a value's BSON type, as the query operator ``$type`` spells it."""
     if value is None:
         return "null"
-    if isinstance(value, Code):  # a str as well, so it is asked first
+    if isinstance(value, Code):  # also a str, so it is checked first
         return "javascript" if value.scope is None else "javascriptWithScope"
     for types, name in _TYPE_NAMES:
         if isinstance(value, types):
@@ -267,7 +267,7 @@ def same_value(expected: Any, actual: Any) -> bool:
 
 
 def same_document(expected: Any, actual: Any) -> bool:
-    """Exact equality but for the order of keys, as outcomes want it: a double is no integer."""
+    """Exact equality except for the order of keys, as outcomes require: a double does not equal an integer."""
     if isinstance(expected, Mapping) and isinstance(actual, Mapping):
         return expected.keys() == actual.keys() and all(same_document(expected[k], actual[k]) for k in expected)
     if isinstance(expected, (list, tuple)) and isinstance(actual, (list, tuple)):
@@ -280,7 +280,7 @@ def _is_number(value: Any) -> bool:
 
 
 def join(path: str, key: str) -> str:
-    """A key path, one key longer."""
+    """A key path with one more key."""
     return f"{path}.{key}" if path else str(key)
 
 

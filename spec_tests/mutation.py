@@ -1,9 +1,9 @@
 """Tests of the runner by mutation: a passing test whose expectation is changed must fail.
 
 For every passing test with ``expectEvents``, its expected events are changed in one place: a field's value, an
-event's name, or their number. The same judgement that passed the test must refuse the mutant. One mutant at random,
-by a seed, is tried for each test; ``--all`` tries every one; ``--rerun`` runs each mutant against the server again
-instead of judging what was observed of the first run a second time.
+event's name, or their number. The same check that passed the test must reject the mutant. For each test, one mutant is
+chosen at random, from a seed; ``--all`` tries every one; ``--rerun`` runs each mutant against the server again instead
+of checking the events that the first run observed.
 
     python -m spec_tests.mutation [--suite NAME]… [--seed N] [--all] [--rerun] [the options of spec_tests]
 """
@@ -34,7 +34,7 @@ from spec_tests.suites import SpecsMissing, Suite, discover, find_specs
 from spec_tests.uris import SpecUri
 
 _ABSENT_TYPE = "minKey"
-#: Why a mutant may live: it says the same as the original about what was observed.
+#: Why a mutant may survive: for the observed events it means the same as the original.
 UNSET = "the value under $$unsetOrMatches is unset, so that it is not compared"
 EXTRA = "ignoreExtraEvents: a further event like the last one was observed"
 
@@ -43,8 +43,8 @@ EXTRA = "ignoreExtraEvents: a further event like the last one was observed"
 class Change:
     """A changed value: where, and what was done to it.
 
-    ``excuse`` says why the mutant may live. ``proof``, if it has one, is the value with a change that must be refused
-    for the excuse to hold.
+    ``excuse`` says why the mutant may survive. ``proof``, if there is one, is the value with a change that must be
+    rejected for the excuse to hold.
     """
 
     value: Any
@@ -61,7 +61,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """A changed test: where and how, and, if it may live, why."""
+    """A changed test: where and how, and, if it may survive, why."""
 
     test: TestCase
     where: str
@@ -188,7 +188,7 @@ def _other(value: Any) -> Any:
 
 
 def chosen(test: TestCase, seed: int, every: bool) -> list[Mutant]:
-    """The mutants to try of one test."""
+    """The mutants to try for one test."""
     known = list(mutants(test))
     if every or not known:
         return known
@@ -196,7 +196,7 @@ def chosen(test: TestCase, seed: int, every: bool) -> list[Mutant]:
 
 
 def dies_again(run: TestRun, mutant: Mutant) -> bool:
-    """Whether the judgement of what was observed refuses the mutant."""
+    """Whether checking the observed events again rejects the mutant."""
     try:
         run.check_expectations(mutant.test)
     except SpecFailure:
@@ -222,7 +222,7 @@ class Trial:
 
 
 async def try_all(trial: Trial, uri: SpecUri) -> Tally:
-    """Run the suites and try the mutants of what passed."""
+    """Run the suites and try the mutants of the tests that passed."""
     tally = Tally()
     async with open_environment(uri) as environment:
         for suite in trial.suites:

@@ -1,10 +1,10 @@
 """The pace of tests whose time limits are so short that a busy machine misses them.
 
-Some files give a server 100 to 750 ms for a reply and have a fail point hold it back a little longer. What they test is
-the order of the two and not their length, so here every duration in such a file is multiplied by one factor.
+Some files give a server 100 to 750 ms for a reply and have a fail point hold it back a little longer. They test the
+order of the two and not their length, so here every duration in such a file is multiplied by one factor.
 
-What a busy machine does otherwise: a reply that comes too late, and is read later still, is there when the deadline is
-looked at, and counts as in time; one that comes in time is found after the deadline.
+Without that, on a busy machine, a late reply may already have arrived when the deadline is checked, and count as in
+time, and one that arrives in time may be read only after the deadline.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-#: By the file's name. The factor leaves half a second at least between what is in time and what is late.
+#: By the file's name. The factor leaves at least half a second between what is in time and what is late.
 FACTORS = {
     "auth-network-timeout-error.json": 4,
     "backpressure-network-timeout-fail-replicaset.json": 4,
@@ -24,14 +24,14 @@ FACTORS = {
     "hello-timeout.json": 4,
     "interruptInUse-pool-clear.json": 3,
 }
-#: What holds a duration: options of the connection string, of fail points, and of the runner's own ``wait``.
+#: The keys that hold a duration: options of the connection string, of fail points, and of the runner's own ``wait``.
 _DURATIONS = frozenset({"blockTimeMS", "connectTimeoutMS", "heartbeatFrequencyMS", "ms", "socketTimeoutMS"})
-#: In JavaScript for the server.
+#: A duration in JavaScript code that the server runs.
 _SLEEP = re.compile(r"\bsleep\((\d+)\)")
 
 
 def paced(name: str, document: Any) -> Any:
-    """A test file's document as it is to be run; ``name`` is the file's."""
+    """A test file's document with its durations multiplied, if it needs that; ``name`` is the file's name."""
     factor = FACTORS.get(name, 1)
     return document if factor == 1 else _multiplied(document, factor)
 

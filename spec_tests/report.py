@@ -16,7 +16,7 @@ _OUTCOMES = tuple(outcome.value for outcome in Outcome)
 
 
 def write_json(report: Report, path: Path) -> None:
-    """Write the machine's report."""
+    """Write the machine-readable report."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(report.document(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
@@ -63,7 +63,7 @@ def _junit_case(suite: ET.Element, result: TestResult) -> None:
 
 
 def _printable(text: str) -> str:
-    # XML has no place for control characters, not even escaped.
+    # XML does not allow control characters, not even escaped.
     return "".join(c if c in "\t\n" or ord(c) >= 32 else f"\\x{ord(c):02x}" for c in text)
 
 
@@ -114,7 +114,7 @@ def _rich_table(title: str, rows: list[tuple[str | int, ...]]) -> None:
 
 @contextmanager
 def progress(total: int, out: TextIO | None = None) -> Iterator[Callable[[TestResult], None]]:
-    """Yield what hears each result: a bar on a terminal, a line per suite elsewhere."""
+    """Yield a function to call with each result: a bar on a terminal, a line per suite elsewhere."""
     stream = out if out is not None else sys.stderr
     if not stream.isatty():
         yield _line_per_suite(stream)

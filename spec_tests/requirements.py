@@ -1,4 +1,4 @@
-"""Whether a test applies to a deployment: pure decisions over facts that were asked once.
+"""Whether a test applies to a deployment: pure decisions about facts that were queried once.
 
 Unified test format specification, "runOnRequirement".
 """
@@ -18,7 +18,7 @@ class Deployment:
     """What the requirements ask about.
 
     ``topology`` is ``single``, ``replicaset``, ``sharded`` or ``load-balanced``; ``mongoses`` counts the routers that
-    the runner's URI names. ``double``: the routers are test doubles, which is said wherever the topology is told.
+    the runner's URI names. ``double``: the routers are test doubles; reports say so wherever they name the topology.
     """
 
     version: Version
@@ -36,7 +36,7 @@ class Deployment:
 
 
 def unmet(requirements: Sequence[Requirement], deployment: Deployment) -> str | None:
-    """None if one of the requirements holds or there are none; else what each lacks, in one sentence."""
+    """None if one of the requirements holds or there are none; otherwise what each lacks, in one sentence."""
     reasons = []
     for requirement in requirements:
         lacking = _lacking(requirement, deployment)
@@ -65,7 +65,7 @@ def _lacking(requirement: Requirement, deployment: Deployment) -> str | None:
 
 
 def _topology_fits(wanted: Sequence[str], topology: str) -> bool:
-    # Every shard of a server that this runner meets is a replica set.
+    # With the servers that this runner supports, every shard is a replica set.
     return topology in wanted or (topology == "sharded" and "sharded-replicaset" in wanted)
 
 

@@ -1,4 +1,4 @@
-"""What came of each test, as values: the reports are made of these and of nothing else."""
+"""The result of each test, as values: the reports are made from these alone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from spec_tests.requirements import Deployment
 
 
 class Outcome(Enum):
-    """The four ends of a test."""
+    """The four ways in which a test can end."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -42,7 +42,7 @@ class WireLine:
 
 @dataclass(frozen=True, slots=True)
 class TestResult:
-    """The end of one test.
+    """The result of one test.
 
     ``kind`` groups unsupported tests. ``path``, ``expected`` and ``actual`` are those of the mismatch that failed it.
     """
@@ -82,7 +82,7 @@ class Report:
         return any(result.outcome is Outcome.FAILED for result in self.results)
 
     def counts(self, suite: str | None = None) -> Counter[str]:
-        """How many tests ended how, of one suite or of all."""
+        """The number of tests with each outcome, in one suite or in all."""
         return Counter(r.outcome.value for r in self.results if suite is None or r.suite == suite)
 
     def document(self) -> dict[str, Any]:

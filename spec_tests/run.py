@@ -4,7 +4,7 @@ Rules kept here:
 
 * Whatever happens, fail points are switched off on the server that they were set on, sessions ended, cursors and
   clients closed, and open transactions killed, all under a shield.
-* Nothing of one test reaches the next.
+* One test does not affect the next.
 
 Unified test format specification, "Executing a Test", "Executing an Operation".
 """
@@ -90,7 +90,7 @@ class TestRun:
                 raise SpecFailure(f"the clean-up of the test did not end within {_CLEAN_UP_SECONDS:.0f} s")
 
     def check_expectations(self, test: TestCase) -> None:
-        """Judge what was observed. Mutation tests call it again with a changed ``test``."""
+        """Check what was observed. Mutation tests call it again with a changed ``test``."""
         for index, expected in enumerate(test.expect_events or ()):
             found = check_events(expected, self.observed(expected), self.matcher, f"expectEvents[{index}]")
             if found is not None:
@@ -112,7 +112,7 @@ class TestRun:
         return self.entities.get(expected.client, ClientHandle).log.of_family(expected.event_type)
 
     async def create_entity(self, model: Entity) -> None:
-        """Make an entity; a thread starts at once and waits for work."""
+        """Create an entity; a thread starts immediately and waits for work."""
         if self._factory is None or self._tasks is None:
             raise RunnerError("entities can only be created while the test runs")
         await self._factory.create(model)
@@ -209,7 +209,7 @@ class TestRun:
         try:
             async for operation in thread.receive:
                 await self.execute(operation, "thread")
-        except Exception as error:  # told by waitForThread, and at the end of the test
+        except Exception as error:  # reported by waitForThread, and at the end of the test
             thread.error = error
         finally:
             thread.done.set()

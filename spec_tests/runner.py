@@ -1,4 +1,4 @@
-"""Runs tests one after the other and turns every ending into a result.
+"""Runs tests one after the other and turns whatever happens into a result.
 
 Unified test format specification, "Executing a Test File".
 """
@@ -43,13 +43,13 @@ class Case:
         return self.test.description if self.test is not None else "(the file)"
 
     def result(self, outcome: Outcome, reason: str = "", kind: str = "") -> TestResult:
-        """The beginning of this case's result."""
+        """A result with this case's names."""
         return TestResult(self.suite, self.file_name, self.description, outcome, reason, kind)
 
 
 @asynccontextmanager
 async def open_environment(uri: SpecUri) -> AsyncIterator[Environment]:
-    """The internal client, the deployment's facts, and no transaction left open from an earlier run."""
+    """Open the internal client, query the deployment, and kill what an earlier run left open."""
     async with Internal(uri) as internal:
         deployment = await internal.survey()
         await internal.kill_all_sessions()
@@ -164,7 +164,7 @@ async def run_data_case(suite: str, case: DataCase) -> TestResult:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to run. ``on_result`` hears each result as it comes."""
+    """What to run. ``on_result`` is called with each result as it arrives."""
 
     suites: Sequence[Suite]
     text: str = ""

@@ -1,10 +1,10 @@
 """The one place where the runner touches the driver: everything else of ``spec_tests`` goes through here.
 
-Public things are found by asking the driver for them, so that what it lacks becomes an *unsupported* with a reason
-and what it gains tomorrow is used without a change here.
+Public names are looked up in the driver at run time, so that a missing one makes a test *unsupported*, with a reason,
+and one that is added later is used without a change here.
 
-What the public API rightly hides, and the specifications want to see, comes from ``wiredrv._introspect``. The runner
-asks it for these functions, each only when a test needs it, and takes a missing one for unsupported:
+What the public API hides, but the specifications' tests need to see, comes from ``wiredrv._introspect``. The runner
+looks up these functions, each only when a test needs it; if one is missing, the test is unsupported:
 
 ``pinned_address(session) -> Address | None``
     The router that the session's transaction is pinned to.
@@ -15,7 +15,7 @@ asks it for these functions, each only when a test needs it, and takes a missing
 ``transaction_state(session) -> str``
     ``none``, ``starting``, ``in_progress``, ``committed`` or ``aborted``.
 ``topology_description(client) -> TopologyDescription``
-    What the client believes about its deployment now.
+    What the client currently knows about its deployment.
 ``open_cursor(cursor) -> None`` (asynchronous)
     Sends the cursor's first command unless it was sent; consumes no document and sends no getMore.
 ``observe_logs(client, levels, sink) -> None``
@@ -41,7 +41,7 @@ from wiredrv.errors import DriverError, NotPrimaryError, OperationFailure
 #: What an operation may raise and a test may expect. Anything else is a defect, of the driver or of the runner.
 OPERATION_ERRORS: tuple[type[BaseException], ...] = (DriverError, bson.errors.BSONError)
 
-# Features under their own names: their lack shows as the lack of one method or function.
+# Names of features: each is missing if this one method or function is missing.
 _FEATURES = {
     "watch": "change streams",
     "observe_logs": "structured log messages",
@@ -86,7 +86,7 @@ def has_introspection(name: str) -> bool:
 def method(target: Any, *names: str) -> Callable[..., Any]:
     """The first method of ``target`` that exists.
 
-    The class is asked, not the object: a client or database answers any attribute with a database or collection.
+    This looks at the class, not the object: any attribute of a client or database is a database or collection.
     """
     for name in names:
         if hasattr(type(target), name):
@@ -114,7 +114,7 @@ def accepts(function: Callable[..., Any], name: str) -> bool | None:
 
 
 async def settle(value: Any) -> Any:
-    """Await what wants to be awaited: several helpers work with and without ``await``."""
+    """Await a value if it is awaitable: several helpers work with and without ``await``."""
     return await value if inspect.isawaitable(value) else value
 
 
@@ -177,5 +177,5 @@ def _known(value: Mapping[str, Any], keys: set[str], what: str) -> None:
 
 
 def is_server_error(error: BaseException) -> bool:
-    """Whether an error comes out of a server's reply."""
+    """Whether an error comes from a server's reply."""
     return isinstance(error, (OperationFailure, NotPrimaryError))

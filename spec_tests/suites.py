@@ -1,4 +1,4 @@
-"""Where the specifications are, and which files of theirs make a suite.
+"""Where the specifications are, and which of their files make up a suite.
 
 A suite has the name of its specification's folder. Its unified files run against a deployment; its data-driven
 cases, if a reader for them is registered in ``DATA_SUITES``, run without one and are reported as ``FOLDER:data``.
@@ -48,7 +48,7 @@ def find_specs(given: str | os.PathLike[str] | None = None) -> Path:
 
     :param given: the repository or its ``source``; without it, what the environment variable ``WIREDRV_SPECS`` names;
         without that, the first of :data:`PLACES` that has them. A place that was named is the only one looked at.
-    :raises SpecsMissing: they are not there.
+    :raises SpecsMissing: they were not found.
     """
     named = given or os.environ.get(_VARIABLE)
     places = (Path(named),) if named else PLACES
@@ -63,7 +63,7 @@ def find_specs(given: str | os.PathLike[str] | None = None) -> Path:
 def discover(source: Path, names: Sequence[str] = ()) -> list[Suite]:
     """The suites called ``names``, or all that there are. ``FOLDER`` means unified tests and data.
 
-    :raises SpecsMissing: a name is no folder of the specifications, or has no tests that can be run.
+    :raises SpecsMissing: a name is not a folder of the specifications, or has no tests that can be run.
     """
     suites: list[Suite] = []
     for name in names or sorted(path.name for path in source.iterdir() if (path / "tests").is_dir()):

@@ -1,6 +1,6 @@
 """The data-driven cases of all specifications that have some, as pytest tests; and that all of them were found.
 
-Pure data runs once; what opens clients, on both backends.
+Pure cases run once; those that open clients run on both backends.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from spec_tests.data.case import DataCase
 from spec_tests.errors import Unsupported
 from spec_tests.suites import SpecsMissing, discover, find_specs
 
-#: How many cases there were when this was written: data that moved must not pass unseen.
+#: How many cases there were when this was written: data that was moved must not go unnoticed.
 COUNTS = {
     "auth": 67,
     "connection-monitoring-and-pooling": 33,

@@ -1,6 +1,6 @@
 """The connection string that the runner was given, and the variants of it that clients of tests use.
 
-Only as much of a connection string is read here as is needed to swap its hosts and drop options.
+A connection string is parsed here only as far as is needed to swap its hosts and drop options.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class SpecUri:
         return f"{scheme}{'***@' if user else ''}{hosts}{rest}"
 
     def for_client(self, use_multiple_mongoses: bool | None, topology: str, *, direct: bool = False) -> str:
-        """The string of a client entity ("useMultipleMongoses", and "directConnection" wants one seed)."""
+        """The string of a client entity ("useMultipleMongoses", and "directConnection" requires one seed)."""
         if topology == "load-balanced":
             chosen = self.single if use_multiple_mongoses is False else self.multiple
             return chosen or self.text

@@ -1,7 +1,7 @@
 """The data-driven cases of specifications: tables that are run through the driver's pure functions, without a server.
 
-Each module reads the data of one family and interprets it. They are the one part of the runner that looks inside the
-driver: what a table of transitions or of option values judges is a function, not a behaviour of the whole.
+Each module reads the data of one family and interprets it. They are the only part of the runner that uses the driver's
+internals: a table of transitions or of option values tests a function, not the behaviour of the driver as a whole.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from spec_tests.data import cmap, sdam, selection, srv, strings
 from spec_tests.data.case import DataCase
 
-#: Readers of data-driven cases, by folder: each gets the folder of a specification's ``tests``.
+#: Readers of data-driven cases, by folder: each is called with the ``tests`` folder of a specification.
 DATA_SUITES: Mapping[str, Callable[[Path], Iterable[DataCase]]] = {
     "auth": strings.auth,
     "connection-monitoring-and-pooling": cmap.pools,

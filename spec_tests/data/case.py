@@ -1,4 +1,4 @@
-"""One case of a data-driven suite, how files of them are read, and how they are judged."""
+"""One case of a data-driven suite, how the files are read, and how the cases are judged."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ def files(tests: Path, *patterns: str) -> Iterator[tuple[str, Case]]:
 
 
 def listed(tests: Path, pattern: str, check: Callable[[Case], None]) -> Iterator[DataCase]:
-    """The cases of files that hold a list of them under ``tests``."""
+    """The cases of files that list them under ``tests``."""
     for name, document in files(tests, pattern):
         for case in document["tests"]:
             yield DataCase(name, case["description"], synchronous(partial(check, case)))
 
 
 def whole(tests: Path, patterns: tuple[str, ...], check: Callable[[Case], None]) -> Iterator[DataCase]:
-    """The cases of files that are one case each."""
+    """The cases of files that contain one case each."""
     for name, document in files(tests, *patterns):
         yield DataCase(name, document.get("description", name), synchronous(partial(check, document)))
 
 
 def synchronous(check: Callable[[], None]) -> Callable[[], Awaitable[None]]:
-    """A check that awaits nothing, as a case runs it."""
+    """A synchronous check as the asynchronous function that a case runs."""
 
     async def run() -> None:
         check()

@@ -1,9 +1,9 @@
 """Connection pools (cmap-format): the real pool carries out the operations; connections are stand-ins.
 
-What the data calls a thread is a task here. A connection takes as long to be established, and fails, as the fail point
-of the case has it; the tests of the driver run the same cases against a real server (:func:`run_case`). What a failed
-connection means is decided as in a client, by :mod:`wiredrv.topology.reactions`. Errors are compared by their class and
-by the address that they name: their words are the driver's own.
+What the data calls a thread is a task here. The fail point of the case determines how long establishing a connection
+takes and whether it fails; the tests of the driver run the same cases against a real server (:func:`run_case`). As in a
+client, :mod:`wiredrv.topology.reactions` decides what follows from a failed connection. Errors are compared by their
+class and by the address that they name, since their wording is the driver's own.
 
 Connection-monitoring-and-pooling specification, tests/cmap-format/README.md.
 """
@@ -37,7 +37,7 @@ from wiredrv.types import Address
 #: Seconds that a wait for an event or a thread may take where the data names no limit.
 _PATIENCE = 10.0
 
-#: The data's options, with the field that each sets and how many of its units make one of ours.
+#: The data's options, with the field that each sets and the factor between their units.
 _OPTIONS = {
     "maxPoolSize": ("max_pool_size", 1),
     "minPoolSize": ("min_pool_size", 1),
@@ -60,7 +60,7 @@ _EVENT_FIELDS = {
     "interruptInUseConnections": "interrupt_in_use_connections",
 }
 _ANYTHING = (42, "42")
-#: Where the stand-ins lead to.
+#: The address of the stand-ins' server.
 _SOMEWHERE = Address("pool.example")
 
 

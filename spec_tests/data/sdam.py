@@ -151,7 +151,7 @@ def _check_server(path: str, server: ServerDescription, expected: dict[str, Any]
     if error not in str(server.error):
         raise SpecFailure("the error says something else", f"{path}.error", error, str(server.error))
     for name, value in expected.items():
-        # The data writes null for a wire version that was never set; ours then is 0.
+        # The data has null for a wire version that was never set; the driver has 0.
         wanted = value or 0 if name.endswith("WireVersion") else value
         equal(f"{path}.{name}", getattr(server, _SERVER_FIELDS[name]), wanted)
 

@@ -22,7 +22,7 @@ from wiredrv.topology.settings import TopologySettings
 from wiredrv.types import Address
 
 _DEFAULTS = TopologySettings()
-#: Of the random numbers: the outcome of a case is the same in every run.
+#: The seed of the random numbers, so that the outcome of a case is the same in every run.
 _SEED = 20_260_101
 
 

@@ -1,6 +1,6 @@
 """Seed lists from DNS: clients are opened against a DNS server on loopback that serves the records of the data.
 
-Whether the hosts are then found (``hosts``, ``ping``) needs servers, and is tried elsewhere.
+Whether the client then finds the hosts (``hosts``, ``ping``) cannot be tested without servers, and is tested elsewhere.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def seedlists(tests: Path) -> Iterator[DataCase]:
 
 
 async def _opened(uri: str, **options: Any) -> ClientSettings:
-    """The settings that a client works with once it was opened."""
+    """The settings that a client uses once it is open."""
     srv = {f"{name}.{DOMAIN}": targets for name, targets in SRV_RECORDS.items()}
     txt = {f"{name}.{DOMAIN}": records for name, records in TXT_RECORDS.items()}
     with FakeDNSServer(srv, txt) as dns:

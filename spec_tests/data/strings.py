@@ -15,7 +15,7 @@ from wiredrv.options.settings import ClientSettings
 from wiredrv.options.table import read_options
 from wiredrv.options.uri import parse_client_settings, parse_uri
 
-#: What this driver refuses by design, and why, wherever the data uses it.
+#: What this driver refuses by design wherever the data uses it, and why.
 _REFUSED = {
     "GSSAPI": "the mechanism GSSAPI needs a library of the system's",
     "MONGODB-OIDC": "the mechanism MONGODB-OIDC needs an identity provider",
@@ -47,7 +47,7 @@ def concerns(tests: Path) -> Iterator[DataCase]:
 
 
 def _settings(uri: str) -> tuple[ClientSettings, int]:
-    """The settings, and of how many things the driver warned."""
+    """The settings, and how many warnings the driver gave."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         settings = parse_client_settings(uri)
@@ -61,7 +61,7 @@ def _read(uri: str) -> tuple[Any, dict[str, Any], list[str]]:
 
 
 def _refuse_by_design(uri: str) -> None:
-    """See that what the driver does not speak is refused with a sentence, and tell the runner so."""
+    """Check that the driver refuses what it does not support by design, with a reason; then raise Unsupported."""
     for word, why in _REFUSED.items():
         if word in uri:
             refused("uri", lambda: _settings(uri), "this driver does not")
@@ -136,7 +136,7 @@ def _check_concern_string(case: Case) -> None:
         return
     settings, warned = _settings(case["uri"])
     # A value out of range is to be refused. As everywhere in a connection string, that is a warning, and the value
-    # is ignored (uri-options has the same case as a warning, and these cases leave open which of both it is).
+    # is ignored (uri-options has the same case as a warning, and these cases leave open which of the two it is).
     equal("valid", not warned, case["valid"])
     _check_concern("readConcern", settings.read_concern.document, case.get("readConcern"))
     _check_concern("writeConcern", settings.write_concern.document, case.get("writeConcern"))

@@ -1,7 +1,7 @@
-"""The table of operations: for each kind of entity, the format's names and what each becomes.
+"""The table of operations: for each kind of entity, the format's names and how each is carried out.
 
-``find_operation`` is the only way in. A name that is not in the table is the file's fault (RunnerError); a method or
-an argument that the driver lacks is found by asking it, and makes the test unsupported.
+``find_operation`` is the only way in. A name that is not in the table is an error in the file (RunnerError); a method
+or an argument that the driver lacks is noticed by inspecting the driver, and makes the test unsupported.
 
 Unified test format specification, "Entity Test Operations".
 """

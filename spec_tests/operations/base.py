@@ -20,7 +20,7 @@ from spec_tests.errors import RunnerError, Unsupported
 from spec_tests.matching import Matcher
 from spec_tests.schema import Entity, Operation
 
-# What the driver itself must understand; a server knows no such option, or another one.
+# Arguments for the driver itself: a server has no such option, or a different one.
 _DRIVER_ARGUMENTS = frozenset({"timeoutMS", "timeoutMode", "cursorType", "maxAwaitTimeMS", "rawData", "session"})
 _COMMON = ("session", "timeoutMS", "rawData", "comment", "readConcern", "writeConcern", "readPreference")
 
@@ -50,11 +50,11 @@ class RunningTest(Protocol):
 
     @property
     def fail_points(self) -> list[tuple[str, str]]:
-        """The fail points that the test's end switches off: the address of a server, and a name."""
+        """The fail points to switch off at the end of the test: the address of a server, and a name."""
         ...
 
     async def create_entity(self, model: Entity) -> None:
-        """Make an entity while the test runs."""
+        """Create an entity while the test runs."""
         ...
 
     async def execute(self, operation: Operation, path: str = "", *, propagate: bool = False) -> None:
@@ -64,7 +64,7 @@ class RunningTest(Protocol):
 
 @dataclass(slots=True)
 class Call:
-    """One operation about to be carried out: on what, with which arguments, in which test."""
+    """One operation to be carried out: on which entity, with which arguments, in which test."""
 
     run: RunningTest
     target: Any
@@ -88,7 +88,7 @@ class Spec:
     rows: bool = False
 
     def check(self, name: str, arguments: Mapping[str, Any]) -> None:
-        """Refuse arguments that the operation does not have, and the lack of one that it needs."""
+        """Refuse arguments that the operation does not have, and a call that lacks a required one."""
         unknown = set(arguments) - self.arguments
         if unknown:
             raise RunnerError(f"{name} has no argument {', '.join(sorted(unknown))}")
@@ -99,11 +99,11 @@ class Spec:
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """How a format's operation becomes a call of the driver's method.
+    """How an operation of the format becomes a call of one of the driver's methods.
 
     :param names: the method's names, the first that exists is taken.
-    :param renames: an argument's keyword where it is not its snake case.
-    :param convert: an argument's value, where it is not passed as it is.
+    :param renames: an argument's keyword, if it is not just its name in snake case.
+    :param convert: converts an argument's value, if it is not passed unchanged.
     :param result: makes a document of what the method returned.
     :param options_in_snake_case: ``**kwargs`` of the method take the driver's names, not the command's.
     """
@@ -116,7 +116,7 @@ class Method:
     options_in_snake_case: bool = False
 
     async def __call__(self, call: Call, owner: Any) -> Any:
-        seam.method(owner, *self.names)  # its lack says more than that of a model or an argument
+        seam.method(owner, *self.names)  # a missing method is the better reason
         keywords = resolve(call, self.convert)
         target, keywords = _with_concerns(owner, self.names, keywords)
         function = seam.method(target, *self.names)
@@ -181,7 +181,7 @@ def snake(name: str) -> str:
 
 
 def _with_concerns(owner: Any, names: tuple[str, ...], keywords: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """Concerns that the method has no parameter for go on a copy of the collection or database."""
+    """Concerns that the method has no parameter for are set on a copy of the collection or database."""
     function = seam.method(owner, *names)
     ours = {snake(n): v for n, v in keywords.items() if n in ("readConcern", "writeConcern", "readPreference")}
     on_copy = {n: v for n, v in ours.items() if not seam.accepts(function, n)}

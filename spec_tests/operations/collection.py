@@ -31,7 +31,7 @@ _STREAM_ARGUMENTS = (
 
 
 async def create_find_cursor(call: Call) -> CursorHandle:
-    """``createFindCursor``: the find command is sent, and no document consumed."""
+    """``createFindCursor``: sends the find command and consumes no document."""
     function = seam.method(call.target.collection, "find")
     cursor = function(**bind(function, resolve(call, _FIND), {}, snake_options=True))
     return await opened(call, await seam.settle(cursor))

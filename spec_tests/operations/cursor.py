@@ -20,7 +20,7 @@ async def _close(call: Call) -> None:
     try:
         await Method(("close",))(call, call.target.cursor)
     except seam.OPERATION_ERRORS:
-        pass  # what killCursors answers is told by the events alone
+        pass  # only the events show the reply to killCursors
 
 
 OPERATIONS = {

@@ -28,7 +28,7 @@ async def _create_collection(call: Call) -> CollectionHandle:
     function = seam.method(call.target.database, "create_collection")
     keywords = bind(function, resolve(call, {}), {"collection": "name"})
     if seam.accepts(function, "check_exists"):
-        keywords["check_exists"] = False  # the format knows no listCollections before a create
+        keywords["check_exists"] = False  # the format does not expect a listCollections before a create
     return CollectionHandle(call.target.client, await seam.settle(function(**keywords)))
 
 

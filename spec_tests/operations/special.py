@@ -1,6 +1,6 @@
 """Operations of the test runner itself. Unified test format specification, "Special Test Operations".
 
-Their failures are failures of the test; errors of the driver in them are unexpected ones.
+If one fails, so does the test; an error that the driver raises in one is always unexpected.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Frozen models of the unified test format's files (schema 1.0 to 1.28), which reject what the format does not have.
+"""Frozen models of the unified test format's files (schema 1.0 to 1.28), which reject anything else.
 
 Unified test format specification, "Test Format". Reading is the only validation: a model that was built is valid.
 """

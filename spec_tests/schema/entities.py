@@ -185,7 +185,7 @@ class BucketEntity:
 
 @dataclass(frozen=True, slots=True)
 class ThreadEntity:
-    """A line of execution beside the test's own."""
+    """A thread that runs operations beside the test's own."""
 
     id: str
 

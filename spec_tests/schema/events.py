@@ -38,7 +38,7 @@ EVENT_FIELDS: Mapping[str, tuple[str, Mapping[str, type]]] = {
 }
 OBSERVABLE_EVENTS = frozenset(EVENT_FIELDS)
 FAMILIES = ("command", "cmap", "sdam")
-# The deprecated `storeEventsAsEntities` writes its names with a capital, and knows no heartbeats.
+# The deprecated `storeEventsAsEntities` capitalises its event names, and has no heartbeat events.
 STORABLE_EVENTS = frozenset(name[0].upper() + name[1:] for name in EVENT_FIELDS if "Heartbeat" not in name)
 SERVER_TYPES = frozenset(kind.value for kind in ServerType)
 TOPOLOGY_TYPES = frozenset(kind.value for kind in TopologyType)

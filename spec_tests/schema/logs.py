@@ -13,7 +13,7 @@ from spec_tests.errors import SchemaError
 from spec_tests.schema.reader import Fields
 
 LOG_COMPONENTS = ("command", "topology", "serverSelection", "connection")
-#: From the gravest to the most talkative.
+#: From the most severe to the most verbose.
 LOG_LEVELS = ("emergency", "alert", "critical", "error", "warning", "notice", "info", "debug", "trace")
 
 

@@ -21,7 +21,7 @@ from spec_tests.schema.logs import ExpectedLogMessages, ExpectedSpans
 from spec_tests.schema.reader import Fields, read_choice, read_document, read_text
 from spec_tests.schema.version import Version
 
-#: The newest schema that this runner knows; it runs 1.0 up to this one.
+#: The newest schema version that this runner supports; it supports all versions from 1.0 to this one.
 SUPPORTED_SCHEMA = Version(1, 28)
 TOPOLOGIES = frozenset({"single", "replicaset", "sharded", "sharded-replicaset", "load-balanced"})
 _JSON = JSONOptions(json_mode=JSONMode.RELAXED, tz_aware=False)
@@ -71,7 +71,7 @@ def _read_csfle(value: Any, path: str) -> bool:
 
 def _version(fields: Fields, key: str) -> Version | None:
     text = fields.optional_text(key)
-    # The schema wants at least major and minor in a file.
+    # The schema requires at least major and minor in a file.
     if text is None:
         return None
     try:
@@ -269,7 +269,7 @@ def parse_json(text: str) -> Any:
 
 
 def parse_document(value: Any) -> TestFile:
-    """Build the model of a file that was read already.
+    """Build the model of a file that is already parsed.
 
     :raises SchemaError: it does not follow the format, or its schemaVersion is newer than this runner.
     """

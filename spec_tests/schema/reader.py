@@ -1,7 +1,7 @@
 """Reads one object of a test file, key by key, and refuses unknown keys.
 
-Every model reads its keys through :class:`Fields` and then calls :meth:`Fields.done`: a key that was not read is a
-key that the format does not have. Errors carry the key path.
+Every model reads its keys through :class:`Fields` and then calls :meth:`Fields.done`: a key that was not read is not in
+the format. Errors carry the key path.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Fields:
         return value
 
     def array(self, key: str, read: Callable[[Any, str], T], min_items: int = 0) -> tuple[T, ...]:
-        """A list of which ``read`` reads each element; empty if the key is absent."""
+        """A list whose elements ``read`` reads; empty if the key is absent."""
         if not self.has(key):
             return ()
         values = self._typed(key, list, "an array")
@@ -87,7 +87,7 @@ class Fields:
         return tuple(read(value, f"{self._sub(key)}[{index}]") for index, value in enumerate(values))
 
     def nested(self, key: str, read: Callable[[Any, str], T]) -> T | None:
-        """An object that a model of its own reads; None if the key is absent."""
+        """An object that another model reads; None if the key is absent."""
         if not self.has(key):
             return None
         return read(self.raw(key), self._sub(key))
