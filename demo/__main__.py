@@ -1,7 +1,7 @@
 """``python -m demo``: reads the arguments and shows all parts.
 
-Exit statuses: 0 when all that was shown holds; 1 when something does not, or for an error of the driver's, with a
-message; 2 for arguments that cannot be read; 130 for Ctrl-C.
+Exit statuses: 0 if every check passed; 1 if one failed, or for an error of the driver, with a message; 2 for invalid
+arguments; 130 for Ctrl-C.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Show all parts; 1 when something that must hold does not."""
+    """Show all parts; return 1 if something that must hold does not."""
     chosen = _parser().parse_args(argv)
     try:
         return perform(chosen.backend, chosen.uri, chosen.members or _LEAST_MEMBERS, Scale(), choose_show())

@@ -1,8 +1,8 @@
 """Accounts, a ledger, and workers who transfer between accounts in transactions.
 
-A transfer changes two balances and writes its ledger entry in one transaction. What the driver says of its outcome is
-kept in a :class:`~demo.ledger.Tally`; what the database holds is read as a
-:class:`~demo.ledger.Book`; nobody here compares the two.
+A transfer changes two balances and writes its ledger entry in one transaction. What the driver says about its outcome
+is kept in a :class:`~demo.ledger.Tally`; what the database holds is read as a :class:`~demo.ledger.Book`. This module
+does not compare the two.
 """
 
 from __future__ import annotations
@@ -49,13 +49,13 @@ class Bank:
         )
 
     async def transfer(self, transfer: Transfer, tally: Tally, halfway: Callable[[], object] | None = None) -> None:
-        """Make a transfer once, trying again after conflicts, and keep what became of it.
+        """Make a transfer exactly once, retrying after conflicts, and record its outcome.
 
-        An error may leave open whether the transfer took place (a commit got no answer, or none that a majority
-        stands behind). Then it is looked up by its id, and made again only where it is not there.
+        An error may leave open whether the transfer took place (a commit got no reply, or one that does not confirm a
+        majority). Then it is looked up by its id, and made again only if it is not found.
 
         :param halfway: called in every attempt between the change of the first balance and that of the second.
-        :raises DriverError: it failed again and again.
+        :raises DriverError: it kept failing.
         """
         tally.ordered[transfer.id] = transfer
         for calls_left in reversed(range(_CALLS)):
@@ -94,16 +94,16 @@ class Bank:
         await self._accounts.update_one({"_id": account}, {"$inc": {"balance": amount}}, session=session)
 
     async def resolve(self, transfer: Transfer, tally: Tally) -> bool:
-        """Find out whether a transfer took place whose commit may or may not have done so.
+        """Find out whether a transfer took place when the outcome of its commit is unknown.
 
-        Both of its accounts are written in a transaction of our own. While the other one is still open it holds
-        them, and ours is tried again; once ours is committed by a majority the other one's fate is sealed, and what
-        we read holds.
+        This writes both of its accounts in a new transaction. While the old transaction is still open it locks them,
+        and the new one is retried; once the new one is committed by a majority, the outcome of the old one can no
+        longer change, and what was read is final.
         """
 
         async def look(session: ClientSession) -> bool:
             for account in (transfer.source, transfer.target):
-                # A value of its own: a write that changes nothing would not be one.
+                # A unique value: a write that changes nothing would not count as a write.
                 change = {"$set": {"looked_up": ObjectId()}}
                 await self._accounts.update_one({"_id": account}, change, session=session)
             return await self._ledger.find_one({"transfer": transfer.id}, session=session) is not None
@@ -115,7 +115,7 @@ class Bank:
                     policy = RetryPolicy(timeout=_RETRIES_FOR)
                     present = await session.with_transaction(look, _SNAPSHOT, _MAJORITY, retry=policy)
             except DriverError:
-                # Looking changes nothing that counts: it may be done again.
+                # Looking a transfer up changes nothing that matters, so it may be repeated.
                 if anyio.current_time() >= deadline:
                     raise
                 continue
@@ -123,15 +123,15 @@ class Bank:
             return present
 
     async def resolve_all(self, tally: Tally) -> None:
-        """Resolve every transfer whose fate is unknown."""
+        """Resolve every transfer whose outcome is unknown."""
         for number in sorted(tally.unsettled()):
             await self.resolve(tally.ordered[number], tally)
 
     async def book(self, preference: ReadPreference | None = None, session: ClientSession | None = None) -> Book:
         """Everything that the two collections hold.
 
-        :param preference: who is asked; None for the primary, with what a majority has.
-        :param session: a snapshot session, for a look at one moment.
+        :param preference: the read preference; None reads from the primary.
+        :param session: a snapshot session, to read one point in time; without one, the read concern is majority.
         """
         concern = None if session is not None else ReadConcern("majority")
         accounts = self._accounts.with_options(read_preference=preference, read_concern=concern)
@@ -175,7 +175,7 @@ def _reason(error: BaseException) -> str:
 
 
 class Crew:
-    """Workers who share a list of transfers, each taking the next one when it has done its last."""
+    """Workers who share a list of transfers, each taking the next one when it has finished one."""
 
     def __init__(self, bank: Bank, transfers: Iterator[Transfer], tally: Tally) -> None:
         self._bank = bank
@@ -190,12 +190,12 @@ class Crew:
         return len(self._in_flight)
 
     def start(self, tasks: TaskGroup, workers: int) -> None:
-        """Start as many workers."""
+        """Start this many workers."""
         for number in range(1, workers + 1):
             tasks.start_soon(self.work, None, None, name=f"worker {number}")
 
     async def work(self, scope: anyio.CancelScope | None, halfway: Callable[[], object] | None) -> None:
-        """Be one worker, until there is nothing left to do or ``scope`` is cancelled."""
+        """Run one worker, until there is nothing left to do or ``scope`` is cancelled."""
         with scope or anyio.CancelScope() as cancelled:
             for transfer in self._transfers:
                 await self._make(transfer, halfway)

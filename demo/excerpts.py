@@ -42,7 +42,7 @@ def causal_read(entries: Iterable[Entry]) -> Excerpt:
 
 
 def lives(entries: Iterable[Entry]) -> list[list[Entry]]:
-    """The commands of transactions, a list for each life: the attempts of one session up to and with its commit."""
+    """The commands of transactions, a list for each life: one session's attempts up to and including its commit."""
     found: list[list[Entry]] = []
     open_lives: dict[str, list[Entry]] = {}
     for entry in sorted((e for e in entries if e.in_transaction), key=lambda entry: entry.at):
@@ -65,7 +65,7 @@ def conflict_and_retry(entries: Iterable[Entry]) -> Excerpt:
 
 
 def unanswered_commits(entries: Iterable[Entry]) -> list[list[Entry]]:
-    """Of every commit that got no answer: it, and what was sent for the same transaction number afterwards."""
+    """For every commit that got no reply: that commit, and what was sent later with the same transaction number."""
     by_transaction: dict[tuple[str, int | None], list[Entry]] = {}
     for entry in sorted(entries, key=lambda entry: entry.at):
         if entry.name == "commitTransaction":
@@ -74,7 +74,7 @@ def unanswered_commits(entries: Iterable[Entry]) -> list[list[Entry]]:
 
 
 def across_failover(entries: Iterable[Entry]) -> Excerpt:
-    """A transfer that the failover hit: best one whose commit got no answer, else any that began again."""
+    """A transfer that the failover hit: preferably one whose commit got no reply, else any that began again."""
     found = [life for life in lives(entries) if any(e.unanswered for e in life) and len(life) <= _LONGEST_LIFE]
     commits = [life for life in found if any(e.unanswered and e.name == "commitTransaction" for e in life)]
     chosen = _shortest(commits or found)

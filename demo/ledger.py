@@ -1,7 +1,7 @@
 """Transfers between accounts, and the book that is kept of them. Pure.
 
-A transfer's id is a field of its ledger entry and under no unique index: a transfer that took place twice shows up as
-two entries, and is not hidden by a refused one.
+A transfer's id is a field of its ledger entry, without a unique index: a transfer that took place twice shows up as two
+entries, instead of being hidden by a duplicate key error.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def replay(opening: Mapping[int, int], entries: Iterable[Transfer]) -> dict[int,
 
 
 class Fate(Enum):
-    """What the driver said of a transfer's last attempt."""
+    """What the driver said about a transfer's last attempt."""
 
     COMMITTED = "committed"
     ABORTED = "aborted"
@@ -53,16 +53,16 @@ class Fate(Enum):
 
 @dataclass(slots=True)
 class Tally:
-    """What those who transfer keep.
+    """What the workers record.
 
-    :param ordered: every transfer that somebody began.
-    :param acknowledged: the ids whose caller was told that they are done.
-    :param fates: what the driver last said of an id, told or not.
-    :param resolved: of the ids whose fate was unknown, whether they turned out to have taken place by then.
-    :param conflicts: attempts that met another transaction's write.
-    :param other_retries: attempts that failed otherwise and were made again, by the reason.
-    :param doubts: calls that ended in an error which leaves open what became of the transfer, by the reason.
-    :param failures: the ids that somebody gave up with an error, and the error.
+    :param ordered: every transfer that a worker began.
+    :param acknowledged: the ids of the transfers that were reported as done.
+    :param fates: what the driver last said about an id, whether or not that was reported.
+    :param resolved: of the ids whose fate was unknown, whether they turned out to have taken place.
+    :param conflicts: attempts that conflicted with another transaction's write.
+    :param other_retries: attempts that failed for another reason and were repeated, by reason.
+    :param doubts: calls that ended in an error which leaves the transfer's outcome open, by reason.
+    :param failures: the ids that a worker gave up on, and the error.
     :param cancelled: the ids whose worker was cancelled.
     """
 
@@ -82,16 +82,16 @@ class Tally:
         return self.conflicts + self.other_retries.total()
 
     def unknown(self) -> set[int]:
-        """The ids of which the driver could not say what became of them."""
+        """The ids whose outcome the driver could not tell."""
         return {number for number, fate in self.fates.items() if fate is Fate.UNKNOWN}
 
     def must_be_there(self) -> set[int]:
-        """The ids that took place by all that was said."""
+        """The ids of the transfers that took place according to all reports."""
         committed = {number for number, fate in self.fates.items() if fate is Fate.COMMITTED}
         return self.acknowledged | committed | {number for number, present in self.resolved.items() if present}
 
     def unsettled(self) -> set[int]:
-        """The ids of unknown fate that nobody resolved."""
+        """The ids of the transfers whose outcome is unknown and was not resolved."""
         return self.unknown() - self.resolved.keys()
 
 

@@ -1,7 +1,8 @@
 """Part 1: write on the primary, read your own write from a secondary, with and without a session.
 
-Where the demo may disturb the servers it holds replication back on one secondary: then a read there that does not
-wait is stale for certain, and one that waits can be seen to wait. Elsewhere it reads back many writes, and counts.
+Where the demo may disturb the servers, it holds replication back on one secondary: then a read there that does not wait
+is certainly stale, and one that waits can be seen waiting. Elsewhere it reads back many writes and counts the stale
+reads.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from wiredrv.errors import OperationFailure
 from wiredrv.server_facts import ErrorCode
 from wiredrv.types import PlainDocument
 
-#: Stops a secondary from applying what it has fetched. It is of the servers' own test commands.
+#: Stops a secondary from applying what it has fetched. One of the servers' own fail points.
 _FAIL_POINT = "rsSyncApplyStop"
 _TAG = {"demo": "held-back"}
 _HELD_BACK = ReadPreference("secondary", [_TAG])
@@ -73,7 +74,7 @@ async def _held_back(stage: Stage) -> verdicts.OwnWrites:
     watch = _Watch()
     causal: list[int | None] = []
     async with _tagged_secondary(stage) as held, stage.client.start_session() as session:
-        # From here on it is known what a stale read gives: this one waits until the secondary has it.
+        # This read waits until the secondary has the document, so that it is known what a stale read returns.
         await own.insert_one({"_id": "page", "edition": 1}, session=session)
         await behind.find_one({"_id": "page"}, session=session)
         async with _replication_stopped(stage, held, watch), anyio.create_task_group() as tasks:
@@ -88,7 +89,7 @@ async def _held_back(stage: Stage) -> verdicts.OwnWrites:
 
 
 class _Watch:
-    """What the tasks of this part tell one another."""
+    """What the tasks of this part share."""
 
     def __init__(self) -> None:
         self.began = self.ended = 0.0
@@ -137,7 +138,7 @@ async def _set_fail_point(stage: Stage, address: str, mode: str) -> Any:
 
 @asynccontextmanager
 async def _tagged_secondary(stage: Stage) -> AsyncIterator[str]:
-    """Give one secondary a tag, by which reads can be sent to it alone, for the block; its address."""
+    """Tag one secondary for the block, so that reads can be sent to it alone; yields its address."""
     client = stage.client
     await client.admin.command("ping")
     await until(lambda: len(client.secondaries) >= 2, "the discovery of the secondaries")
@@ -171,11 +172,11 @@ async def _tag(stage: Stage, address: str, tags: dict[str, str]) -> None:
         await anyio.sleep(_READ_EVERY)
 
 
-# --- on somebody else's servers -------------------------------------------------------------------------------------
+# --- on servers that the demo did not start -------------------------------------------------------------------------
 
 
 async def _as_it_comes(stage: Stage) -> verdicts.OwnWrites:
-    """Read many writes back at once. How many plain reads are stale is luck; the session's must not be."""
+    """Read many writes back immediately. How many plain reads are stale is chance; the session's must not be."""
     own = stage.database.get_collection("own_writes", write_concern=WriteConcern("majority"))
     behind = own.with_options(read_preference=ReadPreference.SECONDARY)
     written = range(1, stage.scale.rounds + 1)

@@ -27,11 +27,11 @@ _DROPPED_WITHIN = 10.0  # seconds
 
 
 def perform(backend: str, uri: str | None, members: int, scale: Scale, show: Show) -> int:
-    """Show everything and return the exit status: 0 when all that was shown holds.
+    """Show everything and return the exit status: 0 if every check passed.
 
     :param backend: ``asyncio`` or ``trio``.
-    :param uri: whose servers to use; None starts a replica set of ``members``.
-    :raises ConfigurationError: the backend is not installed, or the deployment has no transactions.
+    :param uri: the deployment to use; None starts a replica set of ``members``.
+    :raises ConfigurationError: the backend is not installed, or the deployment does not support transactions.
     :raises DriverError: the servers cannot be started or reached.
     """
     if find_spec(backend) is None:
@@ -39,7 +39,7 @@ def perform(backend: str, uri: str | None, members: int, scale: Scale, show: Sho
     try:
         return anyio.run(_perform, uri, members, scale, show, backend=backend)
     except BaseExceptionGroup as group:
-        # Ctrl-C, as trio tells of it from within task groups.
+        # Ctrl-C, as trio raises it from within task groups.
         if group.split(KeyboardInterrupt)[1] is not None:
             raise
         raise KeyboardInterrupt from None
@@ -69,10 +69,10 @@ async def _stage(uri: str | None, members: int, scale: Scale, show: Show) -> Asy
 
 @asynccontextmanager
 async def open_stage(uri: str, deployment: ReplicaSet | None, scale: Scale, show: Show) -> AsyncIterator[Stage]:
-    """A client, a database of its own that is dropped in the end, and the empty bank in it.
+    """Open a client and, in a database that is dropped at the end, an empty bank.
 
     :param deployment: the servers of ``uri``, where the demo may disturb them.
-    :raises ConfigurationError: they have no transactions.
+    :raises ConfigurationError: the deployment does not support transactions.
     """
     recorder = Recorder()
     async with Client(uri, event_listeners=[recorder], appName="wiredrv demo") as client:
@@ -80,7 +80,7 @@ async def open_stage(uri: str, deployment: ReplicaSet | None, scale: Scale, show
             raise ConfigurationError(
                 "the demo needs a replica set or a sharded cluster: a standalone has no transactions"
             )
-        # A name of its own, so that no existing data are changed.
+        # A unique name, so that no existing data are changed.
         database = client[f"wiredrv_demo_{token_hex(4)}"]
         bank = Bank(database, scale.accounts, scale.opening_balance)
         try:
@@ -113,7 +113,7 @@ async def play(stage: Stage) -> list[verdicts.Verdict]:
 
 
 async def _judge(name: str, part: Part, stage: Stage) -> verdicts.Verdict | None:
-    """A part's verdict; an error or an endless part is a verdict too, and the parts after it are shown all the same."""
+    """A part's verdict. An error or a timeout is a verdict too, and the parts after it are still shown."""
     limit = stage.scale.part_limit
     try:
         with anyio.fail_after(limit):
@@ -123,7 +123,7 @@ async def _judge(name: str, part: Part, stage: Stage) -> verdicts.Verdict | None
     except DriverError as error:
         return verdicts.broken(name, f"{type(error).__name__}: {error}")
     except ExceptionGroup as group:
-        # Of the tasks of a part. A defect of the demo itself is no verdict.
+        # Errors of the part's tasks. A bug in the demo itself is not a verdict.
         if group.split(DriverError)[1] is not None:
             raise
         return verdicts.broken(name, "; ".join(f"{type(error).__name__}: {error}" for error in leaves(group)))

@@ -20,7 +20,7 @@ _REDRAW_EVERY = 0.1  # seconds
 
 
 class _Bar(Progress):
-    """Redraws from where it is told, and not too often: a thread of rich's own would compete with the demo."""
+    """Redraws when it is updated, but not too often: rich's own refresh thread would compete with the demo."""
 
     def __init__(self, show: Show, what: str, total: int, bar: RichProgress, task: TaskID) -> None:
         super().__init__(show, what, total)

@@ -1,4 +1,4 @@
-"""How much the demo does. Values only; the tests do less of it."""
+"""How much the demo does. Values only; the tests use smaller ones."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ class Scale:
 
     :param hold: seconds for which replication is held back.
     :param rounds: writes that are read back from a secondary where replication cannot be held back.
-    :param transfers: of the second part, done by ``workers`` at once between ``accounts``.
-    :param failover_transfers: of the third part; the primary is killed when a quarter of them is done.
-    :param writers: transfer while snapshots are read.
+    :param transfers: in the second part, made by ``workers`` concurrent workers between ``accounts`` accounts.
+    :param failover_transfers: in the third part; the primary is killed when a quarter of them is done.
+    :param writers: workers that make transfers while snapshots are read.
     :param snapshots: how many snapshots are taken, each read ``reads`` times.
     :param part_limit: seconds after which a part counts as failed.
     """

@@ -22,7 +22,7 @@ class Progress:
         self._told = 0
 
     def update(self, done: int) -> None:
-        """Tell how many are done."""
+        """Report how many are done."""
         step = done * _PLAIN_STEPS // self._total
         if step > self._told:
             self._told = step
@@ -30,7 +30,7 @@ class Progress:
 
 
 class Show:
-    """Plain lines on standard output. ``width`` is how long a line of the timeline may be; None is without limit."""
+    """Plain lines on standard output. ``width`` is how long a line of the timeline may be; None means no limit."""
 
     width: int | None = None
 
@@ -69,5 +69,5 @@ class Show:
         self.write(f"  [ok]     {check.says}" if check.holds else f"  [FAILED] {check.says} -- {check.detail}")
 
     def write(self, text: str) -> None:
-        """One line, at once: whoever reads a pipe sees it when it happens."""
+        """Write one line and flush it, so that a reader of a pipe sees it immediately."""
         print(text, flush=True)

@@ -51,7 +51,7 @@ def _until(stop: anyio.Event, transfers: list[Transfer]) -> Iterator[Transfer]:
 
 
 async def _read_snapshot(stage: Stage, tally: Tally) -> verdicts.Snapshot:
-    """Take a snapshot, read it many times, and see that the world went on meanwhile."""
+    """Take a snapshot, read it many times, and check that the data changed meanwhile."""
     bank = stage.bank
     mark = stage.recorder.mark
     async with stage.client.start_session(snapshot=True) as session:
@@ -63,7 +63,7 @@ async def _read_snapshot(stage: Stage, tally: Tally) -> verdicts.Snapshot:
         await until(lambda: len(tally.acknowledged) > seen, "another transfer")
     reads = [e for e in stage.recorder.entries[mark:] if e.snapshot and e.session and digits.startswith(e.session)]
     async with stage.client.start_session() as session:
-        # What a majority has by now: a session that knows it, so that this read is not stale by chance.
+        # A session that has seen what a majority has by now, so that this read is not stale by chance.
         await stage.client.admin.command("ping", session=session)
         outside = await bank.sums(_SECONDARY, session)
     return verdicts.Snapshot(sums, book, {entry.role for entry in reads}, outside)

@@ -1,4 +1,4 @@
-"""What every part of the demo is given, and the few things that several of them do."""
+"""What every part of the demo is given, and the few functions that several of them need."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _PATIENCE = 15.0  # seconds
 class Stage:
     """The servers, the client, what it records, and where the output goes.
 
-    :param deployment: the servers, where the demo may disturb them; None for somebody else's.
+    :param deployment: the servers, if the demo may disturb them; None for servers that it did not start.
     """
 
     client: Client
@@ -42,16 +42,16 @@ class Stage:
 
 
 class Part(Protocol):
-    """A part of the demo. None: it could not be shown here, and said why."""
+    """A part of the demo. It returns None if it could not be shown here, after printing why."""
 
     async def __call__(self, stage: Stage) -> Verdict | None: ...
 
 
 async def until(condition: Callable[[], bool], what: str, timeout: float = _PATIENCE) -> None:
-    """Wait for something that other tasks or the servers bring about.
+    """Wait until other tasks or the servers have brought something about.
 
     :param timeout: seconds.
-    :raises ConnectionFailure: it did not come about; ``what`` names it.
+    :raises ConnectionFailure: it did not happen in time; ``what`` names it.
     """
     deadline = monotonic() + timeout
     while not condition():
@@ -61,7 +61,7 @@ async def until(condition: Callable[[], bool], what: str, timeout: float = _PATI
 
 
 async def ask_member(stage: Stage, address: str, command: Document, timeout: float) -> Document:
-    """Run an administrative command on one member of the demo's own deployment, past the client.
+    """Run an administrative command on one member of the demo's own deployment, bypassing the client.
 
     :param timeout: seconds for the answer.
     """

@@ -56,7 +56,7 @@ class Entry(NamedTuple):
 
 
 class Recorder(CommandListener, TopologyListener):
-    """Keeps every command that was answered or failed, in the order in which they ended."""
+    """Keeps every command that succeeded or failed, in the order in which they ended."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self.entries: list[Entry] = []
@@ -141,7 +141,7 @@ _FINE = "ok"
 def lines(entries: Sequence[Entry], width: int | None = None) -> list[str]:
     """The entries as aligned lines under the columns' names; times count from the first entry.
 
-    :param width: how long a line may be; where they would be longer, remarks stand on lines of their own.
+    :param width: how long a line may be; where it would be longer, the remarks are put on lines of their own.
     """
     origin = entries[0].at if entries else 0.0
     cells = [_COLUMNS, *(_cells(entry, origin) for entry in entries)]

@@ -63,7 +63,7 @@ def _told(counted: Counter[str]) -> str:
 
 
 async def _cancelled_midway(stage: Stage, crew: Crew, tally: Tally) -> None:
-    """Be a worker, and be cancelled between the two halves of a transfer, once half of all transfers are done."""
+    """Run a worker and cancel it between the two halves of a transfer, once half of all transfers are done."""
     scope = anyio.CancelScope()
     between = anyio.Event()
 

@@ -1,7 +1,7 @@
 """What must hold in each part, judged from what was measured. Pure: facts in, verdict out.
 
 Each function takes the facts of one part and returns every check with its outcome, so that a reader sees what was
-looked at, and the exit status follows from nothing else.
+checked, and the exit status depends on nothing else.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Verdict:
 
 
 def broken(part: str, reason: str) -> Verdict:
-    """The verdict on a part that did not come to its end."""
+    """The verdict on a part that did not finish."""
     return Verdict(part, (Check("the part comes to its end", False, reason),))
 
 
@@ -251,7 +251,7 @@ SNAPSHOTS = "snapshot reads on a secondary"
 class Snapshot:
     """One snapshot session.
 
-    :param sums: what its reads gave, one after another: the total of all balances and that of all amounts transferred.
+    :param sums: what its reads returned, in order: the total of all balances and that of all amounts transferred.
     :param balances: one look at the accounts, and ``entries`` one at the ledger, in the same snapshot.
     :param roles: of the servers that answered.
     :param sum_outside: the same sums, read on a secondary without a snapshot after the last of its reads.
