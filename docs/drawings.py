@@ -1,7 +1,7 @@
-"""Draws what goes between lifelines: a column for each participant or state, and below each other the arrows.
+"""Draws lifelines: a column for each participant or state, and the arrows between them, one below the other.
 
-The result is an SVG of its own, light on any background, without scripts and without anything from elsewhere, so that
-a page shows it offline. Every arrow has a title, for those who hear a page and for tests.
+The result is a standalone SVG with a light background of its own, without scripts or external resources, so that a page
+shows it offline. Every arrow has a title, for screen readers and for tests.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import NamedTuple
 
-_CHARACTER = 6.9  # the width of an average one at the font size below; a label is given a little room besides
+_CHARACTER = 6.9  # the width of an average one at the font size below; labels get a little extra room
 _LINE, _MARGIN = 15, 14
 _LOOP = 26
 
@@ -41,7 +41,7 @@ class Arrow(NamedTuple):
 def lifelines(title: str, columns: Sequence[str], arrows: Sequence[Arrow], wrap: int = 40) -> str:
     """The drawing as a file's text. The columns keep their order and get the room that their labels need.
 
-    :param wrap: characters after which a label goes on in the next line.
+    :param wrap: characters after which a label continues on the next line.
     """
     texts = [_Text.of(arrow.label, wrap) for arrow in arrows]
     heads = {name: _Text.of(name, wrap) for name in columns}
@@ -84,7 +84,7 @@ class _Text(NamedTuple):
         return cls(lines, max(len(line) for line in lines) * _CHARACTER + 16)
 
     def loop_width(self, arrow: Arrow) -> float:
-        """What the label of a loop takes on the right; that of another arrow is between its columns."""
+        """The room that a loop's label needs on the right; labels of other arrows are between their columns."""
         return _LOOP + self.width if arrow.source == arrow.target else 0
 
     def draw(self, x: float, last: float, anchor: str, style: str = "") -> str:
@@ -97,7 +97,7 @@ class _Text(NamedTuple):
 
 
 def _places(heads: Mapping[str, _Text], arrows: Sequence[tuple[Arrow, _Text]]) -> dict[str, float]:
-    """Where each column's line is: as far to the left as boxes and labels allow."""
+    """The position of each column's line: as far to the left as boxes and labels allow."""
     order = {name: index for index, name in enumerate(heads)}
     names = list(heads)
     places: dict[str, float] = {}
@@ -133,7 +133,7 @@ def _arrow(arrow: Arrow, text: _Text, places: Mapping[str, float], y: float) -> 
         label = text.draw(source + _LOOP, y - 3, "start")
     else:
         path = f"M{source:.0f} {y:.0f}H{target - 1 if source < target else target + 1:.0f}"
-        # Beside the arrow's beginning, so that a long arrow's label stands where it is looked for.
+        # Beside the arrow's beginning, so that a long arrow's label is where readers expect it.
         anchor, shift = ("start", 8) if source < target else ("end", -8)
         label = text.draw(source + shift, y - 6, anchor)
     name = escape(f"{arrow.source} → {arrow.target}: {arrow.label}")

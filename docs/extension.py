@@ -1,10 +1,10 @@
 """What the reference needs beyond mkdocstrings: a griffe extension, loaded by ``mkdocs.yml`` and by the tests.
 
-* ``**options: Unpack[SomeOptions]`` is shown as the options themselves, those inherited included, each with the
+* ``**options: Unpack[SomeOptions]`` is shown as the options themselves, including inherited ones, each with the
   description that its TypedDict gives.
-* A class whose constructor takes what its bases take inherits their descriptions of that.
+* A class whose constructor takes the parameters of its bases inherits their descriptions.
 * Comments that begin with ``#:`` document the attribute below them.
-* The roles (``:meth:`find```) and literal blocks (``::``) of docstrings become links and code of Markdown.
+* The roles (``:meth:`find```) and literal blocks (``::``) of docstrings become Markdown links and code blocks.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _UNPACK = frozenset({"typing.Unpack", "typing_extensions.Unpack"})
 _TYPED_DICT = frozenset({"typing.TypedDict", "typing_extensions.TypedDict", "wiredrv.client.signatures.TypedDict"})
 
 
-#: Made by the driver alone: their constructors are not shown.
+#: Only the driver creates these: their constructors are not shown.
 HANDED_OUT = frozenset(
     {
         "wiredrv.client.client_session.ClientSession",
@@ -41,12 +41,12 @@ HANDED_OUT = frozenset(
 )
 
 
-#: The options of a client: there are so many that they have a page, and are not shown in its signature.
+#: The options of a client: there are so many that they have their own page, and are left out of its signature.
 LISTED_APART = frozenset({"wiredrv.options.client_options.ClientOptions"})
 
 
 class Reference(griffe.Extension):
-    """Prepares a package once all of it is loaded."""
+    """Prepares a package once it is completely loaded."""
 
     def on_package(self, *, pkg: griffe.Module, loader: griffe.GriffeLoader, **kwargs: Any) -> None:
         """Change signatures and docstrings in place."""
@@ -73,7 +73,7 @@ class Reference(griffe.Extension):
 
 
 def _objects(parent: griffe.Module | griffe.Class) -> Iterator[griffe.Object]:
-    """All that is defined in a module or class, and not only imported there."""
+    """Everything that is defined in a module or class, not what is only imported there."""
     yield parent
     for member in list(parent.members.values()):
         if isinstance(member, (griffe.Module, griffe.Class)):
@@ -101,7 +101,7 @@ def _bases(found: griffe.Class) -> list[griffe.Class]:
 
 
 def _fields(found: griffe.Class) -> dict[str, tuple[str | griffe.Expr | None, str]]:
-    """For each key of a TypedDict, those inherited first, its type and its ``:param`` field."""
+    """For each key of a TypedDict, inherited ones first, its type and its ``:param`` field."""
     fields = {name: field for base in _bases(found) for name, field in _fields(base).items()}
     texts = described_in(found.docstring.value) if found.docstring is not None else {}
     for name, member in found.members.items():
@@ -144,7 +144,7 @@ def _parameters(fields: Fields) -> Iterator[griffe.Parameter]:
 
 
 def _give_constructor(found: griffe.Class, fields: Fields) -> None:
-    """Show the keys of a TypedDict as what it is called with, those inherited too."""
+    """Show the keys of a TypedDict, including inherited ones, as the parameters of its constructor."""
     own = griffe.Parameter("self", kind=griffe.ParameterKind.positional_or_keyword)
     maker = griffe.Function("__init__", parameters=griffe.Parameters(own, *_parameters(fields)))
     for name in fields:
@@ -177,7 +177,7 @@ def with_inherited(found: griffe.Class) -> str:
 
 
 def _take_comment(attribute: griffe.Attribute) -> None:
-    """Have the ``#:`` lines above an attribute, or behind it, for its docstring."""
+    """Use the ``#:`` comment above an attribute, or behind it, as its docstring."""
     if attribute.lineno is None or isinstance(attribute.filepath, list):
         return
     lines = attribute.lines_collection[attribute.filepath]
@@ -192,7 +192,7 @@ def _take_comment(attribute: griffe.Attribute) -> None:
 
 
 def markdown(text: str, context: griffe.Object) -> str:
-    """A docstring with links and code blocks as Markdown has them."""
+    """A docstring with its links and code blocks in Markdown syntax."""
     text = _LITERAL.sub(_fenced, text + "\n")
     return _ROLE.sub(lambda role: _link(role[2], bool(role[1]), context), text).replace("``", "`").rstrip()
 

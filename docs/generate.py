@@ -1,7 +1,7 @@
-"""Writes the parts of the documentation that are drawn from the code: state tables, drawings, the tree of errors.
+"""Writes the parts of the documentation that are generated from the code: state tables, drawings, the tree of errors.
 
-``python -m docs.generate`` rewrites what stands between the markers of the pages, and the drawings; with ``--check`` it
-only tells whether that would change anything, and exits with 1 if it would. The rest of the pages is written by hand.
+``python -m docs.generate`` rewrites the text between the markers of the pages, and the drawings; with ``--check`` it
+only reports whether that would change anything, and exits with 1 if so. The rest of the pages is written by hand.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def pin_drawing(effects: Mapping[PinEvent, PinEffect] = EFFECTS) -> str:
 
 
 def command_drawing() -> str:
-    """The way of a command through the packages."""
+    """The path of a command through the packages."""
     collection, executor, topology, pool, connection = "Collection", "Executor", "Topology", "Pool", "Connection"
     arrows = [
         Arrow(collection, executor, "execute(operation, session)"),
@@ -107,7 +107,7 @@ def _branch(kind: type[Exception], depth: int) -> list[str]:
 
 
 def difference_table(known: Sequence[Known] = KNOWN) -> str:
-    """What differs from PyMongo: the table that the differential tests hold both drivers to."""
+    """What differs from PyMongo: the table that the differential tests check both drivers against."""
     lines = ["| PyMongo | here | why |", "|---|---|---|"]
     for row in known:
         cells = (row.elsewhere, row.here, row.reason)
@@ -162,7 +162,7 @@ def default_of(meaning: Meaning) -> str:
     return f"`{meaning.default}`" if meaning.default else "none"
 
 
-#: The generated parts by name; a page takes one in by its two markers.
+#: The generated parts by name; a page includes one between its two markers.
 PARTS: Mapping[str, Callable[[], str]] = {
     "state table": state_table,
     "pin table": pin_table,
@@ -182,7 +182,7 @@ _PART = re.compile(r"(<!-- generated: (?P<name>[A-Za-z ]+) -->).*?(<!-- end of (
 
 
 def regenerate(text: str) -> str:
-    """A page with all its generated parts made anew.
+    """A page with all its generated parts regenerated.
 
     :raises KeyError: it has markers of a part that does not exist.
     """
@@ -190,7 +190,7 @@ def regenerate(text: str) -> str:
 
 
 def outdated(folder: Path = DOCS) -> dict[Path, str]:
-    """The pages and drawings that are not what they would be now, with what they would be."""
+    """The pages and drawings that are out of date, with their new contents."""
     pages = {path: path.read_text(encoding="utf-8") for path in sorted(folder.rglob("*.md"))}
     fresh = {path: regenerate(text) for path, text in pages.items()}
     for name, draw in DRAWINGS.items():

@@ -1,8 +1,8 @@
-"""Checks that the built site asks no other host: ``python -m docs.offline site`` lists what would, and exits with 1.
+"""Checks that the built site asks no other host: ``python -m docs.offline site`` lists the requests, and exits with 1.
 
-Links that a reader may follow are no requests. What the theme's scripts would ask for under a condition is known here,
-with the mark in a page that fulfils it; an address that is not known is reported, so that a new version of the theme
-cannot add one unseen.
+Links that a reader may follow are not requests. The addresses that the theme's scripts request under some condition are
+listed here, with the text in a page that meets the condition; an address that is not listed is reported, so that a new
+version of the theme cannot add one unnoticed.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ _LOADING: Mapping[str, Sequence[str]] = {
 #: Relations of ``<link>`` that only tell where something is.
 _TELLING = frozenset({"canonical", "next", "prev", "alternate", "license", "author"})
 
-#: Addresses in the theme's scripts, and what a page must hold for them to be asked. None: no page can.
+#: Addresses in the theme's scripts, and what a page must contain for them to be requested. None: no page can.
 _CONDITIONAL: Mapping[str, str | None] = {
     "https://api.github.com": 'data-md-component="source"',
     "https://unpkg.com/mermaid": 'class="mermaid"',
-    # Only a browser without ResizeObserver would: those from before 2020.
+    # Only a browser without ResizeObserver, from before 2020, would request it.
     "https://unpkg.com/resize-observer-polyfill": None,
     # The text of a message in the console, and the names of namespaces.
     "https://bit.ly/2s3ChXG": None,
     "http://www.w3.org": None,
 }
-#: Stemmers of languages that the site is not in: no page loads them.
+#: Stemmers for languages that the site does not use: no page loads them.
 _NEVER_LOADED = "assets/javascripts/lunr/"
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 
@@ -72,7 +72,7 @@ class _Page(HTMLParser):
 
 
 def in_page(text: str) -> Iterator[str]:
-    """What an HTML page asks of other hosts."""
+    """The requests of an HTML page to other hosts."""
     page = _Page()
     page.feed(text)
     yield from page.found
@@ -95,7 +95,7 @@ def in_script(text: str) -> Iterator[str]:
 
 
 def requests(site: Path) -> Iterator[str]:
-    """What the files of a site ask of other hosts, one line for each."""
+    """The requests of a site's files to other hosts, one line for each."""
     for path in sorted(site.rglob("*")):
         if path.suffix not in (".html", ".css", ".js", ".svg") or "search_index" in path.name:
             continue

@@ -1,9 +1,9 @@
-"""What is public, and how much of it is described: asked by the tests of the sources, as the reference shows them.
+"""What is public, and how much of it is described: for the tests, from the sources as the reference shows them.
 
-Public are the names of ``wiredrv.__all__``, all classes of ``wiredrv.errors`` and ``wiredrv.events``, the names of
-``wiredrv.local.__all__``, and whatever class of the package those hand out or take: the types of their results,
-properties and arguments, and so on from there. Names that begin with an underscore are not. A client's options have
-a table of their own, with tests of its own (``tests/options/test_meanings.py``).
+The public names are those in ``wiredrv.__all__``, all classes of ``wiredrv.errors`` and ``wiredrv.events``, those in
+``wiredrv.local.__all__``, and every class of the package that those return or take: the types of their results,
+properties and arguments, and so on from there. Names that begin with an underscore are not public. A client's options
+have a table of their own, with tests of its own (``tests/options/test_meanings.py``).
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from wiredrv.client.signatures import described_in
 
 ROOT = Path(__file__).resolve().parents[1]
 
-#: What stands in signatures, but is the driver's own: its seams, messages on the wire, the parts of local clusters, and
-#: an event that no listener gets.
+#: What appears in signatures, but is internal: the driver's seams, messages on the wire, the parts of local clusters,
+#: and an event that no listener gets.
 INTERNAL = frozenset(
     {
         "wiredrv.client.handle.HandleContext",
@@ -182,7 +182,7 @@ def report(entries: Sequence[griffe.Class | griffe.Function] | None = None) -> R
 
 
 def _text(member: griffe.Object, owner: griffe.Class | None = None) -> str:
-    """A docstring, that of an overridden member where there is none."""
+    """A docstring; without one, that of the overridden member."""
     if member.docstring is not None:
         return member.docstring.value
     for base in owner.mro() if owner is not None else ():
@@ -260,13 +260,13 @@ def _described(text: str) -> Mapping[str, str]:
 _RETURNS = re.compile(r"^:returns?: *\S", re.MULTILINE)
 _RAISES = re.compile(r"^:raises ([\w.]+): *\S", re.MULTILINE)
 _NONE_RAISED = re.compile(r"[Ee]rrors (of the server )?are not raised")
-#: Parameters that hold a time, and how a description says in what.
+#: Parameters that hold a time, and how a description states its unit.
 _TIME = re.compile(r"(_ms|MS|[sS]econds|_timeout|^timeout|delay|duration)$")
 _UNIT = re.compile(r"\b((milli)?seconds?|minutes?)\b")
 
 
 def _raised(entry: griffe.Function | griffe.Attribute) -> Iterator[str]:
-    """The errors that a function raises itself, and those of the checks of arguments that it calls."""
+    """The errors that a function raises itself, and those of the argument checks that it calls."""
     try:
         tree = ast.parse(textwrap.dedent(entry.source))
     except SyntaxError:
