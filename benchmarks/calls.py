@@ -1,7 +1,7 @@
 """``python -m benchmarks.calls``: how many Python calls an operation makes, and how deep the stack is when it sends.
 
-Unlike times, these figures do not depend on the machine or its load: ``tests/test_calls.py`` holds them, so that the
-way of a command does not grow step by step. They belong to one version of Python (3.11 and 3.12 differ a little).
+Unlike times, these figures do not depend on the machine or its load: ``tests/test_calls.py`` limits them, so that the
+path of a command does not grow gradually. They belong to one version of Python (3.11 and 3.12 differ a little).
 
 How it is counted:
 

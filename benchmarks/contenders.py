@@ -4,7 +4,7 @@ Rules kept here:
 
 * Every client is a default client: the URI is the same for all, and no option is set.
 * Each uses its driver's public API, written as its documentation shows it.
-* A peer is imported only when it is opened, in a process of its own: none pays for another's import.
+* A peer is imported only when it is opened, in a process of its own, so none is slowed by another's import.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Target:
 
 
 class Contender(Protocol):
-    """Something that takes part: what it is called, where and in what it can run, and how it is opened."""
+    """A driver or raw loop that takes part: its name, what it can run on, and how it is opened."""
 
     name: str
     module: str

@@ -1,4 +1,4 @@
-"""The server that everybody is measured against: the user's, or a replica set of three started on this machine."""
+"""The server that all contenders are measured against: the user's, or an embedded replica set of three."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Sample:
-    """One measurement made; times in seconds.
+    """The result of one measurement; times in seconds.
 
     `performed` is what each worker has done, with the warm-up: what the server must hold afterwards.
     """

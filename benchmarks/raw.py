@@ -40,7 +40,7 @@ def decode_first(reply: bytes | bytearray) -> Document | None:
 
 class RawConnection(Protocol):
     async def exchange(self, request: bytes) -> bytes | bytearray:
-        """Send one message and return the one that answers it."""
+        """Send one message and return the reply."""
 
 
 class RawLoop:
@@ -71,7 +71,7 @@ class _ProtocolConnection(asyncio.Protocol):
         self.transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # A cast, for uvloop's transports do not derive from asyncio's class.
+        # A cast, because uvloop's transports do not derive from asyncio's class.
         self.transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:

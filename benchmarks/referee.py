@@ -1,6 +1,6 @@
-"""The referee: lays out the collections before a measurement and checks what the server holds after it.
+"""The referee: sets up the collections before a measurement and checks what the server holds after it.
 
-It is PyMongo's synchronous client in the parent process, whoever is measured: no contender judges itself.
+It is PyMongo's synchronous client in the parent process, whichever contender is measured, so none checks itself.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a run leaves behind: tables to read, and a JSON file with every round."""
+"""The output of a run: tables to read, and a JSON file with every round."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def _print_table(title: str, headings: Sequence[str], rows: Sequence[Sequence[st
         table.add_row(*row)
     console = Console()
     if not console.is_terminal:
-        # Rich takes a pipe for 80 columns wide and would cut the figures off.
+        # Rich assumes that a pipe is 80 columns wide and would truncate the figures.
         console = Console(width=PIPE_WIDTH)
     console.print(table)
 

@@ -42,7 +42,7 @@ class Selection:
 
 @dataclass
 class Outcome:
-    """All that a run found: samples in the order in which they were taken, failures by job, and who could not run."""
+    """All that a run found: samples in the order taken, failures by job, and which contenders could not run."""
 
     samples: list[Sample] = field(default_factory=list)
     failures: list[tuple[Job, str]] = field(default_factory=list)
@@ -51,7 +51,7 @@ class Outcome:
 
 
 def rotated(names: Sequence[str], by: int) -> list[str]:
-    """`names`, beginning with the one at place `by`, counted round and round."""
+    """`names`, rotated by `by` places."""
     turn = by % len(names) if names else 0
     return [*names[turn:], *names[:turn]]
 
@@ -71,7 +71,7 @@ def plan(selection: Selection) -> Iterator[Job]:
 
 
 def run(selection: Selection, uri: str, progress: Callable[[Job, Sample | None], None]) -> Outcome:
-    """Carry out the whole plan at `uri`; `progress` hears of each job, with None where it failed."""
+    """Carry out the whole plan at `uri`; `progress` is called after each job, with None for its sample if it failed."""
     outcome = Outcome()
     with Referee(uri) as referee:
         outcome.server_version = referee.server_version

@@ -45,7 +45,7 @@ class Line:
 
 
 class Results:
-    """Samples, found by cell, contender and round."""
+    """The samples by cell, contender and round."""
 
     def __init__(self, samples: Iterable[Sample]) -> None:
         self._samples: dict[tuple[Cell, str], dict[int, Sample]] = {}
@@ -82,5 +82,5 @@ class Results:
 
 
 def baseline_cell(cell: Cell) -> Cell:
-    """Where PyMongo Async is found that `cell` is compared with: on the same loop, and for trio on asyncio."""
+    """The cell of PyMongo Async that `cell` is compared with: on the same loop, and for trio on asyncio."""
     return replace(cell, backend="asyncio") if cell.backend == "trio" else cell

@@ -18,7 +18,7 @@ from benchmarks.workload import Operation
 
 IMPORT_LIMIT_MS = 200.0
 IMPORT_TRIES = 5
-# The public names are found lazily, so the client is named too: it is what a user's first line would load.
+# The public names are imported lazily, so the client is named too: it is what a user's first line would load.
 IMPORT_SCRIPT = """
 import time
 start = time.perf_counter()

@@ -53,7 +53,7 @@ def answer(line: str, backend: str) -> dict[str, Any]:
 
 
 def first_cause(exc: BaseException) -> BaseException:
-    """The first error that is no group: the workers' errors arrive in groups of the task group."""
+    """The first error that is not a group: the task group raises the workers' errors in groups."""
     while isinstance(exc, BaseExceptionGroup):
         exc = exc.exceptions[0]
     return exc

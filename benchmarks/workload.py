@@ -2,9 +2,9 @@
 
 Rules kept here:
 
-* Nothing here knows a driver or a clock; a contender is seen only through ``OpenClient``.
-* Every single result is compared with what it must be; the comparison is part of the measured loop, and the same
-  for everybody.
+* Nothing here depends on a driver or a clock; a contender is used only through ``OpenClient``.
+* Every single result is compared with what it must be; the comparison is part of the measured loop, and the same for
+  all contenders.
 * No two workers touch the same document in a transaction, so that no conflict is measured.
 """
 
@@ -26,7 +26,7 @@ STOCK_SIZE = 1000
 
 
 class WrongResult(AssertionError):
-    """A contender answered, but not what the workload must give."""
+    """A contender answered, but not with what the workload must return."""
 
 
 class OpenClient(Protocol):
