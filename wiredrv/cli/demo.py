@@ -1,4 +1,4 @@
-"""``wiredrv demo``: says where the demo is: in the repository, and not in the installed package."""
+"""``wiredrv demo``: says that the demo is in the repository and not in the installed package."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def add_parser(subparsers: Subparsers) -> None:
     """Add ``demo``."""
     parser = subparsers.add_parser("demo", help="say how to run the demo, which is in the repository")
     for option in ("--backend", "--uri", "--members"):
-        parser.add_argument(option, help=argparse.SUPPRESS)  # so that a command that worked once is answered too
+        parser.add_argument(option, help=argparse.SUPPRESS)  # so that commands for earlier versions get the message too
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the way to the demo."""
+    """Print how to run the demo."""
     print(_WHERE, end="", file=sys.stderr)
     return 1

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from wiredrv.cli._command import Subparsers
 
 _LOOKS_EVERY = 0.5  # seconds
-_NOT_FOUND, _NOT_EXECUTABLE, _SIGNALLED = 127, 126, 128  # as shells say it
+_NOT_FOUND, _NOT_EXECUTABLE, _SIGNALLED = 127, 126, 128  # as shells report it
 
 
 def add_parser(subparsers: Subparsers) -> None:

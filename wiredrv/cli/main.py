@@ -1,7 +1,7 @@
 """``wiredrv <command>``: finds the command's module, hands it the arguments, turns errors into exit statuses.
 
-Exit statuses: what the command returns; 1 and a message for an error of ours; 2 for arguments that cannot be read
-(argparse's own); 130 for Ctrl-C.
+Exit statuses: what the command returns; 1 and a message for an error of the driver; 2 for invalid arguments (argparse's
+own); 130 for Ctrl-C.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """``wiredrv topology URI``: what a client sees of a deployment: roles, round-trip times, versions, sets, tags.
 
-``--watch`` goes on until Ctrl-C: on a terminal that has rich with a table that is redrawn, elsewhere with a line for
-every change. The exit status is 1 when no server answered.
+``--watch`` continues until Ctrl-C: with a table that is redrawn on a terminal where rich is installed, elsewhere with a
+line for every change. The exit status is 1 when no server answered.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _ROLES = {
     ServerType.MONGOS: "router (mongos)",
     ServerType.LOAD_BALANCER: "load balancer",
 }
-#: What would choose servers again for a client of a single one.
+#: Options that select servers: dropped for a client of a single server.
 _DROPPED_OPTIONS = frozenset({"directconnection", "loadbalanced", "srvmaxhosts", "srvservicename"})
 
 
@@ -115,7 +115,7 @@ def table(found: Iterable[Row]) -> list[str]:
 
 
 def changed_lines(before: Iterable[Row], after: Iterable[Row]) -> list[str]:
-    """What became of the servers, a line for each that is not as it was. Round-trip times change all the time."""
+    """A line for each server that changed. Round-trip times are ignored, since they change all the time."""
     old = {row.server: row._replace(round_trip="") for row in before}
     new = {row.server: row._replace(round_trip="") for row in after}
     gone = [f"{server} is gone" for server in sorted(old.keys() - new.keys())]
@@ -131,7 +131,7 @@ def _describe_change(before: Row | None, after: Row) -> str:
 
 
 def is_settled(description: TopologyDescription) -> bool:
-    """Whether every server was heard of, or failed to answer."""
+    """Whether every server has answered, or failed to answer."""
     if description.topology_type is TopologyType.LOAD_BALANCED:
         return True
     servers = description.servers.values()
@@ -189,7 +189,7 @@ async def _show_once(uri: str) -> int:
 
 
 async def _ask_versions(uri: str, description: TopologyDescription, versions: dict[Address, str]) -> None:
-    """Put the versions of the servers that answer into ``versions``; those that no longer do are taken out."""
+    """Put the versions of the servers that answer into ``versions``; those that no longer do are removed."""
     servers = description.servers
     for address in [known for known in versions if known not in servers or not servers[known].is_data_bearing]:
         del versions[address]
@@ -205,7 +205,7 @@ async def _ask_version(uri: str, address: Address, versions: dict[Address, str])
         async with Client(uri, **options, appName="wiredrv topology") as client:
             versions[address] = str((await client.server_info())["version"])
     except DriverError:
-        pass  # the wire version, which every server tells, stands in for it
+        pass  # the wire version, which every server reports, is shown instead
 
 
 async def _watch(uri: str) -> int:
@@ -234,7 +234,7 @@ def _print_all(description: TopologyDescription, versions: Mapping[Address, str]
 
 
 def _watcher() -> tuple[_Watcher, Any]:
-    """What shows the deployment again and again, and the context in which it does so."""
+    """A function that shows the deployment, called again and again, and the context manager to call it in."""
     if sys.stdout.isatty():
         try:
             return _rich_watcher()

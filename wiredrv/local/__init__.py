@@ -7,7 +7,7 @@
             ...
             deployment.primary().kill()
 
-:class:`ReplicaSet` and :class:`Standalone` serve in ``with`` as well; on the command line there are
+:class:`ReplicaSet` and :class:`Standalone` also work in a plain ``with``; on the command line there are
 ``wiredrv local up`` and ``wiredrv local exec``. The servers listen on loopback only and end with this process, however
 it ends.
 """

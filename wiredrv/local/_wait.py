@@ -14,7 +14,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.05
 
 
 def until(condition: Callable[[], T | None], timeout: float) -> T | None:
-    """Ask ``condition`` again and again until it gives something true; None when ``timeout`` seconds have passed.
+    """Call ``condition`` repeatedly until it returns something true; return None after ``timeout`` seconds.
 
     In a worker thread that anyio started, the cancellation of the task which waits for the thread ends the wait.
     """

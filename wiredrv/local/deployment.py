@@ -2,7 +2,7 @@
 
 Rules kept here:
 
-* A deployment serves in ``with`` and in ``async with`` (on either backend; cancelling the start ends it and what it
+* A deployment works in ``with`` and in ``async with`` (on either backend; cancelling the start stops what it has
   started). Its other methods are plain functions: in a coroutine, run those that wait with
   ``anyio.to_thread.run_sync``; the cancellation of the coroutine ends their wait.
 * Ready means that every member that is not stopped or frozen answers, one of them as a writable primary and the others
@@ -34,11 +34,11 @@ from wiredrv.types import PlainDocument
 READY_WITHIN = 60.0
 
 _SMALL = ("--wiredTigerCacheSizeGB", "0.25", "--setParameter", "diagnosticDataCollectionEnabled=false")
-# Servers since 5.0 otherwise wait 15 s on shutting down, for drivers to notice.
+# Otherwise servers since 5.0 wait 15 s before they shut down, so that drivers notice.
 _QUICK_SHUTDOWN = ("--setParameter", "shutdownTimeoutMillisForSignaledShutdown=100")
 _TEST_COMMANDS = ("--setParameter", "enableTestCommands=1")
-# Without chaining all members follow the primary: else those of a new set sometimes refuse one another as sync source
-# for a minute, and majority writes hang for as long after a failover.
+# Without chaining, all members sync from the primary. Otherwise those of a new set sometimes refuse one another as sync
+# source for a minute, and majority writes hang for as long after a failover.
 _FAST_ELECTIONS = {"electionTimeoutMillis": 2000, "heartbeatIntervalMillis": 500, "chainingAllowed": False}
 _ELECTED_WITHIN = 10.0
 _MOST_MEMBERS = 7  # of a replica set, with a vote
@@ -195,7 +195,7 @@ class Deployment(ABC):
 
     @abstractmethod
     def _establish(self) -> None:
-        """Make a deployment of the servers, which all listen."""
+        """Make a deployment of the servers, which are all listening."""
 
     def _launch(self, mongod: Mongod, home: Home, ports: Sequence[int]) -> None:
         """Start all processes in parallel."""

@@ -1,8 +1,9 @@
 """Finds a ``mongod`` that can be started on this machine.
 
-Four places are asked, in this order: the argument, the environment variable ``WIREDRV_MONGOD``, ``PATH``, and the
+Four places are searched, in this order: the argument, the environment variable ``WIREDRV_MONGOD``, ``PATH``, and the
 wheel that the extra ``wiredrv[local]`` installs. The first two are explicit choices: what is found there is used or
-refused, never passed over in silence. The last two happen to be there: one that cannot be used gives way to the next.
+refused, never silently skipped. The last two are used if they happen to be there: a program that cannot be used is
+skipped.
 
 :func:`choose` decides and does no I/O; :func:`find_mongod` looks.
 """
@@ -35,7 +36,7 @@ Version = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one place held. ``problem`` says why its mongod cannot be started; without a ``path`` it held none."""
+    """What was found in one place. ``problem`` says why its mongod cannot be started; no ``path``: there is none."""
 
     place: str
     chosen: bool = False
@@ -71,7 +72,7 @@ class Mongod:
 
 
 def choose(findings: Iterable[Finding]) -> Mongod:
-    """Take the first usable mongod, in the order of ``findings``; look no further than a chosen place that held one.
+    """Take the first usable mongod, in the order of ``findings``; look no further than an explicit choice that has one.
 
     :raises ConfigurationError: no place has one; the message says what each of them contained.
     """
@@ -120,7 +121,7 @@ def find_mongos(argument: str | os.PathLike[str] | None = None) -> Mongod:
 
 
 def _look(argument: str | os.PathLike[str] | None) -> Iterator[Finding]:
-    """Look into one place after the other, no further than the caller asks."""
+    """Look in one place after the other, as far as the caller iterates."""
     for place, given in (("argument", argument), (ENVIRONMENT_VARIABLE, os.environ.get(ENVIRONMENT_VARIABLE))):
         yield _examine(Finding(place, chosen=True, path=Path(given))) if given else Finding(place, chosen=True)
     found = shutil.which("mongod")
@@ -145,7 +146,7 @@ def _examine(finding: Finding) -> Finding:
 
 @lru_cache
 def _version(path: str, modified: int) -> Version:
-    """The version of the program, asked once for each of its states."""
+    """The version of the program, queried once for each state of its file."""
     answer = subprocess.run(
         [path, "--version"], capture_output=True, text=True, timeout=_ANSWERS_WITHIN, stdin=subprocess.DEVNULL
     )
@@ -153,7 +154,7 @@ def _version(path: str, modified: int) -> Version:
 
 
 def read_version(output: str, complaint: str = "") -> Version:
-    """Read what ``mongod --version`` or ``mongos --version`` said.
+    """Parse the output of ``mongod --version`` or ``mongos --version``.
 
     :raises ValueError: there is no version in it; the message is the first line of its output.
     """
@@ -165,7 +166,7 @@ def read_version(output: str, complaint: str = "") -> Version:
 
 
 def _wheel_file() -> Path | None:
-    """The mongod of the extra ``local``, made executable where the installer left that out."""
+    """The mongod of the extra ``local``, made executable if the installer did not do that."""
     try:
         path = Path(str(metadata.distribution(_WHEEL).locate_file(_WHEEL_FILE)))
     except metadata.PackageNotFoundError:

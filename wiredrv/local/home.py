@@ -1,8 +1,8 @@
 """The directory that a deployment lives in.
 
 A temporary directory is created for the deployment and removed with it. A directory that was given is kept; its
-``deployment.json`` says what it holds, so that the same deployment comes up from it again, on the same ports: the
-members of a replica set know each other by them.
+``deployment.json`` says what it holds, so that the same deployment can be started from it again, on the same ports: the
+members of a replica set identify each other by them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Home:
     def __init__(self, directory: str | os.PathLike[str] | None) -> None:
         """Make a temporary directory, or take the given one.
 
-        :raises ConfigurationError: the given one cannot be made.
+        :raises ConfigurationError: the given one cannot be created.
         """
         self.temporary = directory is None
         if directory is None:
@@ -47,9 +47,9 @@ class Home:
             raise ConfigurationError(f"{self.path} cannot be used as a directory: {error.strerror}") from error
 
     def read_record(self) -> Record | None:
-        """What the directory contains already; None if it is empty.
+        """What the directory already contains; None if it is empty.
 
-        :raises ConfigurationError: it contains something that is not a deployment's.
+        :raises ConfigurationError: it contains something other than a deployment.
         """
         try:
             written = json.loads((self.path / _RECORD).read_text())
@@ -77,9 +77,9 @@ class Home:
 def fixed_ports(record: Record | None, kind: str, size: int, port: int | None) -> Sequence[int] | None:
     """The ports that a deployment must have, or None when any will do.
 
-    :param record: what the directory holds already.
-    :param port: the first port asked for; further members get the following ones.
-    :raises ConfigurationError: the directory holds another deployment than the one asked for.
+    :param record: what the directory already holds.
+    :param port: the first port requested; further members get the following ones.
+    :raises ConfigurationError: the directory holds a different deployment from the one requested.
     """
     asked = None if port is None else tuple(range(port, port + size))
     if asked is not None and not 1 <= asked[0] <= asked[-1] <= 65535:

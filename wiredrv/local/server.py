@@ -1,8 +1,8 @@
 """One server process on a loopback port: started, asked, stopped, killed, frozen, thawed, restarted.
 
 Everything here is synchronous and returns quickly: ``kill``, ``freeze`` and ``thaw`` immediately; ``start`` does not
-wait for the server to answer; ``stop`` and ``restart`` take about a second. None of them waits with the event loop's
-help, so a coroutine that must not hold its loop up for a second runs those two with ``anyio.to_thread.run_sync``.
+wait for the server to answer; ``stop`` and ``restart`` take about a second. All of them block the event loop meanwhile,
+so a coroutine that must not block its loop for a second runs those two with ``anyio.to_thread.run_sync``.
 """
 
 from __future__ import annotations
@@ -217,7 +217,7 @@ class Server:
         """
         pid = self._signal(signal.SIGSTOP)
         if hasattr(os, "waitid"):  # macOS has it since Python 3.13
-            # Its threads run on for a moment; what they answered after this call would be a surprise.
+            # Its threads run on for a moment; a reply after this call would be a surprise.
             os.waitid(os.P_PID, pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
         self._frozen = True
 
@@ -305,7 +305,7 @@ def _is_free(port: int) -> bool:
 
 
 def _readable(line: str) -> str:
-    """A log line without the noise around it: servers since 4.4 write JSON."""
+    """A log line without what surrounds the message: servers since 4.4 write JSON."""
     try:
         entry = json.loads(line)
         text = f"{entry['s']} {entry['c']} {entry['msg']} {json.dumps(entry.get('attr', {}))}"

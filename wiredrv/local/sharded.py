@@ -1,8 +1,7 @@
-"""A sharded cluster on this machine: a config server, shards, and routers (``mongos``) before them.
+"""A sharded cluster on this machine: a config server, shards, and routers (``mongos``) in front of them.
 
-The config server and each shard are a replica set of one member. A mongos that is older than the mongod is met halfway:
-the servers then keep to the mongos' feature compatibility version. Ready means that every router answers and knows all
-shards.
+The config server and each shard are a replica set of one member. If the mongos is older than the mongod, the servers
+use the mongos' feature compatibility version. Ready means that every router answers and knows all shards.
 """
 
 from __future__ import annotations
@@ -152,7 +151,7 @@ class ShardedCluster(Deployment):
         self._at_once(lambda one: one.start(deadline - time.monotonic()))
 
     def _lower_feature_version(self, mongod: Mongod, mongos: Mongod) -> None:
-        """Have newer servers behave as the older routers expect it."""
+        """Make newer servers behave as the older routers expect."""
         command: PlainDocument = {"setFeatureCompatibilityVersion": ".".join(map(str, mongos.version[:2]))}
         if mongod.version >= _CONFIRMS:
             command["confirm"] = True

@@ -4,15 +4,15 @@ The watchdog is a small process that leads a process group and reads a pipe whos
 process holds. Every server is started into the watchdog's group. When the pipe ends, because it was closed or because
 its holder died, the watchdog kills the group and removes the temporary directory.
 
-Why so, and no other way:
+Why it is done this way:
 
 * A death signal (``PR_SET_PDEATHSIG``) is tied to the *thread* that spawned, and worker threads end long before their
   process does.
 * No list of process ids is kept that could be stale: a server is in the group before its program starts. Until then
-  its copy of the pipe is open, so the pipe cannot end while a server is half-way in.
+  its copy of the pipe is open, so the pipe cannot end while a server is being started.
 * The group's number cannot be taken by another group while the watchdog lives, so the wrong processes are never hit.
-* A process that the starting one forks, and that starts no other program, holds the pipe as well: only when both have
-  ended does the pipe end.
+* A process that the starting one forks, and that starts no other program, also holds the pipe: the pipe ends only when
+  both have ended.
 * A terminal's Ctrl-C goes to the foreground group only: it reaches neither servers nor watchdog.
 
 This file is also the watchdog's program, run by its path, so it imports nothing of wiredrv.
@@ -51,7 +51,7 @@ class Watchdog:
         self.group = self._process.pid
 
     def close(self) -> None:
-        """Let go: whatever still lives in the group is killed, and the watchdog ends."""
+        """Close the pipe: the watchdog kills whatever is still running in the group, and ends."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait()
