@@ -126,9 +126,9 @@ class Attempts:
     # --- the command ---
 
     def _command(self, run: Run[object], server: TopologyServer, connection: Connection) -> PlainDocument:
-        """Build the command of an attempt, with all that its session and its concerns put on it.
+        """Build the command of an attempt, with all fields that its session and its concerns add to it.
 
-        :raises ConfigurationError: the server, or the operation, does not go with the session.
+        :raises ConfigurationError: the server, or the operation, cannot be combined with the session.
         """
         traits = run.traits
         handshake = connection.handshake
@@ -259,7 +259,7 @@ class Attempts:
     def _keep_for_cursor(
         self, run: Run[object], server: TopologyServer, connection: Connection, result: CursorReply
     ) -> None:
-        """Keep for an open cursor what it needs: its server session, and behind a load balancer its connection."""
+        """Keep what an open cursor needs: its server session and, behind a load balancer, its connection."""
         if result.id and connection.service_id is not None and run.operation.server is None:
             result.pin = run.hold_for_cursor(connection, server.pool.check_in)
         if run.session is not None and run.in_transaction:

@@ -1,4 +1,4 @@
-"""In what an attempt failed: what labels and the decision about a retry depend on, besides the error. Pure."""
+"""The circumstances of a failure: what labels and the decision about a retry depend on, besides the error. Pure."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from wiredrv.operations.base import OperationKind
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """An operation, in its session, at the server that it was sent to.
+    """An operation, its session, and the server that it was sent to.
 
-    ``kind`` is a write's for whatever writes, an aggregate with ``$out`` included. ``retryable`` is whether a
-    specification lets this command be sent again, and the server can distinguish a retry from a second write.
+    ``kind`` is that of a write for everything that writes, including an aggregate with ``$out``. ``retryable`` is
+    whether a specification lets this command be sent again, and the server can distinguish a retry from a second write.
     ``wire_version`` is that of the server that answered, 0 if none did. ``commit_sent`` is whether a commit of the
     transaction was sent before, in this call or an earlier one.
     """

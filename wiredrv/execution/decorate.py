@@ -35,7 +35,7 @@ _PRIMARY_PREFERRED = ReadPreference.PRIMARY_PREFERRED
 class CommandContext(NamedTuple):
     """What surrounds a command: the selected server, and what the client knows and declares.
 
-    ``topology_type`` is ``SINGLE`` where one server was asked for by itself.
+    ``topology_type`` is ``SINGLE`` if the client connects to one server directly.
     """
 
     handshake: Handshake

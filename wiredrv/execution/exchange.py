@@ -1,7 +1,7 @@
 """One round trip: encode the command, publish events, send, receive, decode the reply.
 
-The event for a command is published once it is encoded and about to be sent, and one for its end in every case, a
-cancellation included. Without listeners no event is built.
+The event for a command is published once it is encoded and about to be sent, and one for its end in every case,
+including cancellation. Without listeners no event is built.
 
 Specification: command-logging-and-monitoring.
 """

@@ -178,7 +178,7 @@ class Executor(Attempts):
         on_settled: Callable[[], None] | None = None,
         pause: float = 0.0,
     ) -> T:
-        """As :meth:`execute`, in a turn that was taken. Afterwards the caller has the turn again, unless it is
+        """Like :meth:`execute`, in a turn that was taken before. Afterwards the caller has the turn again, unless it is
         ``handed_over``.
 
         :param on_settled: called when the background has settled the operation after a cancellation.
@@ -265,7 +265,7 @@ class Executor(Attempts):
         left = self.grace.seconds_left()
         done = self._in_background(work)
         if done is None:
-            # The event loop ends, or the client is closed: the clean-up is done here, or not at all.
+            # The event loop is ending, or the client is closed: the clean-up is done here, or not at all.
             await work(left)
         elif wait:
             with waits.shield(left):

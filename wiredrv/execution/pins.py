@@ -1,4 +1,4 @@
-"""What a session or a cursor can be pinned to: a router, or behind a load balancer a connection. Pure.
+"""What a session or a cursor can be pinned to: a router or, behind a load balancer, a connection. Pure.
 
 A pinned connection stays checked out. The pin counts its holders; the connection goes back to its pool when the last
 one releases it. A cursor that was opened in a transaction shares the transaction's connection.

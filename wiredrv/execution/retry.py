@@ -1,6 +1,6 @@
 """Whether a failed attempt is followed by another. Pure: (failure, history, circumstances) -> retry or raise.
 
-The branches stand in the order of the unified pseudo-code of the client-backpressure specification ("Interaction with
+The branches are in the order of the unified pseudo-code of the client-backpressure specification ("Interaction with
 Other Retry Policies"), which combines its own policy with those of retryable reads and retryable writes.
 """
 

@@ -62,7 +62,7 @@ async def select(run: Run[object], topology: Topology) -> TopologyServer:
 
 
 def _only_server(run: Run[object], topology: Topology, address: Address, pin: Pin | None) -> TopologyServer | None:
-    """The server where a transaction or a cursor is, and behind a load balancer its connection.
+    """The server where a transaction or a cursor is and, behind a load balancer, its connection.
 
     None: a getMore has to wait for it.
     """
@@ -90,7 +90,7 @@ def _read_preference(run: Run[object], topology: Topology) -> ReadPreference | N
 
 
 def _refuse_other_than_primary(run: Run[object]) -> None:
-    """Refuse a read of a transaction that asks for another server than the primary."""
+    """Refuse a read in a transaction with a read preference other than primary."""
     if run.session is None or run.traits.kind not in _READS:
         return
     preference = run.session.transaction.options.read_preference

@@ -1,6 +1,6 @@
 """The settings of the executor: what may be retried, and how long an operation may take.
 
-Values only. ``options/uri.py`` builds them from the options whose names stand beside each field (retryable-reads,
+Values only. ``options/uri.py`` builds them from the options that are named beside each field (retryable-reads,
 retryable-writes, client-backpressure and client-side-operations-timeout specifications).
 """
 

@@ -39,13 +39,13 @@ class Kill(Enum):
 def within(opened_in: int | None, session: SessionState) -> bool:
     """Whether a command goes out as part of the session's transaction.
 
-    :param opened_in: of the cursor that the command is for; None: it is for none.
+    :param opened_in: of the cursor that the command is for; None if it is for no cursor.
     """
     return session.transaction.active and (opened_in is None or opened_in == session.transaction.number)
 
 
 def way_to_kill(opened_in: int, session: SessionState | None) -> Kill:
-    """How to kill a cursor that was opened with ``session`` (None: implicitly, or the session has ended)."""
+    """How to kill a cursor that was opened with ``session`` (None: an implicit session, or one that has ended)."""
     if session is None or session.ended or not opened_in or opened_in != session.transaction.number:
         return Kill.OUTSIDE
     transaction = session.transaction

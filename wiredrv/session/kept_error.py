@@ -1,9 +1,9 @@
 """An error that is kept for later errors to name, without what its traceback keeps alive. Pure.
 
 A traceback refers to the frames that the error passed, and these to their variables: users' documents, and whatever
-else was at hand. A session that lives on must not keep them. So the error itself is only referred to weakly, and is
-found for as long as it is referenced elsewhere; afterwards a copy replaces it, which has class, message, code, labels
-and details, but neither traceback nor ``__cause__``.
+else they held. A session that lives on must not keep them. So the error itself is only referred to weakly, and is found
+for as long as it is referenced elsewhere; afterwards a copy replaces it, which has class, message, code, labels and
+details, but neither traceback nor ``__cause__``.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ Rules kept here:
 * LIFO: the session that was used last is used next, so that the others expire and the server can drop them.
 * A session with less than a minute left is neither used nor pooled.
 * A session that had a network error is dirty and never pooled: its last operation may still be running.
-* One of another pool epoch (before a fork, or before the client was closed) is dropped.
+* A session of another pool epoch (before a fork, or before the client was closed) is dropped.
 """
 
 from __future__ import annotations

@@ -90,7 +90,7 @@ class SessionState:
         return left
 
     def note_server_to_kill(self, address: Address) -> None:
-        """Note a server that may still hold a cursor of a cancelled operation; it is asked to kill it at the end."""
+        """Note a server that may still hold a cursor of a cancelled operation; it gets killSessions at the end."""
         self.servers_to_kill.add(address)
 
     # --- learned from replies ---

@@ -5,7 +5,7 @@ after a cancellation. A waiting operation belongs to the transaction in which it
 outside of that. The rules:
 
 =====================================================  ==============================================================
-the session ended                                      refused, also what waits already
+the session ended                                      refused, including calls that already wait
 a commit or an abort was called before                 refused until that is done; cleaning up waits for it
 the caller holds the turn itself (a listener, a hook)  refused: it would wait for itself
 no operation is in flight                              gets the turn immediately
@@ -31,7 +31,7 @@ def ended(origin: str, command: str = "") -> str:
     """The message for the use of a session that has ended.
 
     :param origin: where in the user's program the session was started.
-    :param command: what they call.
+    :param command: the name of the command that was called.
     """
     which = f"the one that was started at {origin} has ended" if origin else "it has ended"
     if command == "getMore":

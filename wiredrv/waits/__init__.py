@@ -16,9 +16,9 @@ clean-up are written once for every scheduler. Today there is one implementation
 ``addresses_of``, ``to_thread``   name look-up, and work that would block
 ``create_task_group``             tasks that end with a block
 ``spawn``, ``call_soon``          a separate task; a function in another loop's thread
-``current_task``                  who runs; ``running_loop``, ``backend`` and ``loop_is_closed`` say where
+``current_task``                  the running task; ``running_loop``, ``backend``, ``loop_is_closed``: about its loop
 ``cancelled``, ``is_cancelling``  the class of a cancellation; whether one is under way; ``forget_cancellation``
-``monotonic``, ``random``         seconds of the clock; a number from 0 up to but not 1
+``monotonic``, ``random``         seconds of the clock; a number from 0 up to, not including, 1
 ``user``                          calls a user's function
 ================================  ====================================================================================
 
@@ -26,10 +26,10 @@ clean-up are written once for every scheduler. Today there is one implementation
 ``with_transaction``, ``on_retry`` and ``jitter``. Two kinds of functions are called without it:
 
 * What turns values into BSON and back: type encoders and decoders, document classes, the methods of users' mappings.
-  BSON's C code calls them for single values, so one would have to stand around each encoding and each decoding instead.
-  Those are steps of pure code, which knows no scheduler (``wire``, ``operations``). Nothing else may run within them:
-  a command is built, numbered and sent in one go. Such a function works on its value alone. If it calls the client
-  with the session that is just in use, it is refused (``session.turns``).
+  BSON's C code calls them for single values, so the call would have to be wrapped around each encoding and each
+  decoding instead. Those are steps of pure code, which does not depend on a scheduler (``wire``, ``operations``).
+  Nothing else may run within them: a command is built, numbered and sent in one go. Such a function works on its value
+  alone. If it calls the client with the session that is being used, the call is refused (``session.turns``).
 * Handlers of ``logging``, which the standard library calls, under locks of its own, wherever something is logged.
 """
 

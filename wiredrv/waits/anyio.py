@@ -36,7 +36,8 @@ T = TypeVar("T")
 readable = anyio.wait_readable
 writable = anyio.wait_writable
 
-#: What waiting for a socket raises besides OSError and ValueError: it was closed meanwhile, or has a waiter already.
+#: What waiting for a socket raises besides OSError and ValueError: it was closed meanwhile, or another task is already
+#: waiting for it.
 SOCKET_ERRORS = (anyio.ClosedResourceError, anyio.BusyResourceError)
 
 
