@@ -3,7 +3,7 @@
 Any other attribute of a client is a database, and any other attribute of a database or collection is a collection. So
 that a method of PyMongo's is not silently taken for a collection, each of these names raises AttributeError, which says
 what to use instead. A misspelt method is noticed when it is called. The classes that have another name here are listed
-for the same error of the package.
+for the same error of the package ``wiredrv``.
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ class Bulk:
         return await self.send_groups(group_statements(statements, self.ordered), session)
 
     async def send_groups(self, parts: Sequence[StatementGroup], session: SessionState | None) -> BulkWriteResult:
-        """As :meth:`send`, of statements grouped already."""
+        """Like :meth:`send`, for statements that are already grouped."""
         in_transaction = session is not None and session.transaction.active
         unheard = not in_transaction and not self.target.write_concern.acknowledged
         if unheard and session is not None:

@@ -333,7 +333,7 @@ class Client(ClientDeployment[DocumentT], AsyncBlock):
         filter: Document | None = None,
         authorizedDatabases: bool | None = None,
     ) -> list[Database[DocumentT]]:
-        """The deployment's databases as handles. As :meth:`list_database_names`.
+        """The deployment's databases as handles. Like :meth:`list_database_names`.
 
         :param session: the session to use; without it the bound one, or an implicit one.
         :param comment: any value that BSON can carry, shown in the server's logs and profiler (server 4.4).

@@ -30,7 +30,7 @@ _LIST: check.Table = {
 
 
 class ClientDeployment(HandleOptions[DocumentT]):
-    """The methods of a client that list databases, and what it knows of the servers."""
+    """The methods of a client that list databases, and describe the known servers."""
 
     _core: ClientCore
 

@@ -249,7 +249,7 @@ class ClientSession(AsyncBlock):
         self._hook(Outcome.COMMITTED, function)
 
     def on_abort(self, function: Callable[[], object]) -> None:
-        """Call ``function`` once the current attempt is aborted. As :meth:`on_commit`.
+        """Call ``function`` once the current attempt is aborted. Like :meth:`on_commit`.
 
         :param function: a plain function without arguments.
         :raises InvalidOperation: no transaction is in progress.
@@ -260,7 +260,7 @@ class ClientSession(AsyncBlock):
     def on_unknown(self, function: Callable[[], object]) -> None:
         """Call ``function`` when a commit of the current attempt was sent and its outcome is unknown.
 
-        As :meth:`on_commit`. If the outcome becomes known later, because the commit is sent again, its hooks are
+        Like :meth:`on_commit`. If the outcome becomes known later, because the commit is sent again, its hooks are
         called.
 
         :param function: a plain function without arguments.

@@ -41,7 +41,7 @@ class CommandCursor(CursorBase[DocumentT_co]):
         excused: bool = False,
         must_run: str | None = None,
     ) -> None:
-        """Made by the methods that hand it out.
+        """Created by the methods that return it.
 
         :param context: how the client's handles work.
         :param operation: the command that opens the cursor.

@@ -70,7 +70,7 @@ class ClientCore:
         #: Set when a close that is in progress is done.
         self._closing: waits.Event | None = None
         self._closer: object = None
-        #: Carries operations out.
+        #: Executes operations.
         self.executor = Executor(
             self._new_topology(),
             settings.execution,
@@ -103,7 +103,7 @@ class ClientCore:
         return self._background is not None and not self._closed
 
     async def open(self) -> None:
-        """Open the client in this event loop, unless it is open here; also one that was closed.
+        """Open the client in this event loop, unless it is open here. A closed client is opened again.
 
         :raises InvalidOperation: it is open in another event loop that is not closed, or was closed meanwhile.
         """

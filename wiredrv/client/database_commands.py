@@ -205,7 +205,7 @@ class DatabaseCommands(HandleOptions[DocumentT]):
     ) -> CommandCursor[DocumentT]:
         """A cursor over the result of a pipeline that starts without a collection, as ``$currentOp`` or ``$documents``.
 
-        As :meth:`Collection.aggregate`.
+        Like :meth:`Collection.aggregate`.
 
         :param pipeline: the stages.
         :param session: the session to use; without it the bound one, or an implicit one.

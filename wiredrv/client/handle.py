@@ -34,7 +34,7 @@ class OperationExecutor(Protocol):
         ...
 
     async def execute_in(self, turn: Turn, operation: Operation[T], session: SessionState) -> T:
-        """As ``execute``, in a turn that was taken."""
+        """Like ``execute``, in a turn that was taken before."""
         ...
 
     async def see_to(self, work: Callable[[float], Awaitable[None]]) -> None:

@@ -252,7 +252,7 @@ class IndexModel:
 
 
 def index_document(keys: Keys, options: Document) -> PlainDocument:
-    """An index as the createIndexes command takes it. As :class:`IndexModel`."""
+    """An index as the createIndexes command takes it. Like :class:`IndexModel`."""
     key = check.sort_document("keys", keys)
     given = {name: value for name, value in options.items() if value is not None}
     if "collation" in given:

@@ -1,7 +1,7 @@
 """The options of methods that create, rename and list: their types for checkers and editors.
 
 Methods take them as keywords, under the names of the server's commands, as PyMongo does. A name that is not among them
-is sent all the same, and the server judges it.
+is sent too, and the server accepts or refuses it.
 """
 
 from __future__ import annotations

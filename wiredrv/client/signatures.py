@@ -94,7 +94,7 @@ def in_place_of_options(text: str, fields: str) -> str:
 
 
 def _default(annotation: object) -> object:
-    """What stands for an option that is not given: ``None`` if it may be None, else ``...``, as in a stub."""
+    """The default that is shown for an option: ``None`` if it may be None, else ``...``, as in a stub."""
     text = str(_written(annotation))
     return None if text in ("object", "Any") or "None" in text else _Written("...")
 

@@ -75,7 +75,7 @@ class StartedSessions:
             self.conclude(state)
 
     async def abort_in(self, turn: Turn, state: SessionState) -> None:
-        """Abort the transaction in a turn that was taken, if it is in progress, or the server has not been told yet."""
+        """Abort the transaction in a turn that was taken, if it is in progress, or an abort is still unanswered."""
         transaction = state.transaction
         if transaction.active:
             transaction.abort()
@@ -183,7 +183,7 @@ class StartedSessions:
             state.end(lambda: self.ended(state))
 
     async def abort_all(self) -> None:
-        """Abort the transactions that are open, side by side. A statement in flight is stopped on the server."""
+        """Abort the open transactions concurrently. A statement in flight is stopped on the server."""
         async with waits.create_task_group() as group:
             for state in self.open_transactions():
                 state.turns.refuse_waiting("waited for its turn while the client was closed")

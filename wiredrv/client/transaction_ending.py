@@ -73,7 +73,7 @@ class TransactionEnding:
             await self._core.executor.execute_in(turn, commit, state, lambda: self._sessions.conclude(state), pause)
         except DriverError as error:
             if kind_of(error) is FailureKind.REFUSED_HERE:
-                transaction.withdraw_commit()  # the client was closed meanwhile, or there is no server for it
+                transaction.withdraw_commit()  # the client was closed meanwhile, or no server is available
             raise
         except BaseException as error:
             if not isinstance(error, (Exception, GeneratorExit)) and transaction.withdraw_commit():

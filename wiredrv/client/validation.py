@@ -21,7 +21,7 @@ from wiredrv.types import Document, PlainDocument, foreign_note, near_match
 
 
 class CollationObject(Protocol):
-    """A collation as an object, as PyMongo's ``Collation`` is one."""
+    """A collation as an object, like PyMongo's ``Collation``."""
 
     @property
     def document(self) -> Document:
