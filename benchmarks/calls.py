@@ -10,7 +10,7 @@ How it is counted:
 * The driver's calls are those of its modules' functions, the constructors that dataclasses generate there included. All
   calls are those of the thread: the event loop's and BSON's too.
 * The frames are the driver's, from the method that was called to the one that hands the bytes to the socket.
-* Each step is repeated, and the fewest calls are taken: a monitor's task may run in between.
+* Each step is repeated, and the lowest count is used: a monitor's task may run in between.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def _is_drivers(frame: FrameType) -> bool:
 
 
 def _depth(frame: FrameType | None) -> int:
-    """How many frames of the driver's lie on the stack, down to the one that was called from outside."""
+    """How many of the driver's frames are on the stack, down to the one that was called from outside."""
     depth = 0
     while frame is not None and _is_drivers(frame):
         depth += 1

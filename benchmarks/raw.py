@@ -1,4 +1,4 @@
-"""The floor: a find without a driver, once on an asyncio.Protocol and once on a non-blocking socket.
+"""The lower bound: a find without a driver, once on an asyncio.Protocol and once on a non-blocking socket.
 
 The requests are encoded before the clock starts and carry nothing that a driver would add (no session, no cluster
 time); only the reply is decoded. There are no checks, no timeouts and no retries: what a driver costs above this is

@@ -1,7 +1,7 @@
 """Pure arithmetic over samples: medians over rounds, and ratios taken within rounds.
 
-A ratio of two contenders is the median of the ratios of each round, not the ratio of two medians: what the machine
-did in one round happened to both of them.
+A ratio of two contenders is the median of the ratios of each round, not the ratio of two medians: whatever
+happened to the machine in one round affected both of them.
 """
 
 from __future__ import annotations

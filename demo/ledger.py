@@ -82,7 +82,7 @@ class Tally:
         return self.conflicts + self.other_retries.total()
 
     def unknown(self) -> set[int]:
-        """The ids whose outcome the driver could not tell."""
+        """The ids whose outcome the driver could not determine."""
         return {number for number, fate in self.fates.items() if fate is Fate.UNKNOWN}
 
     def must_be_there(self) -> set[int]:

@@ -83,7 +83,7 @@ async def _cancelled_midway(stage: Stage, crew: Crew, tally: Tally) -> None:
 
 
 async def _left_open(stage: Stage) -> int | None:
-    """How many transactions are open on the primary, once those that are ending have had a moment to end."""
+    """How many transactions are open on the primary, after giving those that are ending a moment to do so."""
     if stage.deployment is None:
         return None
     status = await stage.client.admin.command("serverStatus")

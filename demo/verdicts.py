@@ -204,7 +204,7 @@ class Failover:
     """:param wanted: how many transfers were to be made in this part.
     :param in_flight: how many were under way when the primary was killed.
     :param acknowledged_before: how many were acknowledged by then.
-    :param old_primary: the address of the one that was killed; ``new_primary``: who was primary in the end.
+    :param old_primary: the address of the primary that was killed; ``new_primary``: the primary at the end.
 
     ``tally`` counts this part's transfers; ``everything`` those of the parts before as well, as the book does.
     """

@@ -34,7 +34,7 @@ _LOADING: Mapping[str, Sequence[str]] = {
     "use": ("href", "xlink:href"),
     "video": ("src", "poster"),
 }
-#: Relations of ``<link>`` that only tell where something is.
+#: Relations of ``<link>`` that only say where something is, without loading it.
 _TELLING = frozenset({"canonical", "next", "prev", "alternate", "license", "author"})
 
 #: Addresses in the theme's scripts, and what a page must contain for them to be requested. None: no page can.

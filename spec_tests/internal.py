@@ -99,7 +99,7 @@ class Internal:
         return reply.get("$clusterTime")
 
     async def warm_distinct(self, data: Sequence[CollectionData]) -> None:
-        """Make every router know the databases, which ``distinct`` in a transaction needs ("StaleDbVersion…")."""
+        """Make every router learn of the databases: ``distinct`` in a transaction needs that ("StaleDbVersion…")."""
         for host in self._uri.hosts:
             client = await self._direct_client(host)
             for collection in data:

@@ -142,7 +142,7 @@ def make_client(
 
 
 def make_server_api(version: str, strict: bool | None, deprecation_errors: bool | None) -> Any:
-    """A Stable API declaration; the driver refuses a version that it does not know."""
+    """A Stable API declaration; the driver refuses an unknown version."""
     return public("ServerApi")(version, strict=strict, deprecation_errors=deprecation_errors)
 
 

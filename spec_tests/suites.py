@@ -47,7 +47,7 @@ def find_specs(given: str | os.PathLike[str] | None = None) -> Path:
     """The ``source`` folder of the specifications.
 
     :param given: the repository or its ``source``; without it, what the environment variable ``WIREDRV_SPECS`` names;
-        without that, the first of :data:`PLACES` that has them. A place that was named is the only one looked at.
+        without that, the first of :data:`PLACES` that has them. If a place is named, no other is searched.
     :raises SpecsMissing: they were not found.
     """
     named = given or os.environ.get(_VARIABLE)

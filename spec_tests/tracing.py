@@ -13,7 +13,7 @@ from spec_tests.schema import ExpectedSpan, ExpectedSpans
 
 
 def check_spans(expected: ExpectedSpans, observed: Sequence[Any], matcher: Matcher, path: str) -> Mismatch | None:
-    """Compare the outermost spans; with ``ignoreExtraSpans`` others may stand between them."""
+    """Compare the outermost spans; with ``ignoreExtraSpans`` others may be between them."""
     return _check(expected.spans, observed, matcher, f"{path}.spans", expected.ignore_extra_spans)
 
 

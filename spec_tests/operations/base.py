@@ -26,7 +26,7 @@ _COMMON = ("session", "timeoutMS", "rawData", "comment", "readConcern", "writeCo
 
 
 class RunningTest(Protocol):
-    """The test that an operation belongs to, as far as operations know it."""
+    """The part of a running test that its operations use."""
 
     @property
     def environment(self) -> Environment:

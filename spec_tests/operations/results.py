@@ -71,7 +71,7 @@ def bulk_write_error(details: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def client_bulk_write(result: Any) -> dict[str, Any]:
-    """ClientBulkWriteResult; the results of single writes are there only if they were asked for."""
+    """ClientBulkWriteResult; the results of individual writes are present only if they were requested."""
     if not result.acknowledged:
         return {"acknowledged": False}
     document = {

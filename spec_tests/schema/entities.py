@@ -15,7 +15,7 @@ from spec_tests.schema.reader import Fields, read_choice, read_document, read_te
 
 @dataclass(frozen=True, slots=True)
 class ServerApiModel:
-    """A Stable API version asked for by a client entity."""
+    """The Stable API version that a client entity requests."""
 
     version: str
     strict: bool | None = None
@@ -290,7 +290,7 @@ def _read_encryption_options(value: Any, path: str) -> Mapping[str, Any]:
     return read_document(value, path)
 
 
-# For each provider, the sets of keys that it may have; an access token stands alone.
+# For each provider, the sets of keys that it may have; an access token excludes all other keys.
 _KMS_KEYS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "aws": (("accessKeyId", "secretAccessKey", "sessionToken"),),
     "azure": (("tenantId", "clientId", "clientSecret", "identityPlatformEndpoint"), ("accessToken",)),

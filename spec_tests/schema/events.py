@@ -68,7 +68,7 @@ class ExpectedEvent:
 
     @property
     def document(self) -> dict[str, Any]:
-        """The event as the file has it."""
+        """The event as it is written in the file."""
         return {self.name: dict(self.assertions)}
 
 

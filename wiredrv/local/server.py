@@ -179,7 +179,7 @@ class Server:
         if self.state != "running":
             return {}
         try:
-            return self.ask({"isMaster": 1})  # the name that every supported version knows
+            return self.ask({"isMaster": 1})  # the name that every supported version accepts
         except DriverError:
             return {}
 
@@ -216,7 +216,7 @@ class Server:
         :raises InvalidOperation: it is down.
         """
         pid = self._signal(signal.SIGSTOP)
-        if hasattr(os, "waitid"):  # macOS has it since Python 3.13
+        if hasattr(os, "waitid"):  # on macOS since Python 3.13
             # Its threads run on for a moment; a reply after this call would be a surprise.
             os.waitid(os.P_PID, pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
         self._frozen = True

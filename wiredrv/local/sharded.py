@@ -30,7 +30,7 @@ _CONFIRMS = (7, 0)
 
 
 class ConfigServer(ReplicaSet):
-    """The replica set that knows where a cluster's data are."""
+    """The replica set that stores where a cluster's data are."""
 
     name = "config"
 
