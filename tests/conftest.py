@@ -1,4 +1,4 @@
-"""What every test shares: both backends, and real servers that are started once, when the first test asks for them."""
+"""What all tests share: both backends, and real servers that start once, when the first test requests them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tests.support.sharded_double import ShardedDouble
 from wiredrv.local import ReplicaSet, Standalone
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # A shell that starts the tests in its background has them ignore Ctrl-C, and the programs that they start inherit
-    # that; some tests send those programs just this signal.
+    # A shell that starts the tests in the background makes them ignore Ctrl-C, and the programs that they start inherit
+    # this; some tests send those programs exactly this signal.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# How long an example takes, and how fast data is generated, tell of the machine's load and not of the driver.
+# How long an example takes, and how fast data is generated, depend on the machine's load and not on the driver.
 hypothesis_settings.register_profile(
     "any load", hypothesis_settings(), deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
 )
@@ -27,14 +27,14 @@ hypothesis_settings.load_profile("any load")
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish() -> None:
-    """Leave the tests themselves out of garbage collections: there are many tests, and some collect many times."""
+    """Exclude the tests themselves from garbage collection: there are many tests, and some collect many times."""
     gc.collect()
     gc.freeze()
 
 
 @pytest.fixture(scope="module", params=["asyncio", "trio"])
 def anyio_backend(request: pytest.FixtureRequest) -> str:
-    """The event loop that an ``anyio`` test runs on: it runs once on each."""
+    """The event loop that an ``anyio`` test runs on: each test runs once on each."""
     backend: str = request.param
     return backend
 
@@ -52,20 +52,20 @@ def replica_set(starts_servers: None) -> Iterator[ReplicaSet]:
 
 @pytest.fixture(scope="session")
 def standalone(starts_servers: None) -> Iterator[Standalone]:
-    """One server with test commands, in no replica set."""
+    """One server with test commands, not in a replica set."""
     with Standalone(test_commands=True) as deployment:
         yield deployment
 
 
 @pytest.fixture(scope="session")
 def sharded_double(replica_set: ReplicaSet) -> Iterator[ShardedDouble]:
-    """Two doubles of routers before the replica set, and load balancers before them. A test starts what it killed."""
+    """Two doubles of routers in front of the replica set, with load balancers. A test restarts what it killed."""
     with ShardedDouble.before(replica_set, load_balancers=True) as doubles:
         yield doubles
 
 
 @pytest.fixture
 def disturbed_replica_set(replica_set: ReplicaSet) -> Iterator[ReplicaSet]:
-    """The same replica set, for a test that stops, kills or freezes members: all are back after the test."""
+    """The same replica set, for a test that stops, kills or freezes members: all are running again after the test."""
     yield replica_set
     replica_set.heal()

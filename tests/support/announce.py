@@ -1,4 +1,4 @@
-"""What a run of the tests says at its start: how many tests there are, which servers they start, how long it takes.
+"""What a test run prints at its start: how many tests there are, which servers they start, how long it takes.
 
 The progress is pytest's own: each line has the file and the percentage, on a terminal and in a log.
 """
@@ -19,7 +19,7 @@ _UNIT_SECONDS, _SERVER_SECONDS = 0.02, 0.15
 
 
 def announcement(unit: int, with_servers: int, mongod: str, specifications: str) -> list[str]:
-    """The lines; nothing about servers where none is started.
+    """The lines; nothing about servers if none is started.
 
     :param unit: how many tests start no server.
     :param with_servers: how many do.

@@ -18,7 +18,7 @@ _DAY = datetime.timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """A certificate with its key in one file, as servers and ``tlsCertificateKeyFile`` take it."""
+    """A certificate with its key in one file, as servers and ``tlsCertificateKeyFile`` expect it."""
 
     file: str
     #: The subject as MongoDB writes it (RFC 2253).
@@ -26,7 +26,7 @@ class Issued:
 
 
 class Authority:
-    """Issues certificates. ``ca_file`` is what those who trust it are given."""
+    """Issues certificates. ``ca_file`` is the CA file for clients and servers that trust it."""
 
     def __init__(self, directory: Path, name: str = "test authority") -> None:
         self._directory = directory
@@ -55,7 +55,8 @@ class Authority:
         :param password: encrypts the key.
         """
         key = ec.generate_private_key(ec.SECP256R1())
-        # A server takes whoever shares its own organization for a member of its set, and no user can be made of one.
+        # A server treats a client whose certificate has the server's own organization as a member of its replica set,
+        # and such a subject cannot be created as a user.
         subject = _name(name, "wiredrv test servers" if hosts else "wiredrv test clients")
         builder = (
             _builder(subject, self._name, key.public_key(), days)

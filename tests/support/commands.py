@@ -1,6 +1,6 @@
-"""A client whose commands are recorded, and whose server sessions are counted: none may be out when a test ends.
+"""A client that records its commands and counts its server sessions: none may be checked out when a test ends.
 
-Sessions specification, prose test 10: every functional test ends with the assertion that all sessions are back.
+Sessions specification, prose test 10: every functional test asserts at its end that all sessions were returned.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from wiredrv.local import Deployment
 from wiredrv.session.server_session import ServerSession, ServerSessionPool
 
 DATABASE = "wiredrv_sessions"
-#: What clients of these tests are called, so that fail points meet them alone.
+#: The application name of the clients in these tests, so that fail points apply to them alone.
 APP_NAME = "sessions"
 
 
@@ -39,39 +39,39 @@ class CommandLog(events.CommandListener):
 
     @property
     def started_events(self) -> list[events.CommandStartedEvent]:
-        """What was sent."""
+        """The started events."""
         return [event for event in self.events if isinstance(event, events.CommandStartedEvent)]
 
     @property
     def succeeded_events(self) -> list[events.CommandSucceededEvent]:
-        """What was answered with ``ok: 1``."""
+        """The succeeded events."""
         return [event for event in self.events if isinstance(event, events.CommandSucceededEvent)]
 
     @property
     def failed_events(self) -> list[events.CommandFailedEvent]:
-        """What failed."""
+        """The failed events."""
         return [event for event in self.events if isinstance(event, events.CommandFailedEvent)]
 
     @property
     def names(self) -> list[str]:
-        """The names of what was sent."""
+        """The names of the commands that were sent."""
         return [event.command_name for event in self.started_events]
 
     def sent(self, name: str | None = None) -> list[Mapping[str, Any]]:
-        """The commands that were sent, or those of one name."""
+        """The commands that were sent, optionally only those with this name."""
         return [event.command for event in self.started_events if name in (None, event.command_name)]
 
     def lsids(self, name: str | None = None) -> list[bytes | None]:
-        """The session ids of what was sent; None where there was none."""
+        """The session ids of the commands that were sent; None for a command without one."""
         return [lsid_of(command) for command in self.sent(name)]
 
     def clear(self) -> None:
-        """Forget what was."""
+        """Forget all events so far."""
         self.events.clear()
 
 
 class Canceller(events.CommandListener):
-    """Cancels a scope when a command is sent: it is under way then for certain, however busy the machine is."""
+    """Cancels a scope when a command is sent: the command is certainly under way then, however busy the machine is."""
 
     def __init__(self, command_name: str) -> None:
         self._command_name = command_name
@@ -96,7 +96,7 @@ def lsid_of(command: Mapping[str, Any]) -> bytes | None:
 
 
 class CountingPool(ServerSessionPool):
-    """A pool of server sessions that knows how many are out."""
+    """A pool of server sessions that counts how many are checked out."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -107,13 +107,13 @@ class CountingPool(ServerSessionPool):
         return super().acquire(now, timeout_minutes)
 
     def release(self, session: ServerSession, now: float, timeout_minutes: int | None) -> None:
-        if not session.settling:  # else it stays out until its clean-up is done, and is released once more
+        if not session.settling:  # else it stays checked out until its clean-up is done, and is released again
             self.out -= 1
         super().release(session, now, timeout_minutes)
 
 
 def counting(client: wiredrv.Client) -> CountingPool:
-    """Have a client that was not used yet count its server sessions."""
+    """Make a client that has not been used yet count its server sessions."""
     pool = CountingPool()
     client._core.executor.sessions = pool
     return pool
@@ -123,10 +123,10 @@ def counting(client: wiredrv.Client) -> CountingPool:
 async def watched(
     deployment: Deployment | str, *listeners: Any, **options: Any
 ) -> AsyncIterator[tuple[wiredrv.Client, CommandLog]]:
-    """A client of a deployment (or a URI) and the log of its commands; at the end no session may be checked out."""
+    """A client of a deployment (or a URI) and the log of its commands; no session may be checked out at the end."""
     log = CommandLog()
     uri = deployment if isinstance(deployment, str) else deployment.uri
-    # A server whose fail point said that it shuts down is seen again with its next heartbeat.
+    # A server whose fail point reported a shutdown becomes available again with its next heartbeat.
     options = {"appName": APP_NAME, "heartbeatFrequencyMS": 500, **options}
     async with wiredrv.Client(uri, event_listeners=(log, *listeners), **options) as client:
         pool = counting(client)
@@ -135,7 +135,7 @@ async def watched(
 
 
 async def sessions_back(client: wiredrv.Client, out: int = 0) -> None:
-    """Wait until no more server sessions than ``out`` are checked out: what is killed in the background holds some."""
+    """Wait until no more than ``out`` server sessions are checked out: cursors killed in the background hold some."""
     pool = client._core.executor.sessions
     assert isinstance(pool, CountingPool)
     await until(lambda: pool.out == out, f"{out} server sessions are checked out")
@@ -155,7 +155,7 @@ async def fresh_collection(client: wiredrv.Client, name: str, documents: int = 0
 
 
 def primary_of(client: wiredrv.Client) -> wiredrv.Address:
-    """The primary that a client knows."""
+    """The primary according to the client."""
     primary = client.primary
     assert primary is not None, "no primary is known"
     return wiredrv.Address(*primary)

@@ -1,4 +1,4 @@
-"""docker-compose.yml as tests use it: whether an engine answers, and its deployments up and down again."""
+"""docker-compose.yml for tests: checks that an engine answers, starts the deployments, and stops them."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ REPLICA_SET = "mongodb://127.0.0.1:27117,127.0.0.1:27118,127.0.0.1:27119/?replic
 SHARDED = "mongodb://127.0.0.1:27217,127.0.0.1:27218/"
 LOAD_BALANCED = "mongodb://127.0.0.1:27417/?loadBalanced=true"
 
-#: Seconds for images to be pulled and for both deployments to become writable.
+#: Seconds for pulling images and until both deployments are writable.
 _UP_WITHIN = 600
 
 
 def compose_command() -> list[str] | None:
-    """Compose, as a plugin or by itself; None where there is none."""
+    """The Compose command, as a plugin or standalone; None if it is not installed."""
     for command in (["docker", "compose"], ["docker-compose"]):
         if shutil.which(command[0]) and not subprocess.run([*command, "version"], capture_output=True).returncode:
             return command
@@ -33,7 +33,7 @@ def compose_command() -> list[str] | None:
 
 
 def engine_problem() -> str | None:
-    """Why no deployment can be started here; None where one can."""
+    """Why no deployment can be started here; None if one can."""
     with warnings.catch_warnings():
         # The SDK leaves the socket of a failed attempt to the garbage collector.
         warnings.simplefilter("ignore", ResourceWarning)
@@ -45,12 +45,12 @@ def engine_problem() -> str | None:
 
 
 def _ping() -> str | None:
-    # With a version given, nothing is asked before the ping.
+    # With an explicit version, the client sends nothing before the ping.
     client = DockerClient.from_env(version="1.44", timeout=5)
     try:
         client.ping()
     except APIError:
-        pass  # An engine that speaks another version answers all the same.
+        pass  # An engine with another API version still answers.
     except (DockerException, OSError) as error:
         return str(error)
     finally:

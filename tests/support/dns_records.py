@@ -1,4 +1,4 @@
-"""The DNS records that the initial-dns-seedlist-discovery tests ask for, below ``test.build.10gen.cc``.
+"""The DNS records that the initial-dns-seedlist-discovery tests look up, below ``test.build.10gen.cc``.
 
 ``test4`` has none on purpose; ``test9`` never existed.
 """

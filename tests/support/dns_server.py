@@ -1,4 +1,4 @@
-"""A fake DNS server on loopback: it serves the records that a test hands it, and nothing else.
+"""A fake DNS server on loopback: it serves the records that a test gives it, and nothing else.
 
 It stands in for the public DNS, which tests cannot ask. It speaks real DNS over UDP, in a thread of its own, so that
 the resolver under test runs unchanged on asyncio and on trio.
@@ -22,11 +22,11 @@ from wiredrv.types import Address
 
 
 class FakeDNSServer:
-    """Answers SRV and TXT questions. ``srv`` and ``txt`` may be changed while it runs; ``questions`` keeps count.
+    """Answers SRV and TXT queries. ``srv`` and ``txt`` may be changed while it runs; ``questions`` counts the queries.
 
     :param srv: full names, without the root's dot, and their targets.
     :param txt: full names and their records, each with its strings.
-    :param ttl: seconds that the answers may be believed.
+    :param ttl: the TTL of the answers, in seconds.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class FakeDNSServer:
 
     @property
     def address(self) -> Address:
-        """Where it listens."""
+        """The address that it listens on."""
         host, port = self._socket.getsockname()
         return Address(host, port)
 

@@ -1,4 +1,4 @@
-"""Everything that a client tells its listeners, in order, with what tests ask of it."""
+"""Everything that a client reports to its listeners, in order, with queries for tests."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ class EventLog:
         return self.of(kind, **fields)[count - 1]
 
     async def wait_until(self, condition: Callable[[Any], bool], what: str, timeout: float = PATIENCE) -> Any:
-        """Wait until there is an event that fulfils a condition; returns the first."""
+        """Wait until there is an event that satisfies a condition; returns the first."""
         await until(lambda: any(map(condition, self.events)), what, timeout)
         return next(filter(condition, self.events))
 
     def clear(self) -> None:
-        """Forget what was."""
+        """Forget all events so far."""
         self.events.clear()

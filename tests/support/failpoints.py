@@ -1,4 +1,4 @@
-"""The servers' fail points (test commands): make a command wait, fail, or lose its connection; always switched off."""
+"""The servers' fail points (test commands): delay or fail a command or close its connection; disabled afterwards."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from wiredrv.types import Address
 
 
 class FailPoint:
-    """A fail point that is switched on."""
+    """A fail point that is enabled."""
 
     def __init__(self, connection: Connection, entered: int) -> None:
         self._connection = connection
         self._entered = entered
 
     async def wait_until_entered(self, times: int = 1) -> None:
-        """Wait until commands have met the fail point ``times`` times since it was switched on."""
+        """Wait until commands have hit the fail point ``times`` times since it was enabled."""
         command = {"waitForFailPoint": "failCommand", "timesEntered": self._entered + times, "maxTimeMS": 10_000}
         await self._connection.command("admin", command)
 
@@ -35,11 +35,11 @@ async def fail_command(
     app_name: str | None = None,
     data: Mapping[str, Any] | None = None,
 ) -> AsyncIterator[FailPoint]:
-    """Have a server's ``failCommand`` meet the next ``times`` of ``commands``.
+    """Make a server's ``failCommand`` apply to the next ``times`` commands named in ``commands``.
 
-    :param block_ms: milliseconds that it holds each back before it runs.
+    :param block_ms: milliseconds for which it delays each command before it runs.
     :param app_name: only for clients of this name.
-    :param data: further fields of the fail point's ``data``, as ``errorCode`` or ``closeConnection``.
+    :param data: further fields of the fail point's ``data``, such as ``errorCode`` or ``closeConnection``.
     """
     what: dict[str, Any] = {"failCommands": list(commands), **(data or {})}
     if block_ms:

@@ -1,7 +1,7 @@
-"""A fake server: it shakes hands as it is told to and answers every command with a function of the test.
+"""A fake server: it performs the handshake as configured and answers every command with the test's function.
 
-For what no real server at hand does: one without sessions, one of another age, one that says something rare. It runs in
-threads, for as many connections as come, and knows nothing of monitoring's exhaust: monitors poll it.
+For behaviour that no real server available here has: no sessions, an older or newer version, a rare reply. It uses
+threads, accepts any number of connections, and does not support streaming monitoring: monitors poll it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _HELLOS = frozenset({"hello", "isMaster", "ismaster"})
 
 
 def without_sessions() -> dict[str, Any]:
-    """The hello of a standalone that supports no sessions: it names no ``logicalSessionTimeoutMinutes``."""
+    """The hello of a standalone that supports no sessions: without ``logicalSessionTimeoutMinutes``."""
     return {
         "ok": 1.0,
         "helloOk": True,
@@ -46,7 +46,7 @@ def with_sessions() -> dict[str, Any]:
 
 
 def fine(command: dict[str, Any]) -> Mapping[str, Any]:
-    """Agree to everything; what asks for a cursor gets an empty one."""
+    """Reply ``ok: 1``; a command that returns a cursor gets an empty one."""
     name = next(iter(command))
     if name in ("find", "aggregate"):
         return {"ok": 1, "cursor": {"id": 0, "ns": f"{command['$db']}.{command[name]}", "firstBatch": []}}
@@ -56,7 +56,7 @@ def fine(command: dict[str, Any]) -> Mapping[str, Any]:
 
 
 class FakeServer:
-    """Listens while its block runs. ``commands`` are those that were no handshake, ``handshakes`` the others."""
+    """Listens while its block runs. ``commands`` are those that were not handshakes, ``handshakes`` the others."""
 
     def __init__(self, hello: Mapping[str, Any], answer: Answer = fine) -> None:
         self.hello = dict(hello)
@@ -70,12 +70,12 @@ class FakeServer:
 
     @property
     def address(self) -> Address:
-        """Where it listens."""
+        """The address that it listens on."""
         return Address("127.0.0.1", self._listener.getsockname()[1])
 
     @property
     def uri(self) -> str:
-        """For a client that talks to this server alone."""
+        """The URI of a direct connection to this server."""
         return f"mongodb://{self.address}/?directConnection=true"
 
     def __enter__(self) -> Self:
@@ -85,7 +85,7 @@ class FakeServer:
     def __exit__(self, *_: object) -> None:
         self._closing = True
         with contextlib.suppress(OSError):
-            socket.create_connection(self.address, 1).close()  # wakes it where it waits
+            socket.create_connection(self.address, 1).close()  # wakes the thread that waits for a connection
         self._listener.close()
         for connection in self._connections:
             with contextlib.suppress(OSError):

@@ -1,14 +1,14 @@
-"""A fault proxy: it stands on loopback before each member of a real replica set, and spoils what it is told to spoil.
+"""A fault proxy: it listens on loopback in front of each member of a real replica set, and causes faults on request.
 
-The servers behind it are real and whole; only what travels between them and the client is disturbed. It reads each
-message, so that a fault can be meant for one command: its request or its reply is held back for ever, dripped byte by
-byte, or cut off in the middle, and then the connection is closed. Besides, a member's proxy can refuse connections, and
-close those that exist.
+The servers behind it are real and work normally; only the traffic between them and the client is disturbed. It parses
+each message, so that a fault can apply to one command: its request or its reply is held back for ever, sent byte by
+byte, or cut off in the middle, after which the connection is closed. A member's proxy can also refuse connections, and
+close the existing ones.
 
-In the members' replies to ``hello`` it puts the proxies' addresses in the place of the members' own, so that a client
-that was given the proxies' addresses stays with them. The members reach each other directly: no fault disturbs them.
+In the members' replies to ``hello`` it replaces the members' own addresses by the proxies' addresses, so that a client
+that was given the proxies' addresses keeps using them. The members reach each other directly, without faults.
 
-It runs in an event loop of its own, in a thread of its own; its methods are plain functions that return at once.
+It runs in an event loop of its own, in a thread of its own; its methods are ordinary functions that return at once.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ class Direction(Enum):
 
 
 class Mode(Enum):
-    """What is done to a message."""
+    """What happens to a message."""
 
-    #: It never arrives, nor does anything after it. The connection stays open.
+    #: Neither it nor anything after it arrives. The connection stays open.
     HOLD = "hold"
     #: It arrives whole, one byte at a time.
     DRIP = "drip"
@@ -56,14 +56,14 @@ class Mode(Enum):
 
 @dataclass
 class Fault:
-    """What is done, and to which messages; ``met`` counts them.
+    """What happens, and to which messages; ``met`` counts them.
 
-    :param commands: the commands whose messages are meant; none means all. ``handshake`` is the first of a connection,
-        ``hello`` any later one that asks the server how it is, whatever name it uses: what monitors say.
-    :param direction: whether their requests are meant or their replies.
-    :param times: how many messages.
-    :param after: of a cut, how many bytes get through.
-    :param pause: of a drip, how many seconds pass between two bytes.
+    :param commands: the commands whose messages are affected; empty means all. ``handshake`` is the first of a
+        connection, ``hello`` any later one under any of its names: the monitors' checks.
+    :param direction: whether requests or replies are affected.
+    :param times: how many messages are affected.
+    :param after: for a cut, how many bytes get through.
+    :param pause: for a drip, how many seconds pass between two bytes.
     """
 
     mode: Mode
@@ -75,7 +75,7 @@ class Fault:
     met: int = 0
 
     def meets(self, direction: Direction, command: str) -> bool:
-        """Whether a message is meant; if so, it is counted."""
+        """Whether a message is affected; if so, it is counted."""
         meant = direction is self.direction and self.met < self.times
         if not meant or (self.commands and command not in self.commands):
             return False
@@ -99,7 +99,7 @@ def cut(*commands: str, after: int = 0, direction: Direction = Direction.REPLY, 
 
 
 class FaultProxy:
-    """The proxy before one member. Faults are switched on by :meth:`doing`, and what is to be seen of it is ``met``."""
+    """The proxy in front of one member. :meth:`doing` switches faults on; ``met`` shows what the proxy has seen."""
 
     def __init__(self, server: Server, port: int, loop: asyncio.AbstractEventLoop, hosts: Mapping[str, str]) -> None:
         self.server = server
@@ -114,7 +114,7 @@ class FaultProxy:
 
     @contextmanager
     def doing(self, fault: Fault) -> Iterator[Fault]:
-        """Have it do what ``fault`` says while the block runs. Messages that were held stay held afterwards."""
+        """Make it do what ``fault`` says while the block runs. Messages that were held stay held afterwards."""
         self._faults.append(fault)
         try:
             yield fault
@@ -123,7 +123,7 @@ class FaultProxy:
 
     @contextmanager
     def refusing(self) -> Iterator[None]:
-        """Refuse new connections while the block runs, as where nobody listens. Those that exist live on."""
+        """Refuse new connections while the block runs, as if nothing listened on the port. Existing ones stay open."""
         self._run(self._deafen)
         try:
             yield
@@ -131,7 +131,7 @@ class FaultProxy:
             self._run(self.listen)
 
     def close_connections(self) -> None:
-        """Close all connections that exist now."""
+        """Close all existing connections."""
         self._run(self.drop)
 
     def _run(self, function: Callable[[], Awaitable[None]]) -> None:
@@ -140,18 +140,18 @@ class FaultProxy:
     # --- in the proxy's own loop ---
 
     async def listen(self) -> None:
-        """Take connections."""
+        """Accept connections."""
         self._listener = await asyncio.start_server(self._accept, LOOPBACK, self.address.port)
 
     async def drop(self) -> None:
-        """Close all connections and wait until they are."""
+        """Close all connections and wait until they are closed."""
         pairs = tuple(self._pairs)
         for pair in pairs:
             pair.cancel()
         await asyncio.gather(*pairs, return_exceptions=True)
 
     async def stop(self) -> None:
-        """Take no more connections, and close those that exist."""
+        """Accept no more connections, and close the existing ones."""
         await self._deafen()
         await self.drop()
 
@@ -178,7 +178,7 @@ class FaultProxy:
 
 
 class FaultProxies:
-    """The proxies before all members of ``replica_set``, which run while the block does."""
+    """The proxies in front of all members of ``replica_set``; they run while the block does."""
 
     def __init__(self, replica_set: ReplicaSet) -> None:
         self.replica_set = replica_set
@@ -193,13 +193,13 @@ class FaultProxies:
 
     @property
     def uri(self) -> str:
-        """For a client that reaches the replica set through the proxies."""
+        """The URI of a client that reaches the replica set through the proxies."""
         hosts = ",".join(str(proxy.address) for proxy in self.members)
         return f"mongodb://{hosts}/?replicaSet={self.replica_set.name}"
 
     @contextmanager
     def doing(self, fault: Fault) -> Iterator[Fault]:
-        """As :meth:`FaultProxy.doing`, before every member."""
+        """Like :meth:`FaultProxy.doing`, in front of every member."""
         with ExitStack() as stack:
             for proxy in self.members:
                 stack.enter_context(proxy.doing(fault))
@@ -207,14 +207,14 @@ class FaultProxies:
 
     @contextmanager
     def refusing(self) -> Iterator[None]:
-        """As :meth:`FaultProxy.refusing`, before every member."""
+        """Like :meth:`FaultProxy.refusing`, in front of every member."""
         with ExitStack() as stack:
             for proxy in self.members:
                 stack.enter_context(proxy.refusing())
             yield
 
     def before(self, server: Server | Address) -> FaultProxy:
-        """The proxy before a member; of an address, the proxy that has it."""
+        """The proxy in front of a member; for a proxy's address, that proxy."""
         return next(proxy for proxy in self.members if server in (proxy.server, proxy.address))
 
     def __enter__(self) -> Self:
@@ -267,13 +267,13 @@ class _Stream:
 
 @dataclass(eq=False)
 class _Pair:
-    """A client's connection and the one to the server that belongs to it: what comes from one goes to the other."""
+    """A client's connection and the matching one to the server: what comes from one goes to the other."""
 
     upstream: Address
     client: _Stream
     fault_for: Callable[[Direction, str], Fault | None]
     hosts: Mapping[str, str]
-    #: The names of the commands whose replies are to come, by the ids of the messages that these will answer.
+    #: The names of the commands that await a reply, by the request ids that the replies will name.
     names: dict[int, str] = field(default_factory=dict)
     handshaken: bool = False
 
@@ -289,7 +289,7 @@ class _Pair:
             await self.client.close()
 
     async def _join(self, server: _Stream) -> None:
-        """Carry both ways until either ends."""
+        """Forward in both directions until either side ends."""
         tasks = {
             asyncio.create_task(self._carry(Direction.REQUEST, self.client, server)),
             asyncio.create_task(self._carry(Direction.REPLY, server, self.client)),
@@ -310,7 +310,7 @@ class _Pair:
         with contextlib.suppress(OSError):
             while data := await source.reader.read(framer.wanted):
                 message = framer.feed(data)
-                # What comes after a message that was held is lost too, but the end is noticed.
+                # What comes after a message that was held is lost too, but the end of the connection is noticed.
                 while message is not None and not held:
                     fault, message = self._look(direction, message)
                     held = fault is not None and fault.mode is Mode.HOLD
@@ -324,7 +324,7 @@ class _Pair:
                     message = framer.next()
 
     def _look(self, direction: Direction, data: bytes) -> tuple[Fault | None, bytes]:
-        """What is to be done to a message, and the message as it is to travel."""
+        """What happens to a message, and the message as it is forwarded."""
         message = decode_message(data)
         if direction is Direction.REQUEST:
             name = next(iter(bson.decode(message.body)))
@@ -342,7 +342,7 @@ class _Pair:
 
 
 def _with_other_hosts(message: Message, hosts: Mapping[str, str]) -> bytes:
-    """A reply to ``hello`` that names other hosts; those not in ``hosts`` stay."""
+    """A reply to ``hello`` with the hosts replaced; those not in ``hosts`` stay."""
     reply: dict[str, Any] = bson.decode(message.body)
     for name in _HOST_LISTS:
         if name in reply:

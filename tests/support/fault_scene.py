@@ -1,6 +1,6 @@
-"""A scene behind fault proxies, and the faults that one message may meet, with what they are to a client.
+"""A scene behind fault proxies, and the faults that can happen to one message, with their effect on a client.
 
-The client of a scene reaches the replica set through the proxies; what the servers hold is read past them.
+The client of a scene reaches the replica set through the proxies; what the servers store is read directly.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from wiredrv import _introspect
 from wiredrv.errors import AutoReconnect, NetworkTimeout
 from wiredrv.local import ReplicaSet
 
-#: Seconds that may pass beside the deadlines that a test sets: a server that failed is asked again after half a second,
-#: and the machine may be busy.
+#: Seconds that may pass in addition to the deadlines that a test sets: a failed server is checked again after half
+#: a second, and the machine may be busy.
 GRACE = 15.0
-#: ``socketTimeoutMS`` where a server does not answer, in seconds.
+#: ``socketTimeoutMS`` when a server does not answer, in seconds.
 SOCKET_TIMEOUT = 0.5
 #: How many bytes of a reply arrive when it is cut: its header, and a little of what follows.
 SOME = 30
@@ -35,7 +35,7 @@ SOME = 30
 
 @dataclass(frozen=True)
 class Scene:
-    """A client behind the proxies, and ``direct``, one beside them."""
+    """A client behind the proxies, and ``direct``, a second one that bypasses them."""
 
     client: wiredrv.Client
     log: CommandLog
@@ -45,12 +45,12 @@ class Scene:
 
     @property
     def primary(self) -> FaultProxy:
-        """The proxy before the member that the client knows as primary."""
+        """The proxy in front of the member that the client considers primary."""
         return self.proxies.before(primary_of(self.client))
 
     @property
     def ledger(self) -> wiredrv.Collection:
-        """A line for each transfer."""
+        """The collection with one document per transfer."""
         return self.client[DATABASE]["ledger"]
 
     def sent_elsewhere(self, proxy: FaultProxy) -> set[str]:
@@ -58,7 +58,7 @@ class Scene:
         return {event.command_name for event in self.log.started_events if event.address != proxy.address}
 
     async def balances(self) -> list[int]:
-        """What the servers hold, as a majority of them has it."""
+        """The balances on the servers, read with majority read concern."""
         accounts = self.direct[DATABASE].get_collection("accounts", read_concern=wiredrv.ReadConcern("majority"))
         return [account["balance"] async for account in accounts.find().sort("_id", 1)]
 
@@ -83,7 +83,7 @@ class Scene:
 
 @asynccontextmanager
 async def scene(proxies: FaultProxies, *listeners: Any, **options: Any) -> AsyncIterator[Scene]:
-    """Four accounts of 100 and no transfer; at the end nothing may be left open, and the client must work."""
+    """Four accounts of 100 and no transfer; at the end nothing may be left open, and the client must still work."""
     replica_set = proxies.replica_set
     async with (
         wiredrv.Client(replica_set.uri) as direct,
@@ -125,7 +125,7 @@ async def _nothing_is_left(replica_set: ReplicaSet, client: wiredrv.Client, befo
 
 @contextmanager
 def taking(least: float, most: float) -> Iterator[None]:
-    """Fail if the block takes less or more seconds than these."""
+    """Fail if the block takes fewer or more seconds than this."""
     started = monotonic()
     with anyio.fail_after(most):
         yield
@@ -134,7 +134,7 @@ def taking(least: float, most: float) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Spoiled:
-    """A fault of one message, and the error that it is where nothing is tried again.
+    """A fault of one message, and the error that it causes if nothing is retried.
 
     ``done`` is whether the server has carried out the command.
     """
@@ -146,12 +146,12 @@ class Spoiled:
 
     @property
     def least(self) -> float:
-        """Seconds that pass before the error."""
+        """The least number of seconds before the error."""
         return SOCKET_TIMEOUT if self.error is NetworkTimeout else 0.0
 
     @property
     def options(self) -> dict[str, Any]:
-        """What the client needs to notice."""
+        """The client options with which it notices the fault."""
         return {"socketTimeoutMS": int(SOCKET_TIMEOUT * 1000)} if self.error is NetworkTimeout else {}
 
 
@@ -165,7 +165,7 @@ SPOILED = {
     "never answered": Spoiled(hold, NetworkTimeout, LATE, done=True),
     "never delivered": Spoiled(partial(hold, direction=Direction.REQUEST), NetworkTimeout, LATE, done=False),
 }
-#: For what tells no difference between a request that was lost and a reply.
+#: For behaviour that is the same for a lost request and a lost reply.
 REPLIES = ["reply cut", "never answered"]
 
 

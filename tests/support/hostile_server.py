@@ -1,7 +1,7 @@
-"""A hostile server: a fake one that misbehaves on purpose, on loopback. No MongoDB is behind it.
+"""A hostile server: a fake one that misbehaves on purpose, on loopback. No MongoDB server is behind it.
 
-It shakes hands as a standalone would (unless the handshake is what it misbehaves at) and does something wrong with the
-commands that a test names: says nothing, one byte at a time, half a reply, noise, a reply to another question, a
+It performs the handshake as a standalone would (unless the misbehaviour concerns the handshake) and misbehaves at the
+commands that a test names: it sends nothing, one byte at a time, half a reply, garbage, a reply to another request, a
 message of two gigabytes.
 """
 
@@ -20,7 +20,7 @@ import bson
 from tests.support.fake_server import FakeServer, with_sessions
 from wiredrv.wire.op_msg import EXHAUST_ALLOWED, MORE_TO_COME, decode_message, encode_message
 
-#: Does something with a connection, given the id of the request and the reply that would have been right.
+#: Does something with a connection, given the id of the request and the correct reply.
 Misbehaviour = Callable[[socket.socket, int, bytes], None]
 
 _HELLOS = frozenset({"hello", "isMaster", "ismaster"})
@@ -31,7 +31,7 @@ def say_nothing(connection: socket.socket, request_id: int, reply: bytes) -> Non
 
 
 def byte_by_byte(connection: socket.socket, request_id: int, reply: bytes) -> None:
-    """Answer rightly, one byte at a time."""
+    """Answer correctly, one byte at a time."""
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     for position in range(len(reply)):
         connection.sendall(reply[position : position + 1])
@@ -50,17 +50,17 @@ def close_in_mid_reply(connection: socket.socket, request_id: int, reply: bytes)
 
 
 def noise(connection: socket.socket, request_id: int, reply: bytes) -> None:
-    """Send what is no message at all: another protocol's greeting."""
+    """Send something that is not a message at all: another protocol's greeting."""
     connection.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n" * 2)
 
 
 def answer_another_request(connection: socket.socket, request_id: int, reply: bytes) -> None:
-    """Answer, but name a request that nobody made."""
+    """Answer, but with the id of a request that was never sent."""
     connection.sendall(reply[:8] + struct.pack("<i", request_id + 1000) + reply[12:])
 
 
 def promise_two_gigabytes(connection: socket.socket, request_id: int, reply: bytes) -> None:
-    """Declare a message as long as a header can, and send a little of it."""
+    """Declare the longest message that a header can express, and send a little of it."""
     connection.sendall(struct.pack("<iiii", 2**31 - 1, 1, request_id, 2013) + bytes(100))
 
 
@@ -70,27 +70,27 @@ def promise_too_little(connection: socket.socket, request_id: int, reply: bytes)
 
 
 def break_the_document(connection: socket.socket, request_id: int, reply: bytes) -> None:
-    """Send a message whose sections are right and whose document is not."""
+    """Send a message with valid sections and an invalid document."""
     connection.sendall(encode_message(b"\x0d\x00\x00\x00\x42ok\x00\x01\x02\x03\x04\x00", 1, response_to=request_id))
 
 
 def answer_twice(connection: socket.socket, request_id: int, reply: bytes) -> None:
-    """Answer rightly, and in the same segment once more."""
+    """Answer correctly, and a second time in the same segment."""
     connection.sendall(reply + reply)
 
 
 def another_op_code(connection: socket.socket, request_id: int, reply: bytes) -> None:
-    """Answer with an op code that is not OP_MSG's."""
+    """Answer with an op code other than OP_MSG."""
     connection.sendall(reply[:12] + struct.pack("<i", 4242) + reply[16:])
 
 
 def saying(document: Mapping[str, Any]) -> Misbehaviour:
-    """Answer with a document that is BSON and makes no sense."""
+    """Answer with a document that is valid BSON but makes no sense."""
     return saying_bytes(bson.encode(document))
 
 
 def saying_bytes(body: bytes) -> Misbehaviour:
-    """Answer with a document that need not be BSON."""
+    """Answer with a document that need not be valid BSON."""
 
     def answer(connection: socket.socket, request_id: int, reply: bytes) -> None:
         connection.sendall(encode_message(body, 1, response_to=request_id))
@@ -99,9 +99,9 @@ def saying_bytes(body: bytes) -> Misbehaviour:
 
 
 class HostileServer(FakeServer):
-    """A fake server that misbehaves at some commands, the first ``times`` of each; at others it behaves.
+    """A fake server that misbehaves at some commands, the first ``times`` of each; it answers others normally.
 
-    :param misbehaviour: by the command's name; ``hello`` stands for every handshake.
+    :param misbehaviour: by the command's name; ``hello`` means every handshake.
     """
 
     def __init__(
@@ -139,7 +139,7 @@ class HostileServer(FakeServer):
 
 
 class EndlessHellos(FakeServer):
-    """A fake member that answers the first streamed hello with hellos without end, as fast as they are taken."""
+    """A fake member that answers the first streamed hello with an endless stream, as fast as the client reads it."""
 
     def __init__(self) -> None:
         version = {"processId": bson.ObjectId(), "counter": bson.Int64(0)}

@@ -1,7 +1,7 @@
 """Which module of a package imports which, read from the source: nothing is executed.
 
-Every import statement counts, wherever it stands: in a function, under ``TYPE_CHECKING``, in a ``try``; so does
-``import_module`` with a literal name. Type-checking imports are told apart, because they cannot delay or break a start.
+Every import statement counts, wherever it is: in a function, under ``TYPE_CHECKING``, in a ``try``; so does
+``import_module`` with a literal name. Type-checking imports are marked, since they cannot delay or break a start.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """One import. ``imported`` is a module of the tree where one has that name, else what the statement says."""
+    """One import. ``imported`` is a module of the tree if one has that name, else the name in the statement."""
 
     importer: str
     imported: str
@@ -59,7 +59,7 @@ def read_tree(folder: Path) -> Tree:
 
 
 def reachable(start: str, imports: Mapping[str, Iterable[str]]) -> dict[str, tuple[str, ...]]:
-    """What ``start`` imports, directly and not: each module with the way that leads to it."""
+    """What ``start`` imports, directly and not: each module with the import chain that leads to it."""
     ways: dict[str, tuple[str, ...]] = {start: (start,)}
     waiting = [start]
     while waiting:

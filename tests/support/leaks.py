@@ -16,7 +16,7 @@ from wiredrv import _introspect
 from wiredrv.local import ReplicaSet, Server
 
 _INTERVAL = 0.01
-#: How many looks at a count make sure of it.
+#: How many samples of a count are enough to be sure of it.
 _SETTLED = 5
 
 
@@ -24,7 +24,7 @@ def _counters(server: Server) -> dict[str, int]:
     status = server.ask({"serverStatus": 1})
     cursors = status["metrics"]["cursor"]["open"]
     return {
-        # A cursor that nobody reads is idle. Those of the secondaries on the oplog nearly always are at work (pinned).
+        # A cursor that is not being read is idle. The secondaries' cursors on the oplog are nearly always pinned.
         "open cursors": int(cursors["total"]) - int(cursors["pinned"]),
         "open transactions": int(status["transactions"]["currentOpen"]),
     }
@@ -48,7 +48,7 @@ async def counters(deployment: ReplicaSet) -> dict[str, dict[str, int]]:
 
 @dataclass(frozen=True)
 class State:
-    """What was there before."""
+    """What was open before."""
 
     servers: dict[str, dict[str, int]]
     tasks: int
@@ -64,7 +64,7 @@ class LeakWatch:
         self._before: State | None = None
 
     async def remember(self) -> None:
-        """Keep what is there now as what must be there afterwards: of each count the least of a few looks."""
+        """Record what is open now as what must be open afterwards: for each count the minimum of a few samples."""
         tasks = await settled_tasks()
         looks = [await counters(self._deployment) for _ in range(_SETTLED)]
         least = {
@@ -74,7 +74,7 @@ class LeakWatch:
         self._before = State(least, tasks)
 
     async def check(self, when: str) -> None:
-        """Fail unless everything is as it was, within a deadline, and the client works."""
+        """Fail unless everything is as before within a deadline, and the client works."""
         before = self._before
         assert before is not None, "remember() comes first"
         deadline = monotonic() + PATIENCE

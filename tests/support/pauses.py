@@ -1,6 +1,6 @@
-"""What a module sleeps: its pauses are kept, and take place as well.
+"""Records the pauses that a module makes with ``sleep``; they still take place.
 
-Tests that compare durations fail on a busy machine; what was asked of the clock does not depend on the machine.
+Tests that compare durations fail on a busy machine; the requested durations do not depend on the machine.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from wiredrv import waits
 
 
 class _WaitsWithRecordedSleep:
-    """Stands in for ``waits`` in one module."""
+    """Replaces ``waits`` in one module."""
 
     def __init__(self, pauses: list[float]) -> None:
         self._pauses = pauses

@@ -1,4 +1,4 @@
-"""Peers on loopback that behave as a test tells them to: blocking sockets, a thread for each connection."""
+"""Peers on loopback that behave as a test specifies: blocking sockets, a thread for each connection."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from wiredrv.wire.op_msg import DEFAULT_MAX_MESSAGE_SIZE, decode_message, encode
 
 #: What a peer does with each connection.
 Behaviour = Callable[[socket.socket], None]
-#: What a peer that speaks MongoDB's protocol answers a command; None closes the connection.
+#: How a peer that speaks MongoDB's protocol answers a command; None closes the connection.
 Answers = Callable[[dict[str, Any]], Mapping[str, Any] | None]
 
-#: Seconds after which a peer gives a connection up, so that a failing test ends.
+#: Seconds after which a peer abandons a connection, so that a failing test ends.
 PATIENCE = 20.0
 
-#: What a standalone server of version 6.0 says of itself.
+#: The hello of a standalone server of version 6.0.
 HELLO = {"ok": 1, "helloOk": True, "isWritablePrimary": True, "minWireVersion": 0, "maxWireVersion": 17}
 
 
 @contextmanager
 def listening(behaviour: Behaviour, host: str = "127.0.0.1") -> Iterator[Address]:
-    """A peer that listens while the block runs. Errors of its sockets end a connection, not the peer."""
+    """A peer that listens while the block runs. Socket errors end a connection, not the peer."""
     threads: list[threading.Thread] = []
     closing = threading.Event()
 
@@ -56,7 +56,7 @@ def listening(behaviour: Behaviour, host: str = "127.0.0.1") -> Iterator[Address
             yield address
         finally:
             closing.set()
-            # Wake it where it waits for a connection.
+            # Wake the thread that waits for a connection.
             with contextlib.suppress(OSError):
                 socket.create_connection((host, address.port or 0), 1).close()
             for thread in (acceptor, *threads):
@@ -65,7 +65,7 @@ def listening(behaviour: Behaviour, host: str = "127.0.0.1") -> Iterator[Address
 
 
 def answering(answers: Answers) -> Behaviour:
-    """A behaviour that speaks OP_MSG: each command is answered by what ``answers`` returns."""
+    """A behaviour that speaks OP_MSG: it answers each command with what ``answers`` returns."""
 
     def behave(connection: socket.socket) -> None:
         framer = Framer()

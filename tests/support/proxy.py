@@ -1,6 +1,6 @@
-"""A proxy before a real server that keeps every command of its clients, handshakes and monitors' hellos included.
+"""A proxy in front of a real server that records all commands of its clients, also handshakes and monitors' hellos.
 
-It changes nothing on the way. It runs in threads.
+It forwards everything unchanged. It uses threads.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Sent:
 
 
 class RecordingProxy:
-    """Stands before the server at ``upstream`` while its block runs."""
+    """Listens in front of the server at ``upstream`` while its block runs."""
 
     def __init__(self, upstream: Address) -> None:
         self._upstream = upstream
@@ -43,12 +43,12 @@ class RecordingProxy:
 
     @property
     def address(self) -> Address:
-        """Where it listens."""
+        """The address that it listens on."""
         return Address("127.0.0.1", self._listener.getsockname()[1])
 
     @property
     def uri(self) -> str:
-        """For a client that talks to the server behind this alone."""
+        """The URI of a direct connection to the server behind this proxy."""
         return f"mongodb://{self.address}/?directConnection=true"
 
     @property
@@ -72,7 +72,7 @@ class RecordingProxy:
     def __exit__(self, *_: object) -> None:
         self._closing = True
         with contextlib.suppress(OSError):
-            socket.create_connection(self.address, 1).close()  # wakes it where it waits
+            socket.create_connection(self.address, 1).close()  # wakes the thread that waits for a connection
         self._listener.close()
         for one in self._sockets:
             _end(one)

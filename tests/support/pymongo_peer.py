@@ -1,6 +1,6 @@
-"""PyMongo Async on the same server, for tests that hold a difference to it call by call.
+"""PyMongo Async on the same server, for tests that compare with it call by call.
 
-It knows asyncio alone, so it runs in a thread of its own, whatever event loop the test runs on.
+It supports asyncio only, so it runs in a thread of its own, whatever event loop the test runs on.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Use = Callable[[Any], Awaitable[Any]]
 
 
 class Sent(CommandListener):
-    """The commands that PyMongo sent, without what every command has."""
+    """The commands that PyMongo sent, without the fields that every command has."""
 
     def __init__(self) -> None:
         self.commands: list[dict[str, Any]] = []
@@ -27,23 +27,23 @@ class Sent(CommandListener):
         self.commands.append(plain(event.command))
 
     def succeeded(self, event: Any) -> None:
-        """Nothing to keep."""
+        """Nothing to record."""
 
     def failed(self, event: Any) -> None:
-        """Nothing to keep."""
+        """Nothing to record."""
 
 
-#: Fields that sessions, clocks and the handshake put on commands.
+#: Fields that sessions, cluster times and the handshake add to commands.
 _COMMON = frozenset({"lsid", "$clusterTime", "$db", "$readPreference", "txnNumber", "apiVersion"})
 
 
 def plain(command: Any) -> dict[str, Any]:
-    """A command without the fields that every command may bear."""
+    """A command without the fields that any command may have."""
     return {name: value for name, value in command.items() if name not in _COMMON}
 
 
 async def with_pymongo(uri: str, use: Use, **options: Any) -> tuple[Any, list[dict[str, Any]]]:
-    """Call ``use`` with a client of PyMongo's: its result (or what it raised), and the commands that were sent."""
+    """Call ``use`` with a PyMongo client: its result (or what it raised), and the commands that were sent."""
     sent = Sent()
 
     async def run() -> tuple[Any, list[dict[str, Any]]]:

@@ -1,12 +1,13 @@
-"""A test double of a mongos: a server that looks like a router to a driver, before one real replica set.
+"""A test double of a mongos: a server that looks like a router to a driver, in front of one real replica set.
 
-It is a double and no mongos. What it does by itself is what a driver must get right: ``hello``, transactions that only
-go on where they were started, recovery tokens, fail points of each router, cursors of one router and session, service
-ids behind a load balancer. Everything else it sends on to the primary of the replica set, which is the one shard: it
-does not split data, ask secondaries, or retry. Its behaviour is held to recordings of a real mongos.
+It is a double, not a mongos. It implements what a driver must get right: ``hello``, transactions that can only
+continue on the router that started them, recovery tokens, fail points of each router, cursors of one router and
+session, service ids behind a load balancer. It forwards everything else to the primary of the replica set, which is
+the one shard: it does not split data, read from secondaries, or retry. Its behaviour is tested against
+recordings of a real mongos.
 
-A router that is killed has forgotten its transactions, cursors and fail points, as a process has; on the shard they
-stay. ``buildInfo`` says that it is a double, so that reports can.
+A router that is killed forgets its transactions, cursors and fail points, as a process does; they still exist on the
+shard. ``buildInfo`` says that it is a double, so that reports can say so too.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from wiredrv.wire.op_msg import (
     next_request_id,
 )
 
-#: What ``buildInfo`` of a double says and that of a real server does not.
+#: Fields in a double's ``buildInfo`` that a real server's does not have.
 MARK = "routerDouble"
 
 _HELLOS = frozenset({"hello", "ismaster"})
@@ -52,14 +53,14 @@ _LIMITS = (
     "minWireVersion",
     "maxWireVersion",
 )
-#: What a shard tells a router and a router does not tell clients.
+#: Fields that a shard sends to a router and a router does not pass on to clients.
 _OF_SHARDS = ("electionId", "opTime", "retriedStmtIds")
 _CURSOR_NOT_FOUND, _OTHER_SESSION, _NO_SUCH_COMMAND, _UNREACHABLE, _NO_BALANCER = 43, 50801, 59, 6, 354
 _GONE = (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError, OSError)
 
 
 class Router:
-    """One router. :meth:`run` serves until :meth:`stop`; both can be called again and again."""
+    """One router. :meth:`run` serves until :meth:`stop`; both can be called repeatedly."""
 
     def __init__(self, shard: Shard, port: int) -> None:
         self.shard = shard
@@ -79,11 +80,11 @@ class Router:
 
     @property
     def running(self) -> bool:
-        """Whether it takes connections."""
+        """Whether it accepts connections."""
         return self._tasks is not None
 
     async def run(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Take connections until the router is stopped."""
+        """Accept connections until the router is stopped."""
         self._stopped = anyio.Event()
         listener = await anyio.create_tcp_listener(local_host=self.address.host, local_port=self.address.port or 0)
         try:
@@ -96,7 +97,7 @@ class Router:
             self._stopped.set()
 
     async def stop(self) -> None:
-        """End as a killed process does: at once, with all connections."""
+        """Stop as a killed process does: at once, dropping all connections."""
         if self._tasks is not None:
             self._tasks.cancel_scope.cancel()
             await self._stopped.wait()
@@ -145,7 +146,7 @@ class Router:
 
 
 class _Cursor(NamedTuple):
-    """Whose a cursor is: the session's id, and the fields of the transaction in which it was opened."""
+    """The owner of a cursor: the session's id, and the fields of the transaction in which it was opened."""
 
     session: bytes | None
     transaction: Mapping[str, Any] | None
@@ -163,12 +164,12 @@ class _Client:
         self._number = number
         self._balanced = balanced
         self._app_name: str | None = None
-        # Behind a load balancer, what ends with the connection.
+        # Behind a load balancer: what ends with the connection.
         self._cursors: dict[int, tuple[str, str]] = {}
         self._transactions: dict[bytes, Mapping[str, Any]] = {}
 
     async def leave(self) -> None:
-        """Behind a load balancer, a connection takes its cursors and transactions with it when it ends."""
+        """Behind a load balancer, the cursors and transactions of a connection end with it."""
         if not self._balanced:
             return
         mine = [number for number in self._cursors if self._router.cursors.pop(number, None) is not None]
@@ -220,7 +221,7 @@ class _Client:
     # --- replies ---
 
     async def _answer(self, message: Message, reply: Mapping[str, Any]) -> None:
-        """Reply with what the router says by itself."""
+        """Send a reply that the router makes itself."""
         await self._reply(message, bson.encode({**reply, **self._router.shard.times}))
 
     async def _reply(self, message: Message, body: bytes) -> None:
@@ -228,7 +229,7 @@ class _Client:
             await self._stream.send(encode_message(body, next_request_id(), response_to=message.request_id))
 
     async def _hello(self, message: Message, command: Mapping[str, Any]) -> None:
-        """Answer at once, or when the client has waited as long as it wants; then again and again if it wants that."""
+        """Answer at once, or after the client's ``maxAwaitTimeMS``; with exhaustAllowed, again and again."""
         router = self._router
         known = command.get("topologyVersion") or {}
         current = known.get("processId") == router.process_id
@@ -316,7 +317,7 @@ class _Client:
         return _without(fields, *_OF_SHARDS) if any(field in fields for field in _OF_SHARDS) else reply
 
     async def _abort_where_killed(self, command: Mapping[str, Any]) -> None:
-        """A cursor of a transaction that is killed without the transaction's fields takes it with it."""
+        """Killing a transaction's cursor without the transaction's fields aborts the transaction."""
         for number in command["cursors"]:
             cursor = self._router.cursors.get(int(number))
             if cursor is not None and cursor.transaction is not None:
@@ -348,7 +349,7 @@ class _Client:
             self._transactions.pop(session, None)
 
     async def _recover(self, message: Message, command: Mapping[str, Any]) -> bytes:
-        """Find a transaction's outcome on the shard. One that is still open is aborted by that."""
+        """Find a transaction's outcome on the shard. This aborts one that is still open."""
         abort = {key: command[key] for key in ("lsid", "txnNumber", "autocommit", "$db")}
         body = await self._ask(message, bson.encode({"abortTransaction": 1, **abort}))
         reply = decode_raw(body)

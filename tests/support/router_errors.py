@@ -1,7 +1,7 @@
-"""The errors that a router double tells by itself, with the labels that a mongos gives them. Pure.
+"""The errors that a router double returns itself, with the labels that a mongos gives them. Pure.
 
-A mongos labels what fails in itself: statements of a transaction as transient, and as retryable writes only those
-that fail because it shuts down.
+A mongos labels its own failures: statements of a transaction as transient; as retryable writes only those
+that fail because it is shutting down.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ _RETRYABLE = frozenset({6, 7, 89, 91, 189, 262, 9001, 10107, 11600, 11602, 13435
 _TRANSIENT = frozenset({24, 112, 246, 251, 267})
 _ENDINGS = frozenset({"committransaction", "aborttransaction"})
 
-#: Commands that a mongos does not hand on as they are.
+#: Commands that a mongos does not forward unchanged.
 BATCHED_WRITES = frozenset({"insert", "update", "delete"})
 TIME_LIMIT_EXCEEDED = 50
 
@@ -87,9 +87,9 @@ def failure(code: int, message: str, labels: Sequence[str] = ()) -> dict[str, An
 
 
 def as_router_says(name: str, body: bytes, shard: str) -> bytes:
-    """A shard's reply as a mongos tells it of the commands that it makes anew, which are those that write in batches.
+    """A shard's reply as a mongos returns it for the commands that it builds anew: those that write in batches.
 
-    A time limit that passed on the shard is a write error, and a write concern error says which shard it is of.
+    A time limit that expired on the shard is a write error, and a write concern error names the shard it came from.
     """
     if name not in BATCHED_WRITES:
         return body

@@ -1,6 +1,6 @@
-"""The ``failCommand`` of one router double: when it strikes, and what it does. Pure.
+"""The ``failCommand`` of one router double: when it triggers, and what it does. Pure.
 
-``count`` is how many commands it has struck since the router started, as a server counts them.
+``count`` is how many commands it has affected since the router started, as a server counts them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _MESSAGE = "Failing command due to 'failCommand' failpoint"
 
 @dataclass(frozen=True)
 class Strike:
-    """What happens to one command. It waits first; then one of the others may apply."""
+    """What happens to one command. It is delayed first; then one of the others may apply."""
 
     wait: float = 0.0
     close: bool = False
@@ -31,11 +31,11 @@ class FailCommand:
     def __init__(self) -> None:
         self.count = 0
         self._data: Mapping[str, Any] = {}
-        self._left: float = 0  # how often it still strikes
+        self._left: float = 0  # how often it still triggers
         self._skips = 0
 
     def configure(self, command: Mapping[str, Any]) -> dict[str, Any]:
-        """Obey a ``configureFailPoint`` command."""
+        """Apply a ``configureFailPoint`` command."""
         name, mode = command["configureFailPoint"], command.get("mode")
         if name != "failCommand":
             return failure(2, f"the router double knows no fail point {name!r}")
@@ -51,7 +51,7 @@ class FailCommand:
         return {"count": self.count, "ok": 1.0}
 
     def meet(self, command: Mapping[str, Any], app_name: str | None) -> Strike | None:
-        """What strikes this command, if anything does."""
+        """What happens to this command, or None."""
         data = self._data
         if self._left <= 0 or not _is_meant(data, command, app_name):
             return None
@@ -74,7 +74,7 @@ class FailCommand:
 
 
 def _time_limit(command: Mapping[str, Any]) -> float:
-    """The seconds that a command may take. A getMore's are those that it waits for news."""
+    """The seconds that a command may take. For a getMore, ``maxTimeMS`` limits the wait for new documents."""
     limit = command.get("maxTimeMS")
     return limit / 1000 if limit and "getMore" not in command else float("inf")
 

@@ -24,7 +24,7 @@ class ShardLost(Exception):
 
 
 class Shard:
-    """A replica set. ``times`` are the newest ``$clusterTime`` and ``operationTime`` that it told."""
+    """A replica set. ``times`` are the newest ``$clusterTime`` and ``operationTime`` it has sent."""
 
     def __init__(self, name: str, members: Sequence[Address]) -> None:
         self.name = name
@@ -34,7 +34,7 @@ class Shard:
         self._primary: Address | None = None
 
     async def connect(self) -> anyio.abc.SocketStream:
-        """A connection to the primary; waits a while where there is none.
+        """A connection to the primary; waits a while if there is none.
 
         :raises ShardLost: there is none.
         """
@@ -66,7 +66,7 @@ class Shard:
         return stream if is_primary else None
 
     def learn(self, body: bytes) -> bool:
-        """Take in what a reply tells; whether it came from a server that is a good primary."""
+        """Process a reply's fields; returns whether the server that sent it can still be used as the primary."""
         reply = decode_raw(body)
         cluster_time = reply.get("$clusterTime")
         if cluster_time is not None:
@@ -80,7 +80,7 @@ class Shard:
 
 
 class Backend:
-    """One connection to the primary, opened when it is needed; a broken one is opened anew for the next command."""
+    """One connection to the primary, opened when it is needed; after an error the next command opens a new one."""
 
     def __init__(self, shard: Shard) -> None:
         self._shard = shard

@@ -1,10 +1,10 @@
-"""What one router double knows of its clients' transactions, and which of their commands it lets pass. Pure.
+"""What one router double knows about its clients' transactions, and which of their commands it accepts. Pure.
 
-The rules, as they were recorded of a mongos:
+The rules, as recorded from a mongos:
 
-* A transaction goes on only where it was started. Statements of an unknown one are refused as transient.
-* A commit of an unknown transaction needs a recovery token, with which the outcome is looked up on the shard; an empty
-  token says that there is nothing to lose.
+* A transaction continues only where it was started. Statements of an unknown one are refused as transient.
+* A commit of an unknown transaction needs a recovery token, with which the router looks up the outcome on the shard; an
+  empty token says that there is nothing to lose.
 * An abort of an unknown transaction is refused and changes nothing.
 * Replies carry a recovery token: an empty one until something was written. A failed statement's reply has none.
 """
@@ -23,7 +23,7 @@ _COUNTED_WRITES = frozenset({"insert", "update", "delete"})
 
 
 class Passage(Enum):
-    """What is done with a command that is not refused."""
+    """How a command that is not refused is handled."""
 
     FORWARD = "send it on"
     RECOVER = "look the outcome up"
@@ -38,14 +38,14 @@ class _Known:
 
 
 class RouterTransactions:
-    """The transactions of all sessions that this router has met; ``shard`` names the one shard behind it."""
+    """The transactions of all sessions that this router has seen; ``shard`` names the one shard behind it."""
 
     def __init__(self, shard: str) -> None:
         self._shard = shard
         self._known: dict[bytes, _Known] = {}
 
     def admit(self, command: Mapping[str, Any]) -> Passage | dict[str, Any]:
-        """Whether a command with ``autocommit`` passes; else the reply that refuses it."""
+        """How a command with ``autocommit`` is handled if it is accepted; else the reply that refuses it."""
         session, number = _session(command), int(command["txnNumber"])
         known = self._known.get(session)
         last = known.number if known is not None else -1
@@ -80,7 +80,7 @@ class RouterTransactions:
         return Passage.RECOVER
 
     def token(self, command: Mapping[str, Any], reply: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Take note of the shard's reply; the recovery token that goes with it, if one does."""
+        """Record the shard's reply; returns the recovery token to add to it, if any."""
         known = self._known.get(_session(command))
         name = next(iter(command))
         ending = name in ("commitTransaction", "abortTransaction")

@@ -1,4 +1,4 @@
-"""Real servers that ask who is there: with users, and where a test wants it, with TLS."""
+"""Real servers with access control: with users, and optionally with TLS."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ import wiredrv
 from tests.support.certificates import Issued
 
 ROOT = "root"
-#: Every kind of character that must survive the way through a connection string.
+#: Characters of every kind that must survive in a connection string.
 ROOT_PASSWORD = "p\u00e4ss:w/@rd%"
 
 
 def tls_arguments(certificate: Issued, ca_file: str, *, anybody: bool = True) -> list[str]:
-    """Server arguments for TLS beside plain connections, by which this process asks the server how it is.
+    """Server arguments for TLS beside plain connections, with which this process checks the server.
 
-    :param anybody: whether a client may come without a certificate.
+    :param anybody: whether clients may connect without a certificate.
     """
     arguments = ["--tlsMode", "preferTLS", "--tlsCertificateKeyFile", certificate.file, "--tlsCAFile", ca_file]
     return [*arguments, "--tlsAllowConnectionsWithoutCertificates"] if anybody else arguments
 
 
 def key_file_arguments(directory: Path) -> list[str]:
-    """Server arguments for a replica set whose members trust one another by a common key."""
+    """Server arguments for a replica set whose members authenticate to one another with a shared key."""
     path = directory / "members.key"
     path.write_text("wiredrvTestsOnly" * 4)
     os.chmod(path, 0o600)
@@ -51,7 +51,7 @@ def with_options(uri: str, **options: str) -> str:
 
 
 def create_users(uri: str, users: Sequence[dict[str, Any]]) -> None:
-    """Create root, which a server without users lets anybody do who comes from its own machine, then the others.
+    """Create root (which the localhost exception allows on a server without users), then the others.
 
     A user is a createUser command, with the database in ``db`` (``admin`` by default).
     """
@@ -69,7 +69,7 @@ def create_users(uri: str, users: Sequence[dict[str, Any]]) -> None:
 
 
 async def users_of(client: wiredrv.Client) -> list[dict[str, Any]]:
-    """As whom the server sees a client."""
+    """The users that a client is authenticated as."""
     status = await client.admin.command({"connectionStatus": 1})
     users: list[dict[str, Any]] = status["authInfo"]["authenticatedUsers"]
     return users

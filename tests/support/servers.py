@@ -17,7 +17,7 @@ from wiredrv.local.find import ENVIRONMENT_VARIABLE
 _FIXTURE = "starts_servers"
 _PROGRAMS = frozenset({"mongod", "mongos"})
 _REFUSAL = f"this test starts a server and does not request the fixture {_FIXTURE!r}"
-#: What the driver, and the programs that a unit test starts, find in the place of a server: their errors quote it.
+#: The value that the driver, and the programs that a unit test starts, find instead of a server: their errors quote it.
 _NO_SERVER = f"/{_REFUSAL}"
 
 _in_unit_test = False

@@ -1,6 +1,6 @@
 """Every method that takes ``session=``, as a call that tests can make: with a session, without one, or in a binding.
 
-Each call leaves things so that it can be made again. ``Call.first`` is the command that it sends first.
+Each call can be repeated. ``Call.first`` is the command that it sends first.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ DOCUMENTS = 5
 
 
 class Sort(Enum):
-    """What a call does, to the causal-consistency and snapshot specifications."""
+    """How the causal-consistency and snapshot specifications classify a call."""
 
     READ = "read"
     WRITE = "write"
-    #: A generic command, or one that is neither.
+    #: A generic command, or one that is neither a read nor a write.
     OTHER = "other"
 
 
 class Place:
-    """Where calls are made: a collection with documents, beside which they may make and drop others."""
+    """Where calls are made: a collection with documents, beside which they may create and drop others."""
 
     def __init__(self, client: wiredrv.Client, collection: wiredrv.Collection) -> None:
         self.client = client
@@ -168,7 +168,7 @@ CALLS: tuple[Call, ...] = (
     Call("count_documents", "aggregate", _R, lambda p, o: p.collection.count_documents({}, **o), level=True),
     Call("count", "count", _R, lambda p, o: p.collection.count({}, **o), level=True),
     Call("distinct", "distinct", _R, lambda p, o: p.collection.distinct("_id", **o), level=True),
-    # neither, or not to all specifications
+    # neither, or not according to all specifications
     Call("map_reduce", "mapReduce", _O, lambda p, o: p.collection.map_reduce(_MAP, _REDUCE, **o)),
     Call("aggregate with $out", "aggregate", _O, _aggregate_out, level=True),
     Call("database.aggregate", "aggregate", _O, _database_aggregate),

@@ -1,6 +1,6 @@
-"""Two router doubles (or more) before a real replica set, and load balancers before them: synchronous, in a thread.
+"""Two or more router doubles in front of a real replica set, with load balancers in front of them: synchronous API.
 
-The doubles run in a thread with an event loop of their own, so that tests on any backend, and fixtures that outlive
+The doubles run in a thread with an event loop of its own, so that tests on any backend, and fixtures that outlive
 event loops, can use them. They are doubles of mongos, and reports must say so.
 """
 
@@ -48,31 +48,31 @@ class ShardedDouble:
 
     @classmethod
     def before(cls, replica_set: ReplicaSet, **options: Any) -> ShardedDouble:
-        """Doubles before a replica set that runs."""
+        """Doubles in front of a replica set that is already running."""
         return cls([member.address for member in replica_set.members], replica_set.name, **options)
 
     @property
     def uri(self) -> str:
-        """Names all routers."""
+        """The URI that names all routers."""
         return f"mongodb://{','.join(str(router.address) for router in self.routers)}/"
 
     @property
     def single_uri(self) -> str:
-        """The load balancer before the first router alone."""
+        """The URI of the load balancer in front of the first router alone."""
         return self._balancers[0].uri
 
     @property
     def multiple_uri(self) -> str:
-        """The load balancer before all routers: each connection goes to the next."""
+        """The URI of the load balancer in front of all routers: each connection goes to the next router."""
         return self._balancers[1].uri
 
     def kill(self, number: int) -> None:
-        """End a router at once: its connections break, and what it knew is forgotten."""
+        """End a router at once: its connections break, and it forgets its state."""
         self._call(self.routers[number].stop)
         self._runs.pop(number).result(_ENDS_WITHIN)
 
     def start(self, number: int) -> None:
-        """Start a router that was killed, at its address."""
+        """Restart a router that was killed, at its address."""
         self._runs[number], _ = self._open_portal.start_task(self.routers[number].run)
 
     def __enter__(self) -> Self:
@@ -126,7 +126,7 @@ class ShardedDouble:
 
 
 class _Balancer:
-    """Hands each connection that it takes to the next router that runs."""
+    """Passes each connection that it accepts to the next router that is running."""
 
     def __init__(self, routers: Sequence[Router]) -> None:
         self.port = 0

@@ -1,7 +1,7 @@
-"""Why tests were skipped: pytest's summary says it in groups, each with its number.
+"""Why tests were skipped: pytest's summary lists the reasons in groups, each with its number.
 
-Hundreds of specification tests ask for another server or topology than the one at hand. What a run did not look at is
-told as plainly as what it did.
+Hundreds of specification tests need another server or topology than the one at hand. A run reports what it skipped
+as plainly as what it tested.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 import pytest
 
-#: The groups in the order in which they are told; a reason belongs to the first whose pattern it matches.
+#: The groups in the order in which they are reported; a reason belongs to the first whose pattern it matches.
 _GROUPS = (
     ("need another version of the server", r"skipped: needs server \d.* \(this is "),
     ("need another topology", r"skipped: needs topology "),
@@ -26,7 +26,7 @@ _OTHER = "have reasons of their own"
 
 
 def explained(reasons: Iterable[str]) -> list[str]:
-    """The lines that explain skips: each group with its number, and in it each reason with its own, the most first."""
+    """The lines that explain skips: each group with its count, and in it each reason with its count, highest first."""
     groups: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for reason in reasons:
         name, pattern = next((group for group in _GROUPS if re.match(group[1], reason)), (_OTHER, ""))

@@ -41,9 +41,9 @@ class SpecFile(NamedTuple):
 
 
 def load(*patterns: str) -> list[SpecFile]:
-    """Read the JSON files that match, below the ``source`` directory; an empty list when there is none.
+    """Read the JSON files that match, below the ``source`` directory; an empty list if there are none.
 
-    For parametrising: pair it with :func:`check_count`, so that a pattern that matches nothing does not pass.
+    For parametrizing: combine it with :func:`check_count`, so that a pattern that matches nothing does not pass.
     """
     directory = find_spec_dir()
     if directory is None:
@@ -53,6 +53,6 @@ def load(*patterns: str) -> list[SpecFile]:
 
 
 def check_count(cases: list[Any], expected: int) -> None:
-    """Fail unless there are as many cases as the specifications held when the test was written, or more."""
+    """Fail unless there are as many cases as the specifications contained when the test was written, or more."""
     spec_dir()
     assert len(cases) >= expected, f"{len(cases)} cases found, at least {expected} expected: did the data move?"

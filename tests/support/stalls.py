@@ -1,7 +1,7 @@
-"""How long this process waited for the processor while a block ran: what a busy machine adds to every duration.
+"""How long this process waited for the CPU while a block ran: the time that a busy machine adds to every duration.
 
-A bound on a duration is a promise of the driver's, and holds on a machine that has time for it. So tests that measure
-durations take off what a thread, which wants nothing but to be woken again and again, was woken too late.
+A bound on a duration is a promise of the driver, and holds on a machine that has CPU time for it. So tests that measure
+durations subtract the delays of a thread that only sleeps and should wake at once each time.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _INTERVAL = 0.01
 
 
 class Stopwatch:
-    """``seconds``: how long the block took, without what the machine added; valid after the block."""
+    """``seconds``: how long the block took, without the machine's delays; valid after the block."""
 
     def __init__(self) -> None:
         self.seconds = 0.0

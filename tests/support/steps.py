@@ -1,8 +1,8 @@
-"""Drive a coroutine await by await, and cancel it at the k-th: the heart of the cancellation tests.
+"""Run a coroutine await by await, and cancel it at the k-th: the heart of the cancellation tests.
 
 A coroutine that suspends yields to the event loop. :class:`Steps` stands between the two, counts these yields, and
-cancels a scope just before the one that was asked for, so that the cancellation arrives at exactly that await. It knows
-nothing of what is awaited, so no checkpoint can hide from it.
+cancels a scope just before the requested one, so that the cancellation arrives at exactly that await. It does
+not depend on what is awaited, so it misses no checkpoint.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Outcome(Generic[T]):
-    """What came of a coroutine: its awaits, whether the cancellation ended it, and its value if it did not."""
+    """The result of a coroutine: its awaits, whether the cancellation ended it, and its value if it did not."""
 
     awaits: int
     cancelled: bool

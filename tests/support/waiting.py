@@ -7,13 +7,13 @@ from time import monotonic
 
 import anyio
 
-#: Seconds that a condition gets, unless a test says otherwise, on a machine that may be busy. What holds does not wait.
+#: Seconds to wait for a condition by default; the machine may be busy. A condition that holds does not wait.
 PATIENCE = 30.0
 _INTERVAL = 0.01
 
 
 async def until(condition: Callable[[], bool], what: str, timeout: float = PATIENCE) -> None:
-    """Wait until ``condition`` holds, or fail saying what did not come about."""
+    """Wait until ``condition`` holds; if it does not in time, fail with ``what``."""
 
     async def ask() -> bool:
         return condition()
@@ -22,7 +22,7 @@ async def until(condition: Callable[[], bool], what: str, timeout: float = PATIE
 
 
 async def until_async(condition: Callable[[], Awaitable[bool]], what: str, timeout: float = PATIENCE) -> None:
-    """As :func:`until`, for a condition that must be awaited."""
+    """Like :func:`until`, for a condition that must be awaited."""
     deadline = monotonic() + timeout
     while not await condition():
         if monotonic() >= deadline:
