@@ -1,4 +1,4 @@
-"""Authentication against real servers: the auth specification's prose tests, and what users meet."""
+"""Authentication against real servers: the auth specification's prose tests, and what users see."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def ann(authority: Authority) -> Issued:
 
 @pytest.fixture(scope="module")
 def secured(starts_servers: None, authority: Authority, ann: Issued) -> Iterator[Standalone]:
-    """One server with users and, for who wants it, TLS."""
+    """One server with users and optional TLS."""
     certificate = authority.issue("server", ["127.0.0.1", "localhost"])
     arguments = ["--auth", *tls_arguments(certificate, authority.ca_file)]
     with Standalone(test_commands=True, extra_args=arguments) as deployment:
@@ -61,7 +61,7 @@ def secured(starts_servers: None, authority: Authority, ann: Issued) -> Iterator
 
 
 async def works(uri: str, **options: Any) -> str:
-    """Run a command that needs authentication. Returns as whom."""
+    """Run a command that needs authentication. Returns the user name."""
     async with wiredrv.Client(uri, **options) as client:
         await client.shop.command({"dbStats": 1})
         (user,) = await users_of(client)
@@ -75,7 +75,7 @@ async def fails(uri: str, **options: Any) -> OperationFailure:
 
 
 async def counts(secured: Standalone, mechanism: str) -> tuple[int, int]:
-    """How often the mechanism was spoken with success so far: in all, and begun with the handshake."""
+    """How often the mechanism was used successfully so far: in total, and with speculative authentication."""
     async with wiredrv.Client(with_user(secured.uri, authMechanism=SHA_1)) as client:
         status = await client.admin.command({"serverStatus": 1})
     of_mechanism = status["security"]["authentication"]["mechanisms"][mechanism]
@@ -105,7 +105,7 @@ async def test_sha_256_is_preferred_where_a_user_has_both_and_begun_with_the_han
         await client.shop.command({"dbStats": 1})
         await client.shop.command({"dbStats": 1})
     all_after, begun_after = await counts(secured, SHA_256)
-    # Once for the one connection of the pool: the monitor's never authenticate.
+    # Once, for the pool's one connection: the monitor's connections never authenticate.
     assert (all_after - all_before, begun_after - begun_before) == (1, 1)
 
 
@@ -133,7 +133,7 @@ async def test_passwords_are_prepared_and_names_are_not(secured: Standalone, use
     assert await works(with_user(secured.uri, user, password)) == user
 
 
-# What users meet
+# What users see
 
 
 async def test_names_and_passwords_with_the_mechanisms_own_characters(secured: Standalone) -> None:

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.anyio
 
 _LABELS = [SYSTEM_OVERLOADED, RETRYABLE]
 _RATE_LIMITED = 462
-#: More than anybody retries.
+#: More than any operation is retried.
 _ALWAYS = 1000
 
 
@@ -35,8 +35,8 @@ def _jitter(monkeypatch: pytest.MonkeyPatch, value: float) -> None:
 async def test_1_the_pauses_grow(replica_set: ReplicaSet, monkeypatch: pytest.MonkeyPatch) -> None:
     """Client backpressure, prose test 1: two pauses that add up to 0.6 s.
 
-    The machine's own delays take no part: what is compared is the time that the pauses were asked to last, and that
-    the run lasts at least as long.
+    The machine's own delays do not count: the test compares the requested durations of the pauses, and checks that
+    the run takes at least that long.
     """
     pauses = recorded_pauses(monkeypatch, attempts)
     sums: list[float] = []
@@ -82,7 +82,7 @@ async def test_3_and_4_how_often_an_overloaded_server_is_asked_again(
 
 
 async def test_5_the_server_may_name_the_base_of_the_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Client backpressure, prose test 5; a fake stands in for a server 9.0."""
+    """Client backpressure, prose test 5; a fake stands in for a 9.0 server."""
     _jitter(monkeypatch, 1.0)
     pauses = recorded_pauses(monkeypatch, attempts)
     base: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""``session.bind()`` and ``wiredrv.unbound()``: which session an operation uses that names none."""
+"""``session.bind()`` and ``wiredrv.unbound()``: which session an operation uses when it names none."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _id(session: wiredrv.ClientSession) -> bytes:
 
 
 async def test_every_operation_in_the_block_uses_the_session(replica_set: ReplicaSet) -> None:
-    """Bulks, cursors with their getMores and killCursors, helpers that send several commands: all of them."""
+    """Bulks, cursors with their getMores and killCursors, helpers that send several commands: all operations."""
     async with watched(replica_set) as (client, log):
         place = await make_place(client)
         async with client.start_session() as session, session.bind():
@@ -73,7 +73,7 @@ async def test_every_batch_of_a_bulk_uses_the_session(replica_set: ReplicaSet, o
 
 
 async def test_a_transaction_of_a_bound_session_holds_all_that_is_done(replica_set: ReplicaSet) -> None:
-    """The trap that binding is for: one operation that forgets ``session=`` leaves the transaction silently."""
+    """The mistake that binding prevents: an operation without ``session=`` silently runs outside of the transaction."""
     async with _scene(replica_set) as (client, collection, log):
         async with client.start_session() as session, session.bind(), session.start_transaction():
             await collection.insert_one({"_id": "one"})
@@ -102,7 +102,7 @@ async def test_a_cursor_keeps_the_session_with_which_it_began(replica_set: Repli
         log.clear()
         await inside.to_list()
         assert set(log.lsids("getMore")) == {_id(session)}
-        # What was not sent in the block is not bound by it.
+        # What was not sent in the block does not use its binding.
         log.clear()
         await unsent.to_list()
         assert _id(session) not in log.lsids()
@@ -246,7 +246,7 @@ async def test_only_the_client_that_made_the_session_accepts_it(replica_set: Rep
 
 
 async def _refused(find: Find) -> None:
-    """``find`` is refused with a message that says what to do."""
+    """``find`` must be refused with a message that says what to do."""
     with pytest.raises(InvalidOperation) as caught:
         await find()
     for part in (
@@ -336,7 +336,7 @@ async def test_a_child_task_that_inherits_the_binding_is_refused(
 
 @pytest.mark.parametrize("anyio_backend", ["trio"])
 async def test_trio_runs_what_a_thread_asks_for_in_the_task_that_waits_for_the_thread(replica_set: ReplicaSet) -> None:
-    """So there the binding holds: nobody else can use the session meanwhile."""
+    """So the binding holds there: no other task can use the session meanwhile."""
     async with _scene(replica_set) as (client, collection, log), client.start_session() as session, session.bind():
 
         async def find() -> None:
@@ -403,7 +403,7 @@ async def test_deadlines_that_make_no_task_keep_the_binding(replica_set: Replica
 
 
 async def test_a_client_that_is_opened_in_the_block_hands_nothing_on(replica_set: ReplicaSet) -> None:
-    """The background of a client begins with an empty context: its tasks are no children that inherit."""
+    """A client's background starts with an empty context: its tasks do not inherit the binding."""
     async with _scene(replica_set) as (_client, _, _log), wiredrv.Client(replica_set.uri) as maker:
         async with maker.start_session() as session, session.bind():
             lazily = wiredrv.Client(replica_set.uri)

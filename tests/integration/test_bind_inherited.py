@@ -1,4 +1,4 @@
-"""Bindings and the tasks that inherit them: what ``inherit=True`` allows, and until when; what outlives its block."""
+"""Bindings and tasks that inherit them: what ``inherit=True`` allows, and until when; bindings that outlive a block."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _id(session: wiredrv.ClientSession) -> bytes:
 
 
 async def _in_a_child(work: Callable[[], Awaitable[Any]]) -> Any:
-    """Run ``work`` in a task of its own, as a framework's middleware runs an endpoint, and wait for it."""
+    """Run ``work`` in a task of its own, like a framework's middleware that runs an endpoint, and wait for it."""
     results: list[Any] = []
 
     async def child() -> None:
@@ -48,7 +48,7 @@ async def _in_a_child(work: Callable[[], Awaitable[Any]]) -> Any:
 
 
 class Later:
-    """A child task that waits until it is told, and then keeps the error that it met, if any."""
+    """A child task that waits for a signal, and then keeps the error that it met, if any."""
 
     def __init__(self, work: Callable[[], Awaitable[Any]]) -> None:
         self._go = anyio.Event()
@@ -97,7 +97,7 @@ async def test_a_child_task_takes_part_in_an_inherited_transaction(replica_set: 
 
 @pytest.mark.parametrize("how", ["client.transaction", "bind"])
 async def test_a_cursor_of_a_child_says_which_session_ended_and_what_to_do(replica_set: ReplicaSet, how: str) -> None:
-    """The child goes on to read when the block was left: the cursor names no binding, and belongs to its session."""
+    """The child still reads after the block has ended: the cursor has no binding, it belongs to its session."""
     async with _scene(replica_set) as (client, collection, _log):
         cursors: list[Any] = []
 
@@ -173,7 +173,7 @@ async def test_once_the_block_is_left_whoever_inherited_it_is_refused(replica_se
         assert LEFT in str(late.error)
         assert f"inherit=True at {__file__}:" in str(late.error)
         assert log.names == []
-        # Who made it is as free as before.
+        # The task that made the binding is as free as before.
         await collection.find_one({})
         await _in_a_child(lambda: collection.find_one({}))
 
@@ -287,10 +287,10 @@ async def test_asyncios_tasks_inherit_too(replica_set: ReplicaSet) -> None:
 # --- bindings that outlive their block --------------------------------------------------------------------------------
 
 
-@pytest.mark.filterwarnings("ignore:Async generator")  # trio warns of what this is about
+@pytest.mark.filterwarnings("ignore:Async generator")  # trio warns about exactly this
 @pytest.mark.parametrize("how", ["bind", "transaction", "unbound"])
 async def test_a_generator_that_is_left_early_leaves_no_binding_behind(replica_set: ReplicaSet, how: str) -> None:
-    """Python closes it later, in another context than that of who iterated."""
+    """Python closes it later, in another context than the code that iterated."""
     closed: list[str] = []
 
     async def numbers(session: wiredrv.ClientSession) -> AsyncIterator[int]:

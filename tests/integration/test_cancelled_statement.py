@@ -1,4 +1,4 @@
-"""A statement that is cancelled dooms its transaction, whenever its reply would have come."""
+"""A cancelled statement makes its transaction abort-only, whenever its reply would have arrived."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from wiredrv.local import ReplicaSet
 pytestmark = pytest.mark.anyio
 
 NAME = "cancelled-statement"
-#: Held for less, and for longer, than the driver waits for the reply of a cancelled command (0.5 s).
+#: Held for less, and for longer, than the driver waits for the reply to a cancelled command (0.5 s).
 HOLDS = (200, 1500)
 
 
@@ -41,7 +41,7 @@ async def test_a_cancellation_that_is_swallowed_dooms_the_transaction(
             with pytest.raises(InvalidOperation, match="'insert' was cancelled in this transaction"):
                 await block(session)
             assert not session.in_transaction
-            # The session itself goes on.
+            # The session itself is still usable.
             async with session.start_transaction():
                 await collection.insert_one({"_id": "next"}, session=session)
         assert [document["_id"] async for document in collection.find()] == ["next"]

@@ -81,7 +81,7 @@ async def test_5_a_find_one_is_after_the_write_before_it(replica_set: ReplicaSet
                 assert log.sent("find")[0]["readConcern"] == {"afterClusterTime": known}, call.name
         async with client.start_session(causal_consistency=True) as session:
             with pytest.raises(DriverError):
-                await place.collection.insert_one({"_id": 0}, session=session)  # it is there already
+                await place.collection.insert_one({"_id": 0}, session=session)  # it already exists
             known = session.operation_time
             assert isinstance(known, Timestamp)
             log.clear()
@@ -173,7 +173,7 @@ async def test_12_with_cluster_times_one_is_sent(replica_set: ReplicaSet) -> Non
 
 
 async def test_a_secondary_shows_what_the_session_wrote(replica_set: ReplicaSet) -> None:
-    """Causal consistency, what it is for: read your own writes, wherever you read."""
+    """Causal consistency, its purpose: read your own writes, on any member."""
     async with watched(replica_set) as (client, _):
         collection = await fresh_collection(client, "prose")
         written = collection.with_options(write_concern=wiredrv.WriteConcern(w=1))

@@ -133,7 +133,7 @@ async def test_a_commit_that_fails_is_raised_and_the_session_ends(replica_set: R
                 await work()
         assert caught.value.has_error_label(UNKNOWN_COMMIT_RESULT)
         assert sessions[0].has_ended
-        # What was sent may have been committed, so it is not aborted.
+        # The transaction may have been committed by what was sent, so it is not aborted.
         assert log.names == ["insert", "commitTransaction", "commitTransaction"]
         # The fail point broke the connection before the server looked at the commit: the transaction is still open.
         await client.admin.command("killSessions", [_introspect.session_lsid(sessions[0])])
@@ -168,7 +168,7 @@ async def test_the_block_may_end_the_transaction_itself(replica_set: ReplicaSet)
         assert log.names == ["insert", "abortTransaction", "insert", "commitTransaction"]
 
 
-# --- one inside another -----------------------------------------------------------------------------------------------
+# --- nested transactions ----------------------------------------------------------------------------------------------
 
 
 async def test_one_inside_another_is_refused_naming_the_outer(replica_set: ReplicaSet) -> None:
@@ -180,7 +180,7 @@ async def test_one_inside_another_is_refused_naming_the_outer(replica_set: Repli
                 await client.transaction().__aenter__()
             for part in (where, "join=True", "wiredrv.unbound()"):
                 assert part in str(caught.value)
-            # The outer one goes on.
+            # The outer one continues.
             assert session.in_transaction
             await collection.insert_one({"_id": 2})
         assert log.names == ["insert", "insert", "commitTransaction"]

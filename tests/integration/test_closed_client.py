@@ -1,4 +1,4 @@
-"""A client that was closed stays closed: nothing but ``open()`` and ``async with`` opens it again."""
+"""A client that was closed stays closed: only ``open()`` and ``async with`` open it again."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ async def test_an_operation_that_waits_for_the_opening_is_refused_when_the_clien
     assert CLOSED in refused[0]
 
 
-# --- what came from it ------------------------------------------------------------------------------------------------
+# --- objects of the closed client -------------------------------------------------------------------------------------
 
 
 async def test_a_cursor_hands_out_what_it_has_and_asks_for_no_more(replica_set: ReplicaSet) -> None:

@@ -1,4 +1,4 @@
-"""The prose tests of connection-monitoring-and-pooling (tests/README.md), by number, and what a busy client adds."""
+"""The prose tests of connection-monitoring-and-pooling (tests/README.md), by number, and tests of a busy client."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ async def test_2_all_pools_of_a_client_have_the_same_options(replica_set: Replic
 
 
 def test_3_pool_options_can_be_given_in_the_connection_string() -> None:
-    """CMAP, prose test 3: the connection string and keywords say the same."""
+    """CMAP, prose test 3: the connection string and keyword arguments are equivalent."""
     by_uri = wiredrv.Client(f"mongodb://localhost/?{urlencode(OPTIONS)}")
     by_keyword = wiredrv.Client("mongodb://localhost", **OPTIONS)
     assert by_uri._core.settings.pool == by_keyword._core.settings.pool == SETTINGS
@@ -95,7 +95,7 @@ async def test_5_a_check_out_whose_connection_cannot_be_set_up_is_told_as_a_conn
     name = "cmap-connection-error"
     log = EventLog()
     address = standalone.primary().address
-    # Polling, so that no check but the first meets the fail point.
+    # Polling, so that only the first check meets the fail point.
     options: dict[str, Any] = {"appName": name, "retryReads": False, "serverMonitoringMode": "poll"}
     async with wiredrv.Client(standalone.uri, event_listeners=[log], maxAdaptiveRetries=0, **options) as client:
         await log.wait_for(events.PoolReadyEvent)
@@ -132,7 +132,7 @@ async def test_a_pool_is_filled_in_the_background_and_again_after_a_failover_of_
 
 
 async def test_many_operations_share_few_connections_in_turn(standalone: Standalone) -> None:
-    """CMAP, "WaitQueue": nobody is passed over, and no more than maxPoolSize connections exist."""
+    """CMAP, "WaitQueue": the queue is fair, and no more than maxPoolSize connections exist."""
     log = EventLog()
     async with wiredrv.Client(standalone.uri, event_listeners=[log], maxPoolSize=2) as client:
         async with anyio.create_task_group() as group:

@@ -1,4 +1,4 @@
-"""Compression with real servers: negotiated, used in both directions, and never for what must not be."""
+"""Compression with real servers: negotiated, used in both directions, and never used for excluded commands."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def compressing_with_zlib(starts_servers: None) -> Iterator[Standalone]:
 
 
 async def bytes_handled(deployment: Standalone) -> dict[str, tuple[int, int]]:
-    """How many bytes of requests the server has inflated so far, and of replies deflated, by compressor."""
+    """How many bytes of requests the server has decompressed so far, and of replies compressed, by compressor."""
     async with wiredrv.Client(deployment.uri) as client:
         status = await client.admin.command({"serverStatus": 1})
     counters = status["network"]["compression"]
@@ -96,7 +96,7 @@ async def test_unacknowledged_writes_are_compressed_too(compressing: Standalone)
     async with wiredrv.Client(with_options(compressing.uri, compressors="zlib"), maxPoolSize=1) as client:
         orders = client.shop.get_collection("unacknowledged", write_concern=WriteConcern(w=0))
         await orders.insert_one({"text": "again and again " * 10_000})
-        # On the same connection: what was sent before was handled before.
+        # On the same connection: the server has handled the write before this command.
         await client.admin.command("ping")
     after = await bytes_handled(compressing)
     assert after["zlib"][0] - before["zlib"][0] > 160_000

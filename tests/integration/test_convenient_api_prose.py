@@ -1,6 +1,6 @@
 """The prose tests of the specification "Convenient API for Transactions" (transactions-convenient-api/tests/README.md).
 
-They have headings instead of numbers; they are counted here in their order.
+They have headings instead of numbers; they are numbered here in their order.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from wiredrv.local import ReplicaSet
 
 pytestmark = pytest.mark.anyio
 
-#: No time for a second attempt.
+#: Too little time for a second attempt.
 _NO_TIME = wiredrv.RetryPolicy(timeout=0)
 
 
@@ -104,7 +104,7 @@ async def test_3_2_and_3_3_no_retry_of_the_commit_when_time_is_up(
     replica_set: ReplicaSet, case: str, data: Mapping[str, Any], label: str
 ) -> None:
     """Convenient API, "Retry Timeout is Enforced", second and third case: the commit's result is unknown, or it
-    says that there is no such transaction."""
+    is that there is no such transaction."""
     async with _scene(replica_set) as (session, collection, log):
 
         async def callback(session: wiredrv.ClientSession) -> None:
@@ -119,7 +119,7 @@ async def test_3_2_and_3_3_no_retry_of_the_commit_when_time_is_up(
         assert cause.has_error_label(label)
         assert caught.value.error_labels == cause.error_labels
         assert log.names.count("insert") == 1
-        # The made-up answers came without a commit or an abort: the transaction would hold its locks for a minute.
+        # The made-up replies replaced a commit or an abort: the transaction would hold its locks for a minute.
         await session.client.admin.command("killAllSessions", [])
 
 
@@ -128,8 +128,8 @@ async def test_4_retries_are_preceded_by_growing_pauses(
 ) -> None:
     """Convenient API, "Retry Backoff is Enforced": thirteen pauses that add up to 2.3 s.
 
-    The machine's own delays take no part: what is compared is the time that the pauses were asked to last, and that a
-    run lasts at least as long.
+    The machine's own delays do not count: the test compares the requested durations of the pauses, and checks that a
+    run takes at least that long.
     """
     pauses = recorded_pauses(monkeypatch, with_transaction)
     durations: list[float] = []

@@ -135,7 +135,7 @@ async def test_write_concern_that_cannot_be_met(replica_set: ReplicaSet) -> None
         with pytest.raises(WriteConcernError) as caught:
             await strict.insert_one({"_id": 1})
         assert caught.value.code == 100
-        # The write took place all the same.
+        # The write took place anyway.
         assert await orders.find_one(1) == {"_id": 1}
         with pytest.raises(BulkWriteError) as bulk:
             await strict.insert_many([{"_id": 2}, {"_id": 3}])
@@ -160,7 +160,7 @@ async def test_documents_that_cannot_be_sent(replica_set: ReplicaSet) -> None:
         with pytest.raises(DocumentTooLarge):
             await careless.insert_one({"a": "x" * 16_777_216})
         assert log.names == []
-        # And nothing is broken.
+        # And everything still works.
         await orders.insert_one({"_id": 1})
 
 
@@ -211,7 +211,7 @@ async def test_bulk_write_of_all_kinds(replica_set: ReplicaSet) -> None:
         assert (result.inserted_count, result.matched_count, result.modified_count) == (2, 5, 5)
         assert (result.deleted_count, result.upserted_count, result.upserted_ids) == (3, 1, {4: 77})
         assert log.names == ["insert", "update", "delete"]
-        # The batches with a multi statement are not retryable, the other is.
+        # The batches with a multi statement are not retryable, the other one is.
         assert ["txnNumber" in command for command in log.sent()] == [True, False, False]
 
 
@@ -249,7 +249,7 @@ async def test_bulk_larger_than_a_message_travels_in_several(replica_set: Replic
 
 
 async def test_bulk_is_retried_batch_by_batch(replica_set: ReplicaSet) -> None:
-    # Retryable-writes specification: each batch has a transaction number of its own, which its retry keeps.
+    # Retryable-writes specification: each batch has a transaction number of its own, also used by its retry.
     async with watched(replica_set) as (client, log):
         orders = await fresh_collection(client, NAME)
         log.clear()

@@ -1,6 +1,6 @@
-"""Cursors on a real replica set, on both backends: what is open on the server, which session they use, when they end.
+"""Cursors on a real replica set, on both backends: what is open on the server, their sessions, when they end.
 
-``watched`` asserts at the end of each test that every server session came back, and came back once.
+``watched`` asserts at the end of each test that every server session was returned exactly once.
 """
 
 from __future__ import annotations
@@ -187,7 +187,7 @@ async def test_cursor_in_a_transaction(replica_set: ReplicaSet) -> None:
             assert len(await orders.find({}, batch_size=2, session=session).to_list()) == 7
             async with orders.find({}, batch_size=2, session=session) as cursor:
                 await cursor.next()
-        # killCursors belongs to the transaction while it is open, as all else.
+        # killCursors belongs to the transaction while it is open, like every other command.
         assert all(command.get("autocommit") is False for command in log.sent())
         assert log.names[-1] == "commitTransaction"
         assert await open_cursors(client) == 0
@@ -199,7 +199,7 @@ async def test_cursor_in_a_transaction(replica_set: ReplicaSet) -> None:
 async def test_get_more_is_not_retried_and_gives_the_session_back(replica_set: ReplicaSet) -> None:
     # Retryable-reads specification, "Unsupported Read Operations".
     async with watched(replica_set) as (client, log):
-        # The server's cursor outlives its connection, so this test has a collection of its own.
+        # The server's cursor outlives its connection, so this test uses a collection of its own.
         orders = await fresh_collection(client, f"{NAME}_lost", documents=6)
         log.clear()
         data = {"closeConnection": True}
@@ -269,7 +269,7 @@ async def test_cancelled_get_more_leaves_nothing_open(replica_set: ReplicaSet) -
         assert not cursor.alive
         await watch.check("a getMore was cancelled")
         assert await open_cursors(client) == 0
-        # Which of them depends on whether the reply came in time.
+        # Which of them depends on whether the reply arrived in time.
         assert {"killCursors", "killSessions"} & set(log.names)
 
 
@@ -366,7 +366,7 @@ async def test_large_result_does_not_starve_other_tasks(replica_set: ReplicaSet)
 
 
 async def test_tailable_cursor_overtaken_by_its_collection_ends(replica_set: ReplicaSet) -> None:
-    # CappedPositionLost, as PyMongo: ``alive`` says that another cursor is needed.
+    # CappedPositionLost, as in PyMongo: ``alive`` shows that a new cursor is needed.
     async with watched(replica_set) as (client, log):
         database = client[DATABASE]
         await database.drop_collection("cursors_overtaken")

@@ -1,8 +1,8 @@
-"""Every operation of a cursor beside every state of its session's transaction: on a real replica set, and on doubles
-of routers before one.
+"""Every operation of a cursor in every state of its session's transaction: on a real replica set, and on doubles
+of routers in front of one.
 
-What counts, each time: the transaction goes on and can be committed, what it wrote is there, and no cursor stays open
-on the server. A server aborts the transaction that gets a command of a cursor which does not belong to it.
+Each time, the transaction must continue and can be committed, its writes are there, and no cursor stays open
+on the server. A server aborts a transaction when it receives a command of a cursor that does not belong to it.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Place:
     stack: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     async def cursor(self, session: wiredrv.ClientSession | None) -> wiredrv.Cursor:
-        """A cursor that was opened and read in part."""
+        """A cursor that was opened and partly read."""
         cursor = self.collection.find({"_id": {"$type": "int"}}, batch_size=2, session=session).sort("_id")
         assert await cursor.next() == {"_id": 0}
         assert await cursor.next() == {"_id": 1}
@@ -64,13 +64,13 @@ class Place:
         self.written.append(document)
 
     async def undo(self, lsid: bytes | None = None) -> None:
-        """End what is still open of a transaction whose commit the server never got."""
+        """End whatever is still open of a transaction whose commit never reached the server."""
         found = self.session.session_id if lsid is None else {"id": Binary(lsid, 4)}
         await self.client.admin.command("killSessions", [found])
 
     async def lose_the_answer_to_a_commit(self) -> None:
-        """Commit, with an outcome that stays unknown."""
-        # A mongod never gets it. A router does, and says that it does not know whether it is majority committed.
+        """Commit, so that the outcome stays unknown."""
+        # A mongod never receives it. A router does, and replies that it does not know whether it is majority committed.
         lost: dict[str, Any] = {"errorCode": 50}
         if self.routers:
             lost = {"writeConcernError": {"code": 64, "errmsg": "waiting for replication timed out"}}
@@ -82,8 +82,8 @@ class Place:
             with pytest.raises(DriverError) as caught:
                 await self.session.commit_transaction()
         assert caught.value.has_error_label("UnknownTransactionCommitResult")
-        # The session and the log keep the error. Since Python 3.12 its traceback would keep the frames of those who
-        # called this as well, and the cursor in them, which may be meant to be dropped.
+        # The session and the log keep the error. Since Python 3.12 its traceback would keep alive the frames of our
+        # callers too, and with them the cursor, which the test may want to drop.
         caught.value.__traceback__ = None
 
 
@@ -204,7 +204,7 @@ async def in_a_transaction_before_one_that_is_started(place: Place) -> wiredrv.C
 PLAIN: frozenset[str] = frozenset()
 FIELDS = frozenset({"txnNumber", "autocommit"})
 
-#: (situation, how a further batch is refused, the transaction's fields on killCursors, whether that is sent at once)
+#: (situation, how a further batch is refused, the transaction's fields on killCursors, whether it is sent at once)
 SITUATIONS: list[tuple[Situation, str | None, frozenset[str], bool]] = [
     (no_session, None, PLAIN, True),
     (session, None, PLAIN, True),
@@ -235,7 +235,7 @@ def case(request: pytest.FixtureRequest) -> tuple[Situation, str | None, frozens
 
 
 async def the_transaction_goes_on(place: Place) -> None:
-    """What was begun can be gone on with and committed, or committed once more; what it wrote is there."""
+    """An open transaction can be continued and committed, or committed again; its writes are there."""
     session = place.session
     if session.in_transaction:
         await place.write(AFTER)
@@ -260,13 +260,13 @@ async def nothing_stays_open(place: Place) -> None:
 
 
 def fields_of_kill(place: Place) -> frozenset[str]:
-    """The transaction's fields of the one killCursors that was sent."""
+    """The transaction's fields on the one killCursors that was sent."""
     (command,) = place.log.sent("killCursors")
     return frozenset(command) & {"txnNumber", "autocommit", "startTransaction"}
 
 
 def servers_of(place: Place) -> set[Any]:
-    """Where the commands of the cursor went."""
+    """The servers to which the cursor's commands went."""
     cursor_commands = ("find", "getMore", "killCursors")
     return {
         event.address
@@ -309,7 +309,7 @@ async def test_a_cursor_is_dropped(deployment: ReplicaSet | ShardedDouble, case:
         del cursor
         gc.collect()
         if not at_once or in_its_transaction:
-            # Nobody may disturb the transaction without being asked.
+            # Nothing may disturb the transaction unless the user asks for it.
             with wiredrv.unbound():
                 await place.client.admin.command("ping")
             assert place.log.sent("killCursors") == []
@@ -334,7 +334,7 @@ async def test_a_cursor_is_read_on(deployment: ReplicaSet | ShardedDouble, case:
                 await cursor.next()
             assert place.log.sent("getMore") == [], "the server would abort the transaction"
         if situation is before_an_unknown_commit:
-            # Reading is a use of the session, after which its commit cannot be repeated; closing is none.
+            # Reading uses the session, after which its commit cannot be repeated; closing does not.
             with pytest.raises(InvalidOperation, match="No transaction started"):
                 await place.session.commit_transaction()
             await place.undo()
@@ -370,7 +370,7 @@ async def test_a_cursor_outlives_its_session(deployment: ReplicaSet | ShardedDou
 
 
 async def test_a_cursor_of_a_transaction_that_failed_is_closed(replica_set: ReplicaSet) -> None:
-    """The server ends the transaction and refuses killCursors with its fields, and keeps the cursor."""
+    """The server ends the transaction, refuses killCursors with its fields, and keeps the cursor."""
     async with placed(replica_set) as place:
         cursor = await in_the_transaction(place)
         other = await place.cursor(place.session)

@@ -1,6 +1,6 @@
-"""Cursors of a server whose connections break: they wait until it is back, and leave nothing open there.
+"""Cursors of a server whose connections break: they wait until it is available again, and leave nothing open there.
 
-A fault proxy stands before each member of a real replica set; only what travels between them and the client is
+A fault proxy runs in front of each member of a real replica set; only the traffic between them and the client is
 disturbed. A getMore that was not sent can wait: its cursor is still open, and no other server can answer.
 """
 
@@ -34,7 +34,7 @@ REST = [{"_id": number} for number in range(2, DOCUMENTS)]
 
 @dataclass(frozen=True)
 class Scene:
-    """A client behind the proxies, and ``direct``, one beside them."""
+    """A client behind the proxies, and ``direct``, a second one that bypasses them."""
 
     client: wiredrv.Client
     direct: wiredrv.Client
@@ -47,7 +47,7 @@ class Scene:
 
     @property
     def primary(self) -> FaultProxy:
-        """The proxy before the member that the client knows as primary."""
+        """The proxy in front of the member that the client considers primary."""
         return self.proxies.before(primary_of(self.client))
 
     async def cursor(self, session: wiredrv.ClientSession | None = None) -> wiredrv.Cursor:
@@ -57,7 +57,7 @@ class Scene:
         return cursor
 
     async def break_a_connection(self) -> None:
-        """Let one connection of the primary break: its pool is cleared, and paused until the monitor had an answer."""
+        """Break one connection of the primary: its pool is cleared, and paused until the monitor gets a reply."""
         with self.primary.doing(cut("count", times=1)), pytest.raises(AutoReconnect):
             await self.collection.count()
         assert self.pools.of(events.PoolClearedEvent)
@@ -137,7 +137,7 @@ async def test_a_server_that_does_not_come_back_in_time_is_waited_for_no_longer(
                 await cursor.to_list()
             assert monotonic() - started >= 0.5
             assert not cursor.alive
-        # It is back now, within the time that the background has.
+        # It is available again, within the time that the background has.
         await scene.nothing_stays_open()
 
 
@@ -191,13 +191,13 @@ async def test_cursors_of_a_server_that_left_the_deployment_are_dropped(
             group.start_soon(read_on)
             await anyio.sleep(0.1)
             assert not failures, "it waits"
-            # What the news of another primary do, whose members do not include this one.
+            # As if a new primary's hello no longer listed this member.
             others = {
                 address: server
                 for address, server in topology.description.servers.items()
                 if address != primary.address
             }
-            # The true news of the secondaries would bring it back at any moment.
+            # The secondaries' real hellos could add it again at any moment.
             monkeypatch.setattr(topology, "_answered", lambda *_: None)
             topology.take_over(replace(topology.description, servers=others))
             await until(lambda: len(failures) == 1, "the cursor is dropped")

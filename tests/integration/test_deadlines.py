@@ -1,8 +1,8 @@
-"""A caller has control again shortly after its cancellation or its deadline, whatever was open.
+"""The caller regains control soon after its cancellation or its deadline, whatever was open.
 
-The primary is frozen (SIGSTOP), so that no reply ever comes, and every kind of open thing is cancelled: the bound is
-``GRACE_SECONDS``, shared by all that one cancellation meets. What could not be cleaned up in that time is left to the
-background, or to the server's own time limit.
+The primary is frozen (SIGSTOP), so that no reply ever arrives, and open objects of every kind are cancelled: the bound
+is ``GRACE_SECONDS``, shared by everything that one cancellation affects. What could not be cleaned up in that time is
+left to the background, or to the server's own time limit.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from wiredrv.local import ReplicaSet
 pytestmark = pytest.mark.anyio
 
 _LIMIT = 0.6
-#: Beside what the machine adds, which is taken off. Without the bound, the cases took from 4 to 16 seconds.
+#: In addition to the machine's delays, which are subtracted. Without the bound, the cases took from 4 to 16 seconds.
 _SLACK = 0.7
 _NAME = "deadlines"
 
 
 class Scene:
-    """A client with a collection on a set whose primary can be frozen."""
+    """A client with a collection on a replica set whose primary can be frozen."""
 
     def __init__(self, replica_set: ReplicaSet, client: wiredrv.Client, collection: wiredrv.Collection) -> None:
         self.client = client
@@ -102,7 +102,7 @@ async def in_with_transaction(scene: Scene) -> None:
 
 
 async def asleep_in_a_transaction(scene: Scene) -> None:
-    """The first that the cancellation meets of the driver is the block's end."""
+    """The first driver code that the cancellation reaches is the end of the block."""
     async with scene.client.transaction():
         await scene.collection.insert_one({"x": 1})
         scene.freeze()
@@ -121,7 +121,7 @@ async def in_a_clients_block_with_all_of_it(scene: Scene) -> None:
 
 
 async def in_a_child_of_a_transactions_block(scene: Scene) -> None:
-    """The child cleans up first; the block that waits for it has no time of its own besides."""
+    """The child cleans up first; the block that waits for it gets no additional time."""
     async with scene.client.start_session() as session, session.start_transaction():
         await scene.collection.insert_one({"x": 1}, session=session)
         scene.freeze()
@@ -159,7 +159,7 @@ async def test_a_deadline_holds_while_the_primary_is_frozen(
 async def test_asyncios_own_deadlines_hold_too(
     disturbed_replica_set: ReplicaSet, case: Callable[[Scene], Awaitable[None]], how: str
 ) -> None:
-    """Their cancellation arrives once, and no shield or scope tells of it."""
+    """Their cancellation is delivered once, and no shield or scope shows it."""
     async with _scene(disturbed_replica_set) as scene:
 
         async def run() -> None:
@@ -180,7 +180,7 @@ async def test_asyncios_own_deadlines_hold_too(
 
 
 async def test_the_next_cancellation_has_time_of_its_own(replica_set: ReplicaSet) -> None:
-    """A task that survives one cancellation cleans up after another one as before."""
+    """A task that survives one cancellation gets the full time to clean up after the next one."""
     async with watched(replica_set) as (client, _log):
         collection = await fresh_collection(client, _NAME, 9)
         watch = LeakWatch(replica_set, client, collection.full_name)
@@ -202,11 +202,11 @@ async def test_the_next_cancellation_has_time_of_its_own(replica_set: ReplicaSet
         await watch.check("three cancellations in one task")
 
 
-# --- what is told, and when ------------------------------------------------------------------------------------------
+# --- what is reported, and when ---------------------------------------------------------------------------------------
 
 
 async def test_a_commit_that_is_given_up_is_unknown_at_first_and_known_later(replica_set: ReplicaSet) -> None:
-    """``on_unknown`` is called when the caller goes on, the final hook from the background."""
+    """``on_unknown`` is called when control returns to the caller, the final hook from the background."""
     told: list[str] = []
     async with watched(replica_set) as (client, _log):
         collection = await fresh_collection(client, _NAME)
@@ -251,7 +251,7 @@ async def test_closing_in_a_cancelled_task_says_what_it_gave_up(
 
 
 async def test_what_a_closed_client_was_to_clean_up_is_cleaned_up(replica_set: ReplicaSet) -> None:
-    """The deadline is around the client's own block: closing it goes on in the background."""
+    """The deadline is around the client's own block: closing continues in the background."""
     async with watched(replica_set) as (client, _log):
         collection = await fresh_collection(client, _NAME)
         watch = LeakWatch(replica_set, client, collection.full_name)
@@ -305,7 +305,7 @@ async def test_closing_stops_what_is_in_flight_and_aborts_every_transaction(repl
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_a_cancellation_that_a_program_swallowed_is_over(replica_set: ReplicaSet) -> None:
-    """asyncio's counter stays where it is when nobody calls ``uncancel``; what is closed later has its usual time."""
+    """asyncio's counter keeps its value unless ``uncancel`` is called; what is closed later has its usual time."""
     async with watched(replica_set) as (client, _log):
         collection = await fresh_collection(client, _NAME)
 

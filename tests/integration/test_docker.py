@@ -1,6 +1,6 @@
-"""Real servers of the current line, from docker-compose.yml: a replica set, a sharded cluster, a load balancer.
+"""Real servers of the current release, from docker-compose.yml: a replica set, a sharded cluster, a load balancer.
 
-They run where a Docker engine answers, and are skipped with the reason elsewhere; ``make test-docker`` runs the
+They run if a Docker engine is available, and are skipped with the reason otherwise; ``make test-docker`` runs the
 specification tests against the same servers.
 """
 

@@ -1,7 +1,7 @@
-"""A primary killed, stepped down, frozen: what is under way is tried again and done once, or ends as specified.
+"""A primary is killed, stepped down or frozen: operations under way are retried and done once, or end as specified.
 
-The client reaches the replica set through fault proxies, which hold back what would otherwise arrive too early. What a
-network that fails does is in ``test_faults.py``.
+The client reaches the replica set through fault proxies, which hold back what would otherwise arrive too early.
+Network failures are tested in ``test_faults.py``.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ _FAILOVER = 25.0
 
 @pytest.fixture
 def proxies(disturbed_replica_set: ReplicaSet) -> Iterator[FaultProxies]:
-    """Proxies before the replica set's members."""
+    """Proxies in front of the replica set's members."""
     with FaultProxies(disturbed_replica_set) as running:
         yield running
 
 
 class UnderWay:
-    """Operations of every kind that are under way when the primary fails; ``errors`` are those that they ended in.
+    """Operations of every kind that are under way when the primary fails; ``errors`` are those that they end with.
 
-    Three transactions have begun before: one goes on with another statement afterwards (``statement``), one only has to
-    be committed (``commit``), and a transfer by ``with_transaction`` is half done (``transfer``).
+    Three transactions were started before: one continues with another statement afterwards (``statement``), one only
+    needs to be committed (``commit``), and a transfer by ``with_transaction`` is half done (``transfer``).
     """
 
     def __init__(self, it: Scene) -> None:
@@ -52,9 +52,9 @@ class UnderWay:
         self._failed = anyio.Event()
 
     async def run(self, strike: Callable[[FaultProxy, anyio.Event], Awaitable[None]]) -> None:
-        """Begin everything, have ``strike`` make the primary fail, and return when everything has ended.
+        """Start everything, let ``strike`` make the primary fail, and return when everything has ended.
 
-        ``strike`` sets the event that it is given when reads, writes and the commit shall be sent.
+        ``strike`` sets the event that it is given when reads, writes and the commit are to be sent.
         """
         primary = self._it.primary
         async with anyio.create_task_group() as group:
@@ -67,7 +67,7 @@ class UnderWay:
             self.go_on()
 
     def go_on(self) -> None:
-        """Let the transactions that are half done go on: the primary has failed."""
+        """Let the half-done transactions continue: the primary has failed."""
         self._failed.set()
 
     async def _keep_error(self, operation: Callable[[], Awaitable[None]]) -> None:
@@ -126,7 +126,7 @@ async def busy(proxies: FaultProxies, **options: Any) -> AsyncIterator[tuple[Sce
 
 
 async def test_a_primary_killed(proxies: FaultProxies) -> None:
-    """Everything is carried out, and nothing answered, when it is killed: a retry finds out, and does nothing twice."""
+    """It is killed after everything was carried out and before any reply: retries detect this and do nothing twice."""
 
     async def kill(primary: FaultProxy, send: anyio.Event) -> None:
         with primary.doing(hold("find", "update", "commitTransaction")) as held:
@@ -147,7 +147,7 @@ async def test_a_primary_killed(proxies: FaultProxies) -> None:
 
 
 async def test_a_primary_stepped_down(proxies: FaultProxies) -> None:
-    """The monitors do not hear of it, so that the operations do: their errors say that it is no primary any longer."""
+    """The monitors do not notice, so the operations find out: their errors say that it is no longer the primary."""
 
     async def step_down(primary: FaultProxy, send: anyio.Event) -> None:
         command = {"replSetStepDown": 3, "secondaryCatchUpPeriodSecs": 2}
@@ -157,7 +157,7 @@ async def test_a_primary_stepped_down(proxies: FaultProxies) -> None:
             send.set()
             await until(lambda: len(it.log.failed_events) >= 4, "all that was sent was refused")
         for proxy in proxies.members:
-            proxy.close_connections()  # those whose hellos stay held are the monitors'
+            proxy.close_connections()  # connections whose hellos stay held are the monitors'
 
     async with busy(proxies) as (it, under_way):
         with anyio.fail_after(_FAILOVER):
@@ -171,21 +171,21 @@ async def test_a_primary_stepped_down(proxies: FaultProxies) -> None:
 
 
 async def test_a_primary_frozen(proxies: FaultProxies) -> None:
-    """Without ``socketTimeoutMS``: the monitor's check times out, and interrupts what waits for the server."""
+    """Without ``socketTimeoutMS``: the monitor's check times out, which interrupts the operations on the server."""
 
     async def freeze(primary: FaultProxy, send: anyio.Event) -> None:
         heir = proxies.replica_set.secondaries()[0]
         primary.server.freeze()
         send.set()
-        with contextlib.suppress(DriverError):  # if it may not, they elect one by themselves in a while
+        with contextlib.suppress(DriverError):  # if it is not allowed, an election follows anyway
             await anyio.to_thread.run_sync(heir.ask, {"replSetStepUp": 1}, 10.0)
         under_way.go_on()
         retried = {"find", "update", "commitTransaction"}
         await until(
             lambda: it.sent_elsewhere(primary) >= retried and "write_many" in under_way.errors, "it is given up"
         )
-        # A secondary that replicates from the frozen one may not notice for a minute, and no majority acknowledges
-        # anything until it does.
+        # A secondary that replicates from the frozen member may not notice for a minute, and until then no majority
+        # acknowledges anything.
         primary.server.thaw()
 
     async with busy(proxies, connectTimeoutMS=700) as (it, under_way):
@@ -198,7 +198,7 @@ async def test_a_primary_frozen(proxies: FaultProxies) -> None:
         assert write_many.error_labels == frozenset()
         for name in ("statement", "commit"):
             assert under_way.errors[name].has_error_label(TRANSIENT_TRANSACTION)
-        # What the thawed one found in its sockets it may have done, and undoes when it learns of the others.
+        # The former primary may carry out what was in its sockets; it rolls this back when it finds the new primary.
         await anyio.to_thread.run_sync(proxies.replica_set.heal)
         assert await it.balances() == [90, 110, 101, 100]
         assert await it.lines() == 1

@@ -1,10 +1,11 @@
-"""A real replica set behind a network that fails: each operation ends as specified, and in time.
+"""A real replica set behind a failing network: each operation ends as specified, and in time.
 
-The network is a fault proxy before each member. Whatever happened, the client works again afterwards, no connection and
-no session is out, and no transaction is open on any member (``tests/support/fault_scene.py`` sees to that).
+The network is a fault proxy in front of each member. Whatever happened, the client works again afterwards, no
+connection or session is checked out, and no transaction is open on any member (``tests/support/fault_scene.py``
+checks that).
 
-Primaries that fail themselves are in ``test_failover.py``. A server that is nothing but hostile, and needs no
-deployment behind it, is in ``test_hostile.py``.
+Failures of the primaries themselves are in ``test_failover.py``. A purely hostile server, without a deployment
+behind it, is in ``test_hostile.py``.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 def proxies(replica_set: ReplicaSet) -> Iterator[FaultProxies]:
-    """Proxies before the replica set's members."""
+    """Proxies in front of the replica set's members."""
     with FaultProxies(replica_set) as running:
         yield running
 
@@ -101,9 +102,9 @@ async def test_what_fails_twice_is_an_error(proxies: FaultProxies, name: str, co
 async def test_a_write_that_may_not_be_retried_is_an_error_and_sent_once(
     proxies: FaultProxies, spoiled: Spoiled
 ) -> None:
-    """Retryable writes, "Supported Write Operations": an update of many documents is none.
+    """Retryable writes, "Supported Write Operations": an update of many documents is not one.
 
-    Server discovery and monitoring, "Network error when reading or writing": silence may only mean a slow operation.
+    Server discovery and monitoring, "Network error when reading or writing": the operation may merely be slow.
     """
     async with scene(proxies, **spoiled.options) as it:
         primary = primary_of(it.client)
@@ -126,7 +127,7 @@ async def test_a_write_that_may_not_be_retried_is_an_error_and_sent_once(
 
 @each(*REPLIES)
 async def test_a_cursor_whose_next_batch_is_lost_is_dead(proxies: FaultProxies, spoiled: Spoiled) -> None:
-    """Retryable reads, "Unsupported Read Operations": getMore is none."""
+    """Retryable reads, "Unsupported Read Operations": getMore is one."""
     async with scene(proxies, **spoiled.options) as it:
         cursor = it.accounts.find({}, batch_size=2).sort("_id", 1)
         assert [(await cursor.next())["_id"] for _ in range(2)] == [0, 1]
@@ -180,7 +181,7 @@ async def test_a_statement_of_a_transaction_is_not_retried_and_its_error_is_tran
 
 @pytest.mark.parametrize("command, name", [("update", "reply cut"), ("insert", "never answered")])
 async def test_with_transaction_starts_over(proxies: FaultProxies, command: str, name: str) -> None:
-    """Convenient API for transactions: the first statement that is lost, or the last."""
+    """Convenient API for transactions: the first lost statement, or the last one."""
     spoiled = SPOILED[name]
     async with scene(proxies, **spoiled.options) as it, it.client.start_session() as session:
         with it.primary.doing(spoiled.fault(command, times=1)), taking(spoiled.least, spoiled.least + GRACE):
@@ -264,7 +265,7 @@ async def test_members_that_answer_byte_by_byte_are_slow_but_understood(proxies:
 
 
 async def test_a_reply_whose_bytes_come_too_slowly_ends_with_the_sockets_timeout(proxies: FaultProxies) -> None:
-    """The deadline is that of the whole reply: each byte comes in time, and all of them do not."""
+    """The deadline applies to the whole reply: each byte arrives in time, but not all of them together."""
     async with scene(proxies, socketTimeoutMS=500) as it:
         with (
             it.primary.doing(drip("update", pause=0.05)) as fault,
@@ -302,16 +303,16 @@ async def _selection_fails(proxies: FaultProxies, says: str) -> None:
 async def test_a_primary_that_falls_silent_interrupts_what_waits_for_it(proxies: FaultProxies) -> None:
     """Server monitoring: a check that times out clears the pool with ``interruptInUseConnections``.
 
-    Without ``socketTimeoutMS`` only the monitor can tell that nothing will come any longer.
+    Without ``socketTimeoutMS`` only the monitor can tell that no reply will arrive.
     """
-    # On a busy machine a check of a server that is not silent takes its time, too.
+    # On a busy machine checks of a responsive server take time, too.
     options = {"connectTimeoutMS": 2500, "serverSelectionTimeoutMS": 1500, "heartbeatFrequencyMS": 500}
     async with scene(proxies, **options) as it:
         primary = it.primary
         with primary.doing(hold()):
             with anyio.fail_after(3.0 + 1.5 + GRACE), pytest.raises(AutoReconnect) as caught:
                 await it.accounts.update_one({"_id": 0}, {"$inc": {"balance": 1}})
-            # The retry found no primary, and the error of the attempt that was sent tells more.
+            # The retry found no primary, and the error of the attempt that was sent is more informative.
             assert not isinstance(caught.value, ServerSelectionTimeoutError)
             assert caught.value.has_error_label(RETRYABLE_WRITE)
             assert it.log.names == ["update"]

@@ -1,6 +1,6 @@
-"""Objects that nobody closed: a finalizer runs in any thread and in the middle of anything, and only takes a note.
+"""Objects that were never closed: a finalizer runs in any thread at any point, and only records what to clean up.
 
-What it leaves is cleaned up on the loop that owns the client. So are the transactions that are open when a loop ends.
+The clean-up happens on the loop that owns the client, also for transactions that are open when a loop ends.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _NAME = "finalizers"
 
 
 class Holder:
-    """Refers to itself, so that only the collector frees what it holds."""
+    """Refers to itself, so that only the garbage collector frees what it holds."""
 
     def __init__(self, *held: object) -> None:
         self.held = held
@@ -112,7 +112,7 @@ async def test_a_client_that_is_collected_in_another_thread_stops_its_tasks(repl
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_a_loop_that_ends_leaves_no_transaction_behind(replica_set: ReplicaSet) -> None:
-    """``asyncio.run`` cancels all tasks at once, those of the client among them, and gives them no second chance."""
+    """``asyncio.run`` cancels all tasks at once, the client's included, and gives them no second chance."""
     async with wiredrv.Client(replica_set.uri, appName=APP_NAME) as client:
         collection = await fresh_collection(client, _NAME)
         watch = LeakWatch(replica_set, client, collection.full_name)

@@ -1,7 +1,7 @@
 """The prose tests of the mongodb-handshake specification (mongodb-handshake/tests/README.md), by number.
 
-The handshakes are seen by a proxy before a real server. The prose lets drivers whose name of a library cannot be unset
-leave out case 1 of the metadata tests 7 and 8, as is done here.
+The handshakes are recorded by a proxy in front of a real server. The prose lets drivers whose library name cannot be
+unset leave out case 1 of the metadata tests 7 and 8, as is done here.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _VARIABLES = (
 )
 _LAMBDA = "AWS_Lambda_java8"
 
-#: number, environment, what must be in ``env`` (None: no platform for functions may be named).
+#: number, environment, what must be in ``env`` (None: no FaaS platform may be named).
 ENVIRONMENTS: list[tuple[int, dict[str, str], dict[str, Any] | None]] = [
     (
         1,
@@ -102,7 +102,7 @@ async def test_1_the_environment_is_captured(
 
 
 async def test_2_an_unknown_mechanism_of_authentication_is_no_error() -> None:
-    """Handshake, prose test 2; a fake stands in for the server of the future."""
+    """Handshake, prose test 2; a fake stands in for a future server."""
     with FakeServer({**with_sessions(), "saslSupportedMechs": ["SCRAM-SHA-256", "QUANTUM-HANDSHAKE"]}) as server:
         async with wiredrv.connect(str(server.address)) as connection:
             assert (await connection.command("admin", {"ping": 1}))["ok"] == 1
@@ -114,7 +114,7 @@ _LIBRARY = DriverInfo("library", "1.2", "Library Platform")
 
 
 class _Pinger:
-    """A client whose every ping makes a connection of its own, and so a handshake."""
+    """A client that opens a new connection, and so performs a handshake, for every ping."""
 
     def __init__(self, client: wiredrv.Client, proxy: RecordingProxy) -> None:
         self.client = client
@@ -140,7 +140,7 @@ async def _pinger(standalone: Standalone, **options: Any) -> AsyncIterator[_Ping
 
 
 def _added(document: Mapping[str, Any]) -> tuple[str, str, str]:
-    """The name, version and platform without what the driver puts there itself."""
+    """The name, version and platform without the driver's own parts."""
     driver = document["driver"]
     parts = driver["name"], driver["version"], document["platform"]
     name, version, platform = ("|".join(part.split("|")[1:]) for part in parts)
@@ -285,7 +285,7 @@ async def test_metadata_8_an_empty_string_counts_as_unset_beside_the_first(
 
 
 async def test_metadata_9_every_handshake_names_the_version_of_backpressure(standalone: Standalone) -> None:
-    """Handshake, client metadata update, prose test 9: monitors' handshakes too."""
+    """Handshake, client metadata update, prose test 9: also in monitors' handshakes."""
     with RecordingProxy(standalone.members[0].address) as proxy:
         async with wiredrv.Client(proxy.uri) as client:
             await client.admin.command("ping")

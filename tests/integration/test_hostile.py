@@ -1,4 +1,4 @@
-"""Against a server that misbehaves: each operation ends in the error that it should, in time, and leaves nothing."""
+"""Against a server that misbehaves: each operation ends with the right error, in time, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from wiredrv.errors import (
 
 pytestmark = pytest.mark.anyio
 
-#: Seconds that may pass beside the deadline that a test sets.
+#: Seconds that may pass in addition to the deadline that a test sets.
 _GRACE = 15.0
 
-#: What happens, and the error that it must end in.
+#: What happens, and the error that it must end with.
 BROKEN: dict[str, tuple[Misbehaviour, type[DriverError], str]] = {
     "closed": (hostile.close, AutoReconnect, "closed the connection|broke"),
     "closed in mid-reply": (hostile.close_in_mid_reply, AutoReconnect, "in the middle of a reply|broke"),
@@ -43,7 +43,7 @@ BROKEN: dict[str, tuple[Misbehaviour, type[DriverError], str]] = {
     "another op code": (hostile.another_op_code, ProtocolError, "op code 4242"),
     "a broken document": (hostile.break_the_document, UnreadableReply, "BSON"),
 }
-#: The stream is sound, and so is the connection.
+#: The stream is still valid, and so the connection can be kept.
 SOUND = frozenset({"a broken document"})
 
 
@@ -53,7 +53,7 @@ async def nothing_left() -> AsyncIterator[None]:
     before = len(anyio.get_running_tasks())
     yield
     await until(lambda: len(anyio.get_running_tasks()) <= before, "all tasks have ended")
-    gc.collect()  # an open socket that nobody holds warns here, and warnings are errors
+    gc.collect()  # an unreferenced open socket warns here, and warnings are errors
 
 
 # --- one connection ---------------------------------------------------------------------------------------------------
@@ -63,7 +63,7 @@ async def nothing_left() -> AsyncIterator[None]:
 async def test_connecting_to_it(name: str) -> None:
     misbehave, kind, says = BROKEN[name]
     if name in SOUND:
-        kind = ProtocolError  # who cannot be understood from the first word on is no MongoDB server
+        kind = ProtocolError  # an unreadable first message does not come from a MongoDB server
     async with nothing_left():
         with HostileServer({"hello": misbehave}) as server, anyio.fail_after(_GRACE), pytest.raises(kind, match=says):
             async with wiredrv.connect(str(server.address)):
@@ -91,7 +91,7 @@ async def test_connecting_where_nobody_listens() -> None:
 @pytest.mark.parametrize(
     "versions, says",
     [
-        # Their version, and ours.
+        # The server's version, and ours.
         ({"minWireVersion": 0, "maxWireVersion": 6}, r"\b6[;,].*wiredrv.* 8 .*4\.2"),
         ({"minWireVersion": 99, "maxWireVersion": 120}, r"wire version 99.*wiredrv.* up to 29"),
     ],
@@ -164,7 +164,7 @@ async def test_a_read_that_it_breaks_every_time(name: str) -> None:
         async with client_of(server) as client:
             with anyio.fail_after(_GRACE), pytest.raises(kind, match=says):
                 await client.db.c.find_one({})
-            # A broken stream is worth one more try; what cannot be read will not become readable.
+            # After a broken stream one retry is worthwhile; what cannot be decoded will not become readable.
             assert len(server.commands) == (1 if name in SOUND else 2)
             with anyio.fail_after(_GRACE):
                 assert await client.db.command("ping") == {"ok": 1}, "the client works on"
@@ -196,7 +196,7 @@ async def test_a_read_that_is_never_answered_can_be_cancelled() -> None:
             with anyio.move_on_after(0.1) as scope:
                 await client.db.c.find_one({})
             assert scope.cancelled_caught
-            # The background waits a little for the reply, and then tells the server to stop.
+            # The background waits a little for the reply, and then tells the server to stop the operation.
             assert monotonic() - started < _GRACE
             await until(lambda: next(iter(server.commands[-1])) == "killSessions", "the server is told to stop")
             assert await client.db.command("ping") == {"ok": 1}

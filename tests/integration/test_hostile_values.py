@@ -1,7 +1,7 @@
-"""Against a fake server whose replies are sound in form and wrong in what they say.
+"""Against a fake server whose replies are well-formed but have wrong values.
 
-No value of a peer breaks a client, comes out as an error that is not the driver's, or is sent on to other servers. And
-once a commit was sent, nothing but a clear answer settles it.
+No value from a peer breaks a client, raises an error other than the driver's, or is sent on to other servers. And
+once a commit was sent, only a clear reply settles its outcome.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ async def test_a_connection_on_which_two_replies_came_is_not_used_again() -> Non
 
 
 async def test_a_stream_of_hellos_without_end_leaves_time_for_operations() -> None:
-    """Server-monitoring, "Streaming": the server says when there is news. This one has some all the time."""
+    """Server-monitoring, "Streaming": the server sends a hello when its state changes. Here it always does."""
     log = EventLog()
     with EndlessHellos() as server:
         async with client_of(server, event_listeners=[log]) as client:
@@ -78,7 +78,7 @@ async def test_a_stream_of_hellos_without_end_leaves_time_for_operations() -> No
                     await client.db.c.find_one({})
             passed = monotonic() - started
             heard = len(log.of(events.ServerHeartbeatSucceededEvent)) - heartbeats
-            # How many finds that leaves time for depends on the machine; how few hellos are read does not.
+            # How many finds that leaves time for depends on the machine; that few hellos are read does not.
             assert heard <= passed / LEAST_DISTANCE + 2
 
 
@@ -168,7 +168,7 @@ async def test_a_handshake_with_a_senseless_value_serves_all_the_same(field: str
 
 @pytest.mark.parametrize("host", ["a\x00b:1", "x\x00.sock", "a b:1", "a..b:1", "x" * 300 + ":1", "\x7f:1"])
 async def test_a_host_that_is_none_leaves_the_monitors_alive(host: str) -> None:
-    """A deployment that names such a member is told of it; when it no longer does, the client works."""
+    """The topology description shows the error of such a member; once it is no longer listed, the client works."""
     with FakeServer(MEMBER) as server:
         right = {**MEMBER, "hosts": [str(server.address)], "me": str(server.address)}
         server.hello = {**right, "hosts": [str(server.address), host]}
@@ -204,7 +204,7 @@ async def _delete(client: wiredrv.Client) -> Any:
     return result.deleted_count, result.raw_result, repr(result)
 
 
-#: A call, and the field of its command's reply that is made odd.
+#: A call, and the field of its command's reply that gets an odd value.
 CALLS: dict[str, tuple[Call, str]] = {
     "find_one": (lambda client: client.db.c.find_one({}), "cursor.firstBatch"),
     "find": (lambda client: client.db.c.find({}).to_list(), "cursor.firstBatch"),
@@ -257,7 +257,7 @@ async def test_an_odd_reply_is_a_result_or_an_error_of_the_driver(name: str, opt
 
 
 async def test_a_refusal_whose_text_is_not_utf_8_is_told_as_the_refusal_that_it_is() -> None:
-    """Servers cut the key that is in the way off in the middle of a character."""
+    """Servers truncate the duplicate key in the message in the middle of a character."""
     whole = {"ok": 1, "n": 0, "writeErrors": [{"index": 0, "code": 11000, "errmsg": "E11000 abcd", "keyValue": {}}]}
     failed = {"ok": 0, "code": 13, "errmsg": "not abcd", "codeName": "Unauthorized"}
     cut = {
@@ -317,7 +317,7 @@ class Hooks:
 
 @pytest.mark.parametrize("name", UNCLEAR)
 async def test_a_commit_that_is_not_answered_clearly_is_sent_again_with_a_majority(name: str) -> None:
-    """Transactions specification, "Drivers commands retry behaviour"; only the server's word ends a transaction."""
+    """Transactions specification, "Drivers commands retry behaviour"; only the server's reply ends a transaction."""
     with HostileServer({"commitTransaction": UNCLEAR[name]}, MEMBER, times=1) as server:
         async with client_of(server, socketTimeoutMS=3000) as client, client.start_session() as session:
             session.start_transaction()

@@ -1,7 +1,7 @@
-"""Behind load balancers: cursors and transactions keep their connection, and give it back on every end.
+"""Behind load balancers: cursors and transactions keep their connection, and always return it when they end.
 
-Load-balancers specification, "Connection Pooling". It runs against doubles of load balancers before doubles of
-routers; each connection to the balancer before both goes to the next router, so that what is not pinned fails.
+Load-balancers specification, "Connection Pooling". The tests use doubles of load balancers in front of doubles of
+routers; each connection to the balancer in front of both goes to the next router, so that an unpinned command fails.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ async def test_a_cursor_keeps_its_connection_until_it_is_exhausted(sharded_doubl
         cursor = collection.find({}, batch_size=2)
         await cursor.next()
         assert _introspect.checked_out(client) == 1
-        # The other connections lead to the other router, too, which does not know the cursor.
+        # The other connections lead to the other router too, which does not know the cursor.
         await collection.count_documents({})
         assert len(await cursor.to_list()) == 9
         assert _introspect.checked_out(client) == 0
@@ -71,7 +71,7 @@ async def test_a_forgotten_cursor_gives_its_connection_back(sharded_double: Shar
 
 
 async def test_a_cursor_that_failed_gives_its_connection_back_when_it_is_closed(sharded_double: ShardedDouble) -> None:
-    """Load-balancers, "Cursors": a getMore's error leaves the connection pinned until then."""
+    """Load-balancers, "Cursors": an error of getMore leaves the connection pinned until then."""
     async with _scene(sharded_double.single_uri) as (client, collection, _):
         router = sharded_double.routers[0].address
         for data, expected in (({"errorCode": 7}, OperationFailure), ({"closeConnection": True}, AutoReconnect)):
@@ -104,7 +104,7 @@ async def test_a_cancelled_cursor_gives_its_connection_back(sharded_double: Shar
 
 
 async def test_a_transaction_keeps_its_connection_until_the_session_goes_on(sharded_double: ShardedDouble) -> None:
-    """Load-balancers, "Transactions": a successful commit keeps the pin, for it may be repeated."""
+    """Load-balancers, "Transactions": a successful commit keeps the pin, since it may be repeated."""
     async with _scene(sharded_double.multiple_uri) as (client, collection, log):
         async with client.start_session() as session:
             async with session.start_transaction():
@@ -262,7 +262,7 @@ async def test_a_killed_cursor_of_a_transaction_uses_its_connection_and_keeps_it
 
 @pytest.fixture(scope="module")
 def balanced_user(replica_set: ReplicaSet) -> Iterator[str]:
-    """A user of the servers behind the doubles, with its password for a name."""
+    """A user on the servers behind the doubles; the password is the same as the name."""
     name = "balanced"
 
     async def create() -> None:
@@ -287,7 +287,7 @@ def balanced_user(replica_set: ReplicaSet) -> Iterator[str]:
 async def test_an_error_of_authentication_clears_the_connections_to_its_server_alone(
     sharded_double: ShardedDouble, balanced_user: str, data: dict[str, Any], expected: type[Exception]
 ) -> None:
-    """Load-balancers, "Initial Handshake Errors": what follows the handshake takes the usual way, for its service."""
+    """Load-balancers, "Initial Handshake Errors": errors after it are handled as usual, for their service."""
     log = EventLog()
     uri = with_user(sharded_double.multiple_uri, balanced_user, balanced_user)
     async with watched(uri, log, retryReads=False) as (client, _):
@@ -297,7 +297,7 @@ async def test_an_error_of_authentication_clears_the_connections_to_its_server_a
             await two.next()
             services = {event.service_id for event in client_commands(log, "find")}
             assert services == {router.process_id for router in sharded_double.routers}
-            # The next connection leads to either.
+            # The next connection may go to either router.
             async with AsyncExitStack() as points:
                 for router in sharded_double.routers:
                     point = fail_command(router.address, "saslStart", app_name="sessions", data=data)
@@ -319,7 +319,7 @@ def client_commands(log: EventLog, name: str) -> list[events.CommandStartedEvent
 
 
 async def test_an_error_before_the_handshake_clears_nothing(sharded_double: ShardedDouble) -> None:
-    """Load-balancers, "Initial Handshake Errors": before it, nobody knows whose error it is."""
+    """Load-balancers, "Initial Handshake Errors": it is unknown whose error it is."""
     log = EventLog()
     async with watched(sharded_double.multiple_uri, log, retryReads=False, maxAdaptiveRetries=0) as (client, _):
         collection = await fresh_collection(client, "balanced", 10)

@@ -40,7 +40,7 @@ class Records(logging.Handler):
 
 @pytest.fixture
 def logger(request: pytest.FixtureRequest) -> Iterator[logging.Logger]:
-    """The logger of the component that the test is marked with, as it was before in the end."""
+    """The logger of the component that the test is marked with, restored at the end."""
     logger = logging.getLogger(f"wiredrv.{request.param}")
     level = logger.level
     yield logger
@@ -49,7 +49,7 @@ def logger(request: pytest.FixtureRequest) -> Iterator[logging.Logger]:
 
 @pytest.fixture
 def records(logger: logging.Logger) -> Iterator[Records]:
-    """What that logger is told."""
+    """The records of that logger."""
     handler = Records()
     logger.addHandler(handler)
     yield handler
@@ -57,7 +57,7 @@ def records(logger: logging.Logger) -> Iterator[Records]:
 
 
 def of_component(name: str) -> pytest.MarkDecorator:
-    """Have ``logger`` and ``records`` be those of a component."""
+    """Make ``logger`` and ``records`` those of a component."""
     return pytest.mark.parametrize("logger", [name], indirect=True)
 
 
@@ -170,7 +170,7 @@ async def test_waiting_for_a_server_is_told_once_and_on_the_level_of_information
 async def test_each_selection_is_told_although_its_answer_is_known(
     standalone: Standalone, logger: logging.Logger, records: Records
 ) -> None:
-    """Server selection, "Logging": also those that the client answers without thinking."""
+    """Server selection, "Logging": also for selections that succeed at once."""
     async with wiredrv.Client(standalone.uri, heartbeatFrequencyMS=500) as client:
         for _ in range(3):
             await client.admin.command({"ping": 1})

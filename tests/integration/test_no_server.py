@@ -1,4 +1,4 @@
-"""No server can be reached: the error comes in time, says what was tried and why each failed, and no secret is told."""
+"""No server can be reached: the error is raised in time, says what was tried and why each failed, without secrets."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from wiredrv.types import Address
 
 pytestmark = pytest.mark.anyio
 
-#: Seconds within which what is bounded by a few hundred milliseconds ends also on a busy machine; the default is 30.
+#: Seconds within which something limited to a few hundred milliseconds ends even on a busy machine; the default is 30.
 _GRACE = 15.0
 
 PASSWORD = "t0p%25s3cr3t"  # as a connection string writes it
@@ -30,7 +30,7 @@ SECRETS = ("t0p%25s3cr3t", "t0p%s3cr3t")
 
 @contextmanager
 def closed_ports(count: int) -> Iterator[list[Address]]:
-    """Addresses where nobody listens: bound, so that nobody else does meanwhile, but not listening."""
+    """Addresses that refuse connections: bound, so that no other program listens there meanwhile, but not listening."""
     held = [socket.socket() for _ in range(count)]
     try:
         for one in held:
@@ -126,11 +126,11 @@ async def test_closing_a_client_ends_those_who_wait_for_a_server() -> None:
         assert "closed" in str(failures[0])
 
 
-# --- no secret is told ------------------------------------------------------------------------------------------------
+# --- no secret is shown -----------------------------------------------------------------------------------------------
 
 
 class Listener:
-    """Keeps how every event looks."""
+    """Keeps the text of every event."""
 
     def __init__(self) -> None:
         self.seen: list[str] = []

@@ -1,6 +1,6 @@
 """Transactions on several routers: the mongos pinning prose tests (transactions/tests/README.md), and what routers do.
 
-They run against two doubles of routers before a real replica set (``sharded_double``).
+They run against two doubles of routers in front of a real replica set (``sharded_double``).
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ async def test_a_router_that_dies_in_mid_transaction_fails_it_as_transient(shard
             assert _introspect.pinned_address(session) is None
             await session.abort_transaction()
             assert await collection.find_one({"_id": "lost"}) is None
-            # The shard still has the transaction open; the session's next one ends it.
+            # The shard still has the transaction open; the session's next transaction ends it.
             async with session.start_transaction():
                 await collection.insert_one({"_id": "lost"}, session=session)
             assert await collection.find_one({"_id": "lost"}) is not None
@@ -154,7 +154,7 @@ async def test_a_commit_on_another_router_ends_a_transaction_that_was_still_open
 
 
 async def test_causal_reads_go_through_any_router(sharded_double: ShardedDouble) -> None:
-    """Causal consistency: $clusterTime is told from router to router, and reads wait for afterClusterTime."""
+    """Causal consistency: $clusterTime is gossiped from router to router, and reads wait for afterClusterTime."""
     async with _scene(sharded_double) as (client, collection, log), client.start_session() as session:
         for number in range(30):
             await collection.insert_one({"n": number}, session=session)
@@ -179,7 +179,7 @@ async def test_snapshot_reads_see_one_point_in_time_through_any_router(sharded_d
 
 
 async def test_a_transaction_is_tried_again_on_another_router(sharded_double: ShardedDouble) -> None:
-    """The convenient API takes a killed router in its stride."""
+    """The convenient API copes with a killed router."""
     async with _scene(sharded_double) as (client, collection, _), client.start_session() as session:
         killed: list[int] = []
 
@@ -200,7 +200,7 @@ async def test_a_transaction_is_tried_again_on_another_router(sharded_double: Sh
 
 
 async def test_abort_goes_to_the_pinned_router_with_the_token(sharded_double: ShardedDouble) -> None:
-    """Transactions, "recoveryToken field": abort carries it too."""
+    """Transactions, "recoveryToken field": the abort carries it too."""
     async with _scene(sharded_double) as (client, collection, log), client.start_session() as session:
         session.start_transaction()
         await collection.insert_one({"_id": "aborted"}, session=session)
@@ -212,7 +212,7 @@ async def test_abort_goes_to_the_pinned_router_with_the_token(sharded_double: Sh
 
 
 async def test_a_token_is_not_carried_into_the_next_transaction(sharded_double: ShardedDouble) -> None:
-    """Transactions, "recoveryToken field": cleared when a transaction starts; a reading one has an empty token."""
+    """Transactions, "recoveryToken field": cleared when a transaction starts; without writes the token is empty."""
     async with _scene(sharded_double) as (client, collection, log), client.start_session() as session:
         async with session.start_transaction():
             await collection.insert_one({}, session=session)

@@ -1,6 +1,6 @@
 """The prose tests of the retryable-writes and retryable-reads specifications (their tests/README.md), by number.
 
-Not here, for want of a sharded cluster: retryable-writes 4 and 5, retryable-reads 2.1 and 2.2.
+Not here, because they need a sharded cluster: retryable-writes 4 and 5, retryable-reads 2.1 and 2.2.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from wiredrv.local import ReplicaSet, Server
 pytestmark = pytest.mark.anyio
 
 _OVERLOAD = ["RetryableError", "SystemOverloadedError"]
-#: How often an overloaded server is asked again, unless the client says otherwise (client-backpressure).
+#: How often an operation is retried on overload by default (client-backpressure).
 _MAX_RETRIES = 2
 
 
@@ -55,7 +55,7 @@ class _PoolLog(events.ConnectionPoolListener):
 
 
 class _SecondFailPoint(events.CommandListener):
-    """Changes the server's fail point as soon as the first one met a command, before the driver tries again."""
+    """Changes the server's fail point as soon as a command has hit the first one, before the driver retries."""
 
     def __init__(self, server: Server, command: str, mode: Any, data: Mapping[str, Any], on_success: bool) -> None:
         self._server = server

@@ -1,9 +1,9 @@
-"""The router double against recordings of a real mongos: what a driver can tell of it is the same.
+"""The router double against recordings of a real mongos: what a driver can see of it is the same.
 
 The recordings are a folder of JSON files, ``WIREDRV_TRANSCRIPTS`` or ``../shared/transcripts/mongos``. They are
-replayed in the order in which they were made, for one uses what another wrote. Not compared: times, ids, addresses,
-messages (of errors: code, name and labels are), and what belongs to a server's version, for the shard behind the
-double is newer than the recorded mongos.
+replayed in the order in which they were made, because one uses what another wrote. Not compared: times, ids, addresses,
+messages (but an error's code, name and labels are), and what depends on the server's version, since the shard behind
+the double is newer than the recorded mongos.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ WAITING = {
     "mongod of its version does: its first batches are not empty, and its events bear a wallTime"
 }
 #: (recording, note): fields of the request for a shard of several members. The recorded ones had one member each, so
-#: that no write concern of two could be met, and a majority took no time.
+#: so that no write concern of two could be satisfied, and a majority took no time.
 _FOR_THE_SHARD: dict[tuple[str, str], Callable[[ReplicaSet], dict[str, Any]]] = {
     ("time_limits", "wtimeout"): lambda shard: {"writeConcern": {"w": len(shard.members) + 1, "wtimeout": 50}},
     ("time_limits", "maxTimeMS while waiting for the write concern"): lambda shard: {
@@ -91,7 +91,7 @@ class Peer:
 
 
 class Replay:
-    """Sends recorded requests to the double. What a recorded reply told is replaced by what the double's told."""
+    """Sends recorded requests to the double. Values from a recorded reply are replaced by those of the double."""
 
     def __init__(self, double: ShardedDouble, shard: ReplicaSet) -> None:
         self._shard = shard
@@ -177,7 +177,7 @@ def _comparable_cursor(cursor: Mapping[str, Any]) -> dict[str, Any]:
     kept = {key: value for key, value in cursor.items() if key != "atClusterTime"}
     for batch in ("firstBatch", "nextBatch"):
         if batch in kept and cursor["ns"].endswith(".$cmd.listCollections"):
-            kept[batch] = [sorted(document) for document in kept[batch]]  # which one comes first is by chance
+            kept[batch] = [sorted(document) for document in kept[batch]]  # the order is random
         elif batch in kept:
             kept[batch] = sorted(map(str, kept[batch]))
     return {**kept, "id": bool(cursor["id"]), "dated": "atClusterTime" in cursor}

@@ -1,7 +1,7 @@
-"""The router double is strict: with pinning or the recovery token switched off in the driver, the tests of them fail.
+"""The router double is strict: without the driver's pinning or recovery tokens, their tests fail.
 
 Each mutation of the driver runs all specification tests with "mongos" in their file's name; exactly those listed here
-must fail, and without a mutation none.
+must fail; without a mutation, none.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from wiredrv.types import Address
 
 Patch = Callable[[pytest.MonkeyPatch], None]
 
-#: What must fail, by file; a number where it is so many of a file's tests.
+#: What must fail, by file; a number if it is many of a file's tests.
 PIN_IGNORED: dict[str, set[str] | int] = {
     # "remain pinned after non-transient Interrupted error on ...", for each operation
     "mongos-pin-auto.json": 19,
@@ -70,7 +70,7 @@ TOKEN_NOT_SENT: dict[str, set[str] | int] = {
 
 
 def no_mutation(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The driver as it is."""
+    """The unchanged driver."""
 
 
 def ignore_pins(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,7 +127,7 @@ def test_what_fails_on_the_double(
     mutate(monkeypatch)
     found = _failed(sharded_double)
     if mutate is ignore_pins:
-        # They expect the transient error that an ignored pin leads to as well, and mostly do not notice.
+        # They expect the transient error that an ignored pin causes as well, so they mostly do not notice it.
         for names in found.values():
             names -= {name for name in names if name.startswith("unpin after transient error within")}
     assert {

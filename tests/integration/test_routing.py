@@ -1,5 +1,5 @@
-"""Where operations go, by the specifications' prose: beside a slow router, under overload in a transaction; and what is
-sent and returned on the way. On real servers, with doubles of routers before them.
+"""Where operations go, according to the prose of the specifications: with a slow router, or under overload in a
+transaction; and what is sent and returned on the way. On real servers, with doubles of routers in front of them.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ async def _both_routers(client: wiredrv.Client) -> None:
 
 
 async def test_workers_do_not_gather_at_a_router_that_is_slow_to_accept(sharded_double: ShardedDouble) -> None:
-    """Server selection, "operationCount": counted from the selection, so also while waiting for a connection.
+    """Server selection, "operationCount": counted from selection on, so also while waiting for a connection.
 
-    An operation goes to the slow router only while no more of them are at the fast one, so that of ten at most five do;
-    the others go on. Counted from the check-out, all ten are soon there.
+    An operation goes to the slow router only while the fast one has at least as many, so at most five of ten do;
+    the others finish. Counted from check-out, all ten would soon be there.
     """
     slow = sharded_double.routers[0].address
     finished = 0
@@ -55,7 +55,7 @@ async def test_workers_do_not_gather_at_a_router_that_is_slow_to_accept(sharded_
     async with watched(sharded_double.uri, localThresholdMS=30_000, heartbeatFrequencyMS=10_000) as (client, log):
         await _both_routers(client)
         things = client[DATABASE].slow_router
-        # The monitors are connected; of whoever comes now, the router takes no notice for a while.
+        # The monitors are connected; the router does not accept new connections for a while.
         async with fail_command(slow, *_HELLOS, times=1000, block_ms=15_000, app_name=APP_NAME):
             log.clear()
             with anyio.fail_after(10):
@@ -75,7 +75,7 @@ async def test_workers_do_not_gather_at_a_router_that_is_slow_to_accept(sharded_
 async def test_a_statement_is_tried_again_on_the_router_of_its_transaction(
     sharded_double: ShardedDouble, labels: list[str]
 ) -> None:
-    """Transactions, "Mongos Pinning": all commands of a transaction go to one router, retries of statements too."""
+    """Transactions, "Mongos Pinning": all commands of a transaction go to one router, also retries of statements."""
     async with watched(sharded_double.uri, localThresholdMS=1000) as (client, log):
         collection = await fresh_collection(client, "overload", 1)
         await _both_routers(client)
@@ -130,7 +130,7 @@ async def test_a_state_change_error_is_returned_too_where_errors_are_to_be(
         async with fail_command(primary_of(client), "ping", app_name=APP_NAME, data={"errorCode": code}):
             reply = await client.admin.command("ping", **lenient)
         assert (reply["ok"], reply["code"]) == (0, code)
-        await client.admin.command("ping")  # the primary is looked for again
+        await client.admin.command("ping")  # the primary is discovered again
         async with fail_command(primary_of(client), "ping", app_name=APP_NAME, data={"errorCode": code}):
             with pytest.raises(NotPrimaryError):
                 await client.admin.command("ping", allowable_errors=[1])

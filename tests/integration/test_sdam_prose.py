@@ -1,6 +1,6 @@
 """The prose tests of server-discovery-and-monitoring: its test plan, and its tests/README.md ("Prose Tests").
 
-Replies that tell of a change of state are also in ``tests/topology/test_reactions.py``, as a table.
+Replies that report a state change are also in ``tests/topology/test_reactions.py``, as a table.
 """
 
 from __future__ import annotations
@@ -28,16 +28,17 @@ from wiredrv.types import Address
 pytestmark = pytest.mark.anyio
 
 DATABASE = "wiredrv_sdam"
-#: The least distance of two checks, in seconds, and a little more.
+#: The minimum interval between two checks, in seconds, and a little more.
 _CHECK_DISTANCE = 0.7
-#: A stream of hellos is never asked for a check, and a check that is due soon would hide whether one was asked for.
+#: A streaming monitor does not take requests for a check, and a check that is due soon would hide whether one was
+#: requested.
 _RARELY: Mapping[str, Any] = {"serverMonitoringMode": "poll", "heartbeatFrequencyMS": 60_000}
 HELLOS = ("hello", "isMaster", "ismaster")
 
 
 @asynccontextmanager
 async def observed(uri: str, **options: Any) -> AsyncIterator[tuple[wiredrv.Client, EventLog]]:
-    """A client whose events are all kept."""
+    """A client and all of its events."""
     log = EventLog()
     async with wiredrv.Client(uri, event_listeners=[log], **options) as client:
         yield client, log
@@ -62,7 +63,7 @@ def lost(log: EventLog, address: Address) -> list[events.ServerDescriptionChange
 
 
 def topology_types(log: EventLog) -> list[TopologyType]:
-    """The topology's types, one after the other."""
+    """The topology's types in succession."""
     return [event.new_description.topology_type for event in log.of(events.TopologyDescriptionChangedEvent)]
 
 
@@ -86,11 +87,11 @@ async def test_a_network_error_when_writing_makes_the_primary_unknown_without_a_
         assert client.topology_description.servers[primary].server_type is ServerType.UNKNOWN
         assert client.topology_description.topology_type is TopologyType.REPLICA_SET_NO_PRIMARY
         assert log.of(events.PoolClearedEvent, address=primary)
-        # The check that was under way is broken off; nothing but the lapse of time shows that no other follows.
+        # The check that was under way is cancelled; only the passing of time shows that no other follows.
         await log.wait_for(events.ServerHeartbeatFailedEvent, address=primary)
         await anyio.sleep(_CHECK_DISTANCE)
         assert not log.of(events.ServerHeartbeatStartedEvent, address=primary)
-        # The next operation asks for one.
+        # The next operation requests one.
         await client[DATABASE].things.insert_one({})
         assert log.of(events.ServerHeartbeatStartedEvent, address=primary)
 
@@ -101,7 +102,7 @@ async def test_not_primary_from_a_read_makes_the_primary_unknown(disturbed_repli
     The plan is older than the rule that such an error asks for an immediate check ("not writable primary and node is
     recovering"), which holds here.
     """
-    # This client is not told that the primary stepped down: it asks once in a minute.
+    # This client does not learn that the primary stepped down: its monitor checks once a minute.
     options: dict[str, Any] = {**_RARELY, "retryReads": False}
     async with observed(disturbed_replica_set.uri, **options) as (client, log):
         primary = await discovered(client)
@@ -128,7 +129,7 @@ async def test_node_is_recovering_makes_a_secondary_unknown_and_asks_for_a_check
         first, second = client.secondaries
         log.clear()
         things = client[DATABASE].get_collection("things", read_preference=ReadPreference.SECONDARY)
-        # Of a state that the client knows already, an error tells nothing new; this code comes without one.
+        # An error about a state that the client already knows tells it nothing new; this code comes without one.
         error = {"errorCode": 91}
         async with (
             fail_command(first, "find", app_name=name, data=error),
@@ -165,7 +166,7 @@ async def test_node_is_recovering_from_a_write_concern_error(replica_set: Replic
 async def test_discovery_starts_from_one_member_unless_the_connection_is_direct(
     replica_set: ReplicaSet, direct: bool | None
 ) -> None:
-    """Test plan, "Topology discovery and direct connection": a string without directConnection discovers."""
+    """Test plan, "Topology discovery and direct connection": without directConnection all members are found."""
     async with wiredrv.Client(replica_set.uri) as client:
         await discovered(client)
         secondary = next(iter(client.secondaries))
@@ -189,7 +190,7 @@ async def test_monitors_keep_their_distance_after_failed_checks(standalone: Stan
         async with wiredrv.Client(uri, appName=name, serverSelectionTimeoutMS=30_000) as client:
             begin = monotonic()
             await client.admin.command({"ping": 1})
-            # The plan says at most 3.5 s. What it rules out is a pause of heartbeatFrequencyMS, that is of 10 s.
+            # The plan says at most 3.5 s. It is meant to rule out a pause of heartbeatFrequencyMS, that is 10 s.
             assert 2.0 <= monotonic() - begin < 10
 
 
@@ -228,14 +229,14 @@ async def test_connections_that_an_overloaded_server_refuses_do_not_clear_the_po
                 try:
                     await client.test.test.find_one({"$where": "function() { sleep(2000); return true; }"})
                 except DriverError:
-                    pass  # many are refused; how is told by the events
+                    pass  # many are refused; the events show how
 
             async with anyio.create_task_group() as group:
                 for _ in range(100):
                     group.start_soon(slow_read)
         finally:
             with anyio.CancelScope(shield=True):
-                await anyio.sleep(1)  # as the test plan has it: until the limiter lets connections in again
+                await anyio.sleep(1)  # as in the test plan: until the limiter lets connections in again
                 await setup.admin.command({"setParameter": 1, f"{limiter}RateLimiterEnabled": False})
         assert len(log.of(events.ConnectionCheckOutFailedEvent)) >= 10
         assert not log.of(events.PoolClearedEvent)
@@ -246,7 +247,7 @@ async def test_a_stream_of_hellos_comes_as_often_as_asked(standalone: Standalone
     async with observed(standalone.uri, heartbeatFrequencyMS=500) as (_, log):
         begin = monotonic()
         await log.wait_for(events.ServerHeartbeatSucceededEvent, count=6)
-        # The first answer comes at once and the second starts the stream.
+        # The first answer comes at once, and the second starts the stream.
         assert 1.5 <= monotonic() - begin < 20
         assert all(event.awaited for event in log.of(events.ServerHeartbeatSucceededEvent)[1:])
 
@@ -279,7 +280,7 @@ async def test_a_heartbeat_starts_before_its_connection_is_made() -> None:
     async def serve(stream: anyio.abc.SocketStream) -> None:
         async with stream:
             seen.append("client connected")
-            # The client's end may break off a later check before it says anything.
+            # Closing the client may cancel a later check before it publishes anything.
             with suppress(anyio.EndOfStream, anyio.BrokenResourceError):
                 await stream.receive()
                 seen.append("client hello received")
@@ -302,7 +303,7 @@ async def test_a_heartbeat_starts_before_its_connection_is_made() -> None:
 
 
 async def test_every_heartbeat_that_starts_has_its_end_before_the_topology_is_closed(replica_set: ReplicaSet) -> None:
-    """SDAM logging and monitoring, "Heartbeats", and "Events API": the topology's end is the last event."""
+    """SDAM logging and monitoring, "Heartbeats", and "Events API": the closing of the topology is the last event."""
     async with observed(replica_set.uri, heartbeatFrequencyMS=500) as (client, log):
         await discovered(client)
         await log.wait_for(events.ServerHeartbeatStartedEvent, count=8)

@@ -1,7 +1,7 @@
 """Programs of other drivers' users, in those drivers' own spellings.
 
-What PyMongo Async, Motor and ODMantic offer around sessions, and how their users write it, works here: only the imports
-and the client's name change. Each section stands for one of them.
+What PyMongo Async, Motor and ODMantic offer around sessions, as their users write it, works here: only the imports
+and the client's name change. Each section covers one of them.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ async def test_pymongo_async_a_snapshot_and_causal_consistency_exclude_each_othe
 
 
 async def test_pymongo_async_a_block_without_async_is_told_what_it_lacks(replica_set: ReplicaSet) -> None:
-    """The page writes ``with`` where a session is started; it can work in no asynchronous driver."""
+    """The page writes ``with`` where a session is started; that cannot work in any asynchronous driver."""
     async with _shop(replica_set) as (client, _, _log):
         session: Any = client.start_session()
         with pytest.raises(TypeError, match="async with"), session:
@@ -222,7 +222,7 @@ async def test_motor_an_aggregate_is_iterated_without_await(replica_set: Replica
         assert log.names == ["aggregate"]
 
 
-# --- PyMongo (synchronous), with async and await put in ---------------------------------------------------------------
+# --- PyMongo (synchronous), with async and await added ----------------------------------------------------------------
 
 
 async def test_pymongo_a_callback_that_ends_its_transaction_is_left_alone(replica_set: ReplicaSet) -> None:
@@ -250,7 +250,7 @@ async def test_pymongo_the_defaults_of_a_session_for_its_transactions(replica_se
 
 
 async def test_pymongo_retrying_by_hand_with_labels(replica_set: ReplicaSet) -> None:
-    """How programs were written before ``with_transaction``: loops over labels."""
+    """How programs were written before ``with_transaction``: loops that check labels."""
     async with _shop(replica_set) as (client, database, _):
         failures = [OperationFailure("conflict", 112, error_labels=["TransientTransactionError"])]
 
@@ -324,7 +324,7 @@ async def test_bind_inside_its_session_more_than_once(replica_set: ReplicaSet) -
 
 
 async def test_bind_leaves_a_session_that_is_not_bound_as_it_was(replica_set: ReplicaSet) -> None:
-    """What a reviewer feared: a session that was bound once must end with its own block all the same."""
+    """A concern from code review: a session that was bound once must still end with its own block."""
     async with _shop(replica_set) as (client, _, _log):
         s = client.start_session()
         binding = s.bind(end_session=False)
@@ -364,7 +364,7 @@ class _Account:
 
 
 class _Engine:
-    """As much of such a mapper as concerns sessions: everything takes ``session=``; two methods make one."""
+    """The session-related part of such a mapper: everything takes ``session=``; two methods create one."""
 
     def __init__(self, client: wiredrv.Client) -> None:
         self._client = client

@@ -1,7 +1,7 @@
-"""The prose tests of server-selection (server-selection-tests.md), and what the log is told of a selection.
+"""The prose tests of server-selection (server-selection-tests.md), and what is logged about a selection.
 
-"operationCount-based Selection" asks for two routers. Here two secondaries stand for them: the choice within the
-latency window knows no kinds of servers. There is no application-provided selector in this driver.
+"operationCount-based Selection" needs two routers. Here two secondaries stand in for them: the choice within the
+latency window does not depend on the kind of server. This driver has no application-provided selector.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from wiredrv.local import ReplicaSet
 pytestmark = pytest.mark.anyio
 
 _NAME = "loadBalancingTest"
-#: What both servers wait in the end. Against it a busy machine's hiccups on one of them weigh little.
+#: The delay of both servers at the end. Compared to it a busy machine's delays on one of them matter little.
 _EQUAL_MS = 20
 
 
 @asynccontextmanager
 async def saturated(replica_set: ReplicaSet, connections: int) -> AsyncIterator[tuple[wiredrv.Client, EventLog]]:
-    """A client that knows both secondaries and has all the connections to them that it will ever have."""
+    """A client that knows both secondaries and has opened all the connections to them that it will ever open."""
     log = EventLog()
     options: dict[str, Any] = {"minPoolSize": connections, "maxPoolSize": connections, "appName": _NAME}
     async with wiredrv.Client(
@@ -60,8 +60,8 @@ def _shares(log: EventLog) -> Counter[Address]:
 async def test_a_slow_server_is_chosen_less_often_and_equal_ones_alike(replica_set: ReplicaSet) -> None:
     """Server selection tests, "Prose Test" of operationCount-based selection within the latency window.
 
-    The second half of it expects equal servers to get equal shares. Real ones on a busy machine are not equal, and the
-    driver is right to prefer the faster, so here both wait as long.
+    The second half expects equal servers to get equal shares. Real ones on a busy machine are not equal, and the
+    driver is right to prefer the faster one, so here both have the same delay.
     """
     async with saturated(replica_set, 10) as (client, log):
         slow, other = client.secondaries
@@ -83,7 +83,7 @@ async def test_a_slow_server_is_chosen_less_often_and_equal_ones_alike(replica_s
 
 
 async def test_only_servers_with_the_tags_that_are_asked_for_are_suitable(replica_set: ReplicaSet) -> None:
-    """Server selection, "Server Selection Errors": the error says what was wanted and what there was."""
+    """Server selection, "Server Selection Errors": the error says what was requested and which servers there were."""
     wanted = ReadPreference("nearest", tag_sets=[{"disk": "none"}])
     async with wiredrv.Client(replica_set.uri, serverSelectionTimeoutMS=200) as client:
         await until(lambda: len(client.secondaries) == 2 and client.primary is not None, "all members are known")

@@ -1,4 +1,4 @@
-"""One session serves one operation at a time: overlapping tasks are told of one another, turns are legal."""
+"""One session serves one operation at a time: errors name both overlapping tasks, and taking turns is allowed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from wiredrv.session.turns import Purpose
 
 pytestmark = pytest.mark.anyio
 
-#: Milliseconds for which the first task's command is held.
+#: Milliseconds for which the first task's command is delayed.
 _HELD = 400
 
 
@@ -28,7 +28,7 @@ _HELD = 400
 async def _busy_session(
     replica_set: ReplicaSet, *, transaction: bool = False
 ) -> AsyncIterator[tuple[wiredrv.ClientSession, wiredrv.Collection, CommandLog]]:
-    """A session whose ``find`` is held in the server, in a task called "the reader"."""
+    """A session whose ``find`` is delayed by the server, in a task called "the reader"."""
     async with watched(replica_set) as (client, log):
         collection = await fresh_collection(client, "guard", 3)
         async with client.start_session(overlap="refuse") as session:
@@ -84,7 +84,7 @@ async def test_an_overlapping_operation_is_refused_with_both_tasks_and_commands(
 
 @pytest.mark.filterwarnings("ignore:an aggregate with")  # it was refused, so it was not sent
 async def test_every_method_is_guarded(replica_set: ReplicaSet) -> None:
-    """Without a server that holds anything: the session is claimed by hand."""
+    """Without a server that delays anything: the test claims the session itself."""
     async with watched(replica_set) as (client, log):
         place = await make_place(client)
         async with client.start_session(overlap="refuse") as session:
@@ -135,8 +135,8 @@ async def test_a_session_that_is_ended_while_an_operation_runs_is_used_by_nobody
 
 
 async def test_tasks_may_take_turns(replica_set: ReplicaSet) -> None:
-    """Handing a session over is legal: the sessions specification forbids to look at threads, and turns corrupt
-    nothing."""
+    """Handing over a session is allowed: the sessions specification forbids checks of the thread, and taking turns
+    corrupts nothing."""
     async with watched(replica_set) as (client, log):
         collection = await fresh_collection(client, "guard")
         turn = [anyio.Event(), anyio.Event(), anyio.Event()]
@@ -185,11 +185,11 @@ async def test_a_get_more_counts_as_an_operation_of_the_session(replica_set: Rep
         cursor = collection.find({}, batch_size=2, session=session)
         await cursor.next()
         turn = session._state.turns.enter("insert", Purpose.STATEMENT, "the writer")
-        await cursor.next()  # is here already
+        await cursor.next()  # is already in the batch
         with pytest.raises(InvalidOperation, match=r"starts 'getMore' while task 'the writer' still runs 'insert'"):
             await cursor.next()
         session._state.turns.leave(turn)
-        # What was refused before it was sent leaves the cursor as it was.
+        # A call refused before anything was sent leaves the cursor as it was.
         assert (await cursor.next())["_id"] == 2
         await cursor.close()
 

@@ -1,5 +1,5 @@
-"""How sessions and clients live and end, on the replica set: left open, forked, in one event loop after another, in an
-event loop that is being torn down."""
+"""How sessions and clients live and end, on the replica set: left open, forked, in successive event loops, in an
+event loop that is shutting down."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BACKENDS = ["asyncio", "trio"]
 
 
 def _line() -> int:
-    """The line of the caller."""
+    """The caller's line number."""
     frame = inspect.currentframe()
     assert frame is not None
     assert frame.f_back is not None
@@ -41,7 +41,7 @@ def _open_transactions(replica_set: ReplicaSet) -> int:
 
 
 def _drop(kept: list[Any]) -> None:
-    """Let go of what is in the list, which holds the last reference."""
+    """Empty the list, which holds the last reference."""
     kept.clear()
     gc.collect()
 
@@ -98,7 +98,7 @@ async def test_sessions_that_were_ended_do_not_warn(replica_set: ReplicaSet) -> 
 
 @pytest.mark.anyio
 async def test_a_session_whose_transaction_failed_is_collected(replica_set: ReplicaSet) -> None:
-    """The failure's traceback leads to the session, so nothing that the client keeps may lead to the failure."""
+    """The failure's traceback refers to the session, so nothing that the client keeps may refer to the failure."""
     async with watched(replica_set) as (client, _):
         collection = await fresh_collection(client, "lifetime", 1)
 
@@ -132,7 +132,7 @@ async def test_a_client_that_was_not_closed_warns_with_where_it_was_made(replica
 
 @pytest.mark.anyio
 async def test_a_session_keeps_its_client_alive(replica_set: ReplicaSet) -> None:
-    """Nobody loses a client from under a session that he still holds."""
+    """A client is not collected while one of its sessions is still referenced."""
     session = wiredrv.Client(replica_set.uri).start_session()
     gc.collect()
     assert (await session.client.admin.command("ping", session=session))["ok"] == 1
@@ -188,7 +188,7 @@ async def test_a_closed_client_can_be_opened_again_with_new_sessions(replica_set
 def test_a_client_works_in_one_event_loop_after_another(
     replica_set: ReplicaSet, first: str, second: str, closed: bool
 ) -> None:
-    """It shares neither connections nor sessions of the loop before."""
+    """It shares neither connections nor sessions with the previous loop."""
     log = CommandLog()
     client = wiredrv.Client(replica_set.uri, event_listeners=[log])
 
@@ -236,7 +236,7 @@ def test_a_session_of_an_event_loop_that_is_gone_is_refused(replica_set: Replica
 
 
 class _LoopInAThread:
-    """An event loop that lives in a thread of its own until it is told to end."""
+    """An event loop that runs in a thread of its own until it is stopped."""
 
     def __init__(self, backend: str, setup: Callable[[], Awaitable[object]], end: Callable[[], Awaitable[object]]):
         self.ready: Future[None] = Future()
@@ -279,7 +279,7 @@ def test_a_client_cannot_be_used_in_two_live_event_loops(replica_set: ReplicaSet
 
     with _LoopInAThread(first, lambda: _use(client), client.close):
         anyio.run(refused, backend=second)
-    # Once it was closed there, it can be used here.
+    # Once closed there, it can be used here.
     anyio.run(_use_and_close, client, backend=second)
 
 
@@ -296,7 +296,7 @@ async def _use_and_close(client: wiredrv.Client) -> None:
 async def test_a_forked_child_shares_neither_connections_nor_sessions(
     replica_set: ReplicaSet, anyio_backend_name: str
 ) -> None:
-    """Sessions specification, "Server Session Pool": a client that was forked may share no session with its parent.
+    """Sessions specification, "Server Session Pool": a forked client may not share a session with its parent.
 
     The child runs its own event loop, in a new thread, since its main one was forked inside a loop.
     """
@@ -324,7 +324,7 @@ async def test_a_forked_child_shares_neither_connections_nor_sessions(
             os._exit(_exit_code(use_in_child, anyio_backend_name))
         status = await anyio.to_thread.run_sync(lambda: os.waitpid(child, 0)[1])
         assert os.waitstatus_to_exitcode(status) == 0
-        # The parent goes on with what it had.
+        # The parent continues with its own.
         assert await collection.find_one({"_id": "child"}, session=session) == {"_id": "child"}
         assert {event.server_connection_id for event in log.started_events} <= connections
         await session.end_session()
@@ -345,12 +345,12 @@ def _exit_code(function: Callable[[], Awaitable[bool]], backend: str) -> int:
     return results[0] if results else 4
 
 
-# --- an event loop that is torn down ----------------------------------------------------------------------------------
+# --- an event loop that is shutting down ------------------------------------------------------------------------------
 
 
 def test_asyncio_run_that_ends_under_a_transaction_leaves_nothing_behind(replica_set: ReplicaSet) -> None:
-    """``asyncio.run`` cancels every task at once, the client's background among them: abort, endSessions and close,
-    which the user's blocks then ask for, still work."""
+    """``asyncio.run`` cancels every task at once, including the client's background: abort, endSessions and close,
+    which the user's blocks then call, still work."""
     log = CommandLog()
     before = _open_transactions(replica_set)
     held: list[Any] = []
@@ -386,7 +386,7 @@ def test_asyncio_run_that_ends_under_a_transaction_leaves_nothing_behind(replica
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_an_interrupted_program_aborts_and_closes(replica_set: ReplicaSet, backend: str) -> None:
-    """As Ctrl-C does: the exception travels through the user's blocks, and each does its part."""
+    """As with Ctrl-C: the exception propagates through the user's blocks, and each one cleans up."""
     log = CommandLog()
     before = _open_transactions(replica_set)
 

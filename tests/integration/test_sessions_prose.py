@@ -1,7 +1,7 @@
 """The prose tests of the sessions specification (sessions/tests/README.md), by number.
 
-Not here: 7, 16 and 17 (a client of this driver authenticates as one user, for good); 15 was removed from the
-specification. 10 stands at the end of every test of these files: see ``tests.support.commands.watched``.
+Not here: 7, 16 and 17 (a client of this driver always authenticates as one user); 15 was removed from the
+specification. 10 is part of every test in these files: see ``tests.support.commands.watched``.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def test_the_calls_cover_every_method_that_takes_a_session() -> None:
         for name, method in inspect.getmembers(kind, inspect.isfunction)
         if not name.startswith("_") and "session" in inspect.signature(method).parameters and name not in named
     }
-    # The specification's names for two that are in the table.
+    # The specification's names for two calls that are in the table.
     assert missing == {"Database.run_command", "Database.run_cursor_command"} - named
 
 
@@ -163,7 +163,7 @@ async def test_9_a_cursor_that_is_exhausted_by_a_get_more_gives_its_session_back
 
 
 async def test_10_no_session_stays_out_after_every_method_was_used(replica_set: ReplicaSet) -> None:
-    """Sessions, prose test 10: as at the end of every other test here, and after calls that failed."""
+    """Sessions, prose test 10: as at the end of every other test here, also after calls that failed."""
     async with watched(replica_set) as (client, _):
         place = await make_place(client)
         pool = counting(client)
@@ -219,7 +219,7 @@ def _in_child(check: Callable[[], bool]) -> bool:
 
 
 def _run_without_a_loop(coroutine: Any) -> None:
-    """Run a coroutine that has nothing to wait for: after a fork, the parent's event loop is of no use."""
+    """Run a coroutine that never waits: after a fork, the parent's event loop is unusable."""
     with pytest.raises(StopIteration):
         coroutine.send(None)
 
@@ -314,7 +314,7 @@ class _Heartbeats(events.ServerHeartbeatListener):
 
 
 async def test_20_monitors_take_no_part_in_the_gossip(replica_set: ReplicaSet) -> None:
-    """Sessions, prose test 20; the shortest time between heartbeats that a client may ask for is 500 ms."""
+    """Sessions, prose test 20; the shortest interval between heartbeats that can be configured is 500 ms."""
     heartbeats = _Heartbeats()
     primary = await anyio.to_thread.run_sync(replica_set.primary)
     with RecordingProxy(primary.address) as proxy:

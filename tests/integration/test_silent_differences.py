@@ -1,4 +1,4 @@
-"""What would give other data, or other safety, than the same call of PyMongo's, without an error.
+"""Cases that would silently give other data, or less safety, than the same call in PyMongo.
 
 Where a test says so, PyMongo makes the same call on the same server, and the commands or the data are compared.
 """
@@ -48,9 +48,9 @@ async def _people(replica_set: ReplicaSet) -> AsyncIterator[tuple[wiredrv.Client
         yield client, collection, log
 
 
-# --- options never replace what a call means --------------------------------------------------------------------------
+# --- options never override the arguments of a call -------------------------------------------------------------------
 
-#: A call with an option that has the name of a field which the call's other arguments make.
+#: A call with an option that has the name of a field which the call's other arguments set.
 REPLACING: dict[str, Callable[[wiredrv.Collection], Awaitable[object]]] = {
     "aggregate": lambda c: c.aggregate([], aggregate="other").to_list(),  # type: ignore[call-arg]
     "aggregate cursor": lambda c: c.aggregate([], cursor={"batchSize": 1, "id": 5}).to_list(),
@@ -150,7 +150,7 @@ async def test_distinct_of_a_cursor_keeps_what_the_cursor_was_given(replica_set:
 
 
 async def test_distinct_of_a_cursor_sends_its_hint(replica_set: ReplicaSet) -> None:
-    """Servers before 7.1 refuse it, which tells more than another index would."""
+    """Servers before 7.1 refuse it, which proves more than another index would."""
     async with _people(replica_set) as (_, collection, log):
         with contextlib.suppress(OperationFailure):
             await collection.find({}).hint("_id_").distinct("city")
@@ -176,7 +176,7 @@ async def test_a_projection_means_what_it_means_to_pymongo(replica_set: ReplicaS
             assert theirs[0] == PEOPLE[0]
 
 
-# --- ordered writes that nobody answers -------------------------------------------------------------------------------
+# --- ordered unacknowledged writes ------------------------------------------------------------------------------------
 
 
 def _requests(driver: Any, case: str) -> list[Any]:
@@ -197,7 +197,7 @@ LEFT = {
 }
 
 
-#: What goes out: each batch but the last is answered, so that the next is not sent after a failure.
+#: What is sent: each batch but the last is acknowledged, so that the next is not sent after a failure.
 SENT = {
     "first fails": ["insert"],
     "middle fails": ["delete", "insert"],
@@ -239,7 +239,7 @@ async def test_an_ordered_bulk_without_acknowledgement_stops_at_the_first_failur
 # --- documents that are too large -------------------------------------------------------------------------------------
 
 MEBIBYTE = 1024 * 1024
-#: Sizes that servers judge themselves, that they cannot read any longer, and that no message can carry.
+#: Sizes that servers check themselves, that they can no longer read, and that no message can hold.
 SIZES = {"a little": 16 * MEBIBYTE, "much": 17 * MEBIBYTE, "more than a message": 50 * MEBIBYTE}
 
 
@@ -265,7 +265,7 @@ async def _left(collection: wiredrv.Collection) -> list[Any]:
 async def test_a_document_that_is_too_large_fails_alone(
     replica_set: ReplicaSet, method: str, size: str, ordered: bool, left: list[int]
 ) -> None:
-    """What comes before it is written, and the rest where the order does not count; insert_one says the same of it."""
+    """What comes before it is written, also the rest if the bulk is unordered; insert_one reports the same error."""
     async with _empty(replica_set) as (_, collection, _log):
         documents = _large(size)
 
@@ -363,7 +363,7 @@ async def test_a_bulk_that_nobody_answers_takes_no_session_before_anything_is_se
 
 # --- dropping, indexes, counts, names ---------------------------------------------------------------------------------
 
-#: A write concern that no set of three members meets.
+#: A write concern that no set of three members can satisfy.
 IMPOSSIBLE = {"w": 9, "wtimeout": 100}
 
 

@@ -47,7 +47,7 @@ async def _scene(
 
 
 async def test_all_reads_of_a_session_see_one_point_in_time(replica_set: ReplicaSet) -> None:
-    """Snapshot reads, "Snapshot Read Commands": the first reply's atClusterTime goes on every further read."""
+    """Snapshot reads, "Snapshot Read Commands": every later read sends the first reply's atClusterTime."""
     async with _scene(replica_set) as (client, collection, log), client.start_session(snapshot=True) as session:
         before = session.snapshot_time
         assert before is None
@@ -69,7 +69,7 @@ async def test_all_reads_of_a_session_see_one_point_in_time(replica_set: Replica
 
 @pytest.mark.parametrize("first", ["find", "aggregate", "distinct"])
 async def test_each_of_the_three_commands_settles_the_snapshot_time(replica_set: ReplicaSet, first: str) -> None:
-    """Snapshot reads, "Server Command Responses": in the cursor, and for distinct at the top level."""
+    """Snapshot reads, "Server Command Responses": in the cursor, but at the top level for distinct."""
     async with _scene(replica_set) as (client, collection, log), client.start_session(snapshot=True) as session:
         if first == "find":
             await collection.find_one({}, session=session)
@@ -95,7 +95,7 @@ async def test_secondaries_show_the_same_point_in_time(replica_set: ReplicaSet) 
 
 
 async def test_a_snapshot_time_can_be_given(replica_set: ReplicaSet) -> None:
-    """Snapshot reads, "snapshotTime": another session looks at the same moment, from its first read on."""
+    """Snapshot reads, "snapshotTime": another session reads from the same moment, from its first read on."""
     async with _scene(replica_set) as (client, collection, log):
         async with client.start_session(snapshot=True) as session:
             await collection.find_one({}, session=session)
@@ -132,7 +132,7 @@ async def test_every_command_of_the_session_carries_the_read_concern(replica_set
 
 
 async def test_older_servers_are_refused_in_the_words_of_the_specification() -> None:
-    """Snapshot reads, "Requires MongoDB 5.0+": wire versions under 13; a fake stands in for the older server."""
+    """Snapshot reads, "Requires MongoDB 5.0+": wire versions below 13; a fake stands in for the older server."""
     with FakeServer({**with_sessions(), "maxWireVersion": 12}) as server:
         async with watched(server.uri) as (client, log), client.start_session(snapshot=True) as session:
             with pytest.raises(ConfigurationError, match=r"^Snapshot reads require MongoDB 5\.0 or later$"):
@@ -141,7 +141,7 @@ async def test_older_servers_are_refused_in_the_words_of_the_specification() -> 
 
 
 async def test_a_snapshot_session_is_not_causally_consistent_by_default(replica_set: ReplicaSet) -> None:
-    """Causal consistency: the default of causalConsistency is the opposite of snapshot's."""
+    """Causal consistency: causalConsistency defaults to the opposite of snapshot."""
     async with watched(replica_set) as (client, _):
         async with client.start_session(snapshot=True) as session:
             assert session.options.causal_consistency is False

@@ -1,6 +1,6 @@
 """The prose tests of polling-srv-records-for-mongos-discovery, by number: real clients, four doubles of routers.
 
-DNS is a fake server on loopback for SRV and TXT, and the system's look-up of the one host that its records name. The
+DNS is a fake server on loopback for SRV and TXT, and the system's look-up for the one host that its records name. The
 shortest interval between look-ups is a fraction of a second here.
 """
 
@@ -34,7 +34,7 @@ _INTERVAL = 0.05
 
 @pytest.fixture(scope="module")
 def ports(replica_set: ReplicaSet) -> Iterator[list[int]]:
-    """Where four routers listen."""
+    """The ports that four routers listen on."""
     with ShardedDouble.before(replica_set, routers=4) as double:
         yield [router.address.port or 0 for router in double.routers]
 
@@ -72,7 +72,7 @@ async def _scene(
 
 
 async def _polled(dns: FakeDNSServer, times: int = 3) -> None:
-    """Wait until the records were looked up some times more."""
+    """Wait until the records were looked up a few more times."""
     seen = len(dns.questions)
     await until(lambda: len(dns.questions) >= seen + times, "the records are looked up again")
 
@@ -142,7 +142,7 @@ async def test_9_behind_a_load_balancer_nothing_is_polled(sharded_double: Sharde
         await client.admin.command("ping")
         seen = len(dns.questions)
         dns.srv[name] = at(balancer.port, balancer.port + 1)
-        await anyio.sleep(4 * _INTERVAL)  # nothing must happen, so there is nothing to wait for
+        await anyio.sleep(4 * _INTERVAL)  # nothing may happen, so there is no event to wait for
         assert len(dns.questions) == seen
         assert hosts(client) == set(at(balancer.port))
 
@@ -156,7 +156,7 @@ async def test_9_behind_a_load_balancer_nothing_is_polled(sharded_double: Sharde
     ],
 )
 async def test_srv_max_hosts(limit: int, then: list[int], count: int, ports: list[int]) -> None:
-    """Prose tests 10 to 12: of the known hosts, those stay that the records still name."""
+    """Prose tests 10 to 12: known hosts stay if the records still name them."""
     records = set(at(*(ports[number] for number in then)))
     async with _scene(at(ports[0], ports[1]), f"&srvMaxHosts={limit}") as (client, dns):
         await client.admin.command("ping")

@@ -1,4 +1,4 @@
-"""TLS to real servers, through clients: what works, and in which words the rest fails."""
+"""TLS to real servers, through clients: what works, and the error messages of what fails."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def server_certificate(authority: Authority) -> Issued:
 def encrypted(
     starts_servers: None, request: pytest.FixtureRequest, authority: Authority, server_certificate: Issued
 ) -> Iterator[Standalone]:
-    """A server that speaks one version of TLS."""
+    """A server that supports a single version of TLS."""
     other = {"TLS1_2": "TLS1_3", "TLS1_3": "TLS1_2"}[request.param]
     arguments = [
         *tls_arguments(server_certificate, authority.ca_file),
@@ -50,7 +50,7 @@ def encrypted(
 
 @pytest.fixture(scope="module")
 def encrypted_set(starts_servers: None, authority: Authority, server_certificate: Issued) -> Iterator[ReplicaSet]:
-    """A replica set whose members speak TLS with one another too, and want certificates of everybody."""
+    """A replica set whose members also use TLS with one another, and require a certificate from every client."""
     arguments = tls_arguments(server_certificate, authority.ca_file, anybody=False)
     with ReplicaSet(members=2, test_commands=True, extra_args=arguments) as deployment:
         yield deployment
@@ -61,7 +61,7 @@ def over_tls(deployment: Deployment, authority: Authority, **options: str) -> st
 
 
 async def failure_of(uri: str) -> str:
-    """What is wrong, as an operation that finds no server tells it."""
+    """The TLS problem, as shown by the error of an operation that finds no server."""
     async with wiredrv.Client(uri, serverSelectionTimeoutMS=500) as client:
         with pytest.raises(ServerSelectionTimeoutError) as failure:
             await client.shop.orders.find_one({})

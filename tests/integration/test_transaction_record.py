@@ -1,4 +1,4 @@
-"""``error.transaction``: what a failed transaction's error tells of the transaction."""
+"""``error.transaction``: what the error of a failed transaction says about the transaction."""
 
 from __future__ import annotations
 
@@ -84,10 +84,10 @@ async def test_later_errors_name_the_first_one(replica_set: ReplicaSet) -> None:
 
 
 async def test_a_session_that_lives_on_keeps_nothing_of_the_users_alive(replica_set: ReplicaSet) -> None:
-    """An error's traceback refers to every frame that it passed, and these to their variables."""
+    """An error's traceback refers to every frame that it passed through, and those to their variables."""
 
     class Data:
-        """Something of the user's."""
+        """A user's object."""
 
     async def fail() -> weakref.ref[Data]:
         data = Data()
@@ -145,7 +145,7 @@ async def test_the_attempts_of_with_transaction_have_records_of_their_own(replic
 
         data = {"errorCode": 251}
         async with client.start_session() as session:
-            # With the first number of a session the server looks it up, with a find that would meet the fail point.
+            # The server looks up a session's first transaction number with a find, which would hit the fail point.
             await collection.insert_one({}, session=session)
             async with fail_command(primary_of(client), "find", times=2, app_name=APP_NAME, data=data):
                 await session.with_transaction(callback, retry=wiredrv.RetryPolicy(jitter=lambda: 0.0))

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.anyio
 
 
 class _CheckOuts(events.ConnectionPoolListener):
-    """Tells when an operation begins to wait for a connection."""
+    """Signals when an operation starts waiting for a connection."""
 
     def __init__(self) -> None:
         self.started = 0
@@ -31,8 +31,8 @@ class _CheckOuts(events.ConnectionPoolListener):
 async def test_a_cleared_pool_is_a_transient_transaction_error(replica_set: ReplicaSet) -> None:
     """Transactions, "PoolClearedError Prose Test".
 
-    The pool's one connection carries an insert that the server holds back and then fails as if it shut down, which
-    clears the pool, while the first operation of a transaction waits for a connection.
+    The pool's only connection carries an insert that the server delays and then fails as if it were shutting down,
+    which clears the pool, while the first operation of a transaction waits for a connection.
     """
     check_outs = _CheckOuts()
     async with watched(replica_set, check_outs, maxPoolSize=1, retryWrites=False) as (client, log):

@@ -1,4 +1,4 @@
-"""Money moves on two routers, one of which is killed and restarted every second: nothing is lost, nothing doubled."""
+"""Transfers on two routers, one of which is killed and restarted every second: nothing is lost, nothing done twice."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from wiredrv import _introspect
 
 pytestmark = pytest.mark.anyio
 
-#: At least so many are made, and as many more as it takes until the routers were killed so often.
+#: At least this many are made, and as many more as it takes until the routers were killed this often.
 TRANSFERS = 500
 KILLS = 5
 _WORKERS = 8
 _ACCOUNTS = 20
 _BALANCE = 1000
 _DOWN_SECONDS = 0.3
-#: Seconds between the beginnings of two transfers at least, so that a fast machine is under fire too.
+#: The minimum seconds between the starts of two transfers, so that kills hit them on a fast machine too.
 _PACE = 0.01
 
 
 class Fire:
-    """Kills and restarts one router after the other, one a second, each while it has a transaction open.
+    """Kills and restarts the routers in turn, one a second, each while it has a transaction open.
 
-    Whoever passes by in a transaction on the router whose turn it is kills it: the transaction's next statement meets
-    a dead router for certain, not by chance.
+    A transfer whose transaction is on the router whose turn it is kills that router: the transaction's next statement
+    is then certain to reach a dead router.
     """
 
     def __init__(self, double: ShardedDouble) -> None:
@@ -41,7 +41,7 @@ class Fire:
         self.kills = 0
 
     async def pass_by(self, session: wiredrv.ClientSession) -> None:
-        """Kill the router that the session's transaction is pinned to, if it is that one's turn."""
+        """Kill the router that the session's transaction is pinned to, if it is that router's turn."""
         number = self._target
         if number is not None and self._double.routers[number].address == _introspect.pinned_address(session):
             self._target = None
@@ -50,7 +50,7 @@ class Fire:
             self._hit.set()
 
     async def burn(self) -> None:
-        """Go on until cancelled; no router is left down."""
+        """Run until cancelled; no router is left down."""
         while True:
             self._hit = anyio.Event()
             self._target = number = self.kills % len(self._double.routers)
@@ -80,7 +80,7 @@ class Bank:
         self.attempts = 0
 
     def enough(self) -> bool:
-        """Whether there were transfers and kills enough."""
+        """Whether there were enough transfers and kills."""
         return len(self.acknowledged) >= TRANSFERS and self._fire.kills >= KILLS
 
     async def work(self) -> None:
@@ -107,7 +107,7 @@ class Bank:
             await session.with_transaction(move)
 
     async def check(self) -> None:
-        """Every acknowledged transfer is in the ledger, and the balances are what the ledger makes of them."""
+        """Every acknowledged transfer is in the ledger, and the balances agree with the ledger."""
         entries = await self._ledger.find({}).to_list()
         assert len(entries) == len(self.made)
         assert {entry["_id"] for entry in entries} == self.acknowledged == self.made
@@ -121,8 +121,8 @@ class Bank:
 
 
 async def test_transfers_survive_routers_that_are_killed_every_second(sharded_double: ShardedDouble) -> None:
-    """Transactions: transient errors, unknown commits and recovery tokens, together and all the time."""
-    # A router that is slow on a busy machine is chosen all the same: otherwise its turn might never come.
+    """Transactions: transient errors, unknown commits and recovery tokens, all together and continuously."""
+    # A router that is slow on a busy machine must still be selected: otherwise its turn might never come.
     async with watched(sharded_double.uri, localThresholdMS=60_000) as (client, log):
         accounts = await fresh_collection(client, "fire_accounts")
         ledger = await fresh_collection(client, "fire_ledger")

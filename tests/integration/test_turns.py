@@ -1,7 +1,7 @@
 """Operations of one session take turns, on real servers: in the order of the calls, each in its own transaction.
 
-The rules themselves are in ``tests/session/test_turns.py``; here two tasks really overlap, every pair of operations in
-both orders, with a cancellation at each wait.
+The rules themselves are tested in ``tests/session/test_turns.py``; here two tasks really overlap, for every pair of
+operations in both orders, with a cancellation at each wait.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from wiredrv.local import ReplicaSet
 pytestmark = pytest.mark.anyio
 
 _NAME = "turns"
-#: Long enough for a busy machine to call what is to wait.
+#: Long enough, even on a busy machine, for the waiting call to start.
 _HELD_MS = 400
 
 Call = Callable[[], Awaitable[object]]
 
 
 async def _together(*calls: Call) -> list[object]:
-    """Each in a task of its own, started in this order; what they returned or raised."""
+    """Each in a task of its own, started in this order; returns what they returned or raised."""
     results: list[object] = [None] * len(calls)
 
     async def run(index: int, call: Call) -> None:
@@ -131,7 +131,7 @@ async def test_a_commit_behind_a_statement_that_fails_commits_nothing(replica_se
                 assert commit.__cause__ is second
             assert await collection.count_documents({}) == 0
             await watch.check("a commit behind a failure")
-            # The session goes on.
+            # The session is still usable.
             async with session.start_transaction():
                 await collection.insert_one({"_id": 0}, session=session)
         assert await collection.count_documents({}) == 1
@@ -243,7 +243,7 @@ async def test_a_session_that_ends_refuses_what_waits(replica_set: ReplicaSet) -
 
 
 async def test_whoever_has_the_turn_and_calls_again_is_refused(replica_set: ReplicaSet) -> None:
-    """A listener runs within the operation that it is told about: it would wait for itself."""
+    """A listener runs within the operation that it is notified of: the call would wait for itself."""
     errors: list[BaseException] = []
     wanted: list[Callable[[], Any]] = []
 
@@ -289,7 +289,7 @@ async def test_the_debug_log_names_both_tasks(replica_set: ReplicaSet, caplog: p
 
 
 async def test_a_bulk_of_several_commands_has_one_turn(replica_set: ReplicaSet) -> None:
-    """A commit that is called after it commits the whole of it."""
+    """A commit that is called afterwards commits all of it."""
     requests = [
         wiredrv.InsertOne({"_id": 1}),
         wiredrv.UpdateOne({"_id": 1}, {"$set": {"x": 1}}),
@@ -356,7 +356,7 @@ async def _cancel_soon(scope: anyio.CancelScope) -> None:
 
 
 async def test_a_cancelled_block_is_aborted_however_long_its_statement_takes(replica_set: ReplicaSet) -> None:
-    """The abort has to wait for the statement of another task; until then nothing else can be run or committed."""
+    """The abort has to wait for the statement of another task; until then nothing else can run or be committed."""
     told: list[str] = []
     async with watched(replica_set) as (client, _log):
         collection = await fresh_collection(client, _NAME)
@@ -383,7 +383,7 @@ async def test_a_cancelled_block_is_aborted_however_long_its_statement_takes(rep
 
 
 class Place:
-    """A session with a cursor that has more to give, and the collection to write to."""
+    """A session with a cursor that has more documents, and the collection to write to."""
 
     def __init__(self, client: wiredrv.Client, collection: wiredrv.Collection, session: wiredrv.ClientSession) -> None:
         self.client = client
@@ -423,7 +423,7 @@ PAIRS = [
     *((first, second, True) for first, second in itertools.product(IN_TRANSACTION, repeat=2)),
 ]
 ENDINGS = ("commit", "abort", "end_session")
-#: More waits than any of the calls has.
+#: More waits than any of the calls makes.
 _MOST_WAITS = 25
 
 
@@ -439,7 +439,7 @@ async def _place(client: wiredrv.Client, collection: wiredrv.Collection, transac
 
 
 async def _run_pair(place: Place, first: str, second: str, cancel: str, step: int) -> tuple[bool, list[object]]:
-    """Run both at once and cancel one of them at a wait; returns whether it had that many, and what was raised."""
+    """Run both at once and cancel one of them at a wait; returns whether it got that far, and what was raised."""
     reached = False
     raised: list[object] = []
 
@@ -485,7 +485,7 @@ async def test_every_pair_in_every_order_cancelled_at_each_wait(
                 await place.session.end_session()
                 await until(partial(_is_idle, place.session), where)
                 outside = any("autocommit" not in command for command in [*log.sent("insert"), *log.sent("update")])
-                # What is called after an ending was given up is called outside of the transaction.
+                # A call made after an ending was cancelled runs outside of the transaction.
                 assert not outside or not transaction or first in ENDINGS, where
                 if transaction and not outside:
                     await _all_or_nothing(collection, outcomes, where)
@@ -501,7 +501,7 @@ def _is_idle(session: wiredrv.ClientSession) -> bool:
 
 
 async def _all_or_nothing(collection: wiredrv.Collection, outcomes: list[str], where: str) -> None:
-    """What was told of the transaction is what the data says, and no part of it is there without the rest."""
+    """The data agrees with the reported outcome, and no part of the transaction is there without the rest."""
     await until(lambda: bool(set(outcomes) & {"committed", "aborted"}), f"the outcome is known: {where}")
     written = await collection.count_documents({"written": True})
     assert (written > 0) == ("committed" in outcomes), f"{where}: {written} written, told {outcomes}"

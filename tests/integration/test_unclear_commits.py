@@ -1,6 +1,6 @@
-"""``with_transaction`` against a server whose answers to a commit do not say what became of it.
+"""``with_transaction`` against a server whose replies to a commit do not show its outcome.
 
-Each commit is sent twice: the retry of a commit (transactions specification) comes first, and only then the loop's.
+Each commit is sent twice: first comes the retry of a commit (transactions specification), and only then the loop's.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _MEMBER = {**with_sessions(), "setName": "rs"}
 
 
 class _Unclear(FakeServer):
-    """Answers so many commits, each of which is sent twice, with something that cannot be read."""
+    """Answers this many commits, each of which is sent twice, with something that cannot be read."""
 
     def __init__(self, unclear: int = 10**9) -> None:
         super().__init__(_MEMBER, self._answered)
@@ -48,7 +48,7 @@ async def _session(server: FakeServer) -> AsyncIterator[ClientSession]:
             yield session
 
 
-#: The pause after a commit of unknown result takes hours: whoever waits for its end is cancelled before.
+#: The pause after a commit of unknown result takes hours: a task that waits for its end is cancelled before.
 _HOURS = RetryPolicy(timeout=1e6, jitter=lambda: 1e6)
 
 
@@ -64,7 +64,7 @@ async def test_the_commits_that_are_sent_again_are_few() -> None:
     cause = caught.value.__cause__
     assert isinstance(cause, UnreadableReply)
     assert cause.has_error_label(UNKNOWN_COMMIT_RESULT)
-    # 7.5 ms, half as much again each time, and no pause that would end after the second: ten of them, 850 ms in all.
+    # 7.5 ms, half as much again each time, and no pause that would end after one second: ten pauses, 850 ms in all.
     assert 4 <= server.commits <= 22
 
 
@@ -84,7 +84,7 @@ async def test_the_pause_grows_from_one_commit_to_the_next(monkeypatch: pytest.M
 
 
 async def test_nothing_else_runs_with_the_session_while_the_commit_pauses() -> None:
-    """A statement between two commits would end the transaction's state, and the next commit would find none."""
+    """A statement between two commits would reset the transaction's state, and the next commit would have none."""
     with _Unclear(unclear=1) as server:
         async with _session(server) as session, anyio.create_task_group() as group:
             group.start_soon(lambda: session.with_transaction(_insert, retry=_HOURS))
@@ -98,7 +98,7 @@ async def test_nothing_else_runs_with_the_session_while_the_commit_pauses() -> N
 
 
 async def test_a_commit_that_is_cancelled_while_it_pauses_is_asked_about_once_more() -> None:
-    """As one that is cancelled while its reply is awaited: the server's word may still come."""
+    """Like one that is cancelled while its reply is awaited: the server's reply may still arrive."""
     told: list[str] = []
 
     async def callback(session: ClientSession) -> None:

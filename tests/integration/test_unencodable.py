@@ -1,6 +1,6 @@
-"""What cannot be encoded, on the replica set: the error says which call and which value, and nothing else happens.
+"""Values that cannot be encoded, on the replica set: the error names the call and the value, and nothing else happens.
 
-It is refused here (``wiredrv/failures.py``): nothing is sent, no connection is closed, no transaction moves.
+It is refused here (``wiredrv/failures.py``): nothing is sent, no connection is closed, no transaction changes state.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.anyio
 
 
 class _Picky(TypeEncoder):
-    """A user's encoder that does not take every number. It counts nothing and changes nothing."""
+    """A user's encoder that rejects some numbers. It has no state and no side effects."""
 
     python_type = Decimal
 
@@ -146,7 +146,7 @@ async def test_a_later_statement_changes_nothing(replica_set: ReplicaSet, name: 
 
 
 async def test_what_was_refused_is_not_the_first_failure_of_its_transaction(replica_set: ReplicaSet) -> None:
-    """It was never sent. The record that a later error carries is about what the server was asked."""
+    """It was never sent. A later error's record only covers what was sent."""
     async with _scene(replica_set.uri) as (client, collection, _, _heard), client.start_session() as session:
         session.start_transaction()
         await collection.insert_one({"_id": "mine"}, session=session)
@@ -162,7 +162,7 @@ async def test_what_was_refused_is_not_the_first_failure_of_its_transaction(repl
 
 
 async def test_a_driver_error_of_an_encoder_is_no_news_of_the_server(replica_set: ReplicaSet) -> None:
-    """Nor is it tried again: the encoder raised it, and not the connection."""
+    """Nor is it retried: the encoder raised it, not the connection."""
     calls: list[int] = []
 
     def fallback(value: Any) -> Any:
@@ -178,7 +178,7 @@ async def test_a_driver_error_of_an_encoder_is_no_news_of_the_server(replica_set
 
 
 async def test_a_first_statement_that_was_refused_pins_no_connection(sharded_double: ShardedDouble) -> None:
-    """Load-balancers specification, "Connection Pinning": an empty transaction has no connection of its own."""
+    """Load-balancers specification, "Connection Pinning": an empty transaction is not pinned to a connection."""
     async with _scene(sharded_double.single_uri) as (client, collection, log, _heard):
         async with client.start_session() as session:
             session.start_transaction()

@@ -1,7 +1,8 @@
-"""Documents that cannot be decoded, on the replica set: whoever reads one gets an error, and nobody else notices.
+"""Documents that cannot be decoded, on the replica set: the reader gets an error, and other operations are unaffected.
 
-A date after the year 9999, a string that is not UTF-8, a type decoder that raises. The message that brings such a
-document is whole, and the server did its work: the connection is kept, the topology is not told, the cursor is closed.
+A date after the year 9999, a string that is not UTF-8, a type decoder that raises. The message that contains such a
+document is complete, and the server did its work: the connection is kept, the topology is not notified, and the
+cursor is closed.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _GRACE = 20.0
 
 
 class Strict(TypeDecoder):
-    """A user's decoder that does not take every value."""
+    """A user's decoder that rejects some values."""
 
     bson_type = bson.int64.Int64
 
@@ -76,7 +77,7 @@ CASES: dict[str, Unreadable] = {
 async def undisturbed(
     replica_set: ReplicaSet, case: Unreadable, name: str
 ) -> AsyncIterator[tuple[wiredrv.Client, wiredrv.Collection]]:
-    """A client and a collection in which the first of many documents cannot be read. Nothing may come of the block:
+    """A client and a collection in which the first of many documents cannot be read. The block may have no effects:
     no connection closed, no pool cleared, no server unknown, nothing left open on the server."""
     log = EventLog()
     async with wiredrv.Client(replica_set.uri, event_listeners=[log]) as client:
@@ -126,7 +127,7 @@ async def test_a_later_batch(replica_set: ReplicaSet, name: str) -> None:
             await cursor.next()
         await _refused(cursor.to_list(), collection, case)
         assert not cursor.alive
-        # With more behind it, so that the cursor is open on the server.
+        # With more documents after it, so that the cursor is open on the server.
         stages: list[dict[str, Any]] = [{"$match": {"_id": {"$gt": 295}}}, {"$unionWith": collection.name}]
         await _refused(collection.aggregate(stages, batch_size=2).to_list(), collection, case)
 
@@ -175,7 +176,7 @@ async def test_a_cancelled_find_of_an_unreadable_document_leaves_no_cursor(repli
 
 
 async def test_readers_of_other_documents_are_not_disturbed(replica_set: ReplicaSet) -> None:
-    """Eight readers beside one who meets an unreadable document again and again, against eight alone."""
+    """Eight readers beside one that reads an undecodable document again and again, compared to eight alone."""
     case = CASES["a far date"]
 
     async def reads(collection: wiredrv.Collection, disturbed: bool) -> int:
@@ -203,5 +204,5 @@ async def test_readers_of_other_documents_are_not_disturbed(replica_set: Replica
     async with undisturbed(replica_set, case, "readers") as (_, collection):
         alone = await reads(collection, disturbed=False)
         beside = await reads(collection, disturbed=True)
-    # It was a twentieth when each such read cleared the pool; how fast they are depends on the machine's other work.
+    # It was a twentieth when each such read cleared the pool; the actual speed depends on the machine's other load.
     assert beside > alone / 4, f"{beside} reads beside it, {alone} without"

@@ -1,6 +1,6 @@
-"""``with_transaction`` beyond its specification: the retry policy, the attempt, hooks, labels through other errors.
+"""``with_transaction`` beyond its specification: the retry policy, the attempt, hooks, labels of wrapped errors.
 
-The pure decisions are tables at the top; below them everything runs on the replica set.
+The pure decisions are tables at the top; everything below runs on the replica set.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.anyio
 
 
 class _Cancelled(BaseException):
-    """What a cancellation is, to the pure functions."""
+    """What the pure functions treat as a cancellation."""
 
 
 def _transient(message: str = "transient") -> OperationFailure:
@@ -383,7 +383,7 @@ async def test_the_options_of_the_call_win_over_those_of_the_session(replica_set
 
 
 class _Heard:
-    """Registers a hook of each kind and keeps what was called."""
+    """Registers a hook of each kind and records the calls."""
 
     def __init__(self) -> None:
         self.calls: list[str] = []
@@ -499,7 +499,7 @@ async def test_an_exception_in_a_hook_changes_nothing(
 
 async def test_a_hook_needs_a_transaction_and_a_function(replica_set: ReplicaSet) -> None:
     async def asynchronous() -> None:
-        """Nobody would await it."""
+        """It would never be awaited."""
 
     async with _scene(replica_set) as (session, _, _log):
         for register in (session.on_commit, session.on_abort, session.on_unknown):
@@ -526,7 +526,7 @@ async def test_hooks_of_one_transaction_are_not_called_for_the_next(replica_set:
 
 
 async def test_a_real_conflict_is_tried_again_until_it_succeeds(replica_set: ReplicaSet) -> None:
-    """Two transactions that change one document at once: the server refuses one of them, which starts over."""
+    """Two transactions change one document at once: the server refuses one of them, which starts over."""
     async with watched(replica_set) as (client, _):
         collection = await fresh_collection(client, "with_transaction", 1)
         attempts: list[int] = []
@@ -555,7 +555,7 @@ async def test_a_real_conflict_is_tried_again_until_it_succeeds(replica_set: Rep
 
 
 async def test_a_callback_that_swallows_an_error_gets_no_such_transaction_in_the_end(replica_set: ReplicaSet) -> None:
-    """Convenient API, "Handling errors inside the callback": the loop cannot help; a limit of attempts ends it."""
+    """Convenient API, "Handling errors inside the callback": the loop cannot help; a limit on attempts ends it."""
     async with _scene(replica_set) as (session, collection, _):
         await collection.insert_one({"_id": 1})
 
@@ -563,7 +563,7 @@ async def test_a_callback_that_swallows_an_error_gets_no_such_transaction_in_the
             try:
                 await collection.insert_one({"_id": 1}, session=session)
             except DriverError:
-                pass  # what it must not do
+                pass  # a callback must not do this
 
         with pytest.raises(OperationFailure) as caught:
             await session.with_transaction(callback, retry=wiredrv.RetryPolicy(max_attempts=2, jitter=lambda: 0.0))
