@@ -21,14 +21,14 @@ LIMITS = Limits(
 
 
 class FakeSessionState:
-    """A session of which handles see only whether it has ended."""
+    """A session of which handles only see whether it has ended."""
 
     def __init__(self) -> None:
         self.ended = False
 
 
 class Block:
-    """In a script: the operation waits here until it is cancelled or set free."""
+    """In a script: the operation waits here until it is cancelled or released."""
 
     def __init__(self) -> None:
         self.reached = anyio.Event()
@@ -36,9 +36,9 @@ class Block:
 
 
 class FakeExecutor:
-    """Answers the operations that it is given from a script, in order, and keeps what it was given.
+    """Answers the operations that it is given from a script, in order, and records them.
 
-    killCursors is always answered, unless ``kill_error`` says how it fails.
+    killCursors always succeeds, unless ``kill_error`` says how it fails.
     """
 
     def __init__(self, script: Iterable[Any] = ()) -> None:
@@ -86,7 +86,7 @@ class FakeExecutor:
 
 
 class FakeContext:
-    """What handles are given, around a fake executor. ``bound`` is the state of a bound session."""
+    """The context that handles are given, with a fake executor. ``bound`` is the state of a bound session."""
 
     def __init__(self, script: Iterable[Any] = ()) -> None:
         self.executor = FakeExecutor(script)
@@ -103,14 +103,14 @@ class FakeContext:
 
     @property
     def database(self) -> Database:
-        """A database that works with this context."""
+        """A database that uses this context."""
         return Database(cast("Client", "the client"), self, Target("shop"))
 
 
 def batch(
     *documents: Any, id: int = 0, lease: Any = None, namespace: str = "shop.orders", **cursor: Any
 ) -> CursorReply:
-    """A batch of a cursor; ``id`` 0 is the last one. More fields stand in the reply's ``cursor``."""
+    """A batch of a cursor; ``id`` 0 is the last one. More fields are added to the reply's ``cursor``."""
     return CursorReply(id, namespace, list(documents), ADDRESS, {"cursor": cursor}, lease)
 
 

@@ -1,4 +1,4 @@
-"""Attributes of PyMongo's handles that ours lack: an error says so, and no database or collection is returned."""
+"""Attributes of PyMongo's handles that ours lack: an error, instead of a database or a collection."""
 
 from __future__ import annotations
 

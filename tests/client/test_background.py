@@ -1,4 +1,4 @@
-"""Opening, closing and abandoning a client: where its tasks live, and that no cancel scope of theirs meets a user."""
+"""Opening, closing and abandoning a client: where its tasks run, and that their cancel scopes do not affect users."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ async def test_cancelling_who_opens_does_not_fail_the_others_that_wait() -> None
 
 
 class Mine(Exception):
-    """An exception of a user's."""
+    """A user's exception."""
 
 
 @pytest.mark.parametrize(
@@ -293,7 +293,7 @@ def test_a_second_live_event_loop_is_refused() -> None:
         assert failures == []
 
 
-# --- clients that nobody closes ---------------------------------------------------------------------------------------
+# --- clients that are never closed ------------------------------------------------------------------------------------
 
 
 def _drop(held: list[wiredrv.Client]) -> None:
@@ -427,7 +427,7 @@ def test_a_fixture_that_yields_inside_an_open_client_works(plugin: str, backend:
     preamble, fixture, mark, arguments, _ = PLUGINS[plugin]
     module = {"anyio": "anyio.pytest_plugin", "pytest-asyncio": "pytest_asyncio", "pytest-trio": "pytest_trio"}[plugin]
     pytest.importorskip(module, reason=f"{plugin} is not installed")
-    # pytest-trio itself runs a test in a nursery, which groups what leaves it.
+    # pytest-trio itself runs a test in a nursery, which wraps exceptions in groups.
     raised = "ExceptionGroup" if plugin == "pytest-trio" else "ZeroDivisionError"
     test = f"""
 import pytest

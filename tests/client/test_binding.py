@@ -119,7 +119,7 @@ async def test_a_child_task_that_inherits_the_binding_is_told_how_to_take_it_ove
         async with anyio.create_task_group() as group:
             group.start_soon(heir)
         assert last_lsid(server) == id_of(session)
-        # The parent's binding is as it was.
+        # The parent's binding is unchanged.
         await client.db.c.find_one({})
         assert last_lsid(server) == id_of(session)
 
@@ -141,7 +141,7 @@ async def test_a_child_task_may_run_calls_without_the_binding() -> None:
     "in_a_task",
     [
         asyncio.gather,
-        # Before Python 3.12 wait_for makes a task of a coroutine by itself.
+        # Before Python 3.12 wait_for itself made a task of a coroutine.
         lambda call: asyncio.wait_for(asyncio.ensure_future(call), 5),
         asyncio.shield,
         lambda call: asyncio.create_task(call),
@@ -166,7 +166,7 @@ async def test_a_client_that_opens_inside_a_block_does_not_hand_the_binding_to_i
             async with client.start_session() as session, session.bind():
                 cursor = client.db.c.find({})
                 assert await cursor.next() == {"_id": 1}
-                # Dropped while it is open: a background task kills it, and has no binding to be refused for.
+                # Dropped while it is open: a background task kills it, which has no binding that could get it refused.
                 del cursor
                 gc.collect()
                 await until(lambda: "killCursors" in server.commands[-1], "the cursor is killed")

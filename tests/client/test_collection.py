@@ -288,7 +288,7 @@ async def test_insert_many_takes_any_iterable() -> None:
 
 
 def failed(*indexes: int, n: int = 0, labels: tuple[str, ...] = ()) -> BulkWriteError:
-    """What a batch raises of which these statements failed."""
+    """The error of a batch in which these statements failed."""
     errors = [{"index": index, "code": 11000, "errmsg": f"duplicate {index}"} for index in indexes]
     return BulkWriteError({"n": n, "writeErrors": errors, "writeConcernErrors": []}, labels)
 
@@ -318,7 +318,7 @@ async def test_unordered_bulk_goes_on_and_keeps_the_first_labels() -> None:
 
 
 async def test_bulk_that_breaks_off_tells_what_was_done() -> None:
-    # CRUD specification, "BulkWriteException": the result of what was done before.
+    # CRUD specification, "BulkWriteException": the result of what was done before the error.
     context = FakeContext([{"n": 1}, AutoReconnect("broken")])
     with pytest.raises(AutoReconnect) as caught:
         await context.database.orders.bulk_write([InsertOne({}), UpdateOne({}, SET), DeleteMany({})])
@@ -338,7 +338,7 @@ async def test_bulk_write_of_all_kinds() -> None:
     assert variables == {"insert": None, "update": {"v": 1}, "delete": {"v": 1}}
 
 
-# --- failures that are none ---
+# --- failures that are not raised ---
 
 NOT_FOUND = OperationFailure("ns not found", 26, {"ok": 0, "code": 26})
 
@@ -481,7 +481,7 @@ def test_options_of_the_wrong_kind(options: dict[str, Any]) -> None:
         FakeContext().database.orders.with_options(**options)
 
 
-# --- guards against common slips ---
+# --- guards against common mistakes ---
 
 
 def test_handles_have_no_truth() -> None:

@@ -1,4 +1,4 @@
-"""Cursors over a fake executor: what they send, what they hand out, what they leave behind.
+"""Cursors over a fake executor: what they send, what they return, what they leave behind.
 
 Find-getMore-killCursors and sessions specifications.
 """
@@ -227,7 +227,7 @@ async def test_tailable_cursor_ends_an_iteration_at_an_empty_batch_and_stays_ali
 
 @pytest.mark.parametrize("code", [43, 136, 175, 237])
 async def test_tailable_cursor_that_the_server_has_closed_ends(code: int) -> None:
-    # As PyMongo's: CursorNotFound, CappedPositionLost, QueryPlanKilled, CursorKilled.
+    # As in PyMongo: CursorNotFound, CappedPositionLost, QueryPlanKilled, CursorKilled.
     for take in (collect, Cursor.to_list, Cursor.try_next):
         gone = OperationFailure("gone", code)
         context = FakeContext([batch({"n": 1}, id=9, lease="L"), gone])
@@ -285,7 +285,7 @@ async def test_iterating_a_change_stream_waits_for_the_next_event() -> None:
 
 
 async def test_change_stream_that_the_server_lost_raises() -> None:
-    # Whoever follows it has to know, to resume.
+    # The application has to know, in order to resume.
     context = FakeContext([batch(id=9, **TOKEN), CursorNotFound("gone", 43)])
     with pytest.raises(CursorNotFound):
         await context.database.orders.aggregate([{"$changeStream": {}}]).to_list()
@@ -351,7 +351,7 @@ async def test_iteration_lets_others_run_and_can_be_cancelled_within_a_batch() -
             if seen == 150:
                 scope.cancel()
     assert seen == 200
-    # The cancellation cost no document.
+    # The cancellation lost no document.
     assert await collect(cursor) == list(range(201, 1001))
 
 
@@ -369,7 +369,7 @@ async def test_clone_and_rewind() -> None:
 
 
 async def test_copies_are_new_cursors_with_the_same_settings() -> None:
-    # As PyMongo's: a copy has the settings and the explicit session, and nothing of what is open.
+    # As in PyMongo: a copy has the settings and the explicit session, but none of the open state.
     for make in (copy.copy, copy.deepcopy, Cursor.clone):
         context = FakeContext([batch({"n": 1}, id=9, lease="L"), batch({"n": 1}), batch({"n": 2})])
         session: Any = FakeSessionState()
@@ -535,7 +535,7 @@ async def test_get_more_that_fails_closes_the_cursor_as_far_as_needed(
         await cursor.next()
     assert not cursor.alive
     assert context.executor.names == names
-    # The lease goes one way, once.
+    # The lease is released or passed on, and only once.
     assert context.executor.released == ([] if orphaned else ["L"])
     assert [orphan.lease for orphan in context.orphans] == (["L"] if orphaned else [])
 
@@ -611,7 +611,7 @@ async def test_two_tasks_cannot_wait_for_the_same_cursor() -> None:
         with pytest.raises(InvalidOperation, match="one task at a time"):
             await cursor.next()
         block.free.set()
-    # The task that was first is not disturbed.
+    # The first task is not disturbed.
     assert found == numbers(1, 2)
 
 
@@ -675,7 +675,7 @@ async def test_batch_size_of_an_aggregate_goes_on_its_get_mores_too() -> None:
 
 
 async def test_comment_of_list_collections_is_not_on_its_get_mores() -> None:
-    # Enumerate-collections specification, "Comment": the server hands it on.
+    # Enumerate-collections specification, "Comment": the server passes it on.
     context = FakeContext([batch({"name": "a"}, id=9), batch({"name": "b"})])
     await context.database.list_collections(comment="why").to_list()
     assert [command.get("comment") for command in context.executor.commands] == ["why", None]
@@ -713,7 +713,7 @@ async def test_aggregate_that_writes_and_never_ran_warns() -> None:
 
 
 class CountedPin:
-    """A connection that is kept; counts who keeps it."""
+    """A pinned connection; counts its holders."""
 
     def __init__(self) -> None:
         self.address = ADDRESS

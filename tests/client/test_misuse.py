@@ -323,7 +323,7 @@ async def test_blocks_that_were_entered_or_could_not_be_made_do_not_warn() -> No
             warnings.simplefilter("error")
             async with session.bind(end_session=False), client.transaction(join=True):
                 pass
-            session.start_transaction()  # legitimate without a block
+            session.start_transaction()  # allowed without a block
             with pytest.raises(ConfigurationError):
                 client.transaction(max_commit_time_ms=-1)
             gc.collect()

@@ -121,7 +121,7 @@ def test_other_mappings() -> None:
         ([("a", 1), ("b", -1)], {}, {"name": "a_1_b_-1", "key": {"a": 1, "b": -1}}),
         ([("t", "text")], {}, {"name": "t_text", "key": {"t": "text"}}),
         ({"a": 1}, {"name": "mine", "unique": True}, {"name": "mine", "key": {"a": 1}, "unique": True}),
-        ("a", {"name": ""}, {"name": "", "key": {"a": 1}}),  # the server's to refuse
+        ("a", {"name": ""}, {"name": "", "key": {"a": 1}}),  # left to the server to refuse
         ("a", {"expireAfterSeconds": 5, "sparse": None}, {"name": "a_1", "key": {"a": 1}, "expireAfterSeconds": 5}),
     ],
 )

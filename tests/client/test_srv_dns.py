@@ -118,7 +118,7 @@ class TestPolling:
         assert topology.hosts == {B}
 
     async def test_a_topology_that_is_no_sharded_cluster_is_left_alone(self) -> None:
-        """8 and 9: nothing is polled for a replica set, nor for a load balancer."""
+        """8 and 9: no polling for a replica set or a load balancer."""
         for kind in (TopologyType.REPLICA_SET_WITH_PRIMARY, TopologyType.LOAD_BALANCED):
             topology = FakeTopology(kind, [A])
             with FakeDNSServer({NAME: [B]}) as dns:

@@ -1,4 +1,4 @@
-"""Bad input is refused before anything is sent, by a sentence that says what was expected."""
+"""Bad input is refused before anything is sent, with a message that says what was expected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Operations and server answers for the tests of pure execution; nothing here reaches a server."""
+"""Operations and server answers for the tests of the pure parts of execution; nothing here reaches a server."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def make_handshake(
     reply: Mapping[str, Any] | None = None,
     limits: Limits | None = None,
 ) -> Handshake:
-    """What a server says of itself: by default, a member of a replica set, 6.0."""
+    """A server's hello: by default, that of a 6.0 replica set member."""
     return Handshake(
         reply=reply or {},
         limits=limits or Limits(wire_version, 16 * 1024 * 1024, 48_000_000, 100_000),

@@ -1,7 +1,7 @@
 """An executor whose server is a tape: replies are bytes that a test wrote. No socket and no event loop is needed.
 
-``Replay`` is the transport, ``FakeTopology`` and ``FakePool`` stand for the deployment. Nothing here ever waits, so an
-operation runs to its end at the first step of its coroutine; :func:`finish` takes that step.
+``Replay`` is the transport, ``FakeTopology`` and ``FakePool`` stand in for the deployment. Nothing here ever waits, so
+an operation runs to completion at the first step of its coroutine; :func:`finish` takes that step.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _INT32 = Struct("<i")
 class Replay:
     """A transport that answers each message that is sent with the next bytes of the tape.
 
-    A piece of the tape is whole as it stands, but for its ``responseTo``, which is set to the request's id where the
+    A piece of the tape is sent unchanged, except for its ``responseTo``, which is set to the request's id if the
     piece is long enough and ``rewrite`` is on. At the end of the tape the peer has closed the stream.
     """
 
@@ -64,7 +64,7 @@ class Replay:
         return bool(self._incoming)
 
     def commands(self) -> list[dict[str, Any]]:
-        """What was sent, decoded."""
+        """The commands that were sent, decoded."""
         return [bson.decode(decode_message(message).body) for message in self.sent]
 
 
@@ -96,7 +96,7 @@ class FakePool:
 
 
 class FakeServerHandle:
-    """Stands for the topology's server."""
+    """Stands in for the topology's server."""
 
     def __init__(self, pool: FakePool) -> None:
         self.address = SERVER
@@ -105,7 +105,7 @@ class FakeServerHandle:
 
 
 class FakeTopology:
-    """One server, always suitable; keeps the errors that it is told of."""
+    """One server, always suitable; records the errors that are reported to it."""
 
     is_sharded = False
     oldest_wire_version = 17
@@ -129,7 +129,7 @@ class FakeTopology:
 
 
 class Bench:
-    """An executor on a tape, with everything that a test wants to look at."""
+    """An executor on a tape, with everything that a test may inspect."""
 
     def __init__(
         self,
@@ -139,7 +139,7 @@ class Bench:
         then: Mapping[str, Any] | None = None,
         **handshake: Any,
     ) -> None:
-        # What tasks of other tests left, until they are collected: on a tape there is no running task to compare with.
+        # Leftovers of other tests' tasks, until they are collected: on a tape there is no running task to compare with.
         budget.running.clear()
         self.transport = Replay(tape)
         self.pool = FakePool(self.transport, then or {}, **handshake)
@@ -164,7 +164,7 @@ class Bench:
 
 
 def reply(document: dict[str, Any], flags: int = 0) -> bytes:
-    """A whole message; the replay puts the request's id on it."""
+    """A whole message; the replay sets its ``responseTo``."""
     return encode_message(bson.encode(document), 77, flags=flags)
 
 

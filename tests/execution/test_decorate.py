@@ -1,7 +1,7 @@
-"""The fields that sessions, transactions and concerns put on a command: exactly which, and in which order.
+"""The fields that sessions, transactions and concerns add to a command: exactly which, and in which order.
 
-Each case names who asks (operation kind, session kind, state of the transaction) and what stands on the command
-afterwards, between the command's own fields and ``$db``.
+Each case names the circumstances (operation kind, session kind, state of the transaction) and the fields that the
+command has afterwards, between the command's own fields and ``$db``.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def implicit(kind: OperationKind, target: Target | None = None, **traits: Any) -
     return run
 
 
-# --- who asks, and what is put on the command -------------------------------------------------------------------------
+# --- circumstances, and the fields that are added ---------------------------------------------------------------------
 
 #: Session kinds: none at all (unacknowledged), implicit, causal, not causal, snapshot.
 #: States: the transaction's, for explicit sessions.
@@ -67,7 +67,7 @@ IN_TRANSACTION = {"txnNumber": 1, "autocommit": False}
 FIRST = {"txnNumber": 1, "startTransaction": True, "autocommit": False}
 
 CASES: list[tuple[OperationKind, str, TransactionState, dict[str, Any]]] = [
-    # No session: of an unacknowledged write, or to a server without sessions.
+    # No session: an unacknowledged write, or a server without sessions.
     (OperationKind.READ, "none", S.NONE, {}),
     (OperationKind.WRITE, "none", S.NONE, {}),
     (OperationKind.COMMAND, "none", S.NONE, {}),
@@ -83,7 +83,7 @@ CASES: list[tuple[OperationKind, str, TransactionState, dict[str, Any]]] = [
     (OperationKind.HOUSEKEEPING, "causal", S.NONE, {"lsid": "own"}),
     (OperationKind.READ, "causal", S.COMMITTED, {"lsid": "own", "readConcern": {"afterClusterTime": T1}}),
     (OperationKind.READ, "causal", S.ABORTED, {"lsid": "own", "readConcern": {"afterClusterTime": T1}}),
-    # The first command of a transaction, whatever it is.
+    # The first command of a transaction, of any kind.
     (OperationKind.READ, "causal", S.STARTING, {"lsid": "own", **FIRST, "readConcern": {"afterClusterTime": T1}}),
     (OperationKind.WRITE, "causal", S.STARTING, {"lsid": "own", **FIRST, "readConcern": {"afterClusterTime": T1}}),
     (OperationKind.COMMAND, "causal", S.STARTING, {"lsid": "own", **FIRST, "readConcern": {"afterClusterTime": T1}}),
@@ -91,7 +91,7 @@ CASES: list[tuple[OperationKind, str, TransactionState, dict[str, Any]]] = [
     (OperationKind.READ, "causal", S.IN_PROGRESS, {"lsid": "own", **IN_TRANSACTION}),
     (OperationKind.WRITE, "causal", S.IN_PROGRESS, {"lsid": "own", **IN_TRANSACTION}),
     (OperationKind.COMMAND, "causal", S.IN_PROGRESS, {"lsid": "own", **IN_TRANSACTION}),
-    # Ends of a transaction, which is no longer active then.
+    # Ends of a transaction, which is not active any more then.
     (OperationKind.COMMIT, "causal", S.COMMITTED, {"lsid": "own", **IN_TRANSACTION}),
     (OperationKind.ABORT, "causal", S.ABORTED, {"lsid": "own", **IN_TRANSACTION}),
     # Sessions that are not causally consistent.

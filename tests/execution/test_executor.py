@@ -1,4 +1,4 @@
-"""The executor's loop on a tape: what is sent again and how, what is learned, and what is given back exactly once."""
+"""The executor's loop on a tape: what is retried and how, what is learned, and what is released exactly once."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from wiredrv.session.turns import Purpose
 
 TARGET = Target("db", "c")
 OK = reply({"ok": 1})
-LOST = b""  # the connection is closed instead of an answer
+LOST = b""  # the connection is closed instead of a reply
 NOT_PRIMARY = reply({"ok": 0, "code": 10107, "errmsg": "not primary", "errorLabels": ["RetryableWriteError"]})
 SHED = reply({"ok": 0, "code": 462, "errmsg": "busy", "errorLabels": ["SystemOverloadedError", "RetryableError"]})
 
@@ -49,7 +49,7 @@ def explicit(bench: Bench, **options: Any) -> SessionState:
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Overload's backoffs take no time here, and are kept for a test to look at."""
+    """Overload's backoffs take no time here, and are recorded for tests."""
     slept: list[float] = []
 
     async def sleep(seconds: float) -> None:
@@ -91,7 +91,7 @@ def test_each_write_has_a_number_of_its_own_in_its_session() -> None:
 
 
 def test_a_cursor_that_was_opened_without_a_session_is_read_without_one() -> None:
-    """The server that opened it supported no sessions; one that does refuses to read the cursor in another session."""
+    """The server that opened it did not support sessions; one that does would refuse to read it in another session."""
     bench = Bench([reply({"ok": 1, "cursor": {"id": 5, "ns": "db.c", "nextBatch": []}})])
     result = finish(bench.executor.execute(GetMore(TARGET, 5, "c", SERVER)))
     assert result.lease is None

@@ -31,7 +31,7 @@ from wiredrv.server_errors import command_error
 from wiredrv.session.transaction import Outcome
 
 R, T, U = RETRYABLE_WRITE, TRANSIENT_TRANSACTION, UNKNOWN_COMMIT_RESULT
-#: The wire version of 4.2, whose servers label nothing, and of 4.4, whose servers do.
+#: The wire version of 4.2, whose servers add no labels, and of 4.4, whose servers do.
 OLD, LABELLING = 8, 9
 
 #: name: (error, kind, in a transaction, wire version, from a mongos, labels)
@@ -47,14 +47,14 @@ CASES: dict[str, tuple[DriverError, OperationKind, bool, int, bool, set[str]]] =
     "network, command in a transaction": (AutoReconnect("x"), OperationKind.COMMAND, True, 0, False, {T}),
     "selection in a transaction": (ServerSelectionTimeoutError("x"), OperationKind.READ, True, 0, False, {T}),
     "network, commit": (AutoReconnect("x"), OperationKind.COMMIT, True, 17, False, {R, U}),
-    # Neither a server nor a connection was had: no network error, so not RetryableWriteError.
+    # Neither a server nor a connection was available: not a network error, so no RetryableWriteError label.
     "selection, write": (ServerSelectionTimeoutError("x"), OperationKind.WRITE, False, 0, False, set()),
     "no connection free, write": (WaitQueueTimeoutError("x"), OperationKind.WRITE, False, 0, False, set()),
     "selection, commit": (ServerSelectionTimeoutError("x"), OperationKind.COMMIT, True, 0, False, {U}),
     "no connection free, commit": (WaitQueueTimeoutError("x"), OperationKind.COMMIT, True, 0, False, {U}),
     "selection, abort": (ServerSelectionTimeoutError("x"), OperationKind.ABORT, True, 0, False, set()),
     "network, abort": (AutoReconnect("x"), OperationKind.ABORT, True, 17, False, {R}),
-    # A reply of a server that labels nothing.
+    # A reply of a server that adds no labels.
     "not primary, write, 4.2": (NotPrimaryError("x", {"code": 10107}), OperationKind.WRITE, False, OLD, False, {R}),
     "not primary, write, 4.4": (
         NotPrimaryError("x", {"code": 10107}),
@@ -101,7 +101,7 @@ CASES: dict[str, tuple[DriverError, OperationKind, bool, int, bool, set[str]]] =
         {R, U},
     ),
     "read, maxTimeMS": (OperationFailure("x", 50), OperationKind.READ, False, 17, False, set()),
-    # What the server labelled stays.
+    # Labels from the server are kept.
     "labelled by the server": (
         OperationFailure("x", 1, {"errorLabels": [T]}),
         OperationKind.WRITE,
@@ -157,7 +157,7 @@ def test_an_answer_of_a_server_is_no_network_error(error: DriverError, network: 
 
 
 class TestOutcomeOfAFailedCommit:
-    """A transaction counts as aborted only where that is certain."""
+    """A transaction counts as aborted only if that is certain."""
 
     @pytest.mark.parametrize(
         "error, attempted_before, outcome",

@@ -1,7 +1,7 @@
-"""Malformed replies, by the thousand: each ends in a result or in an error of this driver, and nothing is leaked.
+"""Thousands of malformed replies: each ends in a result or in an error of this driver, and nothing is leaked.
 
-The replies are those that real servers send, mutated: in their bytes, so that they are no messages or no BSON any
-longer, and in their values, so that they are both and make no sense.
+The replies are those that real servers send, mutated: in their bytes, so that they are not valid messages or BSON any
+more, and in their values, so that they are valid but make no sense.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ GOSSIP = {
     "operationTime": Timestamp(1_700_000_000, 1),
 }
 PLAIN = Target("db", "c")
-#: With codec options of its own, replies are read another way: raw, and decoded where a user looks.
+#: With its own codec options, replies are read another way: raw, and decoded when a user accesses them.
 RAW = Target("db", "c", codec_options=CodecOptions(tz_aware=True))
 
 
@@ -50,7 +50,7 @@ def _cursor(batch: str, *documents: dict[str, Any], number: int = 0) -> dict[str
     return {"cursor": {"id": number, "ns": "db.c", batch: list(documents)}, **GOSSIP}
 
 
-#: Each operation with the reply that it gets from a server that is sound.
+#: Each operation with the reply that it gets from a correct server.
 OPERATIONS: dict[str, tuple[Callable[[Target], Operation[Any]], dict[str, Any]]] = {
     "find": (lambda target: Find(target, {}, {}), _cursor("firstBatch", {"_id": 1}, {"_id": 2}, number=5)),
     "find_one": (lambda target: FindOne(target, {}, {}), _cursor("firstBatch", {"_id": 1, "a": [1, {"b": 2}]})),
@@ -117,7 +117,7 @@ def outcome(name: str, target: Target, messages: list[bytes]) -> object:
             assert bench.pool.made[0].closed, "nobody may go on reading where nonsense was read"
         if isinstance(error, UnreadableReply):
             cursors = [sent for sent in bench.transport.sent if b"killCursors" in sent]
-            # What a later command on the same connection met, the end of the tape, closes it.
+            # A later command on the same connection reads the end of the tape, which closes it.
             assert cursors or not bench.pool.made[0].closed, "one document that cannot be read costs no connection"
     bench.nothing_is_out()
     return result
@@ -143,7 +143,7 @@ def test_mutated_bytes(data: st.DataObject, name: str, target: str) -> None:
     message = bytearray(reply(OPERATIONS[name][1]))
     for _ in range(data.draw(st.integers(1, 3))):
         kind = data.draw(st.sampled_from(["change", "insert", "delete", "cut"]))
-        # The header's length comes last, so that most mutations get past it.
+        # Positions start after the header's length, so that most mutations get past it.
         position = data.draw(st.integers(12, max(len(message) - 1, 12)))
         if kind == "change" and position < len(message):
             message[position] = data.draw(st.integers(0, 255))
@@ -173,7 +173,7 @@ STRANGE = st.one_of(
 
 
 def _paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Where every value of a document stands."""
+    """The paths of all values in a document."""
     entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     found = [path] if path else []
     for key, inner in entries:

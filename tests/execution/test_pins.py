@@ -9,7 +9,7 @@ ADDRESS = Address("balancer.example", 27017)
 
 
 class FakeConnection:
-    """Stands for a connection."""
+    """Stands in for a connection."""
 
     def __init__(self) -> None:
         self.address = ADDRESS

@@ -47,7 +47,7 @@ from wiredrv.server_facts import RETRYABLE_READ_CODES
 DEFAULT = ExecutionSettings()
 
 
-#: What fails before a command is sent.
+#: Failures before a command is sent.
 NEVER_SENT = (
     ServerSelectionTimeoutError,
     PoolClearedError,
@@ -106,7 +106,7 @@ EVERYTHING: dict[str, Circumstances] = {
     "killCursors": KILL,
 }
 
-#: error: which of EVERYTHING are tried again after it as their first error.
+#: error: which operations of EVERYTHING are retried after it as their first error.
 FIRST_ERRORS: dict[str, tuple[DriverError, set[str]]] = {
     "the network": (AutoReconnect("x"), {"read"}),
     "the network, labelled": (labelled(AutoReconnect("x"), RETRYABLE_WRITE), {"read", "write", "commit", "abort"}),
@@ -310,7 +310,7 @@ def test_errors_before_anything_was_sent() -> None:
 def _pseudo_code(
     errors: list[DriverError], where: Circumstances, settings: ExecutionSettings, is_csot: bool
 ) -> list[bool]:
-    """The loop of the specification, written as it stands there: after each error, whether another attempt follows."""
+    """The loop of the specification, written as it is there: after each error, whether another attempt follows."""
     decisions: list[bool] = []
     attempt = 0
     allowed: float = float("inf") if is_csot else 1

@@ -1,6 +1,6 @@
-"""Where an operation goes and what is sent there, by the specifications' prose. On a tape.
+"""Where an operation goes and what is sent there, according to the specifications' prose. On a tape.
 
-Retries that meet another server or none, transactions under overload, aggregations that write, and what counts as an
+Retries that select another server or none, transactions under overload, aggregations that write, and what counts as an
 operation of a server.
 """
 
@@ -41,7 +41,7 @@ from wiredrv.wire.op_msg import decode_message
 TARGET = Target("db", "c")
 OK = reply({"ok": 1, "n": 1})
 EMPTY = reply({"ok": 1, "cursor": {"id": 0, "ns": "db.c", "firstBatch": []}})
-LOST = b""  # the connection is closed instead of an answer
+LOST = b""  # the connection is closed instead of a reply
 SHED = reply({"ok": 0, "code": 462, "errmsg": "busy", "errorLabels": ["SystemOverloadedError", "RetryableError"]})
 NO_WRITES = reply({"ok": 0, "code": 91, "errmsg": "down", "errorLabels": ["RetryableWriteError", "NoWritesPerformed"]})
 OVERLOAD = ("SystemOverloadedError", "RetryableError")
@@ -66,7 +66,7 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def refusing(bench: Bench, *errors: Exception | None) -> None:
-    """Have the next check-outs fail with these errors; None: that one succeeds."""
+    """Make the next check-outs fail with these errors; None: that one succeeds."""
     check_out, coming = bench.pool.check_out, list(errors)
 
     async def refuse(deadline: float | None = None) -> Any:
@@ -104,7 +104,7 @@ def test_neither_is_one_whose_connection_could_not_be_made(then: dict[str, Any])
 
 @WITHOUT_RETRYABLE_WRITES
 def test_after_nothing_but_overload_a_write_may_go_there_without_a_number(then: dict[str, Any]) -> None:
-    """Client backpressure, "Overload retry policy": whatever the server supports."""
+    """Client backpressure, "Overload retry policy": regardless of what the server supports."""
     bench = Bench([SHED, OK], **then)
     finish(bench.executor.execute(insert()))
     assert all("txnNumber" not in command for command in bench.transport.commands())
@@ -143,7 +143,7 @@ def test_an_update_of_many_is_sent_again_after_overload_without_session_where_th
 
 
 def test_an_explicit_session_where_there_are_none_hides_no_earlier_error() -> None:
-    """Retryable reads, 3b: an error in making the retry's command is not the one to raise."""
+    """Retryable reads, 3b: an error while building the retry's command is not the one to raise."""
     bench = Bench([LOST, EMPTY], then={"supports_sessions": False})
     with pytest.raises(AutoReconnect):
         finish(bench.executor.execute(Find(TARGET, {}, {}), explicit(bench)))
@@ -157,7 +157,7 @@ def test_snapshot_reads_that_an_older_server_lacks_hide_no_earlier_error() -> No
     assert len(bench.transport.sent) == 1
 
 
-# --- too large there --------------------------------------------------------------------------------------------------
+# --- too large for the new server ---
 
 
 def test_a_command_that_is_too_large_for_the_retrys_server_hides_no_earlier_error() -> None:
@@ -169,7 +169,7 @@ def test_a_command_that_is_too_large_for_the_retrys_server_hides_no_earlier_erro
 
 @pytest.mark.parametrize("narrower", [Limits(17, 16_777_216, 48_000_000, 2), Limits(17, 16_777_216, 17_000, 100_000)])
 def test_a_batch_is_not_sent_again_in_smaller_pieces(narrower: Limits) -> None:
-    """What the first attempt did of the rest would be done a second time under the next number."""
+    """What the first attempt wrote of the rest would be written again under the next transaction number."""
     bench = Bench([LOST, OK], then={"limits": narrower})
     bodies = [{"_id": number, "x": "x" * 200} for number in range(5)]
     batch = WriteBatch(TARGET, StatementGroup("insert", bodies, range(5)), 0, True, {})
@@ -220,7 +220,7 @@ def test_one_write_whose_retry_writes_nothing_fails_with_its_concern_error() -> 
 
 @pytest.mark.parametrize("retry_writes", [True, False])
 def test_the_topology_hears_of_a_concern_error_once_with_the_replys_version(retry_writes: bool) -> None:
-    """SDAM, "isStaleError": the topologyVersion is the command response's."""
+    """SDAM, "isStaleError": the topologyVersion comes from the command's response."""
     version = {"processId": "p", "counter": 7}
     bench = Bench([concern_error(version), OK], ExecutionSettings(retry_writes=retry_writes))
     try:
@@ -243,7 +243,7 @@ def test_a_concern_error_that_says_nothing_of_the_server_is_not_told() -> None:
 
 
 def in_transaction(bench: Bench) -> SessionState:
-    """A session whose transaction has begun on a router."""
+    """A session whose transaction has started on a router."""
     session = explicit(bench)
     begin_transaction(session)
     finish(bench.executor.execute(insert(), session))
@@ -292,7 +292,7 @@ def test_a_statement_that_is_given_up_lets_its_router_go_if_its_error_is_transie
 
 
 def test_it_stays_pinned_while_the_error_that_is_shown_leaves_the_transaction_open() -> None:
-    """Otherwise its abort goes to another router, which knows nothing of it."""
+    """Otherwise the abort would go to another router, which does not know the transaction."""
     bench = Bench([OK, SHED], is_mongos=True)
     session = in_transaction(bench)
     refusing(bench, None, unmade(), unmade())
@@ -303,7 +303,7 @@ def test_it_stays_pinned_while_the_error_that_is_shown_leaves_the_transaction_op
     assert session.pin == RouterPin(bench.server.address)
 
 
-# --- labels, and who is told what -------------------------------------------------------------------------------------
+# --- labels, and what is reported to whom -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("error", [ServerSelectionTimeoutError("none"), WaitQueueTimeoutError("none")])
@@ -399,7 +399,7 @@ def test_the_read_preference_that_is_sent_is_the_one_that_selected(
 
     async def found(read_preference: object, *arguments: Any) -> Any:
         asked.append(read_preference)
-        topology.oldest_wire_version = oldest  # the servers are known now
+        topology.oldest_wire_version = oldest  # the servers are known from here on
         return await select(read_preference, *arguments)
 
     topology.pick, topology.select = known, found  # type: ignore[method-assign]  # to see what is asked for

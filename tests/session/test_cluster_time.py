@@ -52,7 +52,7 @@ def test_the_clock_keeps_the_highest_in_whatever_order_they_come(received: list[
 
 def test_the_clock_takes_no_time_that_every_server_would_refuse() -> None:
     clock = ClusterClock()
-    assert clock.learn({"clusterTime": Timestamp(1, 1)}) is not None  # nothing has to be signed
+    assert clock.learn({"clusterTime": Timestamp(1, 1)}) is not None  # a signature is not required
     for signature in (5, "x", {}, {"hash": b"x"}, {"hash": "x", "keyId": 1}, {"hash": b"x", "keyId": 1.5}):
         assert clock.learn({"clusterTime": Timestamp(9, 9), "signature": signature}) is None
     assert clock.latest == {"clusterTime": Timestamp(1, 1)}

@@ -1,4 +1,4 @@
-"""What a session's transactions mean for its cursors: which may be read on, and how each is killed."""
+"""How a session's transactions affect its cursors: which may still be read, and how each is killed."""
 
 from __future__ import annotations
 

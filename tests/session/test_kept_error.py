@@ -1,4 +1,4 @@
-"""What is kept of an error once nobody else holds it."""
+"""What is kept of an error once nothing else refers to it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from wiredrv.session.kept_error import KeptError
 
 
 class _Data:
-    """Something of the user's."""
+    """A user's object."""
 
 
 def _failing(error: Exception) -> tuple[KeptError, weakref.ref[_Data]]:

@@ -1,4 +1,4 @@
-"""What sessions and transactions may be started with, and what contradicts itself."""
+"""The options with which sessions and transactions may be started, and contradictory ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the record of a transaction says of its commands."""
+"""What the record of a transaction says about its commands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pool of server sessions, under a clock of the test's own (sessions specification, "Server Session Pool")."""
+"""The pool of server sessions, with a clock that the test controls (sessions specification, "Server Session Pool")."""
 
 from __future__ import annotations
 

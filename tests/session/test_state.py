@@ -1,4 +1,4 @@
-"""A session's state: its end, times that only advance, and the pinning table applied."""
+"""A session's state: its end, times that only advance, and applying the pinning table."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from wiredrv.types import Address
 
 
 class FakePin:
-    """Stands for a mongos."""
+    """Stands in for a mongos."""
 
     address = Address("mongos.example", 1)
 

@@ -1,4 +1,4 @@
-"""The transaction's table: complete, as the specification has it, and what the class around it keeps in mind."""
+"""The transaction's table: complete, as in the specification; and what the class around it remembers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from wiredrv.types import Address, SentCommand
 S = TransactionState
 E = TransactionEvent
 
-#: What the specification demands, written out here once more: the next state, or words of the error.
+#: The specification's demands, written out again here: the next state, or words of the error.
 EXPECTED: dict[E, dict[S, S | str]] = {
     E.START: {
         S.NONE: S.STARTING,
@@ -60,10 +60,10 @@ EXPECTED: dict[E, dict[S, S | str]] = {
         S.COMMITTED_EMPTY: "Cannot call abortTransaction after calling commitTransaction",
         S.ABORTED: "Cannot call abortTransaction twice",
     },
-    # These two are the executor's and the session's own; they happen in one state each.
+    # These two are specific to the executor and the session; each happens in one state.
     E.OVERLOADED: {S.IN_PROGRESS: S.STARTING},
     E.WITHDRAW: {S.COMMITTED: S.IN_PROGRESS},
-    # What is learned of a transaction where it stands. It moves nothing.
+    # What is learned about a transaction in its current state. It changes no state.
     E.DOOM: {S.STARTING: S.STARTING, S.IN_PROGRESS: S.IN_PROGRESS},
     E.ENDING_SENT: {S.COMMITTED: S.COMMITTED, S.ABORTED: S.ABORTED},
     E.COMMIT_SUCCEEDED: {S.COMMITTED: S.COMMITTED},
@@ -90,7 +90,7 @@ def test_the_table_holds_nothing_else() -> None:
 
 
 def _state(transaction: Transaction) -> TransactionState:
-    """The state, asked anew each time: a type checker would believe the last answer."""
+    """The state, read anew each time: a type checker would otherwise narrow it to the last value."""
     return transaction.state
 
 
@@ -253,7 +253,7 @@ def _written_attributes(path: Path) -> list[ast.Attribute]:
     return [node for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.ctx, (ast.Store, ast.Del))]
 
 
-# --- against a tiny model ---------------------------------------------------------------------------------------------
+# --- against a small model --------------------------------------------------------------------------------------------
 
 
 class TransactionMachine(RuleBasedStateMachine):

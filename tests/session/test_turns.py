@@ -1,4 +1,4 @@
-"""Operations of one session take turns: every rule by itself, then all of them against a model."""
+"""Operations of one session take turns: each rule by itself, then all of them against a model."""
 
 from __future__ import annotations
 
@@ -271,7 +271,7 @@ def test_a_commit_that_was_given_up_leaves_the_session_to_others() -> None:
 
 
 class TurnsMachine(RuleBasedStateMachine):
-    """Whatever is called, given up and ended: at most one has the turn, nobody is forgotten, the order is kept."""
+    """Whatever is called, cancelled and ended: at most one has the turn, none is forgotten, the order is kept."""
 
     def __init__(self) -> None:
         super().__init__()
