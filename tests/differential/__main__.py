@@ -28,14 +28,14 @@ EXAMPLES = 20_000
 def _parts(first_seed: int, examples: int, jobs: int) -> list[Part]:
     if jobs == 1:
         return [part(first_seed, examples)]
-    # An interrupt is for the processes: they tell what they found so far.
+    # Only the processes react to an interrupt: they report what they have found so far.
     signal.signal(signal.SIGINT, lambda *_: None)
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
         return list(pool.map(part, *zip(*shares(first_seed, examples, jobs), strict=True)))
 
 
 def main() -> int:
-    """Run, and say what was found."""
+    """Run, and report the findings."""
     parser = argparse.ArgumentParser(prog="python -m tests.differential", description=__doc__)
     parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="the first seed (default: any)")
     parser.add_argument("--examples", type=int, default=EXAMPLES, help=f"how many scenarios (default {EXAMPLES})")

@@ -1,4 +1,4 @@
-"""What is each driver's own: how its client is made, how it tells of commands, and the classes of its values."""
+"""What is specific to each driver: how its client is made, how it reports commands, and the classes of its values."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from wiredrv import events
 
 
 class Watcher(Protocol):
-    """Is told of commands and their replies."""
+    """Is notified of commands and their replies."""
 
     def started(self, request: int, command: Mapping[str, Any]) -> None:
         """A command was sent."""
@@ -37,7 +37,7 @@ class Adapter(Protocol):
     name: str
 
     def client(self, uri: str, watcher: Any) -> Any:
-        """A client that tells ``watcher`` of its commands."""
+        """A client that reports its commands to ``watcher``."""
         ...
 
     def make(self, kind: str, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
@@ -46,13 +46,13 @@ class Adapter(Protocol):
 
 
 class Sentinel:
-    """No driver knows what to do with one."""
+    """A type that neither driver supports."""
 
     def __repr__(self) -> str:
         return "Sentinel()"
 
 
-#: Kinds that are the same for both.
+#: Kinds that are the same for both drivers.
 _SHARED: Mapping[str, Callable[..., Any]] = {
     "SON": SON,
     "OrderedDict": collections.OrderedDict,
@@ -119,7 +119,7 @@ class PyMongo:
         return pymongo.AsyncMongoClient[dict[str, Any]](uri, event_listeners=[_PyMongoListener(watcher)])
 
     def make(self, kind: str, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
-        """A value of PyMongo's."""
+        """A PyMongo value."""
         return (_SHARED.get(kind) or _THEIRS[kind])(*args, **options)
 
 
@@ -133,5 +133,5 @@ class Wiredrv:
         return wiredrv.Client(uri, event_listeners=[_OurListener(watcher)])
 
     def make(self, kind: str, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
-        """A value of ours."""
+        """A wiredrv value."""
         return (_SHARED.get(kind) or _OURS[kind])(*args, **options)

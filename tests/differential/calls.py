@@ -1,7 +1,7 @@
-"""Calls on a driver as plain frozen values: what hypothesis generates, what both drivers run, what reports show.
+"""Calls on a driver as plain frozen values: what Hypothesis generates, what both drivers run, what reports show.
 
-Nothing here knows a driver. Values that each driver makes of classes of its own (requests, concerns) are :class:`Make`,
-sessions are named by their number, and cursors that a scenario keeps by theirs.
+Nothing here depends on a driver. Values that each driver makes with its own classes (requests, concerns) are
+:class:`Make`, sessions are named by their number, and cursors that a scenario keeps by theirs.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-#: Keyword arguments, in the order in which they are given.
+#: Keyword arguments, in the order in which they are passed.
 Options: TypeAlias = tuple[tuple[str, Any], ...]
 
 
@@ -37,7 +37,7 @@ class Make:
 
 @dataclass(frozen=True, repr=False)
 class TheSession:
-    """The session that the scenario knows by ``number``, as an argument."""
+    """The session with this ``number`` in the scenario, as an argument."""
 
     number: int
 
@@ -47,7 +47,7 @@ class TheSession:
 
 @dataclass(frozen=True, repr=False)
 class TheDatabase:
-    """The name of the database that the driver works in, as an argument."""
+    """The name of the database that the driver uses, as an argument."""
 
     def __repr__(self) -> str:
         return "db.name"
@@ -59,7 +59,7 @@ class Target:
 
     :param kind: ``client``, ``database``, ``collection``, ``session`` or ``cursor``.
     :param name: the collection's name, or the number of the session or cursor.
-    :param options: what ``with_options`` is called with first.
+    :param options: the arguments of a ``with_options`` call that comes first.
     """
 
     kind: str
@@ -75,12 +75,12 @@ class Target:
 
 @dataclass(frozen=True, repr=False)
 class Take:
-    """What becomes of a call's result.
+    """What is done with a call's result.
 
     :param how: ``value``: it is compared. ``ignore``: it is not. ``keys``: only its keys are.
         ``list``: ``to_list(number)``. ``each``: ``async for`` over at most ``number`` documents. ``next``,
         ``try_next``: that method. These four close the cursor then.
-        ``keep``: it is a cursor, known by ``number`` from now on.
+        ``keep``: it is a cursor, from now on called ``number``.
     """
 
     how: str
@@ -95,7 +95,7 @@ VALUE = Take("value")
 
 @dataclass(frozen=True, repr=False)
 class Call:
-    """A method called, its result awaited if that can be, methods called on the result in turn, and the last taken.
+    """A method call: the result is awaited if possible, further methods are called on it, and the last result is taken.
 
     :param chain: name, arguments and options of the methods that are called on the result.
     """
@@ -115,7 +115,7 @@ class Call:
 
 @dataclass(frozen=True, repr=False)
 class Get:
-    """An attribute asked for: a step, whose value is compared, or an argument."""
+    """An attribute access: a step, whose value is compared, or an argument."""
 
     target: Target
     attribute: str
@@ -126,7 +126,7 @@ class Get:
 
 @dataclass(frozen=True, repr=False)
 class StartSession:
-    """``client.start_session()``; it ends with the scenario, if nothing ends it before."""
+    """``client.start_session()``; it ends with the scenario, unless something ends it earlier."""
 
     number: int
     options: Options = ()
@@ -137,11 +137,11 @@ class StartSession:
 
 @dataclass(frozen=True, repr=False)
 class Block:
-    """Calls within something that has an end of its own.
+    """Calls within a block that has an end of its own.
 
     :param kind: ``transaction``: ``async with session.start_transaction(...)``. ``with_transaction``: the calls are the
         callback. ``bind``: ``async with session.bind(...)``.
-    :param raises: whether the calls end in an exception of the user's.
+    :param raises: whether an exception of the user's follows the calls.
     :param forgives: whether a failure of a call is caught within the block.
     """
 
@@ -167,7 +167,7 @@ Step: TypeAlias = Call | Get | StartSession | Block
 
 @dataclass(frozen=True, repr=False)
 class Scenario:
-    """Steps, one after the other, on the starting data."""
+    """A sequence of steps on the starting data."""
 
     steps: tuple[Step, ...]
 
@@ -179,7 +179,7 @@ class Scenario:
 
 
 def inner_steps(scenario: Scenario) -> Iterator[Step]:
-    """All steps, those within blocks too."""
+    """All steps, including those within blocks."""
     for step in scenario:
         yield step
         if isinstance(step, Block):

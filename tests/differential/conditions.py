@@ -1,4 +1,4 @@
-"""What patterns are made of: questions about a difference. Pure."""
+"""Predicates about a difference, from which the patterns are built. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from tests.differential.calls import Call
 from tests.differential.outcomes import Difference, Failed, Returned
 
-#: How Python, PyMongo and its helpers refuse an argument.
+#: How Python, PyMongo and its helpers reject an argument.
 REFUSALS = frozenset(
     {
         "AttributeError",
@@ -42,7 +42,7 @@ SERVER_REFUSALS = frozenset(
         "CollectionInvalid",
     }
 )
-#: A cursor that has nothing says so by an error too.
+#: An exhausted cursor reports this by an error too.
 END = ("StopAsyncIteration",)
 
 
@@ -63,7 +63,7 @@ def they_sent_nothing(difference: Difference) -> bool:
 
 
 def arguments(difference: Difference) -> Iterator[tuple[str | int, Any]]:
-    """The arguments of the call, by place or name; those of its chain too."""
+    """The arguments of the call, by position or name, including those of its chain."""
     step = difference.our_record.step if difference.our_record else None
     if isinstance(step, Call):
         yield from enumerate(step.args)
@@ -74,7 +74,7 @@ def arguments(difference: Difference) -> Iterator[tuple[str | int, Any]]:
 
 
 def refused(difference: Difference, pattern: str) -> bool:
-    """We refuse with such a text and send nothing; PyMongo takes it, or has the server refuse it."""
+    """We refuse with a message that matches and send nothing; PyMongo accepts it, or lets the server refuse it."""
     if difference.what != "outcome" or not sent_nothing(difference):
         return False
     late = failed(difference.theirs, *REFUSALS) and not they_sent_nothing(difference)
@@ -83,7 +83,7 @@ def refused(difference: Difference, pattern: str) -> bool:
 
 
 def accepted(difference: Difference, pattern: str) -> bool:
-    """PyMongo refuses with such a text and sends nothing; we take it, or the server judges it."""
+    """PyMongo refuses with a message that matches and sends nothing; we accept it, or let the server decide."""
     if difference.what != "outcome" or not they_sent_nothing(difference):
         return False
     ours = isinstance(difference.ours, Returned) or failed(difference.ours, *SERVER_REFUSALS, *END)

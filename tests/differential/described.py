@@ -26,7 +26,7 @@ _RESULT_ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
         "bulk_api_result",
     ),
 }
-#: Whose results have no order.
+#: Methods whose results have no order.
 _UNORDERED = frozenset(
     {"distinct", "list_collections", "list_collection_names", "list_databases", "list_database_names"}
 )
@@ -74,14 +74,14 @@ def _labels(error: Exception) -> set[str]:
 
 
 def is_unacknowledged(value: Any) -> bool:
-    """Whether a result, or a write concern of a scenario, is that of a write that nobody answers."""
+    """Whether a result, or a write concern of a scenario, is that of an unacknowledged write."""
     if isinstance(value, Make):
         return value.kind == "WriteConcern" and (dict(value.options).get("w") == 0 or value.args[:1] == (0,))
     return getattr(value, "acknowledged", True) is False
 
 
 def documents(value: Any) -> Any:
-    """The documents of an argument that may be given an ``_id``: those within requests too."""
+    """The documents of an argument that may be given an ``_id``, including those within requests."""
     if isinstance(value, list):
         return [documents(item) for item in value]
     if type(value).__name__ == "InsertOne":

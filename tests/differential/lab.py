@@ -1,4 +1,4 @@
-"""The lab: both drivers beside each other on one server, step by step, and the differences that no row excuses."""
+"""The lab: both drivers side by side on one server, step by step, and the differences that no row excuses."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from tests.differential.referee import Referee, decoded
 from tests.differential.row import Known
 from tests.differential.side import Side, SideOnTrio
 
-#: Seconds within which a cursor that one driver closed is closed by the other.
+#: Seconds within which the other driver must close a cursor that one driver closed.
 _CLOSED_WITHIN = 2.0
 
 
 @dataclass
 class Verdict:
-    """What came of one scenario."""
+    """The result of one scenario."""
 
     unexcused: list[Difference] = field(default_factory=list)
     #: How many differences each row excused.
@@ -32,9 +32,9 @@ class Verdict:
 class Lab:
     """Two drivers with a database each.
 
-    :param uri: a deployment of one's own: transactions are cut short on it, and writes wait for one member.
+    :param uri: a deployment used by nothing else: transactions are cut short on it, and writes wait for one member.
     :param theirs: the driver to compare with, for tests of the lab itself.
-    :param trio: whether ours runs on trio. Theirs knows asyncio alone.
+    :param trio: whether ours runs on trio. The other one only supports asyncio.
     """
 
     def __init__(
@@ -54,23 +54,23 @@ class Lab:
 
     @property
     def sides(self) -> tuple[Side, Side]:
-        """Both drivers, the other one first."""
+        """Both drivers, PyMongo first."""
         return self.theirs, self.ours
 
     async def open(self) -> None:
-        """Connect both clients, so that the first scenario meets them as any other does."""
+        """Connect both clients, so that the first scenario finds the same conditions as any other."""
         for side in self.sides:
             await side.settle()
 
     def start_over(self) -> None:
-        """Lay the starting data out anew: whatever was under way did not end."""
+        """Recreate the starting data: whatever was under way did not end."""
         self.referee.forget()
         for side in self.sides:
             side.log.wrote = True
 
     async def run(self, scenario: Scenario) -> Verdict:
         """Run a scenario on both drivers, from the starting data; it stops at the first step with a difference that
-        no row excuses, or with one after which the two are not comparable any more."""
+        no row excuses, or at a difference after which the two cannot be compared any more."""
         verdict = Verdict()
         for side in self.sides:
             if side.log.wrote:
@@ -98,7 +98,7 @@ class Lab:
     async def _compare_closings(self, verdict: Verdict) -> None:
         there, here = (side.log.closings for side in self.sides)
         deadline = asyncio.get_running_loop().time() + _CLOSED_WITHIN
-        # Neither driver says when its background has closed a cursor: only the command itself is seen.
+        # Neither driver reports when its background has closed a cursor: only the command itself can be observed.
         while set(there) != set(here) and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         self._judge(compared_closings(there, here), verdict)
@@ -113,7 +113,7 @@ class Lab:
             self._judge(compared_data(there, here), verdict)
 
     def _judge(self, differences: Iterator[Difference], verdict: Verdict) -> bool:
-        """Excuse what the table knows; whether to go on."""
+        """Excuse the differences that the table lists; returns whether to go on."""
         go_on = True
         for difference in differences:
             row = next((row for row in self.known if row.excuses(difference)), None)
@@ -135,7 +135,7 @@ class Lab:
 
 
 async def opened(uri: str, trio: bool = False) -> Lab:
-    """A lab with both clients connected, made in the event loop that it runs in."""
+    """A lab with both clients connected, created in the event loop that it runs in."""
     lab = Lab(uri, trio=trio)
     await lab.open()
     return lab

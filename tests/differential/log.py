@@ -1,4 +1,4 @@
-"""What a client sends, as its listener hears it: the commands of each step, and what closed each cursor."""
+"""What a client sends, from its command listener: the commands of each step, and what closed each cursor."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from tests.differential.normal import Names
 from tests.differential.outcomes import Command
 
-#: Commands that leave data as it is.
+#: Commands that do not change data.
 _READING = frozenset(
     {
         "abortTransaction",
@@ -27,19 +27,19 @@ _READING = frozenset(
         "ping",
     }
 )
-#: Those that leave indexes as they are, or whose collections are new ones afterwards (``$out``).
+#: Those that do not change indexes, or whose collections are new ones afterwards (``$out``).
 _KEEPING_INDEXES = _READING | {"aggregate", "create", "delete", "drop", "findAndModify", "insert", "update"}
 
 
 class Log:
-    """The commands that a client sent since the last look, normalised; those that close cursors apart."""
+    """The commands that a client sent since the last ``take``, normalised; those that close cursors separately."""
 
     def __init__(self) -> None:
         self.names = Names("", "")
         self.paused = False
         #: Whether anything was sent that may have changed data.
         self.wrote = True
-        #: Whether anything was sent that may have changed indexes: whatever is said to have failed (an unmet write
+        #: Whether anything was sent that may have changed indexes: whatever reportedly failed (an unsatisfied write
         #: concern, for one) may have been done.
         self.changed_indexes = True
         #: What closed each cursor: the first attempt, and under a name of its own one after an attempt that succeeded.
@@ -55,9 +55,9 @@ class Log:
             return
         normal = self.names.command(command)
         if "killCursors" in normal:
-            # When a cursor that nobody waits for is closed is the driver's affair: compared at the scenario's end.
+            # When an abandoned cursor is closed is up to the driver: compared at the scenario's end.
             for name in self._known_cursors(command):
-                # What the server refused (its transaction had ended) is tried again by both, each in its own time.
+                # Both retry what the server refused (its transaction had ended), each at its own time.
                 again = f"{name} again" if name in self._closed else name
                 again = f"{again}, rewound" if name in self._rewound else again
                 self.closings.setdefault(again, {**normal, "cursors": "<its own>"})
@@ -79,7 +79,7 @@ class Log:
             self.names.reply(command, reply)
 
     def _known_cursors(self, command: Mapping[str, Any]) -> list[str]:
-        """The names of the cursors that a killCursors is for; one without was opened by the scenario before."""
+        """The names of the cursors that a killCursors closes; one without a name is from the previous scenario."""
         return [self.names.cursors[number] for number in command["cursors"] if number in self.names.cursors]
 
     def rewinds(self, cursor: int) -> None:
@@ -88,7 +88,7 @@ class Log:
             self._rewound.add(self.names.cursors[cursor])
 
     def take(self) -> tuple[Command, ...]:
-        """The commands since the last look."""
+        """The commands since the last call."""
         commands, self._commands = self._commands, []
         return tuple(commands)
 

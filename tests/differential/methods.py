@@ -1,4 +1,4 @@
-"""The methods that are compared, each with what its arguments are drawn from; and calls of them."""
+"""The methods that are compared, each with the strategies for its arguments; and calls of them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TAKE_CURSOR: Strategy = st.one_of(
     st.just(Take("next")),
 )
 _TAKE_COMMAND_CURSOR: Strategy = st.one_of(_TAKE_CURSOR, st.just(Take("try_next")))
-#: Of what the server lists in no order.
+#: Results that the server lists in no particular order.
 _TAKE_ALL: Strategy = st.just(Take("list"))
 _TAKE_VALUE: Strategy = st.just(VALUE)
 
@@ -30,10 +30,10 @@ _TAKE_VALUE: Strategy = st.just(VALUE)
 class Method:
     """One method.
 
-    :param args: what its positional arguments are drawn from.
+    :param args: the strategies for its positional arguments.
     :param options: the same for its keyword arguments, without ``session``.
     :param writes: whether it may change data, or wait for a lock that a transaction holds.
-    :param weight: how often it is drawn, beside others.
+    :param weight: how often it is drawn, relative to others.
     """
 
     kind: str
@@ -246,7 +246,7 @@ _HANDLE_OPTIONS: Mapping[str, Strategy] = {
 }
 _LIKELY = (True, *[False] * 7)
 
-#: Methods of a find cursor that set it up, with their arguments.
+#: Methods that configure a find cursor, with their arguments.
 CHAIN: Mapping[str, tuple[Strategy, ...]] = {
     "sort": (v.SORTS,),
     "limit": (v.COUNTS,),
@@ -264,12 +264,12 @@ CHAIN: Mapping[str, tuple[Strategy, ...]] = {
     "clone": (),
     "rewind": (),
 }
-#: Those that end it with a result.
+#: Methods of a cursor that return a result.
 CHAIN_ENDS: Mapping[str, tuple[Strategy, ...]] = {"distinct": (v.FIELDS,), "explain": ()}
 
 
 def methods(kinds: Sequence[str] = ("collection", "database", "client"), writes: bool = True) -> Strategy:
-    """A method, the likelier ones more often."""
+    """A method, drawn according to the weights."""
     chosen = [method for method in METHODS if method.kind in kinds and (writes or not method.writes)]
     return st.sampled_from([method for method in chosen for _ in range(method.weight)])
 
@@ -298,7 +298,7 @@ def _draw_options(draw: Draw, method: Method) -> list[tuple[str, Any]]:
 def _maybe_spoiled(
     draw: Draw, args: list[Any], given: list[tuple[str, Any]]
 ) -> tuple[list[Any], list[tuple[str, Any]]]:
-    """Once in a while: another kind of argument, an unknown one, one too few."""
+    """Occasionally: another kind of argument, an unknown one, one too few."""
     if not draw(st.sampled_from(_LIKELY)):
         return args, given
     how = draw(st.sampled_from(("argument", "option", "unknown", "fewer", "more")))

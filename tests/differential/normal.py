@@ -1,7 +1,7 @@
 """Commands, replies and results brought into a form in which two drivers can be compared. Pure.
 
-What differs between any two runs gets a name: the database, generated ObjectIds, cursor ids, sessions, times. Names are
-given in the order of appearance, so that they say *which* one: a getMore of the wrong cursor is a difference.
+Whatever differs between any two runs gets a name: the database, generated ObjectIds, cursor ids, sessions, times. Names
+are given in the order of appearance, so that they say *which* one: a getMore of the wrong cursor is a difference.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from bson.raw_bson import RawBSONDocument
 
 from tests.differential.world import is_fixed
 
-#: Whose values are times of the deployment.
+#: Fields whose values are times of the deployment.
 _TIMES = frozenset({"afterClusterTime", "atClusterTime", "operationTime", "$clusterTime", "clusterTime"})
-#: What a server says of itself, and differs from one moment to the next.
+#: Fields that describe the server, and change from one moment to the next.
 _VOLATILE = frozenset(
     {
         "localTime",
@@ -44,16 +44,16 @@ _VOLATILE = frozenset(
     }
 )
 _SMALL = 2**31
-#: What a server's messages tell that is another each time: UUIDs, transaction numbers.
+#: Parts of a server's messages that differ each time: UUIDs, transaction numbers.
 _MOVING = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?<=number )(?:is )?\d+")
 
 
 @dataclass
 class Names:
-    """The names that one driver's run of one scenario gave so far."""
+    """The names assigned so far in one driver's run of one scenario."""
 
     database: str
-    #: The other driver's: what a list of all databases holds of it is left out.
+    #: The other driver's database: left out of lists of all databases.
     foreign: str
     generated: dict[ObjectId, str] = field(default_factory=dict)
     sessions: dict[bytes, str] = field(default_factory=dict)
@@ -62,7 +62,8 @@ class Names:
     cursor_sessions: dict[int, bytes | None] = field(default_factory=dict)
     #: The last transaction number of each explicit session.
     numbers: dict[bytes, int] = field(default_factory=dict)
-    #: Whether what is named travels: then a raw document is what it holds, as one or the other event shows it.
+    #: Whether the value is part of a command: then a raw document is compared by its content, as either listener event
+    #: shows it.
     in_command: bool = False
 
     # --- values ---
@@ -80,7 +81,7 @@ class Names:
         return self._compound(value)
 
     def glimpse(self, value: Any) -> Any:
-        """As :meth:`value`, without remembering what was named."""
+        """Like :meth:`value`, without remembering the names."""
         before = dict(self.generated)
         try:
             return self.value(value)
@@ -94,7 +95,7 @@ class Names:
             return self.document(value)
         if isinstance(value, (list, tuple)):
             items = [self.value(item) for item in value if not self._is_foreign(item)]
-            # Both travel as arrays.
+            # Both are sent as arrays.
             return items if self.in_command or isinstance(value, list) else ("<tuple>", *items)
         if isinstance(value, (set, frozenset)):
             return ("<set>", *sorted(map(repr, value)))
@@ -114,12 +115,12 @@ class Names:
         if key in _TIMES or key in _VOLATILE:
             return f"<{key}>"
         if key == "errmsg" and isinstance(value, str):
-            # Beyond a brace the server quotes what it was sent, which is compared where it was sent.
+            # After a brace the server quotes what was sent, which is compared in the command itself.
             return self.value(_MOVING.sub("<...>", value.partition("{")[0]))
         return self.value(value)
 
     def _is_foreign(self, item: Any) -> bool:
-        """Whether it tells of the other driver's database."""
+        """Whether it concerns the other driver's database."""
         return item == self.foreign or (isinstance(item, Mapping) and item.get("name") == self.foreign)
 
     # --- commands ---
@@ -158,7 +159,7 @@ class Names:
         return "the same number" if before == number else "a new number"
 
     def reply(self, command: Mapping[str, Any], reply: Mapping[str, Any]) -> None:
-        """Learn from a reply which cursor it opened, and in which session."""
+        """Record which cursor a reply opened, and in which session."""
         cursor = reply.get("cursor")
         number = cursor.get("id") if isinstance(cursor, Mapping) else None
         if number and "getMore" not in command:
@@ -180,13 +181,13 @@ def _cursors_of(command: Mapping[str, Any]) -> list[int]:
 # --- comparing ---
 
 
-#: Parts of commands whose fields have no order: they are the command's own, and not a user's.
+#: Parts of commands whose fields have no order: they are set by the command, not by a user.
 _UNORDERED_PARTS = frozenset({"updates", "deletes", "indexes", "writeConcern", "readConcern", "collation", "explain"})
 
 
 @dataclass(frozen=True)
 class Leaf:
-    """One place where two values differ; :data:`MISSING` where one has nothing there."""
+    """One place where two values differ; :data:`MISSING` if one has nothing there."""
 
     path: tuple[str | int, ...]
     theirs: Any
@@ -224,7 +225,7 @@ def _of_documents(
 
 
 def command_leaves(theirs: dict[str, Any], ours: dict[str, Any]) -> list[Leaf]:
-    """As :func:`leaves`, of commands: the order of their own fields means nothing, but the first is their name."""
+    """Like :func:`leaves`, for commands: their own fields have no order, except that the command's name is first."""
     if next(iter(theirs)) != next(iter(ours)):
         return [Leaf(("<name>",), next(iter(theirs)), next(iter(ours)))]
     return leaves(theirs, ours, (), ordered=False)

@@ -1,4 +1,4 @@
-"""What a step did: its outcome, what it sent, what became of its arguments; and where two of them differ. Pure."""
+"""What a step did: its outcome, what it sent, what happened to its arguments; and the differences of two. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Command = dict[str, Any]
 
 @dataclass(frozen=True)
 class Returned:
-    """The step ended well; ``value`` is normalised."""
+    """The step succeeded; ``value`` is normalised."""
 
     value: Any
 
@@ -46,26 +46,26 @@ class Failed:
 
 @dataclass(frozen=True)
 class Record:
-    """One step as one driver did it."""
+    """One step as performed by one driver."""
 
     step: Step
     outcome: Returned | Failed
     commands: tuple[Command, ...] = ()
-    #: The documents that the caller gave, as they are afterwards.
+    #: The documents that the caller passed, in their state after the call.
     arguments: Any = None
 
     @property
     def names(self) -> list[str]:
-        """The names of what was sent."""
+        """The names of the commands that were sent."""
         return [next(iter(command)) for command in self.commands]
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One thing in which the drivers differ.
+    """One difference between the drivers.
 
     :param what: ``outcome`` (one failed and one did not, or they failed in different ways), ``result`` (a place in the
-        results), ``error`` (a place in what the errors tell), ``commands`` (other commands), ``field`` (a place in a
+        results), ``error`` (a place in the errors' details), ``commands`` (other commands), ``field`` (a place in a
         command), ``arguments`` (a place in the caller's arguments), ``data`` (a place in the data left), ``closing``
         (a place in what closed a cursor).
     :param path: the place; for ``field`` it begins with the command's name.
@@ -92,7 +92,7 @@ class Difference:
 
     @property
     def signature(self) -> tuple[str, ...]:
-        """What makes two differences the same for a summary."""
+        """The key by which a summary treats two differences as the same."""
         ends = []
         for value in (self.theirs, self.ours):
             ends.append(value.kind if isinstance(value, Failed) else type(value).__name__)
@@ -106,7 +106,7 @@ def compared(theirs: Record, ours: Record) -> Iterator[Difference]:
 
 
 def _effects(theirs: Record, ours: Record) -> Iterator[Difference]:
-    # One that was refused while its arguments were made (requests check theirs) was not called.
+    # A call that failed while its arguments were built (PyMongo's requests check theirs) did not take place.
     for leaf in leaves(theirs.arguments, ours.arguments) if theirs.arguments and ours.arguments else ():
         yield Difference("arguments", leaf.path, leaf.theirs, leaf.ours, theirs, ours)
     if theirs.names != ours.names:
@@ -135,13 +135,13 @@ def _outcomes(theirs: Record, ours: Record) -> Iterator[Difference]:
 
 
 def compared_steps(theirs: Sequence[Record], ours: Sequence[Record]) -> Iterator[Difference]:
-    """The differences of the records of one step: several, if it is a block."""
+    """The differences between the records of one step: several, if it is a block."""
     failures = []
     for there, here in zip(theirs, ours, strict=False):
         if there.step is not here.step:
             break
         outcomes = (there.outcome, here.outcome)
-        # A failure that leaves a block is that of a call in it: it is told once.
+        # A failure that propagates from a block is that of a call in it: it is reported once.
         yield from _effects(there, here) if outcomes in failures else compared(there, here)
         if isinstance(there.outcome, Failed) and isinstance(here.outcome, Failed):
             failures.append(outcomes)
@@ -165,6 +165,6 @@ def compared_closings(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> Ite
 
 
 def compared_data(theirs: Any, ours: Any) -> Iterator[Difference]:
-    """The differences in what the databases hold."""
+    """The differences in the data of the two databases."""
     for leaf in leaves(theirs, ours):
         yield Difference("data", leaf.path, leaf.theirs, leaf.ours)

@@ -1,4 +1,4 @@
-"""What one process does of a run: its own replica set, and scenarios on both event loops."""
+"""The share of one process in a run: its own replica set, and scenarios on both event loops."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Part:
 
 
 def part(first_seed: int, examples: int) -> Part:
-    """Run that many scenarios, and tell what was found."""
+    """Run this many scenarios, and report the findings."""
     sys.unraisablehook = _tell
     with ReplicaSet(members=1, test_commands=True) as deployment, asyncio.Runner() as runner:
         labs = [runner.run(opened(deployment.uri, trio)) for trio in (False, True)]
@@ -44,6 +44,6 @@ def part(first_seed: int, examples: int) -> Part:
 
 
 def _tell(unraisable: sys.UnraisableHookArgs) -> None:
-    # PyMongo cannot finalize a cursor whose session is no session. That is not compared.
+    # PyMongo cannot finalize a cursor whose session is not a session. That is not compared.
     if not getattr(unraisable.object, "__module__", "").startswith("pymongo."):
         sys.__unraisablehook__(unraisable)

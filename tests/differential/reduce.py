@@ -13,7 +13,7 @@ from tests.differential.calls import Block, Call, Scenario, StartSession, Step
 
 
 def smaller(scenario: Scenario) -> Iterator[Scenario]:
-    """Scenarios with one thing less, the largest things first."""
+    """Scenarios with one thing left out, the largest things first."""
     steps = scenario.steps
     if len(steps) > 1:
         yield from (Scenario(without) for without in _without_one(steps))
@@ -61,7 +61,7 @@ def _without_one(items: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
 
 
 async def reduced(scenario: Scenario, holds: Callable[[Scenario], Awaitable[bool]], most: int = 150) -> Scenario:
-    """The smallest scenario found for which ``holds`` is true still.
+    """The smallest scenario found for which ``holds`` is still true.
 
     :param most: how many candidates are tried.
     """

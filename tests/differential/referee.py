@@ -1,6 +1,6 @@
-"""The referee: lays out the starting data and reads what is left. A client of its own, whoever is compared.
+"""The referee: creates the starting data and reads the data at the end. It has its own client, whatever is compared.
 
-Scenarios are short, so what is done around them counts: a digest of each collection (``dbHash``) says whether anything
+Scenarios are short, so the work around them matters: a digest of each collection (``dbHash``) shows whether anything
 changed, and only what did is read or repaired.
 """
 
@@ -16,13 +16,13 @@ from pymongo import MongoClient
 
 from tests.differential.world import STARTING_DATA, Starting
 
-#: A database's collections by name: options, indexes and documents, each as the bytes of BSON.
+#: A database's collections by name: options, indexes and documents, each as BSON bytes.
 State = Mapping[str, tuple[bytes, tuple[bytes, ...], tuple[bytes, ...]]]
 
 
 @dataclass(frozen=True)
 class Digest:
-    """What tells whether a collection is the same: its options, its documents' digest, and which collection it is."""
+    """What identifies a collection's state: its options, its documents' digest, and which collection it is."""
 
     options: bytes
     documents: str
@@ -30,7 +30,7 @@ class Digest:
 
     @property
     def content(self) -> tuple[bytes, str]:
-        """What two databases can have in common."""
+        """The part that can be equal in two databases."""
         return self.options, self.documents
 
 
@@ -39,16 +39,16 @@ class Referee:
 
     def __init__(self, uri: str) -> None:
         self._client: MongoClient[RawBSONDocument] = MongoClient(uri, document_class=RawBSONDocument)
-        #: What each database holds when the starting data is laid out, and the indexes of its collections.
+        #: The content of each database with the starting data, and the indexes of its collections.
         self._made: dict[str, dict[str, Digest]] = {}
         self._indexes: dict[str, dict[str, tuple[bytes, ...]]] = {}
-        #: What each database held when it was last compared: nothing changes until it is laid out again.
+        #: The content of each database when it was last compared: nothing changes until it is recreated.
         self._compared: dict[str, dict[str, Digest]] = {}
         self._have_majorities_answer_at_once()
         self._client.admin.command("setParameter", 1, transactionLifetimeLimitSeconds=10)
 
     def _have_majorities_answer_at_once(self) -> None:
-        """A majority of one member need not wait for its disk; so reads of a majority see what was written last."""
+        """A majority of one member need not wait for its disk; so majority reads see the latest writes."""
         config = dict(self._client.admin.command("replSetGetConfig")["config"])
         if config.get("writeConcernMajorityJournalDefault", True):
             config.update(version=config["version"] + 1, writeConcernMajorityJournalDefault=False)
@@ -87,10 +87,10 @@ class Referee:
     def _read_indexes(self, database: str, name: str) -> tuple[bytes, ...]:
         return tuple(sorted(bson.encode(index) for index in self._client[database][name].list_indexes()))
 
-    # --- laying out ---
+    # --- creating the starting data ---
 
     def restore(self, database: str, indexes: bool = True) -> None:
-        """Have the database hold the starting data and nothing else; what does so already is left alone.
+        """Make the database contain exactly the starting data; collections that already match are left alone.
 
         :param indexes: whether indexes may have changed.
         """
@@ -136,16 +136,16 @@ class Referee:
             handle.command("createIndexes", name, indexes=list(starting.indexes))
 
     def begin(self) -> None:
-        """A scenario begins: what was compared before holds no longer."""
+        """A scenario begins: earlier comparisons are no longer valid."""
         self._compared.clear()
 
     def forget(self) -> None:
-        """Take nothing that was laid out for granted."""
+        """Forget everything about what was created."""
         self._made.clear()
         self._compared.clear()
 
     def meddle(self, database: str, collection: str, document: Mapping[str, Any]) -> None:
-        """Insert a document behind the drivers' backs, for tests of the lab."""
+        """Insert a document that neither driver knows of, for tests of the lab."""
         self._client[database][collection].insert_one(RawBSONDocument(bson.encode(document)))
 
     def drop(self, databases: Iterable[str]) -> None:
@@ -163,7 +163,7 @@ def _raw(starting: Starting) -> list[RawBSONDocument]:
 
 
 def decoded(state: State) -> dict[str, Any]:
-    """A state as values."""
+    """A state as decoded values."""
     return {
         name: {
             "options": bson.decode(options),

@@ -1,4 +1,4 @@
-"""Differences as text for people: the scenario, the step, both outcomes, both lists of commands, the place. Pure."""
+"""Differences as readable text: the scenario, the step, both outcomes, both lists of commands, the place. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.differential.outcomes import Difference, Record
 
 
 def report(scenario: Scenario, differences: Sequence[Difference]) -> str:
-    """What there is to know of the first difference, and the places of the others."""
+    """All there is to know about the first difference, and the places of the others."""
     first, *others = differences
     return "\n".join([*_lines(scenario, first), *(f"also {_place(other)}" for other in others)])
 

@@ -18,9 +18,9 @@ class Known:
     :param here: what wiredrv does instead.
     :param reason: why.
     :param excuses: whether a difference is this one.
-    :param ends: whether the two cannot be compared any further after it: one has done what the other refused.
-    :param example: steps that show it: each run begins with them, so no row outlives its difference.
-    :param shown_by: for what the lab cannot see: a test that does, as ``tests/test_x.py::test_name``.
+    :param ends: whether the two can no longer be compared after it: one has done what the other refused.
+    :param example: steps that show it: each run begins with them, so that no row outlives its difference.
+    :param shown_by: for what the lab cannot see: a test that shows it, as ``tests/test_x.py::test_name``.
     """
 
     id: str

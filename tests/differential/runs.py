@@ -1,6 +1,6 @@
-"""A run of many scenarios: hypothesis generates them from a seed, the lab judges them, differences are gathered.
+"""A run of many scenarios: Hypothesis generates them from a seed, the lab compares, differences are collected.
 
-Differences are gathered and not raised, so that one run tells of all of them; each is shown in the smallest scenario
+Differences are collected and not raised, so that one run reports all of them; each is shown in the smallest scenario
 that was found for it.
 """
 
@@ -23,7 +23,7 @@ from tests.differential.report import report
 from tests.differential.row import Known
 from tests.differential.sequences import scenarios
 
-#: What is generated from one seed: a longer run takes the seeds that follow, so that each part can be run again alone.
+#: Scenarios per seed: a longer run uses the following seeds, so that each part can be repeated alone.
 CHUNK = 500
 
 #: What makes two differences one kind.
@@ -40,7 +40,7 @@ class Findings:
     unexcused: dict[Signature, tuple[int, Scenario, int]] = field(default_factory=dict)
 
     def add(self, scenario: Scenario, differences: Sequence[Difference], chunk_seed: int) -> bool:
-        """Take a difference in; whether it is the first of its kind."""
+        """Add a difference; returns whether it is the first of its kind."""
         signature = differences[0].signature
         count, shortest, found = self.unexcused.get(signature, (0, scenario, chunk_seed))
         if len(repr(scenario)) < len(repr(shortest)):
@@ -65,7 +65,7 @@ def not_shown(runner: asyncio.Runner, lab: Lab, known: Sequence[Known]) -> list[
 def run(
     runner: asyncio.Runner, labs: Sequence[Lab], first_seed: int, examples: int, told: Callable[[str], None]
 ) -> Findings:
-    """Run that many scenarios, those of each seed in a lab that the seed determines, and tell of the progress."""
+    """Run this many scenarios, those of each seed in a lab that the seed determines, and report the progress."""
     findings = Findings()
     chunk_seed = first_seed
     while findings.examples < examples:
@@ -103,7 +103,7 @@ def _run_chunk(
     each()
 
 
-#: Seconds that making one scenario smaller may take, and all of them: where a call hangs, each try takes its time.
+#: Seconds that reducing one scenario may take, and all of them: if a call hangs, each attempt takes its time.
 SMALLER_WITHIN = 30.0
 ALL_SMALLER_WITHIN = 300.0
 
@@ -113,7 +113,7 @@ def _lab_of(labs: Sequence[Lab], chunk_seed: int) -> Lab:
 
 
 def reports(runner: asyncio.Runner, labs: Sequence[Lab], findings: Findings) -> Iterator[tuple[Signature, str]]:
-    """A text for each kind of difference, with the scenario made smaller."""
+    """A text for each kind of difference, with the scenario reduced."""
     all_until = monotonic() + ALL_SMALLER_WITHIN
     for signature, (count, scenario, found) in findings.unexcused.items():
         lab = _lab_of(labs, found)

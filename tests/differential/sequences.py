@@ -1,6 +1,6 @@
-"""Scenarios: single calls, and sequences with sessions, transactions and cursors that are open meanwhile.
+"""Scenarios: single calls, and sequences with open sessions, transactions and cursors.
 
-Rules kept here, or a scenario would wait for itself: while a transaction is open, what runs outside of it only reads.
+A rule kept here, or a scenario would wait for itself: while a transaction is open, operations outside of it only read.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _SESSION_OPTIONS: dict[str, Strategy] = {
         st.one_of(*[st.tuples(st.just(name), values) for name, values in _TRANSACTION_OPTIONS.items()]),
     ),
 }
-#: Methods of sessions that take the time of another, and whence.
+#: Methods that advance a session's times to another's, and the attribute with that time.
 ADVANCES = {"advance_operation_time": "operation_time", "advance_cluster_time": "cluster_time"}
 SESSION_METHODS = ("start_transaction", "commit_transaction", "abort_transaction", "end_session", *ADVANCES)
 SESSION_ATTRIBUTES = ("in_transaction", "has_ended")
@@ -57,7 +57,7 @@ _RARELY = (True, *[False] * 5)
 
 @dataclass
 class _State:
-    """What the steps so far left open."""
+    """What the steps so far have left open."""
 
     sessions: dict[int, bool] = field(default_factory=dict)
     cursors: list[int] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Steps in few words, for scenarios that are written by hand."""
+"""Short helpers for scenarios that are written by hand."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def chained(start: Call, *more: tuple[str, tuple[Any, ...]]) -> Call:
 
 
 def request(kind: str, *args: Any, **given: Any) -> Make:
-    """A request of a bulk write."""
+    """A request for a bulk write."""
     return Make(kind, args, options(**given))
 
 
@@ -49,5 +49,5 @@ def in_session(*steps: Step, **given: Any) -> tuple[Step, ...]:
 
 
 def in_transaction(*steps: Step, **given: Any) -> tuple[Step, ...]:
-    """Steps in a transaction that nothing in them needs to end."""
+    """Steps in a transaction that none of them has to end."""
     return in_session(on_session("start_transaction", **given), *steps)

@@ -1,4 +1,4 @@
-"""The thin shell: runs steps on one driver and records what came of them."""
+"""The thin shell: runs steps on one driver and records the results."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.differential.outcomes import Failed, Record, Returned
 
 T = TypeVar("T")
 
-#: Seconds that one step may take: the server ends what is stuck before.
+#: Seconds that one step may take: the server ends whatever is stuck before that.
 STEP_LIMIT = 30.0
 #: How often a callback of with_transaction is run before it gives up.
 MOST_ATTEMPTS = 3
@@ -34,7 +34,7 @@ class Side:
     """One driver on its own database.
 
     :param database: the name of its database.
-    :param foreign: that of the other driver's.
+    :param foreign: the name of the other driver's database.
     """
 
     def __init__(self, adapter: Adapter, uri: str, database: str, foreign: str) -> None:
@@ -54,7 +54,7 @@ class Side:
         self.log.begin(Names(self.database_name, self._foreign))
 
     async def perform(self, step: Step) -> list[Record]:
-        """Run one step, and return its record; that of a block comes after those of its calls."""
+        """Run one step, and return its record; the record of a block comes after those of its calls."""
         self._records = []
         try:
             with anyio.fail_after(STEP_LIMIT):
@@ -84,7 +84,7 @@ class Side:
         self._sessions.clear()
 
     async def settle(self) -> None:
-        """Wait until what was sent without asking for an answer has been carried out."""
+        """Wait until unacknowledged writes have been carried out."""
         await self._settle()
 
     async def _settle(self) -> None:
@@ -112,7 +112,7 @@ class Side:
             error = raised
             outcome = failure(raised, names)
         commands = self.log.take()
-        # What was not sent gets no names: one driver gives a document its id before it refuses the next, one after.
+        # Values that were not sent get no names: one driver adds a document's id before it rejects the next, one after.
         told = None if arguments is None else names.value(arguments) if commands else names.glimpse(arguments)
         self._records.append(Record(step, outcome, commands, told))
         return error
@@ -183,7 +183,7 @@ class Side:
                 nonlocal attempts
                 attempts += 1
                 if attempts > MOST_ATTEMPTS:
-                    # What swallows the errors of a transaction may be tried again for minutes.
+                    # A callback that swallows a transaction's errors may be retried for minutes.
                     raise UserError
                 await self._body(step)
                 return "<returned>"
@@ -224,7 +224,7 @@ class Side:
         return handle
 
     def real(self, value: Any) -> Any:
-        """A value as the driver takes it, with containers of its own that it may change."""
+        """A value as the driver expects it, with its own containers that the driver may change."""
         if isinstance(value, Make):
             args = tuple(self.real(arg) for arg in value.args)
             return self.adapter.make(value.kind, args, {name: self.real(item) for name, item in value.options})
@@ -242,7 +242,7 @@ class Side:
 
 
 class SideOnTrio(Side):
-    """A driver in an event loop of trio, which runs in a thread of its own."""
+    """A driver in a trio event loop, which runs in a thread of its own."""
 
     def __init__(self, adapter: Adapter, uri: str, database: str, foreign: str) -> None:
         super().__init__(adapter, uri, database, foreign)
@@ -253,25 +253,25 @@ class SideOnTrio(Side):
         return await asyncio.wrap_future(self._portal.start_task_soon(function, *args))
 
     async def perform(self, step: Step) -> list[Record]:
-        """As of any side."""
+        """Like any side's."""
         return await self._there(super().perform, step)
 
     async def end(self) -> None:
-        """As of any side."""
+        """Like any side's."""
         await self._there(super().end)
 
     async def settle(self) -> None:
-        """As of any side."""
+        """Like any side's."""
         await self._there(self._settle)
 
     async def close(self) -> None:
-        """As of any side; the thread ends."""
+        """Like any side's; the thread ends."""
         await self._there(super().close)
         self._thread.close()
 
 
 async def _awaited(value: Any) -> Any:
-    """What a method returned, awaited if it can be: one driver's is sometimes a coroutine where the other's is not."""
+    """A method's result, awaited if it is awaitable: one driver may return a coroutine where the other does not."""
     return await value if inspect.isawaitable(value) else value
 
 

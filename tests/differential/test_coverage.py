@@ -37,7 +37,7 @@ PAIRS: Mapping[str, tuple[type[Any], type[Any]]] = {
 }
 
 _TAKEN = {"next", "to_list", "try_next", "close"}
-#: What scenarios use, by the tables that they are drawn from.
+#: The methods that scenarios use, by the tables that they are drawn from.
 EXERCISED: Mapping[str, set[str]] = {
     **{kind: {m.name for m in METHODS if m.kind == kind} for kind in ("collection", "database", "client")},
     "session": {*SESSION_METHODS, *SESSION_ATTRIBUTES, *ADVANCES.values(), *BLOCKS, "session_id"} - {"transaction"},
@@ -49,7 +49,7 @@ EXERCISED["database"].add("with_options")
 EXERCISED["client"].add("start_session")
 
 _OPTIONS = {"codec_options", "read_concern", "read_preference", "write_concern"}
-#: What they do not use, and why.
+#: The methods that they do not use, and why.
 LEFT_OUT: Mapping[str, Mapping[str, str]] = {
     "collection": {
         **dict.fromkeys(sorted(_OPTIONS), "an attribute: with_options and the commands show it"),
@@ -116,7 +116,7 @@ def _generated(first_seed: int, count: int) -> list[Scenario]:
 @pytest.fixture(scope="module")
 def generated() -> list[Scenario]:
     """Some scenarios, always the same."""
-    # Hypothesis varies what it generated before: several seeds bring up more than many scenarios of one.
+    # Hypothesis varies what it generated before: several seeds yield more variety than many scenarios of one.
     return [scenario for number in range(12) for scenario in _generated(number, 60)]
 
 
@@ -141,7 +141,7 @@ def test_the_same_seed_generates_the_same() -> None:
 
 
 def test_nothing_waits_for_a_transaction_of_its_own_scenario(generated: list[Scenario]) -> None:
-    """While a transaction is open, a write outside of it would wait for it, and never end."""
+    """While a transaction is open, a write outside of it would wait for it for ever."""
     writes = {(method.kind, method.name) for method in METHODS if method.writes} - {("collection", "aggregate")}
     for scenario in generated:
         active: set[int] = set()
@@ -151,7 +151,7 @@ def test_nothing_waits_for_a_transaction_of_its_own_scenario(generated: list[Sce
                 (active.add if step.method == "start_transaction" else active.discard)(number)
             elif isinstance(step, Call) and active and (step.target.kind, step.method) in writes:
                 session = dict(step.options).get("session")
-                # One that is no session at all is refused at once.
+                # A value that is not a session at all is refused at once.
                 assert session == "text" or (isinstance(session, TheSession) and {session.number} == active), scenario
             assert not (isinstance(step, Block) and active), scenario
             assert not (isinstance(step, StartSession) and step.number in active), scenario

@@ -195,14 +195,14 @@ def test_of_the_attempts_to_close_a_cursor_the_first_counts_and_one_after_a_succ
     log.succeeded(1, {"cursor": {"id": Int64(77), "firstBatch": []}})
     kill = {"killCursors": "people", "cursors": [Int64(77)]}
     log.started(2, {**kill, "txnNumber": Int64(1), "autocommit": False})
-    # The server refused it: when it is tried again is the driver's affair.
+    # The server refused it: when it is retried is up to the driver.
     log.started(3, kill)
     assert list(log.closings) == ["<cursor 1>"]
     assert "autocommit" in log.closings["<cursor 1>"]
     log.succeeded(3, {"ok": 1.0})
     log.started(4, kill)
     assert list(log.closings) == ["<cursor 1>", "<cursor 1> again"]
-    log.started(5, {"killCursors": "people", "cursors": [Int64(99)]})  # of the scenario before
+    log.started(5, {"killCursors": "people", "cursors": [Int64(99)]})  # of the previous scenario
     assert len(log.closings) == 2
 
 
@@ -237,7 +237,7 @@ def test_what_the_lab_cannot_see_is_shown_by_a_test_that_exists(row: Known) -> N
 
 @pytest.mark.parametrize("row", OF_CALLS, ids=lambda row: row.id)
 def test_a_row_excuses_nothing_that_it_is_not_about(row: Known) -> None:
-    """Differences of kinds that no choice explains: other data, other documents, another outcome of a commit."""
+    """Differences of kinds that no deliberate choice explains: other data, other documents, another commit outcome."""
     sent = {"insert": "people", "documents": [{"_id": 1}]}
     there, here = Record(CALL, Returned({"n": 1}), (sent,)), Record(CALL, Returned({"n": 2}), (sent,))
     commit = Call(Target("session", 1), "commit_transaction")

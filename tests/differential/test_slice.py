@@ -1,4 +1,4 @@
-"""Some hundred scenarios in every test run, always the same ones; and that the lab sees what it is there for."""
+"""A few hundred scenarios in every test run, always the same ones; and tests that the lab detects differences."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ SEED = 1
 
 @pytest.fixture(scope="module")
 def deployment(starts_servers: None) -> Iterator[ReplicaSet]:
-    """A replica set of one member: comparing asks for no more, and writes are quick."""
+    """A replica set of one member: comparing needs no more, and writes are fast."""
     with ReplicaSet(members=1, test_commands=True) as deployment:
         yield deployment
 
 
 @pytest.fixture(scope="module")
 def runner() -> Iterator[asyncio.Runner]:
-    """PyMongo Async knows asyncio alone, so both drivers run in one event loop of it, of which all tests here are."""
+    """PyMongo Async only supports asyncio, so both drivers run in the same asyncio event loop in all tests here."""
     with asyncio.Runner() as runner:
         yield runner
 
@@ -60,7 +60,7 @@ def test_generated_scenarios_differ_only_as_the_table_says(runner: asyncio.Runne
     assert findings.examples == SLICE
     found = [text for _, text in reports(runner, labs, findings)]
     assert not found, "\n\n".join(found)
-    # It sees something: much of what differs on purpose comes up in any two hundred scenarios.
+    # It detects something: many of the deliberate differences appear in any two hundred scenarios.
     assert len(findings.used) > 10
 
 
@@ -72,7 +72,7 @@ def test_each_row_has_an_example_that_shows_it(runner: asyncio.Runner, labs: lis
 def test_a_row_whose_example_does_not_show_it_is_told(runner: asyncio.Runner, lab: Lab) -> None:
     counted = call(PEOPLE, "count_documents", {})
     assert not_shown(runner, lab, [Known("a row", "this", "that", "why", example=(counted,))]) == ["a row"]
-    # With another difference than its own, which this lab excuses by no row.
+    # With a difference other than its own, which no row of this lab excuses.
     obsolete = replace(OF_CALLS[0], example=())
     assert not_shown(runner, lab, [obsolete]) == [obsolete.id]
 
@@ -98,16 +98,16 @@ def test_nothing_is_left_open_on_the_server(runner: asyncio.Runner, lab: Lab, de
 
     deadline = monotonic() + 5
     while left() != (0, 0) and monotonic() < deadline:
-        # PyMongo tries once in a second to close what it could not close before.
+        # Once a second PyMongo tries to close what it could not close before.
         runner.run(asyncio.sleep(0.1))
     assert left() == (0, 0)
 
 
-# --- a driver that does something else is found out ---
+# --- a driver that behaves differently is detected ---
 
 
 class Wrapped:
-    """One of our handles with a method that does something else."""
+    """One of our handles with a method that behaves differently."""
 
     def __init__(self, inner: Any, name: str, method: Any) -> None:
         self._inner, self._name, self._method = inner, name, method
@@ -123,7 +123,7 @@ class Wrapped:
 
 
 class Altered(Wiredrv):
-    """wiredrv with one method of its collections replaced: what the lab must notice."""
+    """wiredrv with one method of its collections replaced: the lab must notice."""
 
     def __init__(self, name: str, method: Any) -> None:
         self._name, self._method = name, method
@@ -192,7 +192,7 @@ def test_what_is_wrong_is_found(
 
 def test_data_that_differs_is_found_where_commands_do_not(runner: asyncio.Runner, lab: Lab) -> None:
     async def compared() -> list[str]:
-        # Somebody else writes to one of the databases, without a command of either driver.
+        # Another client writes to one of the databases, without a command of either driver.
         scenario = Scenario((Call(PEOPLE, "insert_one", ({"_id": 99, "u": 99},)),))
         await lab.run(scenario)
         perform = lab.ours.perform
@@ -206,7 +206,7 @@ def test_data_that_differs_is_found_where_commands_do_not(runner: asyncio.Runner
         try:
             verdict = await lab.run(scenario)
         finally:
-            del lab.ours.perform  # the class's own again
+            del lab.ours.perform  # restores the class's method
         return [difference.what for difference in verdict.unexcused]
 
     assert runner.run(compared()) == ["data"]

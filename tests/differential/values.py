@@ -1,4 +1,4 @@
-"""Values for arguments: documents, filters, updates, pipelines, orders, concerns; and ones of the wrong kind."""
+"""Values for arguments: documents, filters, updates, pipelines, sort orders, concerns; and ones of the wrong kind."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ VALUES: Strategy = st.one_of(
     st.lists(SMALL, max_size=3),
     st.fixed_dictionaries({"k": SMALL}, optional={"v": SCALARS}),
 )
-#: What BSON has no place for, or the server no use.
+#: Values that BSON cannot represent, or that the server rejects.
 UNENCODABLE: Strategy = st.sampled_from(
     (
         {"x": 2**64},
@@ -91,7 +91,7 @@ GOOD_FILTERS: Strategy = st.one_of(
     st.builds(lambda a: Make("SON", ({"n": a},)), SMALL),
     st.builds(lambda a: Make("Raw", ({"_id": a},)), SMALL),
 )
-#: Filters; some the server refuses, some cannot be encoded.
+#: Filters; the server refuses some, others cannot be encoded.
 FILTERS: Strategy = st.one_of(
     *[GOOD_FILTERS] * 12, st.sampled_from(({"$nope": 1}, {"n": {"$nope": 1}}, {"$or": []})), UNENCODABLE
 )
@@ -184,7 +184,7 @@ _STAGES: Strategy = st.one_of(
     st.just({"$nope": 1}),
     st.just({"$unwind": "$tags"}),
 )
-#: The server gives groups in no order.
+#: The server returns groups in no particular order.
 _GROUPED: Strategy = st.builds(
     lambda stages: [*stages, {"$group": {"_id": "$n", "c": {"$sum": 1}}}, {"$sort": {"_id": 1}}],
     st.lists(_STAGES, max_size=1),

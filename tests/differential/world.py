@@ -1,4 +1,4 @@
-"""The data that every scenario starts from: small, with one of each kind of thing that calls behave differently on."""
+"""The data that every scenario starts from: small, with one of each kind of value that calls treat differently."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Document = dict[str, Any]
 
 
 def fixed_id(number: int) -> ObjectId:
-    """An ObjectId that no driver generates, so that it keeps its name in comparisons."""
+    """An ObjectId that no driver generates, so that it keeps its value in comparisons."""
     return ObjectId(f"{number:024x}")
 
 
@@ -25,7 +25,7 @@ def is_fixed(value: ObjectId) -> bool:
 
 @dataclass(frozen=True)
 class Starting:
-    """A collection: its documents, indexes beside that of ``_id``, and the options that it is created with."""
+    """A collection: its documents, indexes other than that of ``_id``, and the options that it is created with."""
 
     documents: tuple[Document, ...] = ()
     indexes: tuple[Document, ...] = ()
@@ -40,13 +40,13 @@ _PEOPLE: tuple[Document, ...] = (
     {"_id": 2, "n": 3.5, "s": "eve", "tags": ["b", "c"], "sub": {"x": 3, "y": []}, "u": 2},
     {"_id": 3, "n": Int64(7), "s": "ADA", "u": 3, "d": _WHEN},
     {"_id": 4, "n": Decimal128("9.5"), "s": "zoë", "u": 4, "tags": ["c"]},
-    # With arrays in what is indexed, the indexes are multikey from the start, and stay what they are.
+    # With arrays in the indexed fields, the indexes are multikey from the start, and remain so.
     {"_id": 5, "n": [2, 8], "u": 5, "list": [{"k": 1, "v": 1}, {"k": 2, "v": 2}, {"k": 1, "v": 3}]},
     {"_id": 6, "s": ["no", "n"], "u": 6, "b": b"bytes", "r": Regex("^a", re.IGNORECASE), "t": Timestamp(5, 6)},
     {"_id": 7, "n": None, "u": 7, "bin": Binary(b"\x00\x01", 5), "o": fixed_id(1)},
 )
 
-#: Every scenario finds these in its database, and nothing else.
+#: Every scenario finds exactly these in its database.
 STARTING_DATA: Mapping[str, Starting] = {
     "people": Starting(
         _PEOPLE,

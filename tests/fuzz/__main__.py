@@ -1,7 +1,7 @@
 """Run the fuzzer: ``python -m tests.fuzz [--seed N] [--cases N] [--case K]``, or ``make fuzz ARGS=...``.
 
-Prints the seed first, and at the end, or when it is interrupted, what became of the operations and what was found. Ends
-with 1 where something was, and with 130 where it was interrupted.
+Prints the seed first, and at the end, or when it is interrupted, the outcomes of the operations and the findings. Ends
+with 1 if there were findings, and with 130 if it was interrupted.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _SHOWN = 5
 
 
 class Watchdog(BaseException):
-    """A case keeps the processor busy, or waits for something outside of virtual time."""
+    """A case keeps the CPU busy, or waits for something outside of virtual time."""
 
 
 def _arguments() -> argparse.Namespace:
@@ -53,7 +53,7 @@ def _arguments() -> argparse.Namespace:
 
 
 class Summary:
-    """What the cases came to."""
+    """The combined results of the cases."""
 
     def __init__(self) -> None:
         self.cases = self.damages = 0
@@ -89,13 +89,13 @@ class Summary:
 
 
 def _memory() -> int:
-    """Bytes that the process holds now."""
+    """The current memory use of the process in bytes."""
     gc.collect()
     return int(psutil.Process().memory_info().rss)
 
 
 def _peak() -> int:
-    """Bytes that the process held at most."""
+    """The peak memory use of the process in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
@@ -114,7 +114,7 @@ def _bounded() -> Iterator[None]:
 
 
 def run_cases(seed: int, numbers: Iterable[int], *, harmless: bool = False) -> Iterator[Result]:
-    """Run cases, those of each event loop in batches; a batch that breaks off goes on behind the case that broke it."""
+    """Run cases, those of each event loop in batches; an interrupted batch continues after the case that caused it."""
     waiting: dict[str, list[int]] = {"asyncio": [], "trio": []}
     for number in numbers:
         group = waiting[backend_of(number)]
@@ -127,8 +127,8 @@ def run_cases(seed: int, numbers: Iterable[int], *, harmless: bool = False) -> I
 
 def _run_group(backend: str, seed: int, group: list[int], harmless: bool) -> Iterator[Result]:
     while group:
-        # What is there now stays, so that a collection after each case costs little. It brings finalizers into the time
-        # of the case that they belong to.
+        # Objects that exist now are frozen, so that a collection after each case costs little. It makes finalizers run
+        # during the case that they belong to.
         gc.unfreeze()
         gc.collect()
         gc.freeze()
@@ -172,7 +172,7 @@ def _replay(seed: int, numbers: list[int], harmless: bool) -> int:
 
 
 def _run_all(seed: int, numbers: list[int], summary: Summary, *, harmless: bool) -> None:
-    """Run cases, say now and then how far they are, and see that the process does not grow."""
+    """Run cases, report the progress from time to time, and check that the process does not grow."""
     started, warm = time.monotonic(), 0
     for result in run_cases(seed, numbers, harmless=harmless):
         summary.add(result)
@@ -189,7 +189,7 @@ def _run_all(seed: int, numbers: list[int], summary: Summary, *, harmless: bool)
 
 
 def main() -> int:
-    """Run what the command line asks for."""
+    """Run according to the command line."""
     arguments = _arguments()
     seed = arguments.seed if arguments.seed is not None else random.SystemRandom().randrange(2**31)
     if arguments.case is not None:
@@ -214,7 +214,7 @@ def main() -> int:
 
 if __name__ == "__main__":
     if os.environ.get("PYTHONHASHSEED") != "0":
-        # The order of sets of addresses decides, among others, which monitor starts first.
+        # The order of sets of addresses determines, among other things, which monitor starts first.
         os.execve(
             sys.executable, [sys.executable, "-m", "tests.fuzz", *sys.argv[1:]], {**os.environ, "PYTHONHASHSEED": "0"}
         )

@@ -1,6 +1,6 @@
-"""What the deployment answers to each command, and what it remembers for the judgement of a case.
+"""The deployment's reply to each command, and what it records for checking the case.
 
-It keeps no data: each reply has the form that a server gives it, with a few made-up documents.
+It stores no data: each reply has the form of a real server's, with a few made-up documents.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from bson import Int64, ObjectId, Timestamp
 from tests.fuzz.chance import Chance
 from tests.fuzz.damage import Delivery
 
-#: A date of the deployment's.
+#: A date of the deployment.
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @dataclass
 class Commit:
-    """What a transaction's commit was answered: how often it came, and what the client could read."""
+    """How a transaction's commit was answered: how often it was received, and what the client could read."""
 
     came: int = 0
     refused: int = 0
@@ -33,7 +33,7 @@ class Commit:
 
 @dataclass
 class Record:
-    """What the deployment saw."""
+    """What the deployment has seen."""
 
     log: list[str] = field(default_factory=list)
     commands: int = 0
@@ -45,7 +45,7 @@ class Record:
 
 
 def note_commit(record: Record, command: Mapping[str, Any], delivery: Delivery) -> None:
-    """Remember that a commit came, and how it was answered."""
+    """Record that a commit was received, and how it was answered."""
     key = (bytes(command["lsid"]["id"]), int(command["txnNumber"]))
     commit = record.commits.setdefault(key, Commit())
     commit.came += 1
@@ -60,7 +60,7 @@ def note_commit(record: Record, command: Mapping[str, Any], delivery: Delivery) 
 
 
 def _is_cluster_time(value: Any) -> bool:
-    """Whether a server takes it for a cluster time: it refuses every command that brings another."""
+    """Whether a server accepts it as a cluster time: it refuses every command with any other value."""
     if not isinstance(value, dict) or not isinstance(value.get("clusterTime"), Timestamp):
         return False
     signature = value.get("signature", {"hash": b"", "keyId": 0})
@@ -164,7 +164,7 @@ _ANSWERS: dict[str, _Answer] = {
 
 
 def answer_to(command: Mapping[str, Any], record: Record, chance: Chance) -> dict[str, Any]:
-    """The reply to a command, without what every reply ends with."""
+    """The reply to a command, without the fields at the end of every reply."""
     if "$clusterTime" in command and not _is_cluster_time(command["$clusterTime"]):
         return {"ok": 0.0, "code": 14, "codeName": "TypeMismatch", "errmsg": "$clusterTime is of the wrong type"}
     answer = _ANSWERS.get(next(iter(command)))

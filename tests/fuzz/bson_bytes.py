@@ -1,4 +1,4 @@
-"""Wrong BSON: walks an encoded document and damages single elements in their bytes. Pure."""
+"""Wrong BSON: walks through an encoded document and damages single elements in their bytes. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FIXED = {0x01: 8, 0x06: 0, 0x07: 12, 0x08: 1, 0x09: 8, 0x0A: 0, 0x10: 4, 0x11: 
 
 
 class Element(NamedTuple):
-    """Where an element stands: the byte of its type, its name, its value from ``start`` to ``end``."""
+    """The position of an element: the byte of its type, its name, its value from ``start`` to ``end``."""
 
     at: int
     kind: int
@@ -27,7 +27,7 @@ class Element(NamedTuple):
 
 
 def elements(data: bytes | bytearray) -> Iterator[Element]:
-    """All elements of a valid document, of its sub-documents and arrays too, those of unusual types left out."""
+    """All elements of a valid document, including sub-documents and arrays, except those of unusual types."""
     stack = [(4, len(data) - 1)]
     while stack:
         at, end = stack.pop()
@@ -58,7 +58,7 @@ def _size(data: bytes | bytearray, kind: int, start: int) -> int:
 
 
 def broken(document: bytes, chance: Chance) -> bytes:
-    """The document with one to three wrong bytes, lengths, types or names; its own length holds, mostly."""
+    """The document with one to three wrong bytes, lengths, types or names; its own length usually stays correct."""
     data = bytearray(document)
     for _ in range(chance.choice((1, 1, 2, 3))):
         found = list(elements(document))
@@ -97,7 +97,7 @@ def _length(data: bytearray, element: Element, chance: Chance) -> None:
 
 
 def _text(data: bytearray, element: Element, chance: Chance) -> None:
-    """Not UTF-8, or a NUL where none may be."""
+    """Not UTF-8, or a NUL where none is allowed."""
     first = element.start + 4 if element.kind in _WITH_LENGTH else element.name
     last = element.end - 1 if element.kind in _WITH_LENGTH else element.start - 1
     if last > first:

@@ -1,4 +1,4 @@
-"""One case: a client, a deployment that misbehaves, some operations, the recovery, and what is judged."""
+"""One case: a client, a deployment that misbehaves, some operations, the recovery, and the checks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from wiredrv.errors import UNKNOWN_COMMIT_RESULT, DriverError
 _LONGEST = 60.0
 #: Seconds of virtual time after which a client whose peer has recovered must have recovered too.
 _RECOVERY = 60.0
-#: Seconds of virtual time within which what was handed to the background is done.
+#: Seconds of virtual time within which the background finishes what was handed to it.
 _BACKGROUND = 15.0
 
 _KINDS = {"replica set": 5, "standalone": 1, "sharded": 2, "balanced": 1}
@@ -36,7 +36,7 @@ _WIRE_VERSIONS = (8, 9, 13, 17, 21, 25)
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that must not happen. Those of one ``kind`` probably have one cause."""
+    """Something that must not happen. Findings of one ``kind`` probably have one cause."""
 
     number: int
     kind: str
@@ -45,7 +45,7 @@ class Finding:
 
 @dataclass
 class Result:
-    """What became of a case."""
+    """The result of a case."""
 
     number: int
     outcomes: list[tuple[str, str]] = field(default_factory=list)
@@ -54,12 +54,12 @@ class Result:
     damages: int = 0
 
     def found(self, kind: str, detail: str = "") -> None:
-        """Note a finding, once for each kind."""
+        """Record a finding, once for each kind."""
         if all(known.kind != kind for known in self.findings):
             self.findings.append(Finding(self.number, kind, detail))
 
     def note(self, name: str, outcome: str) -> None:
-        """Note what became of an operation."""
+        """Record the outcome of an operation."""
         self.outcomes.append((name, outcome))
         self.log.append(f"{name} -> {outcome}")
 
@@ -94,7 +94,7 @@ def plan_for(chance: Chance, *, harmless: bool) -> Plan:
 
 
 class _Case:
-    """Holds together what a case needs."""
+    """Everything that a case needs."""
 
     def __init__(self, seed: int, number: int, out: Sessions, result: Result, *, harmless: bool) -> None:
         def streams(name: str) -> Chance:
@@ -150,7 +150,7 @@ class _Case:
         inspected(value, self.result.found)
 
     async def _perform(self, call: Call, scene: Scene) -> None:
-        """Run one operation: a value, a DriverError or its caller's deadline; all else is a finding."""
+        """Run one operation: a value, a DriverError or its caller's deadline; anything else is a finding."""
         name, result, deployment = call.__name__, self.result, self.deployment
         result.log.append(f"{name} ...")
         deadline = _LONGEST if self.bounded else scene.chance.choice((0.0015, 0.5, 3.0))
@@ -184,7 +184,7 @@ class _Case:
             result.found(f"{name} hangs: {took:.0f} s")
 
     async def _recovery(self, client: wiredrv.Client) -> None:
-        """The peer is sound again: an operation succeeds, and every member is watched."""
+        """The peer works correctly again: an operation succeeds, and every member is monitored."""
         error: BaseException | None = None
         limit = anyio.current_time() + _RECOVERY
         while anyio.current_time() < limit:
@@ -212,7 +212,7 @@ class _Case:
             await anyio.sleep(1)
 
     def _is_lost(self, client: wiredrv.Client) -> bool:
-        """Whether what was said made the client drop all members, as the specification asks: another set's name."""
+        """Whether replies made the client remove all members, as the specification requires: another set's name."""
         return not any(address in client.topology_description.servers for address in self.deployment.members)
 
     def _unseen(self, client: wiredrv.Client) -> list[str]:
@@ -227,7 +227,7 @@ class _Case:
             if anyio.current_time() > limit:
                 self.result.found(f"left behind: {left}")
                 return
-            gc.collect()  # what was dropped in a cycle is given back by its finalizer
+            gc.collect()  # objects dropped in a cycle are released by their finalizers
             await anyio.sleep(0.5)
 
     def _judge_commits(self) -> None:
@@ -239,9 +239,9 @@ class _Case:
 
 
 def judge_commit(transaction: Transaction, commit: Commit) -> list[str]:
-    """What is wrong with that which was said of a transaction.
+    """What is wrong with the reported outcome of a transaction.
 
-    Nothing that follows a sent commit may say "aborted" without the server's word, nor "committed".
+    After a commit was sent, nothing may report "aborted" or "committed" without a reply from the server.
     """
     if not commit.came or commit.unsure:
         return []
@@ -257,7 +257,7 @@ def judge_commit(transaction: Transaction, commit: Commit) -> list[str]:
 
 
 async def run_case(seed: int, number: int, out: Sessions, result: Result, *, harmless: bool = False) -> None:
-    """Run a case in the event loop that runs already."""
+    """Run a case in the event loop that is already running."""
     random.seed(f"{seed}/{number}/driver")
     make_repeatable(f"{seed}/{number}")
     out.clear()

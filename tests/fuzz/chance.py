@@ -23,5 +23,5 @@ class Chance(Random):
         return self.random() < probability
 
     def weighted(self, weights: Mapping[T, float]) -> T:
-        """One of the keys; those of a greater weight more often."""
+        """One of the keys; those with a greater weight more often."""
         return self.choices(list(weights), list(weights.values()))[0]

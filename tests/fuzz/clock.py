@@ -1,10 +1,10 @@
-"""Virtual time for both event loops: when every task waits, time jumps to what comes first. Nothing waits for real.
+"""Virtual time for both event loops: when every task waits, time jumps to the next event. Nothing really waits.
 
 A wait that nothing can end is an error on asyncio (:class:`Stuck`) and a real hang on trio, which the runner's watchdog
-ends; in practice a client's monitors always have something that is due.
+ends; in practice a client's monitors always have something scheduled.
 
-The driver reads the monotonic clock by a name that its modules import, so that name is replaced in each of them while
-a run lasts. Worker threads would take real time, so what the driver does in them is done at once in its place. Session
+The driver reads the monotonic clock through a name that its modules import, so that name is replaced in each of them
+during a run. Worker threads would take real time, so what the driver does in them is done directly instead. Session
 ids are drawn from the seeded random numbers.
 """
 
@@ -25,16 +25,16 @@ import anyio
 import anyio.lowlevel
 import anyio.to_thread
 
-#: Looks up no name of a deployment in memory: those are never asked for.
+#: Raised for every name that is looked up: the hosts of an in-memory deployment never are.
 _UNKNOWN = socket.gaierror(socket.EAI_NONAME, "no such host in this test")
 
 
 class Stuck(BaseException):
-    """Every task waits, and nothing is due."""
+    """Every task waits, and nothing is scheduled."""
 
 
 class _Jumping(selectors.DefaultSelector):
-    """Waits for nothing: what would be a wait moves the clock."""
+    """Never waits: instead of waiting, it advances the clock."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class _Loop(asyncio.SelectorEventLoop):
 
 
 def run(backend: str, function: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
-    """Run an asynchronous function to its end in virtual time, on ``asyncio`` or ``trio``."""
+    """Run an asynchronous function to completion in virtual time, on ``asyncio`` or ``trio``."""
     if backend == "asyncio":
         loops: list[_Loop] = []
 
@@ -80,7 +80,7 @@ def run(backend: str, function: Callable[..., Awaitable[Any]], *arguments: Any) 
 
 
 def make_repeatable(seed: str) -> None:
-    """Have trio wake tasks in the same order each time; it shuffles them on purpose."""
+    """Make trio wake tasks in the same order each time; it shuffles them on purpose."""
     trio = sys.modules.get("trio")
     shuffler = getattr(getattr(getattr(trio, "_core", None), "_run", None), "_r", None)
     if shuffler is not None:
@@ -109,7 +109,7 @@ def _replaced(now: Callable[[], float]) -> Iterator[None]:
 
 
 async def _getaddrinfo(host: str, port: int, **_: Any) -> Any:
-    """What anyio's does up to the question to the operating system, which knows none of these hosts."""
+    """The part of anyio's function before the query to the operating system, which knows none of these hosts."""
     await anyio.lowlevel.checkpoint()
     if not host.isascii():
         host.encode("idna")

@@ -1,6 +1,6 @@
-"""Damage: what becomes of a correct reply on its way to the client. Pure.
+"""Damage: what happens to a correct reply on its way to the client. Pure.
 
-Four depths: the values of the document, its BSON, the message around it, the stream that carries it. Besides, the
+Four levels: the values of the document, its BSON, the message around it, the stream that carries it. In addition, the
 server's own refusals, which are correct replies of another kind.
 """
 
@@ -30,7 +30,7 @@ _OP_COMPRESSED = 2012
 _OP_MSG = 2013
 _OP_CODES = (0, -1, 1, 2004, 2010, 2011, 2012, 2013, 2014, 2**31 - 1)
 _BOMB = 20_000_000
-#: A client may understand a reply although a date or a text in it is wrong.
+#: A client may understand a reply although a date or a string in it is wrong.
 _TOLERANT = CodecOptions[dict[str, Any]](
     datetime_conversion=DatetimeConversion.DATETIME_AUTO, unicode_decode_error_handler="replace"
 )
@@ -46,7 +46,7 @@ class Then(Enum):
 
 @dataclass(frozen=True)
 class Envelope:
-    """What belongs around a reply: the ids, the flag bits, and whether it travels compressed."""
+    """What belongs around a reply: the ids, the flag bits, and whether it is compressed."""
 
     number: int
     response_to: int
@@ -56,11 +56,11 @@ class Envelope:
 
 @dataclass(frozen=True)
 class Delivery:
-    """What travels in the place of a reply.
+    """What is sent in place of a reply.
 
-    :param pieces: what arrives at once, piece by piece.
-    :param told: what a client that understands the reply reads in it; None where it cannot be understood.
-    :param sure: whether ``told`` is beyond doubt: bytes that were changed at random may still make sense.
+    :param pieces: the bytes, in the pieces in which they arrive.
+    :param told: what a client that understands the reply reads in it; None if it cannot be understood.
+    :param sure: whether ``told`` is beyond doubt: randomly changed bytes may still make sense.
     """
 
     what: str
@@ -79,7 +79,7 @@ def message(body: bytes, envelope: Envelope) -> bytes:
 
 
 def sound(document: Mapping[str, Any], envelope: Envelope) -> Delivery:
-    """The reply as it should be."""
+    """The correct reply."""
     return Delivery("sound", (message(bson.encode(document), envelope),), told=document)
 
 
@@ -87,7 +87,7 @@ _DEPTHS = {"values": 0.42, "refusal": 0.13, "bson": 0.13, "message": 0.17, "stre
 
 
 def damaged(document: dict[str, Any], envelope: Envelope, chance: Chance) -> Delivery:
-    """The reply as it should not be."""
+    """The damaged reply."""
     depth = chance.weighted(_DEPTHS)
     if depth == "values":
         body = bson.encode(values.mutated(document, chance))
@@ -103,7 +103,7 @@ def damaged(document: dict[str, Any], envelope: Envelope, chance: Chance) -> Del
 
 
 def refusal(document: Mapping[str, Any], chance: Chance) -> dict[str, Any]:
-    """What a server says that refuses or fails a command, or does it and reports a trouble."""
+    """The reply of a server that refuses or fails a command, or carries it out and reports a problem."""
     if chance.maybe(0.25):
         entry = {"code": values.code(chance), "codeName": "Name", "errmsg": "a concern's error"}
         return {**document, "writeConcernError": entry, "errorLabels": values.labels(chance)}
@@ -179,7 +179,7 @@ def _header_length(body: bytes, envelope: Envelope, chance: Chance) -> Delivery:
     data = bytearray(message(body, envelope))
     lie = chance.choice((0, -1, 4, 15, 16, 17, 20, 25, 48_000_001, 2**31 - 1, -(2**31), len(data) - 1, len(data) + 1))
     _INT32.pack_into(data, 0, lie)
-    # A client that was promised more waits for it; mostly it learns soon that nothing comes.
+    # A client that was promised more waits for it; usually the connection is closed soon.
     return Delivery(f"length {lie}", (bytes(data),), chance.choice((Then.CLOSE, Then.CLOSE, Then.SAY_NOTHING)))
 
 
@@ -218,8 +218,8 @@ def _envelope(payload: bytes, size: int, compressor: int, envelope: Envelope, op
 
 
 def _two_replies(body: bytes, envelope: Envelope, chance: Chance) -> Delivery:
-    """Another reply behind the right one. Where it answers the command that comes next, both are in one segment: what
-    is sent later cannot be told from the answer to that command."""
+    """A second reply after the correct one. If it answers the next command, both are in one segment: what
+    is sent later cannot be distinguished from the reply to that command."""
     together = chance.maybe(0.7)
     later = envelope.response_to + (chance.choice((0, 1, 1, 2)) if together else 0)
     first, second = message(body, envelope), encode_message(body, envelope.number + 1, response_to=later)

@@ -1,4 +1,4 @@
-"""The peer: a deployment in memory that answers every command correctly, until damage is done to its replies.
+"""The peer: an in-memory deployment that answers every command correctly, until its replies are damaged.
 
 A member is a name; a peer is the far end of one connection. The replies to commands are made in ``answers``.
 """
@@ -27,7 +27,7 @@ from wiredrv.wire.op_msg import EXHAUST_ALLOWED, MORE_TO_COME, Message, decode_m
 
 _HELLOS = frozenset({"hello", "isMaster", "ismaster"})
 _SET = "rs"
-#: Seconds between the hellos of a stream that is in a hurry.
+#: Seconds between the hellos of a fast stream.
 _HURRY = 0.002
 
 
@@ -38,7 +38,7 @@ class Plan:
     :param kind: ``replica set``, ``standalone``, ``sharded`` or ``balanced``.
     :param wire_version: of every member.
     :param budget: how many replies are damaged, by category: ``command``, ``hello`` and ``connect``.
-    :param rate: with what probability each is, while there is budget.
+    :param rate: the probability that each is damaged, while the budget lasts.
     :param sockets: whether the client is connected by socket pairs.
     :param hurry: how many streamed hellos come at once, one after the other.
     """
@@ -52,9 +52,9 @@ class Plan:
 
 
 class Deployment:
-    """All members, and what they share."""
+    """All members, and their shared state."""
 
-    #: How many commands one operation may need. Retried transactions need some hundred.
+    #: How many commands one operation may need. Retried transactions need a few hundred.
     most_commands = 3_000
 
     def __init__(self, plan: Plan, chance: Callable[[str], Chance]) -> None:
@@ -73,13 +73,13 @@ class Deployment:
 
     @property
     def uri(self) -> str:
-        """For a client of this deployment."""
+        """The URI of a client of this deployment."""
         hosts = ",".join(str(address) for address in self.members)
         options = {"replica set": f"?replicaSet={_SET}", "balanced": "?loadBalanced=true"}.get(self.plan.kind, "")
         return f"mongodb://{hosts}/{options}"
 
     def recover(self) -> None:
-        """Do no more damage, and restart: every connection is closed, as by servers that start anew."""
+        """Stop the damage, and restart: every connection is closed, as if the servers had restarted."""
         self.recovered = True
         for peer in self._peers:
             peer.closed = True
@@ -96,7 +96,7 @@ class Deployment:
         return peer
 
     def deliver(self, category: str, name: str, document: dict[str, Any], envelope: Envelope) -> Delivery:
-        """A reply as it travels: as it should be, or damaged."""
+        """A reply as it is sent: correct, or damaged."""
         chance = self._spoils(category, name)
         if chance is None:
             return sound(document, envelope)
@@ -104,7 +104,7 @@ class Deployment:
         return damaged(document, envelope, chance)
 
     def _spoils(self, category: str, name: str) -> Chance | None:
-        """Whether the next of a category is damaged: the random numbers to do it with."""
+        """Whether the next reply of a category is damaged: the random numbers for the damage, or None."""
         if self.recovered or self._budget.get(category, 0) <= 0:
             return None
         stream = f"{category} {name}"
@@ -116,13 +116,13 @@ class Deployment:
         return chance
 
     def draw(self, name: str) -> Chance:
-        """Random numbers for what a member answers."""
+        """Random numbers for a member's reply."""
         stream = f"answer {name}"
         self._ordinals[stream] += 1
         return self._chance(f"{stream} {self._ordinals[stream]}")
 
     def gossip(self) -> dict[str, Any]:
-        """What every reply of a server with sessions ends with."""
+        """The fields at the end of every reply of a server with sessions."""
         if self.plan.kind == "standalone":
             return {"ok": 1.0}
         self._time += 1
@@ -131,7 +131,7 @@ class Deployment:
         return {"ok": 1.0, "$clusterTime": {"clusterTime": now, "signature": signature}, "operationTime": now}
 
     def hello(self, name: str) -> dict[str, Any]:
-        """What a member says of itself."""
+        """A member's hello."""
         told: dict[str, Any] = {
             "helloOk": True,
             "ismaster": name == "a" or self.plan.kind != "replica set",
@@ -159,7 +159,7 @@ class Deployment:
 
     def _member(self, name: str) -> dict[str, Any]:
         hosts = [str(address) for address in self.members]
-        # After its recovery a primary is newer than whatever was said before it.
+        # After its recovery a primary is newer than anything that was reported before.
         newest = (Int64(2**63 - 1), ObjectId(b"\xff" * 12)) if self.recovered else (1, ObjectId(b"election 001"))
         told: dict[str, Any] = {
             "setName": _SET,
@@ -177,7 +177,7 @@ class Deployment:
 
 
 class Peer:
-    """The far end of one connection. ``pause`` is in seconds: when the next hello of a stream is due."""
+    """The far end of one connection. ``pause`` is in seconds: the time until a stream's next hello."""
 
     def __init__(self, deployment: Deployment, name: str) -> None:
         self.closed = False
@@ -194,18 +194,18 @@ class Peer:
         self._hurry = deployment.plan.hurry
 
     def feed(self, data: bytes) -> None:
-        """Take in what the client sends, and answer it."""
+        """Process what the client sends, and answer it."""
         try:
             received = self._framer.feed(data)
             while received is not None and not self.closed:
                 self._answer(received)
                 received = self._framer.next()
-        except Exception as error:  # what a driver sends must make sense, whatever it was told
+        except Exception as error:  # what a driver sends must make sense, whatever it received
             self._deployment.record.nonsense.append(f"{error!r}: {data[:400]!r}")
             self.closed = True
 
     def take(self, most: int) -> bytes:
-        """The next piece that is under way to the client."""
+        """The next piece on its way to the client."""
         piece, rest = self.outgoing[0][:most], self.outgoing[0][most:]
         self.outgoing[:1] = [rest] if rest else []
         if self._ending and not self.outgoing:
@@ -272,7 +272,7 @@ class Peer:
             return {"conversationId": 1, "done": False, "payload": payload.encode()}
         try:
             payload = self._scram.final(bytes(command["payload"]))
-        except Exception:  # the client was told lies, and repeats them
+        except Exception:  # the client received wrong values, and repeats them
             return {"ok": 0.0, "code": 18, "errmsg": "Authentication failed."}
         return {"conversationId": 1, "done": True, "payload": payload.encode()}
 

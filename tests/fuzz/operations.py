@@ -1,5 +1,5 @@
-"""The plain operations: every public call that asks a server, as a function of a scene. Each returns what the call
-returned. They are used alone and, by ``sessions``, in sessions, in transactions and at once with others.
+"""The plain operations: every public call that sends a command, as a function of a scene. Each returns what the call
+returned. They are used alone and, by ``sessions``, in sessions, in transactions and concurrently with others.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from wiredrv import (
 
 @dataclass
 class Transaction:
-    """What became of a transaction, by the hooks that the driver called and the error that its commit raised."""
+    """The outcome of a transaction: the hooks that the driver called, and the error that its commit raised."""
 
     session_id: bytes
     number: int
@@ -49,9 +49,9 @@ class Scene:
     chance: Chance
     session: ClientSession | None = None
     transactions: list[Transaction] = field(default_factory=list)
-    #: Looks at each value that a call returned, also within a block.
+    #: Inspects each value that a call returned, also within a block.
     inspect: Callable[[Any], None] = lambda value: None
-    #: Takes the answers that belong to other questions.
+    #: Collects replies that belong to other questions.
     mixed_up: list[str] = field(default_factory=list)
     tokens: Iterator[int] = field(default_factory=count_up)
 
@@ -64,11 +64,11 @@ class Scene:
         return replace(self, session=session)
 
     def question(self) -> str:
-        """Something that the answer repeats."""
+        """A text that the reply repeats."""
         return f"question {next(self.tokens)}"
 
     def compare(self, question: str, found: list[Any]) -> None:
-        """Note documents that answer another question. What damage made of the question is not that of another."""
+        """Record documents that answer another question. A damaged question is not counted as another one."""
         for document in found:
             token = document.get("token") if type(document) is dict else None
             if isinstance(token, str) and token.startswith("question ") and token != question:
@@ -350,7 +350,7 @@ async def supports_transactions(scene: Scene) -> Any:
     return await scene.client.supports_transactions()
 
 
-#: What a transaction may hold.
+#: The operations that a transaction may contain.
 TRANSACTIONAL: tuple[Call, ...] = (
     find,
     find_iterated,

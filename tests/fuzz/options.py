@@ -1,4 +1,4 @@
-"""With what options the clients and collections of the cases are made."""
+"""The options of the cases' clients and collections."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.fuzz.chance import Chance
 
 
 class _Picky(TypeDecoder):
-    """A user's decoder that takes no even numbers."""
+    """A user's decoder that rejects even numbers."""
 
     bson_type = Int64
 
@@ -37,7 +37,7 @@ CODECS: tuple[CodecOptions[Any], ...] = (
 
 
 def client_options(chance: Chance) -> Mapping[str, Any]:
-    """Options of a case's client. Every wait of its own is bounded, by these or by the caller's deadline."""
+    """Options of a case's client. Each of its waits is bounded, by these or by the caller's deadline."""
     chosen: dict[str, Any] = {
         "serverSelectionTimeoutMS": 2_500,
         "connectTimeoutMS": 1_000,

@@ -1,4 +1,4 @@
-"""Compound operations: sessions, transactions, bindings and calls at once, made of the plain ones."""
+"""Compound operations: sessions, transactions, bindings and concurrent calls, composed of the plain ones."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.fuzz.operations import (
 )
 from wiredrv import ClientSession, DriverError, ReadConcern, RetryPolicy, WriteConcern
 
-#: Seconds that a retried transaction may take, where its time is not to run out.
+#: Seconds that a retried transaction may take, if its time should not run out.
 _PATIENCE = 0.4
 
 
@@ -45,7 +45,7 @@ async def in_snapshot(scene: Scene) -> Any:
 
 
 async def advanced(scene: Scene) -> Any:
-    """A session that takes over another's times, which may be what a peer made up."""
+    """A session that advances to another's times, which may be values that a peer made up."""
     async with scene.client.start_session() as one, scene.client.start_session() as other:
         await find_one(scene.within(one))
         if one.cluster_time is not None:
@@ -62,7 +62,7 @@ async def bound(scene: Scene) -> Any:
 
 
 def _watched(scene: Scene, session: ClientSession) -> Transaction:
-    """Have hooks tell what becomes of the transaction that was just started."""
+    """Register hooks that record the outcome of the transaction that was just started."""
     state = session._state
     transaction = Transaction(bytes(state.lsid["id"]), state.server_session.txn_number)
     for name in ("commit", "abort", "unknown"):
@@ -81,7 +81,7 @@ async def _statements(scene: Scene, session: ClientSession) -> list[Any]:
 
 
 async def transaction_by_hand(scene: Scene) -> Any:
-    """Started, committed and aborted by calls; a commit of unknown outcome is sent again."""
+    """Started, committed and aborted by calls; a commit with an unknown result is sent again."""
     chance = scene.chance
     async with scene.client.start_session() as session:
         session.start_transaction(max_commit_time_ms=chance.choice((None, 500)))

@@ -1,4 +1,4 @@
-"""A slice of the fuzzing, and tests of the fuzzer itself: it must find what it is made to find.
+"""A slice of the fuzzing, and tests of the fuzzer itself: it must find the faults that it is made to find.
 
 Cases run in a process of their own, where nothing but the seed decides what happens (``tests/fuzz/__main__.py``).
 """
@@ -32,7 +32,7 @@ from wiredrv.topology.monitor import Monitor
 
 #: The seed of the slice. Any other would do; a fixed one makes a failure a regression.
 _SEED = 20_260_101
-#: How many of its cases: `make unit` asks for fewer.
+#: The number of its cases: `make unit` uses fewer.
 _CASES = int(os.environ.get("WIREDRV_FUZZ_CASES", "2000"))
 _ROOT = Path(__file__).parents[2]
 
@@ -70,7 +70,7 @@ def test_a_peer_that_does_no_harm_is_understood(backend: str) -> None:
         assert result.findings == []
         for _, outcome in result.outcomes:
             outcomes[outcome] = outcomes.get(outcome, 0) + 1
-    # What else there is: deadlines of the caller, and calls that a deployment or a codec of the user refuses.
+    # The rest: deadlines of the caller, and calls that a deployment or a codec of the user refuses.
     assert outcomes["value"] > 0.8 * sum(outcomes.values())
     assert "AutoReconnect" not in outcomes
 

@@ -1,4 +1,4 @@
-"""How the client reaches the deployment: in memory, or by a socket pair through the driver's own socket transport.
+"""How the client reaches the deployment: in memory, or through a socket pair and the driver's own socket transport.
 
 The peer computes its answer while the client sends, so there are no tasks and no threads on its side.
 """
@@ -20,7 +20,7 @@ from wiredrv.net.settings import NetSettings
 from wiredrv.net.transport import Transport
 from wiredrv.types import Address
 
-#: Seconds that a piece of a reply is under way. Some time must pass, or a loop with a time limit would never reach it.
+#: Seconds until a piece of a reply arrives. Some time must pass, or a loop with a time limit would never reach it.
 LATENCY = 0.001
 
 
@@ -60,7 +60,7 @@ class MemoryTransport:
     def close(self, *, wake: bool = True) -> None:
         if not self._closed:
             self._closed = True
-            with contextlib.suppress(RuntimeError):  # no event loop runs: nobody waits
+            with contextlib.suppress(RuntimeError):  # no event loop runs: no task waits
                 self._closing.set()
 
     def is_readable(self) -> bool:
@@ -99,7 +99,7 @@ class PumpedTransport:
         return data
 
     def _pump(self) -> None:
-        """Hand over what the peer said: all of it in one segment, as a network may."""
+        """Pass on what the peer sent: all of it in one segment, as a network may."""
         with contextlib.suppress(OSError):
             while self._peer.outgoing:
                 piece = self._peer.take(1 << 16)
@@ -120,7 +120,7 @@ class PumpedTransport:
 
 
 class FuzzDialer(Dialer):
-    """Reaches the members of the deployment; everything else is left to the driver's own dialer, and not there."""
+    """Connects to the members of the deployment; the driver's own dialer gets the rest, which does not exist."""
 
     __slots__ = ("_deployment",)
 

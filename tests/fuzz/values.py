@@ -1,4 +1,4 @@
-"""Wrong values: what a reply may hold in the place of what belongs there. Pure."""
+"""Wrong values: values that a reply may contain in place of the right ones. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.fuzz.chance import Chance
 
 _INT32 = Struct("<i")
 
-#: More than any Python recursion takes, and less than a reply's largest size.
+#: More levels than Python's recursion limit allows, and less than a reply's maximum size.
 _DEPTHS = (90, 250, 5_000, 60_000)
 
 NUMBERS: tuple[Any, ...] = (
@@ -124,7 +124,7 @@ SHAPES: tuple[Callable[[], Any], ...] = (
 
 
 def nested(depth: int) -> RawBSONDocument:
-    """A document within a document, ``depth`` times; made of bytes, because no encoder goes that deep."""
+    """A document within a document, ``depth`` times; made of bytes, because no encoder supports that depth."""
     size = 5 + 8 * (depth - 1)
     heads = b"".join(
         _INT32.pack(size - 8 * level) + (b"\x03a\0" if level < depth - 1 else b"") for level in range(depth)
@@ -163,12 +163,12 @@ _LABELS = (
 
 
 def code(chance: Chance) -> int:
-    """A server's error code that means something to drivers."""
+    """A server's error code that has a meaning to drivers."""
     return chance.choice(_CODES + _MORE_CODES)
 
 
 def labels(chance: Chance) -> list[Any]:
-    """Error labels that mean something to drivers, perhaps the wrong ones."""
+    """Error labels that have a meaning to drivers, perhaps the wrong ones."""
     return chance.sample(_LABELS, chance.randint(0, 3))
 
 
@@ -185,7 +185,7 @@ def _concern_error(chance: Chance) -> dict[str, Any]:
     return entry
 
 
-#: Fields that drivers look for in replies, with values that they understand where they do not belong.
+#: Fields that drivers look for in replies, with values that they would understand, in places where they do not belong.
 KNOWN: dict[str, Callable[[Chance], Any]] = {
     "ok": lambda chance: chance.choice(NUMBERS),
     "code": code,
@@ -232,7 +232,7 @@ Path = tuple[Any, ...]
 
 
 def paths(value: Any, path: Path = ()) -> list[Path]:
-    """Where every value of a document stands."""
+    """The paths of all values in a document."""
     found = [path] if path else []
     if isinstance(value, dict):
         for key, inner in value.items():
@@ -251,7 +251,7 @@ def parent_of(document: Any, path: Path) -> Any:
 
 
 def mutated(document: dict[str, Any], chance: Chance) -> dict[str, Any]:
-    """The document with one to three wrong values, missing fields or fields too many."""
+    """The document with one to three wrong values, missing fields or extra fields."""
     changed = copy.deepcopy(document)
     for _ in range(chance.choice((1, 1, 1, 2, 3))):
         _mutate(changed, chance)
@@ -283,7 +283,7 @@ def _mutate(document: dict[str, Any], chance: Chance) -> None:
 
 
 def _replacement(value: Any, chance: Chance) -> Any:
-    """Mostly of the same kind and extreme, else of another kind."""
+    """Usually an extreme value of the same kind, otherwise of another kind."""
     same: Sequence[Any] = ()
     if isinstance(value, str):
         same = HOSTS if ":" in value else TEXTS

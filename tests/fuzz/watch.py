@@ -1,4 +1,4 @@
-"""What a case may leave behind, and where to look for it: logs, warnings, finalizers, pools, sessions, tasks."""
+"""What a case may leak, and where to look for it: logs, warnings, finalizers, pools, sessions, tasks."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from wiredrv import _introspect
 from wiredrv.errors import DriverError
 from wiredrv.session.server_session import ServerSession, ServerSessionPool
 
-#: Takes what was noticed: a line that names the kind of problem, and all that is known of it.
+#: Receives a problem: a line that names its kind, and everything known about it.
 Report = Callable[[str, str], None]
 
-#: How many elements of a list that a call returned are looked at.
+#: How many elements of a list that a call returned are inspected.
 _SAMPLE = 10
 
 
 def where(error: BaseException) -> str:
-    """The class of an exception and the innermost line of the driver that it passed."""
+    """The class of an exception and the innermost line of the driver in its traceback."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "/wiredrv/" in frame.filename]
     if not frames:
         return type(error).__name__
@@ -56,7 +56,7 @@ class _Handler(logging.Handler):
 
 @contextmanager
 def watching(report: Report) -> Iterator[Sessions]:
-    """Report errors in logs and finalizers, and ResourceWarnings; gives the server sessions that are in use."""
+    """Report errors in logs and finalizers, and ResourceWarnings; yields the server sessions that are in use."""
     logger = logging.getLogger("wiredrv")
     handler = _Handler(report)
     logger.addHandler(handler)
@@ -89,18 +89,18 @@ def _shown(report: Report) -> Callable[..., None]:
 
 
 class Sessions:
-    """The server sessions that were taken out of a pool and not given back."""
+    """The server sessions that were taken from a pool and not returned."""
 
     def __init__(self) -> None:
         self._out: list[ServerSession] = []
 
     def clear(self) -> None:
-        """Begin anew."""
+        """Start over."""
         self._out.clear()
 
     @contextmanager
     def counting(self) -> Iterator[Sessions]:
-        """Count for as long as the block runs."""
+        """Count while the block runs."""
         acquire, release = ServerSessionPool.acquire, ServerSessionPool.release
 
         def acquired(pool: ServerSessionPool, *arguments: Any) -> ServerSession:
@@ -120,12 +120,12 @@ class Sessions:
             pools.acquire, pools.release = acquire, release
 
     def in_use(self) -> int:
-        """How many. A dirty one may be dropped: it would not be pooled anyhow."""
+        """How many are in use. A dirty one may be dropped: it would not be pooled anyway."""
         return sum(not session.dirty for session in self._out)
 
 
 def watch_loop(report: Report) -> None:
-    """Have asyncio tell of errors that nobody awaited."""
+    """Make asyncio report errors that were never awaited."""
     loop = asyncio._get_running_loop()
     if loop is None:
         return
@@ -139,7 +139,7 @@ def watch_loop(report: Report) -> None:
 
 
 def inspected(value: Any, report: Report) -> None:
-    """Read everything public of a value that a call returned or raised: nothing raw may come out of that either."""
+    """Read all public properties of a value that a call returned or raised: they must not raise foreign exceptions."""
     if isinstance(value, (list, tuple)):
         for inner in value[:_SAMPLE]:
             inspected(inner, report)
@@ -158,7 +158,7 @@ def inspected(value: Any, report: Report) -> None:
 
 
 def left_behind(client: wiredrv.Client, sessions: Sessions) -> str:
-    """What is still in use; empty: nothing."""
+    """What is still in use; empty if nothing is."""
     core = client._core
     found = []
     if connections := _introspect.checked_out(client):
@@ -171,7 +171,7 @@ def left_behind(client: wiredrv.Client, sessions: Sessions) -> str:
 
 
 def tasks() -> int:
-    """How many tasks there are in the event loop that runs."""
+    """The number of tasks in the running event loop."""
     if asyncio._get_running_loop() is not None:
         return len(asyncio.all_tasks())
     import trio

@@ -1,4 +1,4 @@
-"""Rows of the table: what calls take and refuse."""
+"""Rows of the table: what calls accept and refuse."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from tests.differential.short import (
     call,
 )
 
-#: Where a refusal that speaks of transactions is one of arguments.
+#: Methods whose errors mention transactions although an argument is refused.
 _BEFORE_TRANSACTIONS = ("start_transaction", "command", "transaction", "with_transaction")
 
 
 def other_class_of_refusal(difference: Difference) -> bool:
-    """Both refuse, after the same commands if any (the length of ``to_list`` is looked at late)."""
+    """Both refuse, after the same commands if any (the length of ``to_list`` is checked late)."""
     return (
         difference.what == "outcome"
         and failed(difference.theirs, *REFUSALS)
@@ -43,7 +43,7 @@ def other_class_of_refusal(difference: Difference) -> bool:
 
 
 def refused_here(difference: Difference) -> bool:
-    """An argument that PyMongo sends, and we refuse: the server would have, or the call means something else."""
+    """An argument that PyMongo sends, and we refuse: the server would refuse it, or the call means something else."""
     return refused(
         difference,
         r"must be a mapping|must be a list|must be a Collation|must be True or False|must be an? \w+|"
@@ -66,7 +66,7 @@ def unknown_option(difference: Difference) -> bool:
 
 
 def keyword_only(difference: Difference) -> bool:
-    """An argument that PyMongo takes by position and we take by keyword."""
+    """An argument that PyMongo accepts by position and we accept by keyword only."""
     return (
         difference.what == "outcome"
         and failed(difference.ours, "TypeError")
@@ -75,7 +75,7 @@ def keyword_only(difference: Difference) -> bool:
     )
 
 
-#: PyMongo's words for forms of arguments that we take.
+#: PyMongo's messages for forms of arguments that we accept.
 _FORMS = "|".join(
     [
         "must be a list",
@@ -97,7 +97,7 @@ _FORMS = "|".join(
 
 
 def more_forms(difference: Difference) -> bool:
-    """A form of an argument that PyMongo refuses and we take."""
+    """A form of an argument that PyMongo refuses and we accept."""
     return accepted(difference, _FORMS)
 
 
@@ -105,7 +105,7 @@ _DROPPED_WHEN_EMPTY = frozenset({"comment", "let", "maxTimeMS", "projection", "f
 
 
 def empty_option(difference: Difference) -> bool:
-    """An option with an empty value, which PyMongo takes for one that was not given."""
+    """An option with an empty value, which PyMongo treats as not given."""
     return (
         difference.what in ("field", "closing")
         and difference.theirs is MISSING
@@ -135,7 +135,7 @@ def zero_counts_all(difference: Difference) -> bool:
 
 
 def _is_order(sort: Any) -> bool:
-    """Whether an order is sent as it is by both: a document that is not empty, or none."""
+    """Whether both drivers send a sort order unchanged: a non-empty document, or none."""
     return sort is None or isinstance(sort, Make) or (isinstance(sort, dict) and bool(sort))
 
 
@@ -143,7 +143,7 @@ _FINDS = ("find", "find_one")
 
 
 def order_as_list(difference: Difference) -> bool:
-    """An order that PyMongo sends as the list or the name that was given."""
+    """A sort order that PyMongo sends as the list or the name that was given."""
     bounds = dict(arguments(difference))
     if difference.method == "aggregate" and "hint" in bounds and not isinstance(bounds["hint"], (str, dict)):
         return True
@@ -177,7 +177,7 @@ def none_option(difference: Difference) -> bool:
 
 
 def empty_hint(difference: Difference) -> bool:
-    """A hint that is an empty text, and that the server refuses."""
+    """A hint that is an empty string, which the server refuses."""
     refused = failed(difference.ours, "OperationFailure") and says(difference.ours, "hint provided does not")
     given = dict(arguments(difference))
     return difference.what == "outcome" and refused and "" in (given.get("hint"), given.get(0))
@@ -333,7 +333,7 @@ ARGUMENTS: Sequence[Known] = (
         refused_unchanged,
         example=(call(PEOPLE, "insert_one", {"x": 2**64}, bypass_document_validation=5),),
     ),
-    # The last: it is wide.
+    # The last, because it matches a lot.
     Known(
         "arguments-refused-here",
         "some arguments of the wrong kind are sent, and the server refuses them, or reads them in a way of its own",

@@ -1,4 +1,4 @@
-"""The rows of the table that calls by themselves do not show: each names the test that does."""
+"""The rows of the table that calls alone do not show: each names the test that shows it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tests.differential.row import Known
 
-#: What no call by itself shows: tasks, event loops, what becomes of failures later.
+#: What no call shows by itself: tasks, event loops, what happens to failures later.
 BEYOND_CALLS: Sequence[Known] = (
     Known(
         "binding-covers-all",

@@ -25,18 +25,18 @@ def existence_asked(difference: Difference) -> bool:
     theirs, ours = difference.their_record, difference.our_record
     if theirs is None or ours is None or theirs.names[:1] != ["listCollections"] or ours.names != ["create"]:
         return False
-    # In a snapshot session, the server refuses the question.
+    # In a snapshot session, the server refuses the command that checks.
     refused = theirs.names == ["listCollections"] and failed(theirs.outcome, "OperationFailure")
     return difference.what == "commands" or (refused and difference.what in ("outcome", "error"))
 
 
 def name_checked_first(difference: Difference) -> bool:
-    """The name of a new collection, looked up before it is checked."""
+    """The name of a new collection, looked up before it is validated."""
     return difference.what == "commands" and difference.theirs == ["listCollections"] and difference.ours == []
 
 
 def exists_before_all(difference: Difference) -> bool:
-    """Of two mistakes, PyMongo finds the name that is taken first."""
+    """Of two mistakes, PyMongo first reports that the name is taken."""
     return (
         difference.what == "outcome"
         and difference.method == "create_collection"
@@ -47,7 +47,7 @@ def exists_before_all(difference: Difference) -> bool:
 
 
 def field_order(difference: Difference) -> bool:
-    """Two fields that the server refuses: it complains of the first it meets."""
+    """Two fields that the server refuses: it reports the first one."""
     theirs, ours = difference.their_record, difference.our_record
     if difference.what != "error" or theirs is None or ours is None or not (theirs.commands and ours.commands):
         return False

@@ -83,7 +83,7 @@ def hint_of_distinct(difference: Difference) -> bool:
 
 
 def let_of_find(difference: Difference) -> bool:
-    """What a find cursor that is cloned or explained hands on of its options."""
+    """The options that a find cursor passes on when it is cloned or explained."""
     step = difference.our_record.step if difference.our_record else None
     if not isinstance(step, Call):
         return False
@@ -96,7 +96,7 @@ def let_of_find(difference: Difference) -> bool:
 
 
 def cursor_of_before(difference: Difference) -> bool:
-    """A cursor that was opened before the transaction of its session, or in one that has ended."""
+    """A cursor that was opened before its session's transaction, or in a transaction that has ended."""
     refused = "opened before the transaction|opened in a transaction that has ended"
     return difference.what == "outcome" and says(difference.ours, refused)
 
@@ -108,7 +108,7 @@ def await_of_tailable(difference: Difference) -> bool:
 
 
 def no_cursor(difference: Difference) -> bool:
-    """The reply to ``cursor_command`` holds no cursor."""
+    """The reply to ``cursor_command`` contains no cursor."""
     there, here = difference.theirs, difference.ours
     return difference.what == "outcome" and says(there, "does not return a cursor") and says(here, "no cursor")
 
@@ -125,12 +125,12 @@ def cursor_of_ended_session(difference: Difference) -> bool:
 
 
 def batch_size_later(difference: Difference) -> bool:
-    """``batch_size`` of a cursor that was read already."""
+    """``batch_size`` of a cursor that has already been read."""
     return difference.method == "batch_size" and accepted(difference, "cannot set options after executing query")
 
 
 def rewound(difference: Difference) -> bool:
-    """How the cursor was closed that was open before a rewind."""
+    """How the cursor that was open before a rewind was closed."""
     in_session = str(difference.theirs).startswith("session") and str(difference.ours).startswith("implicit")
     return difference.what == "closing" and difference.place == "rewind.lsid" and in_session
 

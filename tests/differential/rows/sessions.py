@@ -43,13 +43,13 @@ def command_reads_after(difference: Difference) -> bool:
     )
 
 
-#: What PyMongo ends such a transaction with, where nothing is sent here.
+#: The command with which PyMongo ends such a transaction, while wiredrv sends nothing.
 _ENDINGS = (["abortTransaction"], ["commitTransaction"])
 _NO_SUCH_TRANSACTION = "does not match any in-progress transactions"
 
 
 def _began_here_alone(difference: Difference) -> bool:
-    """Our statement began the transaction; theirs went on with one that the server does not know, and failed so."""
+    """Our statement began the transaction; theirs continued one that the server does not know, and failed."""
     theirs = difference.their_record
     if theirs is None or not theirs.commands or "startTransaction" in theirs.commands[0]:
         return False
@@ -57,7 +57,7 @@ def _began_here_alone(difference: Difference) -> bool:
 
 
 def nothing_to_abort(difference: Difference) -> bool:
-    """A transaction whose first statement never left this side: there is nothing on the server."""
+    """A transaction whose first statement was never sent: the server does not know it."""
     theirs = difference.their_record
     if _began_here_alone(difference):
         return True
@@ -71,7 +71,7 @@ def nothing_to_abort(difference: Difference) -> bool:
         return isinstance(difference.ours, Returned)
     unknown_there = says(difference.theirs, _NO_SUCH_TRANSACTION)
     if difference.method == "commit_transaction":
-        # The server looks at the write concern before it looks for the transaction.
+        # The server checks the write concern before it looks for the transaction.
         unknown_there = unknown_there or says(difference.theirs, "Not enough data-bearing nodes")
     return unknown_there and sent_nothing(difference) and isinstance(difference.ours, Returned)
 
@@ -84,7 +84,7 @@ def count_takes_no_session(difference: Difference) -> bool:
 
 
 def preference_of_transaction(difference: Difference) -> bool:
-    """A command in a transaction that reads from others than the primary."""
+    """A command in a transaction with a read preference other than primary."""
     refused = says(difference.ours, "read preference in a transaction must be primary")
     return difference.what == "outcome" and refused and sent_nothing(difference)
 

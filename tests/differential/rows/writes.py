@@ -79,7 +79,7 @@ def number_of_each_batch(difference: Difference) -> bool:
 
 
 def bare_unacknowledged(difference: Difference) -> bool:
-    """An unordered, unacknowledged bulk, of which PyMongo sends the statements alone."""
+    """An unordered, unacknowledged bulk, for which PyMongo sends only the statements."""
     record = difference.their_record
     if record is None or difference.method not in ("bulk_write", "insert_many"):
         return False
@@ -108,7 +108,7 @@ def refused_commit(difference: Difference) -> bool:
 
 
 def answered_batches(difference: Difference) -> bool:
-    """The batches of an ordered, unacknowledged bulk that are answered all the same."""
+    """The batches of an ordered, unacknowledged bulk that are acknowledged nevertheless."""
     step = difference.our_record.step if difference.our_record else None
     concern = dict(step.target.options).get("write_concern") if isinstance(step, Call) else None
     unacknowledged = isinstance(concern, Make) and dict(concern.options).get("w") == 0
