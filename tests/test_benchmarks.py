@@ -132,7 +132,7 @@ class TestTargets:
 
 
 class Answers:
-    """An open client that answers what it is told to."""
+    """An open client that gives prepared answers."""
 
     def __init__(self, found: Document | None = None, inserted: object = None, modified: int = 0) -> None:
         self.found, self.inserted, self.modified = found, inserted, modified
@@ -264,7 +264,7 @@ def test_bad_arguments_are_refused(arguments: str, capsys: pytest.CaptureFixture
 
 
 class TestRealRun:
-    """The whole command, with everything short."""
+    """The whole command, with short settings throughout."""
 
     @staticmethod
     def run(replica_set: ReplicaSet, file: Path, arguments: str) -> tuple[int, dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""How many Python calls the usual operations make. ``benchmarks/calls.py`` says how they are counted."""
+"""How many Python calls common operations make. ``benchmarks/calls.py`` says how they are counted."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from wiredrv import Client
 
 pytestmark = pytest.mark.anyio
 
-#: The driver's calls on asyncio and on trio, and the frames. Lower a number when there are fewer; a higher one needs a
-#: reason that is worth it.
+#: The driver's calls on asyncio and on trio, and the frames. Lower a number when there are fewer; raising one needs a
+#: good reason.
 MOST = {
     "find_one": (55, 54, 7),
     "find_one, session": (62, 61, 7),
@@ -26,7 +26,7 @@ MOST = {
 
 
 def answer(command: dict[str, Any]) -> Mapping[str, Any]:
-    """What a member of a replica set says beside its answer."""
+    """The fields that a replica set member adds to its reply."""
     reply = dict(fine(command))
     if "find" in command:
         reply["cursor"]["firstBatch"] = [{"_id": 1, "name": "one"}]

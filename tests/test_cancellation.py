@@ -1,9 +1,9 @@
 """Cancelling any operation at any await leaves nothing behind, and the client usable.
 
 The harness runs each operation again and again, and cancels it at its first await, its second, and so on, until it has
-no more. After each time it asks the servers for their open cursors and transactions, the client for connections that
-are checked out, and the event loop for its tasks. A second half does the same while a server holds the statement back,
-so that no reply comes in time.
+no more. After each time it checks the servers for open cursors and transactions, the client for connections that
+are checked out, and the event loop for its tasks. A second half does the same while a server delays the statement,
+so that no reply arrives in time.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.anyio
 
 _DATABASE = "wiredrv_cancellation"
 _DOCUMENTS = 7
-#: More awaits than any of the operations has; reaching it means that one never ends.
+#: More awaits than any of the operations has; reaching this number means that one never ends.
 _MOST_AWAITS = 60
 
 
@@ -253,7 +253,7 @@ async def test_an_operation_cancelled_at_any_await_leaves_nothing_behind(
 
         awaits = await cancel_everywhere(scene, watch, run, operation.__name__)
         assert awaits >= 1
-        # Every implicit session came back, and none was given back twice.
+        # Every implicit session was returned, and none was returned twice.
         idle = [bytes(server_session.lsid["id"]) for server_session in scene.client._core.executor.sessions._idle]
         assert len(idle) == len(set(idle))
 
@@ -313,7 +313,7 @@ async def test_a_session_that_nobody_ended_leaves_no_open_transaction(replica_se
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 async def test_a_warning_that_is_made_an_error_keeps_no_transaction_open(replica_set: ReplicaSet) -> None:
-    """``python -W error``: what a finalizer raises goes nowhere, and nothing behind it runs."""
+    """``python -W error``: an exception from a finalizer is ignored, and the code after it does not run."""
     async with scene_on(replica_set) as (scene, watch):
         held = [scene.client.start_session()]
         held[0].start_transaction()
@@ -331,7 +331,7 @@ def _drop(held: list[wiredrv.ClientSession]) -> None:
 
 @asynccontextmanager
 async def _pool_taken(scene: Scene) -> AsyncIterator[None]:
-    """Hold the only connection to the primary, and give it back soon after the block was left or the shield waits."""
+    """Hold the only connection to the primary, and return it soon after the block ends or the shield waits."""
     server = next(
         server
         for server in scene.client._core.topology.servers.values()
@@ -340,7 +340,7 @@ async def _pool_taken(scene: Scene) -> AsyncIterator[None]:
     connection = await server.pool.check_out()
 
     async def give_back_later() -> None:
-        # The cancellation comes after 50 ms; whoever cleans up under a shield waits for this.
+        # The cancellation arrives after 50 ms; a clean-up under a shield waits for this.
         await anyio.sleep(0.2)
         server.pool.check_in(connection)
 
@@ -379,7 +379,7 @@ async def test_a_task_that_is_cancelled_by_asyncio_itself_leaves_nothing_behind(
 ) -> None:
     async with scene_on(replica_set) as (scene, watch):
         for step in range(1, _MOST_AWAITS):
-            # The second one arrives while the first is being cleaned up after.
+            # The second one arrives during the clean-up after the first.
             steps = frozenset({step, step + 1} if twice else {step})
             awaits = await _cancelled_natively(steps, lambda: operation(scene, None))
             await _end_what_a_broken_shield_left(scene, watch, f"{operation.__name__}, at await {step}", twice)
@@ -405,7 +405,7 @@ _STORM_TASKS = 20
 
 @pytest.mark.slow
 async def test_a_storm_of_cancellations_leaves_nothing_behind(replica_set: ReplicaSet) -> None:
-    """Many tasks at once, each cancelled after a random time: what no list of awaits can order."""
+    """Many tasks at once, each cancelled after a random time: orders that no list of awaits covers."""
     chance = random.Random(4711)
     runs = (find_in_batches, snapshot_reads, transaction_that_commits, transaction_that_reads_in_batches, insert_one)
     cancelled = finished = 0
@@ -415,12 +415,12 @@ async def test_a_storm_of_cancellations_leaves_nothing_behind(replica_set: Repli
 
         async def worker() -> None:
             nonlocal cancelled, finished
-            # A busy machine gets the time that it needs for enough of both.
+            # On a busy machine the test continues until it has enough of both.
             while monotonic() < stop or (min(cancelled, finished) <= 50 and monotonic() < patience):
-                # Where the machine is so busy that hardly anything ends in time, it is cancelled later.
+                # If the machine is so busy that hardly anything ends in time, the tasks are cancelled later.
                 longest = 0.03 if finished * 4 >= cancelled else 0.6
                 with anyio.move_on_after(chance.random() * longest) as scope:
-                    # Transactions that meet conflict, as they do for anybody.
+                    # Concurrent transactions conflict, as they do in any application.
                     with contextlib.suppress(wiredrv.errors.OperationFailure):
                         await chance.choice(runs)(scene, None)
                     finished += 1
@@ -436,7 +436,7 @@ async def test_a_storm_of_cancellations_leaves_nothing_behind(replica_set: Repli
         assert len(idle) == len(set(idle)), "a server session was given back twice"
 
 
-# --- while the server holds the statement -----------------------------------------------------------------------------
+# --- while the server delays the statement ----------------------------------------------------------------------------
 
 HELD: tuple[tuple[Run, str], ...] = (
     (find_in_batches, "find"),
@@ -555,7 +555,7 @@ async def test_what_was_left_on_several_servers_is_killed_with_its_session(repli
 
 
 async def _cancel_held_anywhere(scene: Scene, run: Callable[[], Any]) -> None:
-    """Cancel a find while whichever server got it holds it back."""
+    """Cancel a find while the server that received it delays it."""
     async with contextlib.AsyncExitStack() as stack:
         failpoints = [
             await stack.enter_async_context(fail_command(address, "find", block_ms=_HELD_MS, app_name="held"))

@@ -1,4 +1,4 @@
-"""docker-compose.yml: Compose can read it, and the addresses that others use are those that it publishes."""
+"""docker-compose.yml: Compose can read it, and it publishes the addresses that other files use."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_what_is_published_is_what_servers_and_documents_name() -> None:
     listening = {int(port) for port in re.findall(r"--port (\d+)", text)}
     haproxy = (ROOT / "docker" / "haproxy.cfg").read_text(encoding="utf-8")
     balanced = {int(port) for port in re.findall(r"bind :(\d+)", haproxy)}
-    inner = {27219, 27220, 27221}  # the config server and the shards, which only the routers ask
+    inner = {27219, 27220, 27221}  # the config server and the shards, which only the routers connect to
     assert published == (listening - inner) | balanced
     assert set(re.findall(r"127\.0\.0\.1:(\d+) send-proxy-v2", haproxy)) == set(
         re.findall(r"loadBalancerPort=(\d+)", text)

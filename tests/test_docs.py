@@ -1,4 +1,4 @@
-"""The documentation is true: its examples run, the names in it exist, what is drawn from the code is up to date."""
+"""The documentation is correct: its examples run, the names in it exist, what is generated from the code is current."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
 class Example(NamedTuple):
-    """A block of Python in a page. A program brings its own event loop; a fragment is part of a story."""
+    """A block of Python in a page. A program brings its own event loop; a fragment continues the one before it."""
 
     page: Path
     line: int
@@ -100,7 +100,7 @@ def _empty(uri: str) -> None:
 
 @pytest.fixture
 def log_levels() -> Iterator[None]:
-    """Put the levels back that an example sets."""
+    """Restore the levels that an example sets."""
     loggers = [logging.getLogger(), logging.getLogger("wiredrv.command")]
     before = [logger.level for logger in loggers]
     yield
@@ -133,7 +133,7 @@ async def test_the_fragments_of_a_page_run_one_after_the_other(name: str, replic
                 await result
 
 
-# --- what is drawn from the code ---
+# --- what is generated from the code ---
 
 
 def test_what_is_drawn_from_the_code_is_up_to_date() -> None:

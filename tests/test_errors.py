@@ -98,7 +98,7 @@ def test_a_code_that_is_not_a_number_is_none(code: object) -> None:
     assert error.code is None
 
 
-# In a process of its own, since it changes the classes for good.
+# In a process of its own, since it changes the classes permanently.
 _BECOME_PYMONGOS = """
 import pymongo.errors as theirs
 from wiredrv import errors as ours
@@ -141,7 +141,7 @@ def test_the_classes_can_become_pymongos_too() -> None:
 
 # --- details ---
 
-#: A date after year 9999 and a text that is no UTF-8, which Python's own types cannot hold.
+#: A date after year 9999 and a string that is not UTF-8, which Python's own types cannot hold.
 _STRANGE = bson.encode({"at": bson.Int64(2**60)}).replace(b"\x12at", b"\x09at")
 _BROKEN_TEXT = bson.encode({"s": "ab"}).replace(b"ab", b"\xff\xfe")
 
@@ -184,6 +184,6 @@ def test_the_refusal_of_a_handshake_says_nothing_about_an_operation() -> None:
 def test_the_details_of_a_failed_bulk_are_never_none() -> None:
     error = BulkWriteError({"nInserted": 1, "writeErrors": [{"index": 0, "errmsg": "E11000"}]})
     assert error.details["nInserted"] == 1
-    error.details = None  # as wrappers of an OperationFailure may do
+    error.details = None  # as code that wraps an OperationFailure may do
     assert error.details == {}
     assert not error.timeout

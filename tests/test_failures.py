@@ -68,7 +68,7 @@ def test_every_kind_has_consequences() -> None:
 
 
 def test_every_error_that_an_operation_can_meet_has_a_kind_of_its_own_making() -> None:
-    """A new class that nobody sorted would count as refused here, and a commit that met it as not sent."""
+    """A new class that was not classified would count as refused here, and a commit that raised it as not sent."""
     refused_here = {
         "ConfigurationError",
         "InvalidURI",

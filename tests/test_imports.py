@@ -1,4 +1,4 @@
-"""What importing wiredrv loads, asked in fresh interpreters: never ``pymongo``, no more than is needed, and quickly."""
+"""What importing wiredrv loads, checked in fresh interpreters: never ``pymongo``, no more than needed, and quickly."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import wiredrv
 import wiredrv._version
 from wiredrv.client.absent import RENAMED
 
-#: Seconds of processor time. The aim is 0.2 in all on an idle machine; shared ones are slow now and then.
+#: Seconds of CPU time. The goal is 0.2 in total on an idle machine; shared machines are sometimes slow.
 TOLERATED_SECONDS = 0.5
 
 PYMONGO_MODULES = (client_session, collection, command_cursor, cursor, database)
@@ -28,7 +28,7 @@ def _loaded(program: str) -> set[str]:
 
 
 def _run(program: str) -> str:
-    # Coverage tools and the like load modules of their own through these.
+    # Coverage tools and the like load modules of their own through these variables.
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("COV_", "PYTHON"))}
     finished = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, env=environment
@@ -100,7 +100,7 @@ def test_there_is_one_version() -> None:
 
 @pytest.mark.parametrize("program", ["import wiredrv", "import wiredrv; wiredrv.Client"])
 def test_importing_is_quick(program: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """The best of five, in processor time: others on the machine can only make it slower."""
+    """The best of five, in CPU time: other programs on the machine can only make it slower."""
     clocks = "time.process_time(), time.perf_counter()"
     timed = f"import time\nbegin = {clocks}\n{program}\nend = {clocks}\nprint(end[0] - begin[0], end[1] - begin[1])"
     runs = [tuple(map(float, _run(timed).split())) for _ in range(5)]

@@ -1,4 +1,4 @@
-"""Rules that can be checked by reading the source: imports go one way, pure modules do no I/O, no cycles.
+"""Rules that can be checked by reading the source: imports go in one direction, pure modules do no I/O, no cycles.
 
 The rules are functions of a tree of sources, so that the last part of this file can try them on made-up trees that
 break them: a rule that cannot fail protects nothing.
@@ -17,7 +17,7 @@ from tests.support.imports import Import, Tree, cycles, reachable, read_tree
 
 Rule: TypeAlias = Callable[[Tree], Iterator[str]]
 
-#: The packages, from the ground up. Those of one layer do not know one another.
+#: The packages, from the bottom up. Those in one layer do not import one another.
 LAYERS: Sequence[Sequence[str]] = (
     ("_version", "origin", "server_facts", "types", "waits"),
     ("description",),
@@ -32,18 +32,18 @@ LAYERS: Sequence[Sequence[str]] = (
     ("options",),
     ("client",),
     ("local",),
-    ("__init__", "_introspect"),  # the public face and the seam for the specification tests
-    ("cli",),  # uses the driver as anybody does
+    ("__init__", "_introspect"),  # the public API and the access for the specification tests
+    ("cli",),  # uses the driver like any other program
     ("__main__",),
 )
 
-#: Packages that know values only, although these lie below them.
+#: Packages that only deal with values, although these packages are below them.
 FORBIDDEN: Mapping[str, Sequence[str]] = {"session": ("net",), "operations": ("net",)}
 
-#: Packages that are imported by these alone, although others are above them too.
+#: Packages that only these may import, although others are above them too.
 USED_BY: Mapping[str, Sequence[str]] = {"options": ("client",)}
 
-#: Modules that decide and do not act. Each pattern must match something, so that a renamed file does not slip out.
+#: Modules that decide and do not act. Each pattern must match something, so that a renamed file is noticed.
 PURE: Sequence[str] = (
     "origin",
     "server_facts",
@@ -80,14 +80,14 @@ PURE: Sequence[str] = (
     "options.*",
     "*.settings",
 )
-#: What does I/O or schedules. (``bson`` is a codec.)
+#: Modules that do I/O or scheduling. (``bson`` is a codec.)
 IMPURE = frozenset({"anyio", "asyncio", "trio", "sniffio", "socket", "ssl", "select", "selectors", "subprocess", "dns"})
 
-#: The only packages that touch the network. ``local`` asks its servers without an event loop.
+#: The only packages that touch the network. ``local`` queries its servers without an event loop.
 NETWORK = frozenset({"socket", "ssl", "dns", "select", "selectors"})
 NETWORK_PACKAGES = frozenset({"net", "waits", "local"})
 
-#: What waits, tells the time or draws random numbers: the rest of the driver has all of it from ``waits``.
+#: Modules for waiting, time or random numbers: the rest of the driver gets all of it from ``waits``.
 SCHEDULING = frozenset({"anyio", "asyncio", "trio", "sniffio", "time", "random"})
 #: ``local`` and ``cli`` are programs that use the driver.
 SCHEDULING_PACKAGES = frozenset({"waits", "local", "cli"})
@@ -152,7 +152,7 @@ def touching_the_network(tree: Tree) -> Iterator[str]:
 
 
 def scheduling(tree: Tree) -> Iterator[str]:
-    """Imports of event loops, the clock and random numbers outside ``waits``; those for the type checker count too."""
+    """Imports of event loops, the clock and random numbers outside ``waits``; including those for the type checker."""
     for entry in tree.outside():
         package = entry.imported.partition(".")[0]
         if package not in SCHEDULING or package_of(tree, entry.importer) in SCHEDULING_PACKAGES:
@@ -163,13 +163,13 @@ def scheduling(tree: Tree) -> Iterator[str]:
 
 
 def tied(tree: Tree) -> Iterator[str]:
-    """Modules that import one another when the program runs, in functions too."""
+    """Modules that import one another when the program runs, including imports in functions."""
     for group in cycles(entry for entry in tree.inside() if not entry.typing_only):
         yield "these import one another: " + ", ".join(sorted(group))
 
 
 def tied_by_types(tree: Tree) -> Iterator[str]:
-    """The same where only a type checker follows: allowed among what users hold, whose parts hand one another out."""
+    """The same for imports that only type checkers follow: allowed in ``client``, whose objects return one another."""
     for group in cycles(tree.inside()):
         if {package_of(tree, module) for module in group} != {"client"}:
             yield "these name one another's types: " + ", ".join(sorted(group))
@@ -204,7 +204,7 @@ def test_every_layer_and_every_pattern_is_there() -> None:
 
 
 def _house(folder: Path, **sources: str) -> Tree:
-    """A package ``wiredrv`` of these modules; a double underscore stands for a dot."""
+    """A package ``wiredrv`` with these modules; a double underscore stands for a dot."""
     top = folder / "wiredrv"
     for name, source in sources.items():
         path = top.joinpath(*name.split("__")).with_suffix(".py")

@@ -1,4 +1,4 @@
-"""Events reach the listener classes: for each of them there is a method."""
+"""Events reach the listener classes: there is a method for each of them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LISTENERS = (
     events.ServerListener,
     events.TopologyListener,
 )
-#: What users are told of; selections are for the log alone.
+#: The events that users receive; selections are only logged.
 _KINDS = [
     kind
     for _, kind in inspect.getmembers(events, inspect.isclass)
@@ -27,7 +27,7 @@ _KINDS = [
 
 
 def _heard(kind: type[Any]) -> list[str]:
-    """The methods that are called with an event of this kind, when all of all classes are listening."""
+    """The methods that are called with an event of this kind, if one listener has the methods of all classes."""
     calls: list[str] = []
 
     def method(name: str) -> Any:

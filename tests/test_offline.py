@@ -1,4 +1,4 @@
-"""The check that `make docs` ends with finds whatever in a page, a style or a script would ask another host."""
+"""The check that `make docs` ends with finds everything in a page, style or script that would contact another host."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A place in a user's program is named, whatever part of the driver asks for it."""
+"""A place in a user's program is identified, whichever part of the driver asks for it."""
 
 from __future__ import annotations
 

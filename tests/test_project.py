@@ -20,7 +20,7 @@ from tests.support.skips import explained
 
 ROOT = Path(__file__).resolve().parents[1]
 
-#: Has pytest run tests that are not below ``ROOT`` as it runs those that are.
+#: Makes pytest run tests that are not below ``ROOT`` as it runs those that are.
 _FOR_TESTS_ELSEWHERE = (
     *("-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT)),
     *("-p", "conftest", "-p", "no:cacheprovider"),
@@ -38,7 +38,7 @@ def _run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
 
 
 def _clone(folder: Path) -> Path:
-    """The files that the commands below read, somewhere else."""
+    """Copies of the files that the commands below read, in another place."""
     (folder / ".ci").mkdir(parents=True)
     for name in ("Makefile", ".ci/run"):
         shutil.copy(ROOT / name, folder / name)
@@ -99,11 +99,11 @@ def test_make_specs_fetches_the_pinned_commit_from_the_source_that_is_named(tmp_
     failed = make_specs("../nowhere")
     assert failed.returncode != 0
     assert "cannot be fetched from ../nowhere: name another source" in failed.stderr
-    # A path that is relative is one from the project's folder.
+    # A relative path is relative to the project's folder.
     assert make_specs("../origin").returncode == 0
     fetched = project / ".specifications" / "source" / "unified-test-format" / "a.json"
     assert fetched.read_text() == "pinned"
-    # What is there is not fetched again, and what was lost is restored.
+    # Existing files are not fetched again, and lost ones are restored.
     fetched.unlink()
     again = make_specs("../nowhere")
     assert (again.returncode, fetched.read_text()) == (0, "pinned")

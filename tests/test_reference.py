@@ -1,4 +1,4 @@
-"""The reference is whole: everything public is described, and stands on a page. ``docs.public`` says what is public."""
+"""The reference is complete: everything public is described, and on a page. ``docs.public`` defines what is public."""
 
 from __future__ import annotations
 

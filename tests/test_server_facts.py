@@ -41,19 +41,19 @@ def test_reads_are_retried_for_one_code_more_than_writes() -> None:
     assert not RETRYABLE_WRITE_CODES - RETRYABLE_READ_CODES
 
 
-#: Names of the driver's own, for codes without one; and what older servers call a code.
+#: The driver's own names for codes without one; and names that older servers use for a code.
 _UNNAMED = {ErrorCode.DuplicateKeyOnUpdate, ErrorCode.DuplicateKeyOnCappedInsert}
 _FORMER_NAMES = {"WriteConcernFailed": "WriteConcernTimeout"}
 
 
 def _name_at(server: Server, code: int) -> str:
-    """What a server calls an error code: it is told to fail with it."""
+    """What a server calls an error code: a fail point makes it fail with the code."""
     data = {"failCommands": ["ping"], "errorCode": code}
     server.ask({"configureFailPoint": "failCommand", "mode": {"times": 1}, "data": data})
     with pytest.raises(DriverError) as caught:
         server.ask({"ping": 1})
     details = getattr(caught.value, "details", {})
-    # A few codes need more than a fail point can say; the refusal names them.
+    # A few codes need more than a fail point can provide; the error message names them.
     refused = re.search(r"Missing required extra info for error code (\w+)", details["errmsg"])
     if refused is not None:
         return refused[1]
@@ -107,7 +107,7 @@ def _is_number(node: ast.expr) -> bool:
 
 
 def _is_code(node: ast.expr) -> bool:
-    # Small numbers stand for other things.
+    # Small numbers have other meanings.
     return isinstance(node, ast.Constant) and isinstance(node.value, int) and node.value > 19 and node.value in _CODES
 
 

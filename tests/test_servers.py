@@ -1,4 +1,4 @@
-"""The rule that tells unit tests from those that start servers, and that it cannot be broken unseen."""
+"""The rule that distinguishes unit tests from those that start servers, and that violations are noticed."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ _WITH_SERVERS = ("replica_set", "standalone", "sharded_double", "disturbed_repli
 
 
 def _pytest(folder: Path, *arguments: str) -> list[str]:
-    """Run the tests above, and one for each fixture with servers, as this project's; the result is what was printed."""
+    """Run the tests above, and one for each fixture with servers, like this project's; returns the printed output."""
     (folder / "test_one.py").write_text(_TESTS)
     (folder / "test_two.py").write_text("".join(f"def test_{name}({name}): ...\n" for name in _WITH_SERVERS))
     options = ("-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), "-p", "conftest", "-p", "tests.conftest")

@@ -1,4 +1,4 @@
-"""``tests.support.stalls``: a stopwatch that takes off what the machine adds."""
+"""``tests.support.stalls``: a stopwatch that subtracts the machine's delays."""
 
 from __future__ import annotations
 

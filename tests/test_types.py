@@ -1,4 +1,4 @@
-"""Types as the sources have them, and at run time. What checkers make of them is in ``tests/types`` (``make lint``)."""
+"""Types in the sources, and at run time. How type checkers see them is in ``tests/types`` (``make lint``)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Order(TypedDict):
 
 
 def _written(path: Path, word: str) -> int:
-    """How often a name is written in a module, besides its imports; comments, docstrings and strings do not count."""
+    """How often a name appears in a module, besides its imports; comments, docstrings and strings do not count."""
     found, importing, beginning = 0, False, True
     with tokenize.open(path) as source:
         for token in tokenize.generate_tokens(source.readline):
@@ -41,7 +41,7 @@ def _written(path: Path, word: str) -> int:
 
 
 def test_any_is_written_where_a_value_really_is_anything() -> None:
-    """Values of documents are; arguments that are only checked or handed on are objects. It was written 748 times."""
+    """Values of documents are; arguments that are only checked or passed on are objects. There were 748 uses."""
     counts = Counter({str(path.relative_to(ROOT)): _written(path, "Any") for path in (ROOT / "wiredrv").rglob("*.py")})
     assert sum(counts.values()) < 300, counts.most_common(10)
 
@@ -83,7 +83,7 @@ def test_the_class_of_the_documents_is_handed_down(document_class: type) -> None
         plain.shop.orders.with_options(CodecOptions(document_class=dict), document_class=document_class),
     ):
         assert handle.codec_options.document_class is document_class
-    # An object of a TypedDict is a dict: nothing needs to be decoded in another way.
+    # An object of a TypedDict is a dict: nothing has to be decoded differently.
     assert client.shop.orders._target.plain is (document_class is not RawBSONDocument)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
-#: Bytes: of the packed file, whose size is what a user downloads.
+#: Bytes: the size of the compressed file, which is what a user downloads.
 LARGEST = 400_000
 
 

@@ -1,4 +1,4 @@
-"""``wiredrv local up`` and ``wiredrv local exec``, run as users run them."""
+"""``wiredrv local up`` and ``wiredrv local exec``, run like a user runs them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _WITHIN = 60
 
 @contextmanager
 def up(*arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """``wiredrv local up``, killed at the end if it still runs."""
+    """``wiredrv local up``, killed at the end if it is still running."""
     command = [*_WIREDRV, "local", "up", *arguments]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     with process:

@@ -1,4 +1,4 @@
-"""``wiredrv topology``: what it makes of a description, and what it shows of real servers."""
+"""``wiredrv topology``: its output for a description, and for real servers."""
 
 from __future__ import annotations
 
@@ -203,7 +203,7 @@ def watching(uri: str) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def read_until(process: subprocess.Popen[bytes], text: str, timeout: float = 30.0) -> str:
-    """The first line with ``text`` in it."""
+    """The first line that contains ``text``."""
     assert process.stdout is not None
     deadline = time.monotonic() + timeout
     while select.select([process.stdout], [], [], max(deadline - time.monotonic(), 0))[0]:

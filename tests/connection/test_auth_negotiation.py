@@ -1,4 +1,4 @@
-"""Which mechanism is spoken, what the handshake says of it, and the mechanisms of one command."""
+"""Which mechanism is used, what the handshake says about it, and the mechanisms with a single command."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_a_speculation_that_the_server_takes_up_is_gone_on_with() -> None:
     hello = {"saslSupportedMechs": ["SCRAM-SHA-256"], "speculativeAuthenticate": reply}
     mechanism, conversation, step = take_up(ANY, speculation, hello)
     assert (mechanism, conversation) == ("SCRAM-SHA-256", speculation.conversation)
-    assert not isinstance(step, dict)  # it wants keys already
+    assert not isinstance(step, dict)  # it already needs keys
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_a_speculation_that_the_server_takes_up_is_gone_on_with() -> None:
     [
         ({"saslSupportedMechs": ["SCRAM-SHA-256"]}, "SCRAM-SHA-256"),
         ({"saslSupportedMechs": ["SCRAM-SHA-1"]}, "SCRAM-SHA-1"),
-        # An answer to a guess that turned out wrong counts for nothing.
+        # The reply to a speculation that turned out wrong is ignored.
         ({"saslSupportedMechs": ["SCRAM-SHA-1"], "speculativeAuthenticate": {"payload": b""}}, "SCRAM-SHA-1"),
         ({"saslSupportedMechs": ["SCRAM-SHA-256"], "speculativeAuthenticate": None}, "SCRAM-SHA-256"),
     ],

@@ -21,7 +21,7 @@ from wiredrv.connection.auth.saslprep import NotPrepared, saslprep
         # The auth specification's own.
         ("\u2163", "IV"),
         ("I\u00adV", "IV"),
-        # Spaces of every kind, and what has no width (RFC 3454, tables C.1.2 and B.1).
+        # Spaces of every kind, and characters without width (RFC 3454, tables C.1.2 and B.1).
         ("a\u00a0b\u3000c", "a b c"),
         ("a\u200db\ufe0fc\ufeff", "abc"),
         ("", ""),
@@ -44,11 +44,11 @@ def test_prepared_forms(text: str, prepared: str) -> None:
         ("\x7f", "prohibits"),
         ("\u0080", "prohibits"),
         ("\ue000", "prohibits"),  # private use
-        ("\ufdd0", "prohibits"),  # no character
+        ("\ufdd0", "prohibits"),  # not a character
         (chr(0xD800), "prohibits"),  # half of a surrogate pair
-        ("\ufffd", "prohibits"),  # not fit for plain text
-        ("\u2ff0", "prohibits"),  # not fit for canonical forms
-        ("\u200e", "prohibits"),  # changes display
+        ("\ufffd", "prohibits"),  # inappropriate for plain text
+        ("\u2ff0", "prohibits"),  # inappropriate for canonical representation
+        ("\u200e", "prohibits"),  # changes the display
         ("\U000e0041", "prohibits"),  # tagging
         ("\u0221", "prohibits"),  # not assigned in Unicode 3.2
         ("\U0001f511", "prohibits"),

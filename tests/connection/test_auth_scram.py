@@ -1,4 +1,4 @@
-"""The conversation of SCRAM: the vectors of the RFCs and of the specification, and servers that cheat."""
+"""The SCRAM conversation: the test vectors of the RFCs and of the specification, and servers that cheat."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ def answer(payload: str | bytes, *, done: bool = False) -> dict[str, Any]:
 
 
 def go_on(conversation: Conversation, reply: Mapping[str, Any]) -> Step | None:
-    """Send a reply; derive keys where that is asked for."""
+    """Process a reply; derive the keys if the conversation needs them."""
     step = advance(conversation, reply)
     return advance(conversation, step.derive()) if isinstance(step, Derivation) else step
 
 
 class ScramServer:
-    """A server that knows the password, and can be told to cheat."""
+    """A server that knows the password, and can be made to cheat."""
 
     def __init__(self, mechanism: str, secret: bytes, iterations: int = 4096) -> None:
         self._digest = MECHANISMS[mechanism]
@@ -128,7 +128,7 @@ def test_older_servers_end_with_an_exchange_of_nothing(
 
 
 def stored_secret(mechanism: str, username: str, password: str) -> bytes:
-    """What a server derives its keys from."""
+    """The secret from which a server derives its keys."""
     if mechanism == "SCRAM-SHA-1":
         return hashlib.md5(f"{username}:mongo:{password}".encode()).hexdigest().encode()
     return saslprep(password).encode()
@@ -342,7 +342,7 @@ def test_keys_are_remembered_for_the_same_password_salt_count_and_mechanism_only
         Derivation("sha1", b"secret", b"salt", 4096),
     ]
     assert [cache.get(other) for other in others] == [None] * 4
-    # What is salt and what is password must not blur.
+    # The boundary between salt and password must matter.
     assert cache.get(request(b"tsecret", b"sal")) is None
 
 

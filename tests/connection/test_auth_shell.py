@@ -1,4 +1,4 @@
-"""Establishing a connection with credentials: what is sent when, and what each failure is."""
+"""Establishing a connection with credentials: what is sent when, and how each failure is reported."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ async def test_an_arbiter_holds_no_users() -> None:
 
 
 def hangs_up_at(name: str) -> Any:
-    """A server that takes nothing up and closes the connection when a command comes."""
+    """A server that ignores speculative authentication and closes the connection when this command arrives."""
 
     def answers(command: dict[str, Any]) -> Mapping[str, Any] | None:
         return None if next(iter(command)) == name else HELLO
@@ -147,7 +147,7 @@ def hangs_up_at(name: str) -> Any:
 
 
 def says(reply: Mapping[str, Any]) -> Any:
-    """A server that takes nothing up and answers every command of the authentication with the same."""
+    """A server that ignores speculative authentication and sends the same reply to every authentication command."""
 
     def answers(command: dict[str, Any]) -> Mapping[str, Any]:
         return HELLO if next(iter(command)) == "isMaster" else reply
@@ -232,7 +232,7 @@ async def test_a_cancelled_authentication_closes_the_connection() -> None:
 
 
 class FakeServerInsteadOfOneWithADirectory:
-    """Stands for a server that asks an LDAP directory, which no community build of mongod does."""
+    """Stands in for a server that asks an LDAP directory, which no community build of mongod does."""
 
     def __init__(self, password: str) -> None:
         self._expected = f"\x00ann\x00{password}".encode()

@@ -1,4 +1,4 @@
-"""One connection over a transport of the test's own: round trips, streams, and replies that are still to come."""
+"""One connection over a transport that the test controls: round trips, streams, and replies that are still pending."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ADDRESS = Address("host.example", 1)
 
 
 class FakeTransport:
-    """A transport that a test feeds: ``feed`` gives bytes to who receives, ``ends`` ends the stream."""
+    """A transport that the test feeds: ``feed`` passes bytes to the receiver, ``ends`` ends the stream."""
 
     def __init__(self) -> None:
         self.sent: list[bytes] = []
@@ -125,7 +125,7 @@ async def test_a_second_command_is_refused_while_one_waits() -> None:
 
 @pytest.mark.parametrize("flags", [0, MORE_TO_COME])
 async def test_nothing_is_sent_where_what_came_unasked_would_be_taken_for_the_reply(flags: int) -> None:
-    """Behind a load balancer a transaction keeps its connection, so that no pool looks at it between two commands."""
+    """Behind a load balancer a transaction keeps its connection, so no pool checks it between two commands."""
     connection, transport = make()
     async with anyio.create_task_group() as group:
         group.start_soon(connection.command, "db", {"insert": "c"})
@@ -142,7 +142,7 @@ async def test_nothing_is_sent_where_what_came_unasked_would_be_taken_for_the_re
 
 
 async def _cancelled_in_receive(connection: Connection, transport: FakeTransport) -> int:
-    """Send a request and give its reply up; returns the request's id."""
+    """Send a request and abandon its reply; returns the request's id."""
     message = encode_message(bson.encode({"find": "c"}), 9)
     async with anyio.create_task_group() as group:
         group.start_soon(connection.round_trip, message, 9)

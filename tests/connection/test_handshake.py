@@ -1,4 +1,4 @@
-"""The handshake: the command that opens a connection, and how its answer is judged (mongodb-handshake)."""
+"""The handshake: the command that opens a connection, and how its reply is judged (mongodb-handshake)."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def test_any_answer_is_read_or_refused(changed: dict[str, Any]) -> None:
 def test_a_limit_leaves_room_for_something_and_not_for_everything(
     field: str, limit: str, usual: int, most: int
 ) -> None:
-    """None of an empty batch without end, and no gigabyte for a reply that is a megabyte on the wire."""
+    """Neither endless empty batches, nor a gigabyte for a reply that is a megabyte on the wire."""
     for value in (0, -1, "x", None, float("inf"), float("nan"), True):
         found = read_handshake(ADDRESS, {**MEMBER, field: value}, ConnectionSettings())
         assert getattr(found.limits, limit) == usual
@@ -162,7 +162,7 @@ def test_a_limit_leaves_room_for_something_and_not_for_everything(
 
 @pytest.mark.parametrize("value", [5, "x", [], {"a": []}, None])
 def test_a_service_id_that_is_not_one_is_none(value: object) -> None:
-    """It is looked up in a table, so it must be what servers send."""
+    """It is looked up in a table, so it must have the type that servers send."""
     assert read_handshake(ADDRESS, {**MEMBER, "serviceId": value}, ConnectionSettings()).service_id is None
     service = ObjectId()
     assert read_handshake(ADDRESS, {**MEMBER, "serviceId": service}, ConnectionSettings()).service_id == service

@@ -1,4 +1,4 @@
-"""The client's metadata: what it says, where it runs, and that it never grows over 512 bytes (mongodb-handshake)."""
+"""The client's metadata: its contents, the environment, and that it never exceeds 512 bytes (mongodb-handshake)."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_part_that_would_break_the_parting_is_refused(part: dict[str, str]) ->
         DriverInfo(**part)
 
 
-# --- where it runs (mongodb-handshake tests, prose test 1) ------------------------------------------------------------
+# --- the environment (mongodb-handshake tests, prose test 1) ----------------------------------------------------------
 
 LAMBDA = {"AWS_EXECUTION_ENV": "AWS_Lambda_java8"}
 ENVIRONMENTS: dict[str, tuple[dict[str, str], dict[str, Any] | None]] = {
@@ -101,7 +101,7 @@ def test_cloud_functions_are_known_as_such(name: str) -> None:
     assert runs_in_faas(environment) == bool(expected and "name" in expected)
 
 
-# --- how long it may be -----------------------------------------------------------------------------------------------
+# --- the size limit ---------------------------------------------------------------------------------------------------
 
 
 def test_a_long_region_costs_the_environments_details_first() -> None:
@@ -116,7 +116,7 @@ def test_a_long_platform_costs_more_and_more() -> None:
     for length in range(0, 700, 10):
         document = metadata(environment, driver_info=(DriverInfo("odm", platform="p" * length),))
         assert len(bson.encode(document)) <= MAX_METADATA_SIZE
-        # What was once left out does not come back as the platform grows.
+        # A part that was once left out does not come back as the platform grows.
         assert len(document.get("env", {})) <= len(previous.get("env", {}))
         assert len(document["os"]) <= len(previous["os"])
         assert document["platform"].startswith("CPython") or "Py" in document["platform"]

@@ -1,4 +1,4 @@
-"""Which failures of TLS may tell of an overloaded server (CMAP, "Backpressure-enabled")."""
+"""Which TLS failures may indicate an overloaded server (CMAP, "Backpressure-enabled")."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The demo: on real servers with less to do, with a bank that loses money, and what it prints."""
+"""The demo: on real servers with a smaller workload, with a bank that loses money, and what it prints."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ SMALL = Scale(
 
 
 class Quiet(Show):
-    """Keeps what would be printed."""
+    """Records what would be printed."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -59,7 +59,7 @@ class Quiet(Show):
 @pytest.mark.anyio
 async def test_all_four_parts_hold_on_servers_of_its_own(disturbed_replica_set: ReplicaSet) -> None:
     show = Quiet()
-    # The demo's own servers have no open transactions but its own; these may have some of killed routers.
+    # On the demo's own servers all open transactions are its own; these may have some of killed routers.
     await anyio.to_thread.run_sync(disturbed_replica_set.primary().ask, {"killAllSessions": []}, 20.0)
     async with play.open_stage(disturbed_replica_set.uri, disturbed_replica_set, SMALL, show) as stage:
         judged = await play.play(stage)
@@ -140,7 +140,7 @@ async def test_an_unknown_outcome_is_resolved_once_the_transaction_has_ended(
             await bank._change(1, 3, session)
             await bank._ledger.insert_one({"transfer": 5, "source": 0, "target": 1, "amount": 3}, session=session)
             tasks.start_soon(bank.resolve_all, tally)
-            # While the transaction is open there is no answer: the one that looks meets its writes.
+            # While the transaction is open there is no result: the task that looks for it conflicts with its writes.
             await _conflict(stage)
             assert tally.resolved == {}
             await (session.commit_transaction() if took_place else session.abort_transaction())
@@ -154,7 +154,7 @@ async def test_a_transfer_whose_commit_leaves_its_outcome_open_is_looked_up_and_
 ) -> None:
     async with play.open_stage(replica_set.uri, replica_set, SMALL, Quiet()) as stage:
         await stage.bank.open()
-        # The commit takes place; what is said of it is no reason to send it again.
+        # The commit takes place; the write concern error is not a reason to send it again.
         concern = {"code": 100, "codeName": "UnsatisfiableWriteConcern", "errmsg": "not enough members"}
         data = {"failCommands": ["commitTransaction"], "writeConcernError": concern}
         fail_point = {"configureFailPoint": "failCommand", "mode": {"times": 1}, "data": data}
@@ -196,7 +196,7 @@ async def _conflict(stage: Stage) -> None:
     await until(lambda: any(entry.code == ErrorCode.WriteConflict for entry in stage.recorder.entries), "a conflict")
 
 
-# --- parts that do not come to their end ----------------------------------------------------------------------------
+# --- parts that do not finish ---------------------------------------------------------------------------------------
 
 
 def _raising(error: BaseException) -> Part:

@@ -1,4 +1,4 @@
-"""The demo's timeline: what is kept of a command, how it is shown, and which commands are chosen to be shown."""
+"""The demo's timeline: what is recorded of a command, how it is shown, and which commands are chosen to be shown."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Clock:
 
 
 def tell(recorder: Recorder, *events: object) -> None:
-    """Send events the way a client does."""
+    """Publish events like a client."""
     hub = ListenerHub([recorder])
     for event in events:
         hub.publish(hub.command if "Command" in type(event).__name__ else hub.topology, event)

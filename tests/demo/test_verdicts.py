@@ -1,4 +1,4 @@
-"""The demo's ledger and verdicts: what holds, and that each check fails on data that should fail it."""
+"""The demo's ledger and verdicts: what is correct, and that each check fails on data that should fail it."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def good_book() -> Book:
 
 
 def good_tally() -> Tally:
-    """Three that are there, of which two were acknowledged, and one that was cancelled and undone."""
+    """Three transfers that exist, of which two were acknowledged, and one that was cancelled and rolled back."""
     return Tally(
         ordered={transfer.id: transfer for transfer in (FIRST, SECOND, THIRD, FOURTH)},
         acknowledged={1, 2, 3},
@@ -142,7 +142,7 @@ def with_tally(**changes: Any) -> Transfers:
 
 
 def with_entries(*entries: Transfer) -> Transfers:
-    """A ledger that is wrong, and balances that follow it."""
+    """A wrong ledger, and balances that agree with it."""
     return replace(good_transfers(), book=Book(replay(OPENING, entries), entries))
 
 
@@ -177,7 +177,7 @@ AGREE = "accounts and ledger of a snapshot agree: the one is the other, replayed
 SECONDARIES = "they are read on secondaries"
 MEANWHILE = "the writers go on meanwhile"
 
-#: For each part: bad data, and the checks that must fail on them, and no others.
+#: For each part: bad data, and exactly the checks that must fail on it.
 BAD: list[tuple[str, Any, set[str]]] = [
     ("own writes", replace(good_own_writes(), causal=(1,)), {SEEN}),
     ("own writes", replace(good_own_writes(), causal=(None,)), {SEEN}),

@@ -1,4 +1,4 @@
-"""Stands for the program ``mongos`` where there is none: it agrees to everything and writes down what it was told.
+"""Stands in for ``mongos`` where it is not installed: it accepts every command and records it.
 
 Run as ``python fake_mongos.py ARGUMENTS``. Each command is a line of JSON in the file that ``FAKE_MONGOS_LOG`` names.
 """
@@ -34,7 +34,7 @@ class Handler(socketserver.BaseRequestHandler):
 
 
 def answer(command: dict[str, object]) -> dict[str, object]:
-    """Agree."""
+    """Reply ``ok: 1``."""
     record({"command": json_util.dumps(command)})
     if "listShards" in command:
         with open(os.environ["FAKE_MONGOS_LOG"]) as log:
@@ -49,7 +49,7 @@ def record(entry: dict[str, object]) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """What the program does."""
+    """The program itself."""
     if "--version" in arguments:
         print(f"mongos version v{VERSION}")
         return

@@ -1,4 +1,4 @@
-"""Looking at processes from outside, for the tests that end them."""
+"""Inspecting processes from outside, for the tests that end them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from wiredrv.local._wait import until
 
 
 def is_alive(pid: int) -> bool:
-    """Whether the process exists and is more than an entry that nobody reaped."""
+    """Whether the process exists and is not a zombie."""
     try:
         return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
@@ -19,7 +19,7 @@ def is_alive(pid: int) -> bool:
 
 
 def is_suspended(pid: int) -> bool:
-    """Whether the process was stopped by a signal and may go on."""
+    """Whether the process was stopped by a signal and can be continued."""
     return bool(psutil.Process(pid).status() == psutil.STATUS_STOPPED)
 
 

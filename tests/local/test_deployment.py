@@ -112,7 +112,7 @@ async def test_the_event_loop_goes_on_while_servers_start() -> None:
         async with Standalone():
             pass
         group.cancel_scope.cancel()
-    # One that is held up gets a turn or two between the start and the stop.
+    # A blocked event loop would run only a turn or two between the start and the stop.
     assert turns >= 5
 
 
@@ -173,7 +173,7 @@ def test_a_server_that_ends_is_quoted() -> None:
 @pytest.mark.usefixtures("starts_servers")
 def test_servers_that_are_not_ready_in_time_are_quoted_and_stopped() -> None:
     quoted = False
-    # On a busy machine a server needs a while for its first line; it needs longer than that until it is ready.
+    # On a busy machine a server needs a while until its first line; it needs longer than that until it is ready.
     for timeout in (0.2, 0.4, 0.8, 1.6, 3.2):
         servers = ReplicaSet(members=3)
         with pytest.raises(ConnectionFailure, match="in time") as caught:
@@ -317,7 +317,7 @@ def test_heal_brings_back_the_stopped_the_killed_and_the_frozen(disturbed_replic
 def test_a_server_that_ends_by_itself_is_reported_at_once(disturbed_replica_set: ReplicaSet) -> None:
     victim = disturbed_replica_set.secondaries()[0]
     assert victim.pid is not None
-    os.kill(victim.pid, signal.SIGKILL)  # by somebody else
+    os.kill(victim.pid, signal.SIGKILL)  # as another program would
     assert until(lambda: victim.failed, 10)
     begun = time.monotonic()
     with pytest.raises(ConnectionFailure, match=f"{victim.address} ended with status -9"):
@@ -343,7 +343,7 @@ def test_controls_refuse_what_the_state_does_not_allow() -> None:
         with pytest.raises(InvalidOperation, match="runs already"):
             server.start()
         server.freeze()
-        server.stop()  # also when it is frozen
+        server.stop()  # also works when it is frozen
         server.stop()
         server.kill()
         assert (server.state, server.pid, server.hello()) == ("stopped", None, {})

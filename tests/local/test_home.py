@@ -1,4 +1,4 @@
-"""The directory of a deployment: temporary, or kept and started from again."""
+"""The directory of a deployment: temporary, or kept and reused."""
 
 from __future__ import annotations
 

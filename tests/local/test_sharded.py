@@ -1,6 +1,6 @@
-"""Sharded clusters on this machine: real config servers and shards; a stand-in for mongos, which no package carries.
+"""Sharded clusters on this machine: real config servers and shards; a stand-in for mongos, which no package includes.
 
-What the stand-in is told is what a real one needs. Where ``WIREDRV_MONGOS`` or ``PATH`` has a real one, it is used too.
+The stand-in receives what a real one needs. If ``WIREDRV_MONGOS`` or ``PATH`` has a real one, it is used too.
 """
 
 from __future__ import annotations

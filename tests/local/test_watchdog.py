@@ -1,4 +1,4 @@
-"""Servers end with the process that started them, however that one ends."""
+"""Servers end with the process that started them, however that process ends."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 
 from tests.local.processes import all_gone, children, is_alive, is_suspended, removed
 
-# Each program starts servers, tells about them in a line of JSON, and goes on with what its name says.
+# Each program starts servers, reports them in a line of JSON, and continues as its name says.
 _TELL = """
 import json, os, signal, sys, time
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # tests that run under nohup ignore it, and programs inherit that
@@ -54,7 +54,7 @@ class Owner:
     watchdogs: list[int]
 
     def nothing_is_left(self) -> bool:
-        """Whether servers, watchdog and directory are gone soon."""
+        """Whether servers, watchdog and directory disappear soon."""
         return all_gone(self.servers + self.watchdogs) and removed(self.directory)
 
 
@@ -74,7 +74,7 @@ def owner(program: str) -> Iterator[Owner]:
 
 
 def watchdog_of(found: Owner) -> int:
-    """The watchdog: the one child that is no server."""
+    """The watchdog: the one child that is not a server."""
     (watchdog,) = set(children(found.process.pid)) - set(found.servers)
     return watchdog
 
@@ -136,7 +136,7 @@ def test_no_server_holds_the_watchdogs_pipe() -> None:
 
 
 def links(pid: int) -> list[str]:
-    """What the process's file descriptors are."""
+    """What the process's file descriptors refer to."""
     found = []
     for descriptor in Path(f"/proc/{pid}/fd").iterdir():
         try:

@@ -1,4 +1,4 @@
-"""Documents in log messages: Extended JSON that is cut off, with work bounded by what is shown."""
+"""Documents in log messages: truncated Extended JSON; the work is bounded by what is shown."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_code_points_are_never_cut_in_two(limit: int) -> None:
 
 
 class _Endless(Mapping[str, Any]):
-    """A document without end: whoever reads it all never returns."""
+    """A document without end: reading all of it never ends."""
 
     def __getitem__(self, key: str) -> Any:
         return "value"

@@ -1,4 +1,4 @@
-"""The log listens while its loggers are enabled, and only then."""
+"""The logging listener is active while its loggers are enabled, and only then."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COMPONENTS = sorted({component for component, _ in FAMILIES.values()})
 
 @pytest.fixture(autouse=True)
 def levels() -> Iterator[None]:
-    """Whatever a test does to the levels is undone; nothing above ``wiredrv`` speaks here."""
+    """Restores the levels after each test; no level is set above ``wiredrv``."""
     loggers = [logging.getLogger(name) for name in ("wiredrv", *(f"wiredrv.{component}" for component in COMPONENTS))]
     before = [logger.level for logger in loggers]
     logging.getLogger("wiredrv").setLevel(logging.WARNING)

@@ -1,4 +1,4 @@
-"""What the log says of each event, as a table (the "Log Messages" of the four specifications that have some)."""
+"""What is logged for each event, as a table (the "Log Messages" of the four specifications that define some)."""
 
 from __future__ import annotations
 
@@ -211,7 +211,7 @@ def test_messages(event: Any, data: dict[str, Any]) -> None:
 
 
 def test_every_event_is_logged_but_the_one_whose_news_another_tells() -> None:
-    """A changed server is told by the changed topology (SDAM logging and monitoring, "Log Messages")."""
+    """A changed server is reported by the changed topology (SDAM logging and monitoring, "Log Messages")."""
     kinds = {
         kind
         for _, kind in inspect.getmembers(events, inspect.isclass)

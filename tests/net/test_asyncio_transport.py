@@ -1,4 +1,4 @@
-"""The transport where asyncio runs: nothing is lost, nothing spins, closing wakes. Sockets are real (a pair)."""
+"""The transport on asyncio: nothing is lost, there is no busy loop, closing wakes. The sockets are real (a pair)."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class TestReceiving:
         transport = make(pair[0])
         task = asyncio.create_task(transport.receive(100))
         await asyncio.sleep(0)
-        # The loop takes the bytes, and the cancellation comes before the task runs again.
+        # The loop reads the bytes, and the cancellation arrives before the task runs again.
         pair[1].send(b"late")
         transport._on_readable()
         task.cancel()
@@ -130,7 +130,7 @@ class TestReceiving:
             theirs, _ = server.accept()
         ours.setblocking(False)
         transport = make(ours)
-        # A reset instead of an orderly end.
+        # A reset instead of an orderly close.
         theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
         theirs.close()
         with pytest.raises(AutoReconnect, match=r"peer\.test:27017: the connection broke"):

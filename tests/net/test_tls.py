@@ -1,4 +1,4 @@
-"""TLS: what is accepted, what is refused and in which words, and the encrypted stream itself."""
+"""TLS: what is accepted, what is refused and with which message, and the encrypted stream itself."""
 
 from __future__ import annotations
 
@@ -66,10 +66,10 @@ def server_context(certificate: Issued, version: ssl.TLSVersion | None = None) -
 
 
 def tls_peer(context: ssl.SSLContext, behaviour: TLSBehaviour) -> AbstractContextManager[Address]:
-    """A server that speaks TLS and then behaves. A stream that ends without a farewell is an SSLEOFError there."""
+    """A server that speaks TLS and then follows ``behaviour``. There, a missing close_notify is an SSLEOFError."""
 
     def behave(connection: socket.socket) -> None:
-        # By default Python reads such an end as the end of the data, and the two could not be told apart.
+        # By default Python treats such an end as the end of the data, and the two could not be distinguished.
         with context.wrap_socket(connection, server_side=True, suppress_ragged_eofs=False) as encrypted:
             behaviour(encrypted)
 
@@ -160,7 +160,7 @@ async def test_a_farewell_and_an_abrupt_end_are_both_the_end_of_the_stream(
 
 @contextmanager
 def listening_peer(server: Issued) -> Iterator[tuple[Address, list[bytes | OSError]]]:
-    """A peer that sends one byte and keeps what it hears next: bytes, none at a farewell, or how the stream broke."""
+    """A peer that sends one byte and records what follows: bytes, none after a close_notify, or the stream's error."""
     heard: list[bytes | OSError] = []
 
     def listen(connection: ssl.SSLSocket) -> None:
@@ -175,7 +175,7 @@ def listening_peer(server: Issued) -> Iterator[tuple[Address, list[bytes | OSErr
 
 
 async def dial_and_hear(address: Address, settings: TLSSettings) -> TLSTransport:
-    """Read all that the peer sends, its session tickets too: closing over unread data resets a stream, not ends it."""
+    """Read all that the peer sends, including session tickets: closing with unread data would reset the stream."""
     stream = await dial(address, settings)
     assert await stream.receive(10) == b"!"
     return stream
@@ -194,7 +194,7 @@ async def test_after_a_fork_the_peer_is_told_nothing(server: Issued, trusting: T
         stream = await dial_and_hear(address, trusting)
         stream.close(wake=False)
         stream.close()
-    # The peer sees the stream end without a farewell.
+    # The peer sees the stream end without a close_notify.
     assert [type(what) for what in heard] == [ssl.SSLEOFError]
 
 
@@ -267,14 +267,14 @@ async def test_damaged_records_end_the_stream_with_an_error(server: Issued, trus
 
     with tls_peer(server_context(server), damage) as address, closed(await dial(address, trusting)) as stream:
         await stream.send(b"!")
-        # In the words of older and of newer releases of OpenSSL.
+        # The messages of older and newer releases of OpenSSL.
         reason = r"decryption failed or bad record mac|record layer failure"
         with pytest.raises(AutoReconnect, match=f"TLS failed: ({reason})"):
             await stream.receive(100)
 
 
 class PlainOverMemory:
-    """Stands for the plain transport: a server's side of TLS in memory, whose bytes arrive in pieces of given sizes."""
+    """Stands in for the plain transport: a TLS server in memory, whose bytes arrive in pieces of given sizes."""
 
     def __init__(self, context: ssl.SSLContext, pieces: Iterator[int]) -> None:
         self.address = Address("127.0.0.1", 27017)
@@ -306,7 +306,7 @@ class PlainOverMemory:
 
 
 def run(steps: Coroutine[Any, Any, Any]) -> Any:
-    """Run what never has to wait."""
+    """Run a coroutine that never has to wait."""
     try:
         steps.send(None)
     except StopIteration as end:
@@ -512,7 +512,7 @@ async def test_a_server_that_asks_for_a_client_certificate_gets_it_or_refuses(
         with closed(certified):
             await certified.send(b"hello")
             assert await receive_exactly(certified, 5) == b"hello"
-        # In TLS 1.3 the client hears of the refusal after its own handshake is done.
+        # In TLS 1.3 the client learns of the refusal after its own handshake is complete.
         with (
             pytest.raises(TLSRefused, match=r"client certificate.*tlsCertificateKeyFile"),
             closed(await dial(address, trusting)) as stream,

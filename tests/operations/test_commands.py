@@ -43,7 +43,7 @@ MERGE = {"$merge": {"into": "other"}}
 ONE = {"q": {"a": 1}, "u": {"$set": {"b": 2}}}
 MANY = {**ONE, "multi": True}
 
-#: An operation and the command that it builds, without what is put on it elsewhere.
+#: An operation and the command that it builds, without what is added to it elsewhere.
 COMMANDS: list[tuple[Operation[Any], dict[str, Any]]] = [
     (Insert(ORDERS, {"_id": 1}, 1, {}), {"insert": "orders", "ordered": True, "documents": [{"_id": 1}]}),
     (
@@ -198,7 +198,7 @@ def test_every_other_option_is_sent(operation: Any) -> None:
 
 
 def test_the_fields_of_the_driver_are_those_that_decorate_puts_on() -> None:
-    """The list is read against the source, so that a field which decorate learns to put on is refused here too."""
+    """Compares the list with the source, so that a field that ``decorate`` adds in future is refused here too."""
     source = inspect.getsource(decorate_module) + inspect.getsource(declare_api)
     assert set(re.findall(r'command\["([^"]+)"\] =', source)) == DRIVER_FIELDS
 
@@ -348,7 +348,7 @@ SORTED = {**ONE, "sort": {"a": 1}}
     ids=lambda operation: type(operation).__name__,
 )
 def test_sort_that_a_server_would_refuse_unheard_is_refused(operation: Operation[Any]) -> None:
-    # Before server 8.0; nobody would learn that the write was not done.
+    # Before server 8.0; it would go unnoticed that the write was not done.
     with pytest.raises(ConfigurationError, match=r"8\.0"):
         operation.command(SERVER_6_0)
     assert operation.command(dataclasses.replace(SERVER_6_0, max_wire_version=25))

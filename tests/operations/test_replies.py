@@ -1,4 +1,4 @@
-"""What operations make of replies: values, results, and the errors of writes."""
+"""What operations make from replies: values, results, and the errors of writes."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ def test_of_two_failures_the_write_error_is_raised(operation: Operation[Any]) ->
     assert isinstance(caught.value, WriteError)
 
 
-# --- unacknowledged: the executor hands an empty reply ---
+# --- unacknowledged: the executor passes an empty reply ---
 
 
 @pytest.mark.parametrize("operation", STATEMENTS, ids=lambda operation: operation.name)
@@ -191,7 +191,7 @@ STANDARD = Target("shop", "orders", codec_options=CodecOptions(uuid_representati
 
 
 def raw(document: Any) -> Any:
-    """A reply as it is handed to operations of a collection with codec options of its own."""
+    """A reply as it is passed to operations of a collection with its own codec options."""
     return RawBSONDocument(bson.encode(document))
 
 
@@ -215,7 +215,7 @@ def test_errors_of_raw_replies_hold_plain_documents() -> None:
 
 
 def test_a_field_of_a_raw_document_that_is_broken_is_an_unreadable_reply() -> None:
-    # What a collection with RawBSONDocument hands to the helpers that give names.
+    # What a collection with RawBSONDocument passes to the helpers that return names.
     broken = RawBSONDocument(bson.encode({"name": "a", "b": 1}).replace(b"\x10b", b"\x7ab"))
     with pytest.raises(UnreadableReply, match="name"):
         field_of(broken, "name", str)
@@ -224,4 +224,4 @@ def test_a_field_of_a_raw_document_that_is_broken_is_an_unreadable_reply() -> No
 
 def test_code_is_no_name() -> None:
     with pytest.raises(UnreadableReply, match="name"):
-        field_of({"name": bson.Code("f()", {"a": 1})}, "name", str)  # it is a str, and cannot be the key of a dict
+        field_of({"name": bson.Code("f()", {"a": 1})}, "name", str)  # it is a str, but cannot be a dict key

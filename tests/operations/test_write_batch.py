@@ -1,4 +1,4 @@
-"""How bulks are grouped, cut, and added up. CRUD specification, "Bulk Write"."""
+"""How bulks are grouped, split, and combined. CRUD specification, "Bulk Write"."""
 
 from __future__ import annotations
 
@@ -83,11 +83,11 @@ def test_every_statement_is_in_one_run(statements: list[Statement], ordered: boo
         assert indexes == sorted(indexes)
 
 
-# --- cutting ---
+# --- splitting ---
 
 
 def batches(group: StatementGroup, server: Any) -> list[WriteBatch]:
-    """All batches of a group, as the sending loop makes them."""
+    """All batches of a group, as the sending loop creates them."""
     found: list[WriteBatch] = []
     start = 0
     while start < len(group.bodies):
@@ -99,7 +99,7 @@ def batches(group: StatementGroup, server: Any) -> list[WriteBatch]:
 
 
 def inserts(sizes: list[int]) -> StatementGroup:
-    """Inserts of documents whose text is so many characters long."""
+    """Inserts of documents whose texts have these lengths in characters."""
     return StatementGroup("insert", [{"_id": i, "t": "x" * size} for i, size in enumerate(sizes)], range(len(sizes)))
 
 
@@ -261,7 +261,7 @@ def test_whole_batch_gives_its_reply() -> None:
     assert WriteBatch(ORDERS, inserts([1]), 0, True, {}).parse({"ok": 1, "n": 1}, ADDRESS)["n"] == 1
 
 
-# --- adding up ---
+# --- combining results ---
 
 
 def test_totals_of_unacknowledged_writes_invent_no_counts() -> None:

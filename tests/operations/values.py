@@ -13,7 +13,7 @@ UNACKNOWLEDGED = Target("shop", "orders", write_concern=WriteConcern(w=0))
 
 
 def limits(wire: int = 17, document: int = 16_777_216, message: int = 48_000_000, statements: int = 100_000) -> Limits:
-    """What a server of version 6.0 accepts, unless told otherwise."""
+    """The limits of a 6.0 server, unless given otherwise."""
     return Limits(wire, document, message, statements)
 
 

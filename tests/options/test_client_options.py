@@ -1,4 +1,4 @@
-"""The keyword options of a client as type checkers see them: the same as the table's."""
+"""The keyword options of a client as type checkers see them: the same as in the table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the reference says of a client's options agrees with the table of options and with what the driver does."""
+"""The reference of a client's options agrees with the table of options and with what the driver does."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from wiredrv.options.uri import parse_client_settings
 
 _OF = {option.name: option for option in OPTIONS}
 _ALL = pytest.mark.parametrize("name, meaning", MEANINGS.items(), ids=MEANINGS)
-#: Options that have a meaning only for certain hosts.
+#: Options that only make sense for certain hosts.
 _HOSTS = {"srvMaxHosts": "mongodb+srv://db.example.com", "srvServiceName": "mongodb+srv://db.example.com"}
-#: Spellings that are refused whatever their value.
+#: Spellings that are refused with any value.
 _ALWAYS_REFUSED = {*REFUSED, "authMechanismProperties"}
 
 

@@ -506,7 +506,7 @@ def test_arguments_of_the_wrong_kind_are_refused_with_a_sentence(call: Callable[
         call()
 
 
-# --- hosts and ports, TLS under two names: as PyMongo ---------------------------------------------------------------
+# --- hosts and ports, TLS under two names: as in PyMongo ------------------------------------------------------------
 
 TLS_CASES: list[tuple[str, dict[str, Any]]] = [
     ("mongodb://h/?ssl=true", {"tls": False}),

@@ -1,4 +1,4 @@
-"""Connections without sockets, what establishes them, and a listener that remembers: for tests of the pool's shell."""
+"""Fake connections, a fake that establishes them, and a recording listener: for tests of the pool's shell."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ADDRESS = Address("pool.example", 27017)
 
 
 class FakeConnection:
-    """Stands for a connection; there is no socket behind it."""
+    """Stands in for a connection; there is no socket behind it."""
 
     def __init__(self, number: int, generation: int) -> None:
         self.id = number
@@ -38,7 +38,7 @@ class FakeConnection:
 
 
 class Maker:
-    """Establishes fake connections: at once, or (``held``) when the test lets it go on, or with a failure."""
+    """Establishes fake connections: at once, or (``held``) when the test releases it, or with a failure."""
 
     def __init__(self) -> None:
         self.held = False
@@ -68,7 +68,7 @@ class Maker:
 
 
 class Recorder:
-    """A listener that keeps what it hears."""
+    """A listener that records what it receives."""
 
     def __init__(self) -> None:
         self.seen: list[Any] = []

@@ -1,4 +1,4 @@
-"""The pool's shell: waiting in line, cancellation at each place, clearing and closing under those who wait.
+"""The pool's shell: waiting in the queue, cancellation at each point, clearing and closing while operations wait.
 
 There are no sockets here: the pool holds what ``tests.pool.fakes`` makes.
 """
@@ -147,7 +147,7 @@ async def test_a_waiter_that_is_cancelled_when_its_turn_has_come_passes_the_conn
         await in_line(pool, 1)
         group.start_soon(behind)
         await in_line(pool, 2)
-        # No await between the two: the waiter has its grant and its cancellation before it runs again.
+        # There is no await between the two: the waiter has its grant and its cancellation before it runs again.
         scope.cancel()
         pool.check_in(held)
     assert got == [held]
@@ -404,7 +404,7 @@ async def test_a_cancelled_check_out_is_told_too() -> None:
 
 
 async def test_failures_behind_a_load_balancer_are_told_with_their_servers_generation() -> None:
-    # Load-balancers, "Initial Handshake Errors": two that were under way together tell of one failure, not of two.
+    # Load-balancers, "Initial Handshake Errors": two that were under way together report one failure, not two.
     maker = Maker()
     maker.held = True
     refused = OperationFailure("not this user", 18)

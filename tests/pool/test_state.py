@@ -1,4 +1,4 @@
-"""The pool's decisions: tables for single rules, and a state machine that keeps all of them at once (CMAP)."""
+"""The pool's decisions: tables for single rules, and a state machine that checks all of them at once (CMAP)."""
 
 from __future__ import annotations
 
@@ -234,7 +234,7 @@ _MAX_CONNECTING = 2
 
 
 class PoolMachine(RuleBasedStateMachine):
-    """Operations come and go, wait, are cancelled and fail, while the server's state changes under them."""
+    """Operations come and go, wait, are cancelled and fail, while the server's state changes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -243,7 +243,7 @@ class PoolMachine(RuleBasedStateMachine):
         self.now = 0.0
         self.used: list[Fake] = []
         self.making: list[MayConnect] = []
-        # What the model expects: those who wait and were given nothing yet, in order.
+        # What the model expects: the waiters that were not served yet, in order.
         self.line: deque[tuple[int, CheckOutWaiter[Fake]]] = deque()
         self.woken: list[int] = []
         self.came = 0
@@ -330,7 +330,7 @@ class PoolMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.state.phase is Phase.READY and (self.used or self.making) and self.line)
     @rule(fails=st.booleans())
     def be_cancelled_with_a_grant_in_hand(self, fails: bool) -> None:
-        """The grant comes and the cancellation too, before the waiter ran: it goes to the next in line."""
+        """Grant and cancellation both arrive before the waiter runs: the connection goes to the next in line."""
         number, waiter = self.line[0]
         if self.making and fails:
             self.making.pop(0)
@@ -348,7 +348,7 @@ class PoolMachine(RuleBasedStateMachine):
         self._served()
 
     def _served(self) -> None:
-        """Serve, and follow: grants go to the head of the line, in order, and each wakes once."""
+        """Serve, and update the model: grants go to the head of the line, in order, and each waiter wakes once."""
         self.state.serve(self.now)
         while self.line and self.line[0][1].grant is not None:
             number, waiter = self.line.popleft()

@@ -1,4 +1,4 @@
-"""What a pool does by itself: keep ``minPoolSize``, close what idles too long, break off what is being connected.
+"""What a pool does in the background: keep ``minPoolSize``, close idle connections, cancel connection attempts.
 
 Connection-monitoring-and-pooling specification, "Background Thread" and "Populating the Pool with a Connection".
 """
@@ -137,7 +137,7 @@ async def test_the_topology_hears_of_a_failure_before_listeners_do() -> None:
         assert recorder.names() == names
         assert recorder.seen[-1].error is maker.failure
         assert told == [(maker.failure, 0)]
-        # Paused now, the pool tries again when the server has answered.
+        # The pool is paused now; it tries again when the server has replied.
         maker.failure = None
         pool.ready()
         await until(lambda: len(pool.state.idle) == 1, "a connection idles")

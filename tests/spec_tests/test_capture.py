@@ -1,4 +1,4 @@
-"""What is observed of a client: which events are kept, what is counted, how one waits for more."""
+"""What is observed of a client: which events are recorded, what is counted, how a test waits for more."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Events and log messages against what a test expects of them."""
+"""Events and log messages compared with what a test expects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Errors against what a test expects of them. Unified test format specification, "expectedError"."""
+"""Errors compared with what a test expects. Unified test format specification, "expectedError"."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ MATCHES: list[tuple[Any, Any]] = [
     (Decimal128("1"), Decimal128("1")),
     (_ID, _ID),
     (b"x", b"x"),
-    # documents: order does not matter, the root may have more
+    # documents: order does not matter, the root may have extra keys
     ({"x": 1, "y": 1}, {"y": 1, "x": 1}),
     ({"x": 1}, {"x": 1, "y": 1}),
     ({}, {"x": 1}),
@@ -63,7 +63,7 @@ MATCHES: list[tuple[Any, Any]] = [
     ({"$$type": "number"}, Decimal128("1")),
     ({"x": {"$$type": "array"}}, {"x": []}),
     ({"x": {"$$type": "null"}}, {"x": None}),
-    # $$matchesEntity does not change what is a root document
+    # $$matchesEntity does not change which documents are root documents
     ({"$$matchesEntity": "id"}, _ID),
     ({"$$matchesEntity": "document"}, {"x": 1, "y": 1}),
     ({"a": {"$$matchesEntity": "document"}}, {"a": {"x": 1}}),
@@ -71,7 +71,7 @@ MATCHES: list[tuple[Any, Any]] = [
     # $$matchesHexBytes
     ({"$$matchesHexBytes": "12aB"}, b"\x12\xab"),
     ({"$$matchesHexBytes": ""}, b""),
-    # $$unsetOrMatches does not change what is a root document
+    # $$unsetOrMatches does not change which documents are root documents
     ({"x": {"$$unsetOrMatches": 1}}, {}),
     ({"x": {"$$unsetOrMatches": 1}}, {"x": 1}),
     ({"$$unsetOrMatches": {"x": 1}}, MISSING),

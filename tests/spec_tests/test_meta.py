@@ -1,4 +1,4 @@
-"""The runner on a real deployment: what must fail fails, mutants die, and nothing is left behind."""
+"""The runner on a real deployment: tests that must fail do fail, mutants are killed, and nothing is left behind."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def test_every_test_of_valid_fail_fails(environment: Environment) -> None:
     lenient = []
     for case in found:
         result, _ = await run_case(case, environment)
-        # What needs client-side encryption cannot even be begun.
+        # A test that needs client-side encryption cannot even be started.
         encrypted = result.kind == "client-side encryption" and case.file_name.startswith("kmsProviders")
         if result.outcome is not Outcome.FAILED and not encrypted and result.outcome is not Outcome.SKIPPED:
             lenient.append(result)
@@ -93,12 +93,12 @@ async def test_a_fail_point_is_switched_off_also_when_the_test_fails(environment
     assert run is not None
     assert run.fail_points == []
     assert (await environment.internal.admin({"ping": 1}))["ok"] == 1
-    # The report has what went over the wire, in order; the fail point is no event of the test.
+    # The report shows what was sent and received, in order; the fail point is not an event of the test.
     assert [line.body["commandName"] for line in result.wire][-2:] == ["ping", "ping"]
 
 
 async def test_a_test_can_be_run_twice(environment: Environment) -> None:
-    """The driver puts an ``_id`` on the document that it inserts; the next run must not see it."""
+    """The driver adds an ``_id`` to the document that it inserts; the next run must not see it."""
     document = {
         "description": "insert",
         "schemaVersion": "1.0",
@@ -165,7 +165,7 @@ async def test_the_internal_client_sees_the_deployment_as_it_is(environment: Env
 
 
 async def test_a_mutant_of_every_passing_test_dies(anyio_backend: str, uri: SpecUri) -> None:
-    """One at random by seed, run against the server again."""
+    """A randomly chosen one (by seed), run against the server again."""
     trial = Trial(discover(spec_dir(), ["causal-consistency", "sessions"]), seed=1, rerun=True)
     tally = await try_all(trial, uri)
     assert tally.tests > 30
@@ -174,7 +174,7 @@ async def test_a_mutant_of_every_passing_test_dies(anyio_backend: str, uri: Spec
 
 @pytest.mark.slow
 async def test_all_mutants_of_the_session_suites_die(anyio_backend: str, uri: SpecUri) -> None:
-    """All of them; those that survive do so for a reason that was proved."""
+    """All of them; those that survive do so for a proven reason."""
     names = ["sessions", "causal-consistency", "transactions", "transactions-convenient-api", "run-command"]
     tally = await try_all(Trial(discover(spec_dir(), names), every=True), uri)
     assert tally.good_enough, describe(tally)

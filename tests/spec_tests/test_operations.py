@@ -1,4 +1,4 @@
-"""The table of operations: arguments become keywords, and what the driver lacks is found by asking it."""
+"""The table of operations: arguments become keywords, and what the driver lacks is found by inspecting it."""
 
 from __future__ import annotations
 

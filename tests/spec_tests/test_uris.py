@@ -1,4 +1,4 @@
-"""The variants of the connection string that the clients of tests get."""
+"""The variants of the connection string for the tests' clients."""
 
 from __future__ import annotations
 

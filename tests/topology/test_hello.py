@@ -1,4 +1,4 @@
-"""Reading hello replies, also those that no server should send."""
+"""Parsing hello replies, including some that no server should send."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A monitor against fake servers: polling, streaming, being asked, being broken off, and being closed.
+"""A monitor against fake servers: polling, streaming, requested checks, cancelled checks, and closing.
 
 Server-monitoring specification. Intervals are so long here that nothing happens by itself unless the test waits for it.
 """
@@ -39,7 +39,7 @@ Outcome = Mapping[str, Any] | DriverError
 
 
 class StreamingServer(FakeServer):
-    """A fake server that streams: a hello that names a topologyVersion waits until the test pushes replies."""
+    """A fake server that streams: a hello with a topologyVersion waits until the test pushes replies."""
 
     def __init__(self) -> None:
         super().__init__({**with_sessions(), "topologyVersion": VERSION})
@@ -59,7 +59,7 @@ class StreamingServer(FakeServer):
             self.awaiting.append((connection, message.request_id))
 
     def push(self, *, more: bool = True, **changes: Any) -> None:
-        """Answer the hello that waits; it goes on waiting if ``more`` is to come."""
+        """Answer the hello that waits; it stays open if ``more`` replies are to come."""
         with self._lock:
             connection, request = self.awaiting.pop()
             if more:
@@ -68,7 +68,7 @@ class StreamingServer(FakeServer):
         connection.sendall(encode_message(reply, request + 1, (), MORE_TO_COME if more else 0, request))
 
     def break_streams(self) -> None:
-        """Close the connections of those who wait."""
+        """Close the connections with waiting hellos."""
         with self._lock:
             broken, self.awaiting = self.awaiting, []
         for connection, _ in broken:
@@ -77,7 +77,7 @@ class StreamingServer(FakeServer):
 
 
 class Watch:
-    """A monitor that runs, with what it reported and what it told its listeners."""
+    """A running monitor, with what it reported and what it published to its listeners."""
 
     def __init__(self, address: Address, **options: Any) -> None:
         self.outcomes: list[Outcome] = []
@@ -97,7 +97,7 @@ class Watch:
         self.monitor = Monitor(address, settings, self._report)
 
     def _report(self, address: Address, outcome: Outcome, times: RoundTripTimes) -> bool:
-        """Decide as the topology does: a known server that fails is asked again at once."""
+        """Decide like the topology: a known server that fails is checked again at once."""
         was_known = bool(self.outcomes) and not isinstance(self.outcomes[-1], DriverError)
         self.outcomes.append(outcome)
         self.averages.append(times.average)
@@ -290,7 +290,7 @@ async def test_beside_a_stream_round_trips_are_measured_on_a_second_connection()
             assert watch.averages[-1] is not None
 
 
-# --- breaking off and closing -----------------------------------------------------------------------------------------
+# --- cancelling and closing -------------------------------------------------------------------------------------------
 
 
 async def test_a_check_that_is_broken_off_reports_nothing_and_another_follows_when_asked_for() -> None:
@@ -346,7 +346,7 @@ async def test_closing_ends_it_wherever_it_is(when: str) -> None:
                 before = len(watch.outcomes)
                 watch.monitor.close()
                 if when == "connecting":
-                    # What is not connected yet has nothing to be woken by: the client's group cancels it.
+                    # A connection attempt cannot be woken: the client's task group cancels it.
                     group.cancel_scope.cancel()
         assert len(watch.outcomes) == before, "a closed monitor reports nothing"
         assert watch.monitor.is_closed()

@@ -1,4 +1,4 @@
-"""What becomes of news in the topology's shell: the order of description and pool. No server is asked."""
+"""How the topology's shell handles updates: the order of description and pool. No server is contacted."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ async def topology() -> Topology:
 async def test_an_outdated_hello_does_not_make_a_pool_ready(
     topology: Topology, newer: Mapping[str, Any], phase: Phase
 ) -> None:
-    """SDAM, "Replacing the TopologyDescription": a stale description is left before the pool is marked ready."""
+    """SDAM, "Replacing the TopologyDescription": a stale description is ignored before the pool is marked ready."""
     times = RoundTripTimes()
     topology.report(A, hello(version(6)), times)
     server = topology.servers[A]
@@ -100,13 +100,13 @@ async def test_an_outdated_hello_does_not_make_a_pool_ready(
     ids=["none known", "a primary", "an arbiter", "a load balancer"],
 )
 async def test_the_oldest_wire_version(topology: Topology, servers: list[ServerDescription], oldest: int) -> None:
-    """CRUD, "Read preferences and server selection": behind a load balancer all are taken for 5.0 or later."""
+    """CRUD, "Read preferences and server selection": behind a load balancer all count as 5.0 or later."""
     topology.description = TopologyDescription(TopologyType.UNKNOWN, {one.address: one for one in servers})
     assert topology.oldest_wire_version == oldest
 
 
 async def test_an_error_that_is_kept_leads_to_no_frames(topology: Topology) -> None:
-    """A traceback's frames hold the operation's cursor, and so the connection that a load balancer pinned it to."""
+    """A traceback's frames refer to the operation's cursor, and so to its connection if a load balancer pinned it."""
     server = topology.servers[A]
     topology.report(A, hello(version(1)), RoundTripTimes())
     connection = Connection(Replay([]), A)

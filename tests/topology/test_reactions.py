@@ -50,7 +50,7 @@ def _labelled(error: DriverError) -> DriverError:
 
 @dataclass(frozen=True)
 class Expected:
-    """A reaction without the error that its server carries."""
+    """A reaction, without the error that its server description carries."""
 
     unknown: bool = False
     clear: bool = False

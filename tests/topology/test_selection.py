@@ -1,4 +1,4 @@
-"""Server selection beyond the specification's cases: limits, choice, and what errors tell."""
+"""Server selection beyond the specification's cases: limits, choice, and what errors say."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Transitions of the topology: the table as a whole, and what must hold after any sequence of descriptions."""
+"""Transitions of the topology: the whole table, and what must hold after any sequence of descriptions."""
 
 from __future__ import annotations
 

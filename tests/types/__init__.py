@@ -1,5 +1,5 @@
-"""What type checkers make of the public API. Nothing here is run: ``make lint`` has mypy and pyright read it.
+"""How type checkers see the public API. Nothing here is run: ``make lint`` has mypy and pyright read it.
 
-``documents`` says what type each expression has. ``mistakes`` holds errors that both checkers must find: a comment that
-silences nothing is an error itself. ``moved`` is annotated code for PyMongo in which nothing but the imports changed.
+``documents`` states the type of each expression. ``mistakes`` contains errors that both checkers must find: an unused
+ignore comment is itself an error. ``moved`` is annotated code for PyMongo in which only the imports changed.
 """

@@ -1,4 +1,4 @@
-"""Errors that both type checkers must find. A comment that silences nothing fails ``make lint``."""
+"""Errors that both type checkers must find. An unused ignore comment fails ``make lint``."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ async def names_that_do_not_exist(client: Client, orders: Collection[Order]) -> 
     await orders.find_on({})  # type: ignore[operator]  # pyright: ignore[reportCallIssue]
     await client.shop.list_collection_nmes()  # type: ignore[operator]  # pyright: ignore[reportCallIssue]
     client.start_sesion()  # type: ignore[operator]  # pyright: ignore[reportCallIssue]
-    # The checker goes on after them: what follows is read.
+    # The type checker continues after them: it reads what follows.
     return "text"  # type: ignore[return-value]  # pyright: ignore[reportReturnType]
 
 

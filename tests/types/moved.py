@@ -1,4 +1,4 @@
-"""Annotated code for PyMongo, in which nothing but the imports changed. It gives options by keyword."""
+"""Annotated code for PyMongo, in which nothing but the imports changed. It passes options by keyword."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the waits add to anyio: tasks of their own, other loops' threads, and whether a cancellation is under way."""
+"""What ``waits`` adds to anyio: tasks of their own, other loops' threads, and whether a cancellation is under way."""
 
 from __future__ import annotations
 

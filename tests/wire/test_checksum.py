@@ -1,4 +1,4 @@
-"""CRC-32C against vectors that others published, and against a plain bit-by-bit division."""
+"""CRC-32C compared with published test vectors, and with a plain bit-by-bit division."""
 
 from __future__ import annotations
 

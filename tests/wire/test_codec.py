@@ -16,7 +16,7 @@ from wiredrv.wire.codec import decode, decode_raw, encode, is_default
 
 
 class Stranger:
-    """A type that BSON has no form for."""
+    """A type that BSON cannot represent."""
 
 
 def _inside_itself() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""OP_COMPRESSED: there and back, what must not be compressed, and what a hostile peer may try."""
+"""OP_COMPRESSED: round trips, what must not be compressed, and what a hostile peer may try."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BODY = b"\x10\x00\x00\x00\x02a\x00\x04\x00\x00\x00abc\x00\x00"
 
 
 def envelope(payload: bytes, *, size: int, number: int, op_code: int = OP_MSG, request_id: int = 7) -> bytes:
-    """A compressed message made by hand, right or wrong."""
+    """A compressed message made by hand, valid or not."""
     head = struct.pack("<iiiiiiB", 25 + len(payload), request_id, 3, OP_COMPRESSED, op_code, size, number)
     return head + payload
 
@@ -34,7 +34,7 @@ def compressed(name: str, content: bytes) -> bytes:
     return Compressor(name).compress(message, "insert", 2**31 - 1)[25:]
 
 
-# There and back
+# Round trips
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,4 +1,4 @@
-"""What can be read of a reply that cannot be decoded."""
+"""What can be read from a reply that cannot be decoded."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_the_cursor_is_found_behind_values_of_every_type(name: str) -> None:
 def test_the_cursor_is_found_before_what_is_broken() -> None:
     data = bytearray(bson.encode({"cursor": {**CURSOR, "firstBatch": [{"a": 1}]}, "ok": 1}))
     position = data.index(b"\x10a\x00")
-    data[position] = 0x42  # no type of BSON's
+    data[position] = 0x42  # not a BSON type
     assert decode_tolerantly(bytes(data)) is None
     assert pick_envelope(bytes(data)) == {"cursor": CURSOR}
 

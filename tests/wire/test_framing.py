@@ -1,4 +1,4 @@
-"""The framer: a stream of bytes, however it is cut, gives its messages; no memory for a length that is a lie."""
+"""The framer: a stream of bytes, however it is split, yields its messages; a wrong length allocates no memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""OP_MSG: what goes out, what is read back, and that nothing malformed gets through or does harm (OP_MSG.md)."""
+"""OP_MSG: what is sent, what is read, and that no malformed message is accepted or does harm (OP_MSG.md)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ OK = body_section({"ok": 1})
 
 
 def with_checksum(*sections: bytes, flags: int = CHECKSUM_PRESENT, wrong: int = 0) -> bytes:
-    """A message that ends in its checksum, off by ``wrong``."""
+    """A message with a checksum at its end, off by ``wrong``."""
     whole = message(*sections, flags=flags, tail=bytes(4))[:-4]
     return whole + struct.pack("<I", crc32c(whole) ^ wrong)
 
@@ -228,18 +228,18 @@ def test_any_mutation_of_a_valid_message_is_a_message_or_an_error_of_the_driver(
         else:
             del mutated[position:]
     if data.draw(st.booleans()) and len(mutated) >= 4:
-        # Also with a header that is right again, so that what lies behind it is reached.
+        # Also with a correct header, so that the code after it is reached.
         mutated[:4] = struct.pack("<i", len(mutated))
     _read_or_refuse(bytes(mutated))
 
 
 def _read_or_refuse(data: bytes) -> None:
-    """Either way is right, but nothing else may happen."""
+    """Either outcome is right, but no other is."""
     try:
         read = decode_message(data)
         decode(read.body)
     except (ProtocolError, UnreadableReply):
         return
-    # What was accepted is part of what came in.
+    # Everything that was accepted is part of the input.
     assert read.body in data
     assert all(document in data for sequence in read.sequences for document in sequence.documents)
