@@ -22,8 +22,11 @@ demo: $(VENV)/.test  ## sessions and transactions on a real replica set, on asyn
 	@$(BIN)/python -m demo --backend asyncio $(ARGS)
 	@$(BIN)/python -m demo --backend trio $(ARGS)
 
+# One more than there are cores: many of these tests wait for a moment.
+WORKERS ?= $(shell $(PYTHON) -c "import os; print((os.cpu_count() or 1) + 1)")
+
 unit: $(VENV)/.test  ## the tests that need no server, in random order on all cores (about a minute on two)
-	@WIREDRV_FUZZ_CASES=$${WIREDRV_FUZZ_CASES:-200} $(BIN)/python -m pytest -m unit -n logical --random-order $(ARGS)
+	@WIREDRV_FUZZ_CASES=$${WIREDRV_FUZZ_CASES:-200} $(BIN)/python -m pytest -m unit -n $(WORKERS) --dist worksteal --random-order $(ARGS)
 
 test: $(VENV)/.test  ## all tests, with the real servers that they start themselves
 	@$(BIN)/python -m pytest $(ARGS)
