@@ -20,7 +20,6 @@ from enum import Enum
 
 from bson.objectid import ObjectId
 
-from wiredrv import failures
 from wiredrv.description import ServerDescription, ServerType, TopologyDescription, TopologyType
 from wiredrv.errors import (
     SYSTEM_OVERLOADED,
@@ -31,7 +30,7 @@ from wiredrv.errors import (
     WriteConcernError,
     WriteError,
 )
-from wiredrv.failures import FailureKind
+from wiredrv.failures import FailureKind, TopologyReaction, consequences, kind_of
 from wiredrv.server_facts import NOT_PRIMARY_CODES, RECOVERING_CODES, SHUTDOWN_CODES
 from wiredrv.topology.hello import topology_version_of
 from wiredrv.topology.update import compare_topology_versions, unknown_server
@@ -94,21 +93,23 @@ IGNORE = Reaction()
 
 def error_kind_of(error: BaseException) -> ErrorKind:
     """Classify an error by what it says about its server."""
-    kind = failures.kind_of(error)
-    if kind is FailureKind.NO_CONNECTION:
+    if kind_of(error) is FailureKind.NO_CONNECTION:
         return ErrorKind.NONE
-    if kind is FailureKind.BROKEN_STREAM:
+    reaction = consequences(error).reaction
+    if reaction is TopologyReaction.NETWORK_ERROR:
         return ErrorKind.TIMEOUT if isinstance(error, NetworkTimeout) else ErrorKind.NETWORK
-    # An error of one document says nothing of its server, whatever its code (SDAM: "Errors contained within the
-    # writeErrors field").
-    if not isinstance(error, (WriteError, BulkWriteError)) and (
-        isinstance(error, NotPrimaryError) or _is_state_change(error)
-    ):
+    if reaction is TopologyReaction.STATE_CHANGE and _is_state_change(error):
         return ErrorKind.STATE_CHANGE
     return ErrorKind.COMMAND
 
 
 def _is_state_change(error: BaseException) -> bool:
+    # An error of one document says nothing about its server, whatever its code (SDAM: "Errors contained within the
+    # writeErrors field").
+    if isinstance(error, (WriteError, BulkWriteError)):
+        return False
+    if isinstance(error, NotPrimaryError):
+        return True
     code = _code(error)
     if code is not None:
         return code in NOT_PRIMARY_CODES or code in RECOVERING_CODES
