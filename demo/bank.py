@@ -16,9 +16,9 @@ from bson import ObjectId
 
 from demo.ledger import Book, Fate, Tally, Transfer
 from wiredrv.client.client import Client
-from wiredrv.client.client_session import ClientSession
 from wiredrv.client.database import Database
-from wiredrv.client.with_transaction import RetryPolicy
+from wiredrv.client.sessions.client_session import ClientSession
+from wiredrv.client.sessions.with_transaction import RetryPolicy
 from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
 from wiredrv.errors import DriverError, OperationFailure
 from wiredrv.server_facts import ErrorCode

@@ -19,7 +19,7 @@ from demo.show import Show
 from demo.stage import Part, Stage
 from demo.timeline import Recorder
 from wiredrv.client.client import Client
-from wiredrv.client.with_transaction import leaves
+from wiredrv.client.sessions.with_transaction import leaves
 from wiredrv.errors import ConfigurationError, DriverError
 from wiredrv.local import ReplicaSet
 

@@ -26,15 +26,15 @@ _TYPED_DICT = frozenset({"typing.TypedDict", "typing_extensions.TypedDict", "wir
 #: Only the driver creates these: their constructors are not shown.
 HANDED_OUT = frozenset(
     {
-        "wiredrv.client.client_session.ClientSession",
-        "wiredrv.client.client_transaction.ClientTransaction",
-        "wiredrv.client.command_cursor.CommandCursor",
-        "wiredrv.client.cursor.Cursor",
-        "wiredrv.client.cursor_base.CursorBase",
-        "wiredrv.client.cursor_closing.ClosableCursor",
+        "wiredrv.client.sessions.client_session.ClientSession",
+        "wiredrv.client.sessions.client_transaction.ClientTransaction",
+        "wiredrv.client.cursors.command_cursor.CommandCursor",
+        "wiredrv.client.cursors.cursor.Cursor",
+        "wiredrv.client.cursors.base.CursorBase",
+        "wiredrv.client.cursors.closing.ClosableCursor",
         "wiredrv.client.database.Database",
-        "wiredrv.client.session_blocks.SessionBinding",
-        "wiredrv.client.session_blocks.TransactionContext",
+        "wiredrv.client.sessions.blocks.SessionBinding",
+        "wiredrv.client.sessions.blocks.TransactionContext",
         "wiredrv.connection.connection.Connection",
         "wiredrv.local.server.Server",
     }

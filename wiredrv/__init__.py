@@ -15,9 +15,7 @@ if TYPE_CHECKING:
     from wiredrv import errors as errors
     from wiredrv import events as events
     from wiredrv.client.client import Client as Client
-    from wiredrv.client.client_session import ClientSession as ClientSession
     from wiredrv.client.collection import Collection as Collection
-    from wiredrv.client.command_cursor import CommandCursor as CommandCursor
     from wiredrv.client.constants import ASCENDING as ASCENDING
     from wiredrv.client.constants import DESCENDING as DESCENDING
     from wiredrv.client.constants import GEO2D as GEO2D
@@ -26,7 +24,8 @@ if TYPE_CHECKING:
     from wiredrv.client.constants import TEXT as TEXT
     from wiredrv.client.constants import CursorType as CursorType
     from wiredrv.client.constants import ReturnDocument as ReturnDocument
-    from wiredrv.client.cursor import Cursor as Cursor
+    from wiredrv.client.cursors.command_cursor import CommandCursor as CommandCursor
+    from wiredrv.client.cursors.cursor import Cursor as Cursor
     from wiredrv.client.database import Database as Database
     from wiredrv.client.requests import DeleteMany as DeleteMany
     from wiredrv.client.requests import DeleteOne as DeleteOne
@@ -35,8 +34,9 @@ if TYPE_CHECKING:
     from wiredrv.client.requests import ReplaceOne as ReplaceOne
     from wiredrv.client.requests import UpdateMany as UpdateMany
     from wiredrv.client.requests import UpdateOne as UpdateOne
-    from wiredrv.client.session_blocks import unbound as unbound
-    from wiredrv.client.with_transaction import RetryPolicy as RetryPolicy
+    from wiredrv.client.sessions.blocks import unbound as unbound
+    from wiredrv.client.sessions.client_session import ClientSession as ClientSession
+    from wiredrv.client.sessions.with_transaction import RetryPolicy as RetryPolicy
     from wiredrv.concerns import ReadConcern as ReadConcern
     from wiredrv.concerns import ReadPreference as ReadPreference
     from wiredrv.concerns import WriteConcern as WriteConcern
@@ -58,10 +58,10 @@ _HOMES = {
     "Address": "wiredrv.types",
     "BulkWriteResult": "wiredrv.operations.results",
     "Client": "wiredrv.client.client",
-    "ClientSession": "wiredrv.client.client_session",
+    "ClientSession": "wiredrv.client.sessions.client_session",
     "Collection": "wiredrv.client.collection",
-    "CommandCursor": "wiredrv.client.command_cursor",
-    "Cursor": "wiredrv.client.cursor",
+    "CommandCursor": "wiredrv.client.cursors.command_cursor",
+    "Cursor": "wiredrv.client.cursors.cursor",
     "CursorType": "wiredrv.client.constants",
     "DESCENDING": "wiredrv.client.constants",
     "Database": "wiredrv.client.database",
@@ -80,7 +80,7 @@ _HOMES = {
     "ReadConcern": "wiredrv.concerns",
     "ReadPreference": "wiredrv.concerns",
     "ReplaceOne": "wiredrv.client.requests",
-    "RetryPolicy": "wiredrv.client.with_transaction",
+    "RetryPolicy": "wiredrv.client.sessions.with_transaction",
     "ReturnDocument": "wiredrv.client.constants",
     "ServerApi": "wiredrv.connection.settings",
     "SessionOptions": "wiredrv.session.options",
@@ -91,7 +91,7 @@ _HOMES = {
     "UpdateResult": "wiredrv.operations.results",
     "WriteConcern": "wiredrv.concerns",
     "connect": "wiredrv.connection.connect",
-    "unbound": "wiredrv.client.session_blocks",
+    "unbound": "wiredrv.client.sessions.blocks",
 }
 _MODULES = frozenset({"errors", "events"})
 

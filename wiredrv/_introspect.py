@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from wiredrv.client.client import Client
-from wiredrv.client.client_session import ClientSession
-from wiredrv.client.cursor_base import CursorBase
+from wiredrv.client.cursors.base import CursorBase
+from wiredrv.client.sessions.client_session import ClientSession
 from wiredrv.description import TopologyDescription
 from wiredrv.logs.hub import FAMILIES
 from wiredrv.logs.messages import LogMessage

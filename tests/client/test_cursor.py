@@ -17,7 +17,7 @@ from bson.code import Code
 from tests.client.fakes import ADDRESS, Block, FakeContext, FakeSessionState, batch, numbers
 from wiredrv.client.arguments import FindOptions
 from wiredrv.client.constants import CursorType
-from wiredrv.client.cursor import Cursor
+from wiredrv.client.cursors.cursor import Cursor
 from wiredrv.errors import (
     AutoReconnect,
     ConfigurationError,

@@ -19,7 +19,7 @@ from demo.show import Show
 from demo.stage import Part, Stage, ask_member, until
 from demo.verdicts import Check, Verdict
 from wiredrv.client.client import Client
-from wiredrv.client.client_session import ClientSession
+from wiredrv.client.sessions.client_session import ClientSession
 from wiredrv.concerns import WriteConcern
 from wiredrv.errors import AutoReconnect, ConfigurationError, ConnectionFailure, DriverError
 from wiredrv.local import ReplicaSet, Standalone

@@ -16,7 +16,7 @@ import pytest
 import wiredrv
 from tests.support.commands import APP_NAME, CommandLog, fresh_collection, primary_of, watched
 from tests.support.failpoints import fail_command
-from wiredrv.client.with_transaction import DEFAULT_POLICY, backoff, has_label, leaves, out_of_time
+from wiredrv.client.sessions.with_transaction import DEFAULT_POLICY, backoff, has_label, leaves, out_of_time
 from wiredrv.errors import (
     TRANSIENT_TRANSACTION,
     UNKNOWN_COMMIT_RESULT,

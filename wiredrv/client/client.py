@@ -15,12 +15,12 @@ from bson.timestamp import Timestamp
 from wiredrv import waits
 from wiredrv.client.absent import refuse_absent
 from wiredrv.client.client_deployment import ClientDeployment
-from wiredrv.client.client_session import ClientSession
-from wiredrv.client.client_transaction import ClientTransaction
 from wiredrv.client.collection_base import derived_target
 from wiredrv.client.core import ClientCore
 from wiredrv.client.database import Database
 from wiredrv.client.misuse import AsyncBlock, refuse_more_by_position
+from wiredrv.client.sessions.client_session import ClientSession
+from wiredrv.client.sessions.client_transaction import ClientTransaction
 from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
 from wiredrv.connection.settings import DriverInfo
 from wiredrv.description import ServerType

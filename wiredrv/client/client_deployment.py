@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Unpack
 
 from wiredrv.client import validation as check
-from wiredrv.client.command_cursor import CommandCursor
 from wiredrv.client.core import ClientCore
+from wiredrv.client.cursors.command_cursor import CommandCursor
 from wiredrv.client.handle import HandleOptions
 from wiredrv.client.schema_arguments import ListDatabasesOptions
 from wiredrv.client.signatures import expanded
@@ -19,7 +19,7 @@ from wiredrv.operations.databases import ListDatabases
 from wiredrv.types import Address, Document, DocumentT
 
 if TYPE_CHECKING:
-    from wiredrv.client.client_session import ClientSession
+    from wiredrv.client.sessions.client_session import ClientSession
 
 _LIST: check.Table = {
     "filter": ("filter", check.document),

@@ -12,8 +12,8 @@ from wiredrv.client import arguments
 from wiredrv.client import validation as check
 from wiredrv.client.arguments import CommonOptions, expanded
 from wiredrv.client.collection_base import CollectionBase
-from wiredrv.client.command_cursor import CommandCursor
 from wiredrv.client.constants import TEXT
+from wiredrv.client.cursors.command_cursor import CommandCursor
 from wiredrv.client.requests import IndexModel, index_document, index_name
 from wiredrv.client.schema_arguments import CreateIndexesOptions, CreateIndexOptions, RenameOptions
 from wiredrv.client.validation import Keys
@@ -27,8 +27,8 @@ from wiredrv.types import Document, DocumentT, PlainDocument
 from wiredrv.wire.codec import sound_document
 
 if TYPE_CHECKING:
-    from wiredrv.client.client_session import ClientSession
     from wiredrv.client.handle import HandleContext
+    from wiredrv.client.sessions.client_session import ClientSession
 
 #: Options of ``create_index`` that belong to the command and not to the index.
 _COMMAND_OPTIONS = frozenset({"max_time_ms", "maxTimeMS", "commit_quorum", "commitQuorum"})

@@ -18,8 +18,8 @@ from wiredrv.client.arguments import (
     expanded,
 )
 from wiredrv.client.collection_base import CollectionBase
-from wiredrv.client.command_cursor import CommandCursor
-from wiredrv.client.cursor import Cursor
+from wiredrv.client.cursors.command_cursor import CommandCursor
+from wiredrv.client.cursors.cursor import Cursor
 from wiredrv.client.schema_arguments import MapReduceOptions
 from wiredrv.errors import ConfigurationError
 from wiredrv.operations.aggregate import Aggregate, CountDocuments, writes
@@ -31,9 +31,9 @@ from wiredrv.operations.map_reduce import MapReduce
 from wiredrv.types import Document, DocumentT, Pipeline, PlainDocument
 
 if TYPE_CHECKING:
-    from wiredrv.client.client_session import ClientSession
     from wiredrv.client.collection import Collection
     from wiredrv.client.handle import HandleContext
+    from wiredrv.client.sessions.client_session import ClientSession
 
 _COUNT_SIZES = frozenset({"skip", "limit"})
 _AGGREGATE_CURSOR = {

@@ -48,7 +48,7 @@ from wiredrv.operations.write_batch import StatementGroup
 from wiredrv.types import Document, DocumentT, Pipeline, PlainDocument
 
 if TYPE_CHECKING:
-    from wiredrv.client.client_session import ClientSession
+    from wiredrv.client.sessions.client_session import ClientSession
 
 
 #: Options of the find_one_and_... methods for which None does not mean "not given", as in the other methods.

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 from wiredrv import waits
 from wiredrv.client.background import Background
-from wiredrv.client.binding import bound_state
-from wiredrv.client.started_sessions import StartedSessions
+from wiredrv.client.sessions.binding import bound_state
+from wiredrv.client.sessions.started import StartedSessions
 from wiredrv.connection.connect import establish
 from wiredrv.connection.connection import Connection
 from wiredrv.connection.metadata import client_metadata, runs_in_faas
@@ -38,7 +38,7 @@ from wiredrv.types import Address, ServerCursor, Spawn, foreign_note
 from wiredrv.wire.compression import usable
 
 if TYPE_CHECKING:
-    from wiredrv.client.client_session import ClientSession
+    from wiredrv.client.sessions.client_session import ClientSession
 
 _LOG = logging.getLogger("wiredrv.client")
 

@@ -14,7 +14,7 @@ from wiredrv.client.absent import did_you_mean, refuse_absent
 from wiredrv.client.collection import Collection
 from wiredrv.client.collection_base import derived_target
 from wiredrv.client.collection_indexes import drop
-from wiredrv.client.command_cursor import CommandCursor
+from wiredrv.client.cursors.command_cursor import CommandCursor
 from wiredrv.client.database_commands import DatabaseCommands
 from wiredrv.client.handle import HandleContext
 from wiredrv.client.schema_arguments import CreateCollectionOptions, ListCollectionNamesOptions, ListCollectionsOptions
@@ -28,7 +28,7 @@ from wiredrv.types import Document, DocumentT, OtherDocumentT, PlainDocument
 
 if TYPE_CHECKING:
     from wiredrv.client.client import Client
-    from wiredrv.client.client_session import ClientSession
+    from wiredrv.client.sessions.client_session import ClientSession
 
 _LIST: check.Table = {
     "filter": ("filter", check.document),

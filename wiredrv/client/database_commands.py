@@ -14,8 +14,8 @@ from wiredrv.client import validation as check
 from wiredrv.client.arguments import AggregateOptions, expanded
 from wiredrv.client.collection_base import derived_target
 from wiredrv.client.collection_reads import aggregate
-from wiredrv.client.command_cursor import CommandCursor
 from wiredrv.client.constants import CursorType
+from wiredrv.client.cursors.command_cursor import CommandCursor
 from wiredrv.client.handle import HandleContext, HandleOptions
 from wiredrv.concerns import ReadPreference
 from wiredrv.errors import ConfigurationError, NotPrimaryError, OperationFailure
@@ -24,7 +24,7 @@ from wiredrv.operations.run_command import RunCommand, RunCursorCommand
 from wiredrv.types import Document, DocumentT, OtherDocumentT, Pipeline, PlainDocument
 
 if TYPE_CHECKING:
-    from wiredrv.client.client_session import ClientSession
+    from wiredrv.client.sessions.client_session import ClientSession
 
 _TAILABLE = (CursorType.TAILABLE, CursorType.TAILABLE_AWAIT)
 

@@ -15,7 +15,7 @@ from wiredrv.session.turns import Turn
 from wiredrv.types import DocumentT, ServerCursor
 
 if TYPE_CHECKING:
-    from wiredrv.client.client_session import ClientSession
+    from wiredrv.client.sessions.client_session import ClientSession
 
 T = TypeVar("T")
 

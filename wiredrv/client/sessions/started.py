@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 
 from wiredrv import waits
-from wiredrv.client.hooks import Hooks
+from wiredrv.client.sessions.hooks import Hooks
 from wiredrv.concerns import WriteConcern
 from wiredrv.errors import DriverError, InvalidOperation
 from wiredrv.execution.executor import CleanUp, Executor

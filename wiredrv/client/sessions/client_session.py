@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from bson.timestamp import Timestamp
 
-from wiredrv.client.hooks import Hooks
 from wiredrv.client.misuse import AsyncBlock
-from wiredrv.client.session_blocks import SessionBinding, TransactionContext
-from wiredrv.client.transaction_ending import TransactionEnding
-from wiredrv.client.with_transaction import DEFAULT_POLICY, RetryPolicy, run_in_transaction
+from wiredrv.client.sessions.blocks import SessionBinding, TransactionContext
+from wiredrv.client.sessions.ending import TransactionEnding
+from wiredrv.client.sessions.hooks import Hooks
+from wiredrv.client.sessions.with_transaction import DEFAULT_POLICY, RetryPolicy, run_in_transaction
 from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
 from wiredrv.errors import ConfigurationError, InvalidOperation
 from wiredrv.origin import caller

@@ -11,12 +11,12 @@ from collections.abc import Generator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from wiredrv.client.binding import Binding
 from wiredrv.client.misuse import AsyncBlock, warn_never_entered
+from wiredrv.client.sessions.binding import Binding
 from wiredrv.session.notes import note_transaction
 
 if TYPE_CHECKING:
-    from wiredrv.client.client_session import ClientSession
+    from wiredrv.client.sessions.client_session import ClientSession
 
 
 class TransactionContext(AsyncBlock):

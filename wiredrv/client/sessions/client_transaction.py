@@ -5,16 +5,16 @@ from __future__ import annotations
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from wiredrv.client.binding import bound_transaction, opened_at
 from wiredrv.client.misuse import AsyncBlock, warn_never_entered
-from wiredrv.client.session_blocks import SessionBinding
+from wiredrv.client.sessions.binding import bound_transaction, opened_at
+from wiredrv.client.sessions.blocks import SessionBinding
 from wiredrv.errors import InvalidOperation
 from wiredrv.session.options import TransactionOptions
 
 if TYPE_CHECKING:
     from wiredrv.client.client import Client
-    from wiredrv.client.client_session import ClientSession
-    from wiredrv.client.session_blocks import TransactionContext
+    from wiredrv.client.sessions.blocks import TransactionContext
+    from wiredrv.client.sessions.client_session import ClientSession
 
 
 class ClientTransaction(AsyncBlock):

@@ -13,7 +13,7 @@ from bson.code import Code
 from wiredrv.client import validation as check
 from wiredrv.client.arguments import FIND
 from wiredrv.client.constants import CursorType
-from wiredrv.client.cursor_base import CursorBase
+from wiredrv.client.cursors.base import CursorBase
 from wiredrv.client.validation import Collation, Keys
 from wiredrv.errors import ConfigurationError
 from wiredrv.operations.base import Operation
@@ -23,8 +23,8 @@ from wiredrv.operations.run_command import RunCommand
 from wiredrv.types import Document, DocumentT_co, PlainDocument
 
 if TYPE_CHECKING:
-    from wiredrv.client.client_session import ClientSession
     from wiredrv.client.collection import Collection
+    from wiredrv.client.sessions.client_session import ClientSession
 
 #: Options of ``find`` that are not simply a field of the command.
 _OWN_OPTIONS = frozenset({"limit", "batch_size", "max_await_time_ms", "cursor_type"})

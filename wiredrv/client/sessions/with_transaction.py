@@ -27,7 +27,7 @@ from wiredrv.session.options import TransactionOptions
 from wiredrv.waits import monotonic
 
 if TYPE_CHECKING:
-    from wiredrv.client.client_session import ClientSession
+    from wiredrv.client.sessions.client_session import ClientSession
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
-from wiredrv.client.cursor_base import CursorBase
+from wiredrv.client.cursors.base import CursorBase
 from wiredrv.client.validation import whole_number
 from wiredrv.errors import OperationFailure
 from wiredrv.operations.base import Operation
@@ -19,8 +19,8 @@ from wiredrv.server_facts import ErrorCode
 from wiredrv.types import DocumentT_co
 
 if TYPE_CHECKING:
-    from wiredrv.client.client_session import ClientSession
     from wiredrv.client.handle import HandleContext
+    from wiredrv.client.sessions.client_session import ClientSession
 
 
 class CommandCursor(CursorBase[DocumentT_co]):

@@ -7,7 +7,7 @@ Rules kept here:
 * Nothing is sent before the first document is requested, and nothing is sent twice.
 * All getMores use the session of the first command, also when it came from ``bind()``.
 * An implicit server session (the lease) is released exactly once: by the executor when the server's cursor is
-  exhausted, else by ``cursor_closing``.
+  exhausted, else by ``closing``.
 * A cursor is read within the transaction that it was opened in, and nowhere else (``session.cursors``).
 * One task at a time may fetch. An interrupted fetch closes the cursor, here and on the server; a command that was
   refused before it was sent does not change it.
@@ -18,7 +18,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Generic, NoReturn, Self
 
 from wiredrv import waits
-from wiredrv.client.cursor_closing import ClosableCursor
+from wiredrv.client.cursors.closing import ClosableCursor
 from wiredrv.errors import ConfigurationError, InvalidOperation, OperationFailure
 from wiredrv.operations.base import Operation, Target
 from wiredrv.operations.cursors import CursorReply, GetMore
@@ -26,8 +26,8 @@ from wiredrv.server_facts import CURSOR_GONE_CODES
 from wiredrv.types import Address, DocumentT_co
 
 if TYPE_CHECKING:
-    from wiredrv.client.client_session import ClientSession
     from wiredrv.client.handle import HandleContext
+    from wiredrv.client.sessions.client_session import ClientSession
 
 #: How many buffered documents an iteration returns between two checkpoints.
 DOCUMENTS_PER_CHECKPOINT = 100

@@ -25,7 +25,7 @@ from wiredrv.session.state import SessionState
 from wiredrv.session.turns import task_name
 
 if TYPE_CHECKING:
-    from wiredrv.client.client_session import ClientSession
+    from wiredrv.client.sessions.client_session import ClientSession
 
 
 class Binding:
