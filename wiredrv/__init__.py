@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from wiredrv import events as events
     from wiredrv.client.client import Client as Client
     from wiredrv.client.collection import Collection as Collection
+    from wiredrv.client.connect import connect as connect
     from wiredrv.client.constants import ASCENDING as ASCENDING
     from wiredrv.client.constants import DESCENDING as DESCENDING
     from wiredrv.client.constants import GEO2D as GEO2D
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from wiredrv.concerns import ReadConcern as ReadConcern
     from wiredrv.concerns import ReadPreference as ReadPreference
     from wiredrv.concerns import WriteConcern as WriteConcern
-    from wiredrv.connection.connect import connect as connect
     from wiredrv.connection.settings import DriverInfo as DriverInfo
     from wiredrv.connection.settings import ServerApi as ServerApi
     from wiredrv.errors import DriverError as DriverError
@@ -90,7 +90,7 @@ _HOMES = {
     "UpdateOne": "wiredrv.client.requests",
     "UpdateResult": "wiredrv.operations.results",
     "WriteConcern": "wiredrv.concerns",
-    "connect": "wiredrv.connection.connect",
+    "connect": "wiredrv.client.connect",
     "unbound": "wiredrv.client.sessions.blocks",
 }
 _MODULES = frozenset({"errors", "events"})

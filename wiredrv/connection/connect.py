@@ -1,13 +1,8 @@
-"""Open a connection: the transport, the handshake, the authentication.
-
-Also the public ``wiredrv.connect``, for embedders.
-"""
+"""Open a connection: the transport, the handshake, the authentication."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 from wiredrv import waits
 from wiredrv.connection.auth.negotiation import Speculation, speculate
@@ -15,12 +10,11 @@ from wiredrv.connection.authenticate import authenticate
 from wiredrv.connection.connection import Connection
 from wiredrv.connection.handshake import hello_command, read_handshake
 from wiredrv.connection.metadata import client_metadata
-from wiredrv.connection.settings import ConnectionSettings, DriverInfo, ServerApi
+from wiredrv.connection.settings import ConnectionSettings
 from wiredrv.errors import (
     RETRYABLE,
     SYSTEM_OVERLOADED,
     AutoReconnect,
-    ConfigurationError,
     DriverError,
     NetworkTimeout,
     NotPrimaryError,
@@ -28,7 +22,6 @@ from wiredrv.errors import (
     UnreadableReply,
 )
 from wiredrv.net.dial import Dialer, HostNotResolved
-from wiredrv.net.settings import NetSettings
 from wiredrv.net.tls import TLSRefused
 from wiredrv.types import Address, Document
 from wiredrv.waits import monotonic
@@ -135,51 +128,3 @@ async def _shake_hands(
     connection.api = settings.server_api
     connection.compressor = negotiate(settings.compressors, hello.get("compression"), settings.zlib_compression_level)
     return hello
-
-
-@asynccontextmanager
-async def connect(
-    address: str,
-    *,
-    connect_timeout: float | None = 10.0,
-    socket_timeout: float | None = None,
-    app_name: str | None = None,
-    server_api: ServerApi | None = None,
-    driver_info: tuple[DriverInfo, ...] = (),
-) -> AsyncIterator[Connection]:
-    """One connection to one server, with its handshake done: no pool, no monitoring, no retries, no sessions.
-
-    ::
-
-        async with wiredrv.connect("localhost:27017") as conn:
-            reply = await conn.command("admin", {"ping": 1})
-
-    This driver's own; the handshake is in the mongodb-handshake specification.
-
-    :param address: ``host``, ``host:port``, ``[v6]:port`` or the path of a Unix socket that ends in ``.sock``.
-    :param connect_timeout: seconds for connecting and the handshake together; None for no limit.
-    :param socket_timeout: seconds for the answer to each command; None for no limit.
-    :param app_name: sent to the server, which shows it in its logs.
-    :param server_api: the Stable API version that every command declares.
-    :param driver_info: libraries built on this driver, sent to the server.
-    :returns: the connection, for ``async with``, which closes it.
-    :raises ConfigurationError: the address cannot be read, or the server's wire versions are not supported.
-    :raises AutoReconnect: the server cannot be reached, or (NetworkTimeout) not in time.
-    :raises OperationFailure: the server refused the handshake.
-    :raises ProtocolError: what answers does not speak MongoDB's protocol.
-    """
-    if not isinstance(address, str):
-        raise ConfigurationError(f"an address is a string, as 'localhost:27017', not {address!r}")
-    try:
-        where = Address.parse(address)
-    except ValueError as error:
-        raise ConfigurationError(str(error)) from None
-    connection = await establish(
-        where,
-        Dialer(NetSettings(connect_timeout=connect_timeout, socket_timeout=socket_timeout)),
-        ConnectionSettings(app_name=app_name, server_api=server_api, driver_info=driver_info),
-    )
-    try:
-        yield connection
-    finally:
-        connection.close()

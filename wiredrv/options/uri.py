@@ -197,11 +197,18 @@ def parse_client_settings(
     :raises ConfigurationError: options contradict each other, a keyword is unknown or has an invalid value, or an
         option is not supported by this driver.
     """
+    return assemble(read_given(uri_or_hosts, keyword_options))
+
+
+def read_given(
+    uri_or_hosts: str | Sequence[str] | None = None, keyword_options: Mapping[str, Any] | None = None
+) -> Given:
+    """Read a client's arguments, and check each option by itself: the first half of :func:`parse_client_settings`."""
     keywords = dict(keyword_options or {})
     port = keywords.pop("port", None)
     string = _connection_string(uri_or_hosts, port)
     _refuse_tls_conflict(string.options, keywords)
-    given = Given(
+    return Given(
         seeds=string.hosts,
         srv_host=string.srv_host,
         username=string.username,
@@ -209,7 +216,6 @@ def parse_client_settings(
         database=string.database,
         options=_merge(read_options(string.options, _ignored), read_keywords(keywords)),
     )
-    return assemble(given)
 
 
 def _refuse_tls_conflict(pairs: Iterable[tuple[str, str]], keywords: Mapping[str, Any]) -> None:
