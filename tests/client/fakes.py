@@ -73,7 +73,7 @@ class FakeExecutor:
     async def execute_in(self, turn: Any, operation: Operation[Any], session: Any) -> Any:
         return await self.execute(operation, session)
 
-    async def see_to(self, work: Callable[[float], Awaitable[None]]) -> None:
+    async def clean_up(self, work: Callable[[float], Awaitable[None]]) -> None:
         await work(1.0)
 
     def release(self, lease: Any) -> None:

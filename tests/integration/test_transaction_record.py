@@ -411,20 +411,22 @@ async def test_an_exception_object_that_is_raised_again_and_again_keeps_its_last
     assert len(numbers) == 3
 
 
+@pytest.mark.parametrize("by_server", [False, True], ids=["user's error", "server's refusal"])
 async def test_an_error_that_leaves_the_transactions_of_two_sessions_has_the_notes_of_both(
-    replica_set: ReplicaSet,
+    replica_set: ReplicaSet, by_server: bool
 ) -> None:
     async with watched(replica_set) as (client, _), watched(replica_set) as (other, _):
         collection = await fresh_collection(client, "record")
+        query = {"$none": 1} if by_server else {}
 
         async def move() -> None:
             async with client.start_session() as outer, outer.start_transaction():
                 await collection.insert_one({"_id": 1}, session=outer)
                 async with other.start_session() as inner, inner.start_transaction():
-                    await other[collection.database.name][collection.name].find_one({}, session=inner)
+                    await other[collection.database.name][collection.name].find_one(query, session=inner)
                     raise KeyError("mine")
 
-        with pytest.raises(KeyError) as caught:
+        with pytest.raises(OperationFailure if by_server else KeyError) as caught:
             await move()
     first, second = caught.value.__notes__
     assert "find -> " in first

@@ -257,7 +257,7 @@ class PoolMachine(RuleBasedStateMachine):
         if grant is None:
             self._stand_in_line()
         else:
-            assert not self.line, "somebody passed those who wait"
+            assert not self.line, "a new request overtook those that wait"
             self._use(grant)
 
     @rule()
@@ -270,7 +270,7 @@ class PoolMachine(RuleBasedStateMachine):
         else:
             assert connection is best
             assert self.state.phase is Phase.READY
-            assert not self.line, "somebody passed those who wait"
+            assert not self.line, "a new request overtook those that wait"
             self._use(connection)
 
     def _stand_in_line(self) -> None:

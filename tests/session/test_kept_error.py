@@ -40,6 +40,16 @@ def test_afterwards_a_copy_says_the_same_and_holds_no_frame() -> None:
     assert (found.__traceback__, found.__cause__, found.__context__) == (None, None, None)
 
 
+def test_an_error_whose_text_cannot_be_read_is_named_by_its_class() -> None:
+    class Unprintable(Exception):
+        def __str__(self) -> str:
+            raise AttributeError("no text")
+
+    kept = KeptError(Unprintable())
+    gc.collect()
+    assert str(kept.get()) == "Unprintable"
+
+
 def test_an_error_that_is_not_the_drivers_is_named() -> None:
     kept, data = _failing(ZeroDivisionError("a listener's"))
     gc.collect()

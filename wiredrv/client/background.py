@@ -162,11 +162,11 @@ class Background:
         with waits.shield():
             async with waits.create_task_group() as self._cleaning:
                 self._cleaning.start_soon(self._run_notes)
-                await waits.insist(self._ended.wait, math.inf)
+                await waits.run_shielded(self._ended.wait, math.inf)
                 if not self._stopped:
-                    await waits.insist(lambda: self._until_clean(has_open_work), CLEAN_UP_SECONDS / 2)
-                    await waits.insist(at_end, CLEAN_UP_SECONDS / 2)
-                await waits.insist(lambda: self._until_clean(bool), CLEAN_UP_SECONDS)
+                    await waits.run_shielded(lambda: self._until_clean(has_open_work), CLEAN_UP_SECONDS / 2)
+                    await waits.run_shielded(at_end, CLEAN_UP_SECONDS / 2)
+                await waits.run_shielded(lambda: self._until_clean(bool), CLEAN_UP_SECONDS)
                 cleaning, self._cleaning = self._cleaning, None
                 cleaning.cancel_scope.cancel()
 

@@ -188,7 +188,7 @@ class ClientCore:
     async def _shut(self, background: Background) -> None:
         """Clean up and close: in a task of its own, so that it continues when its caller may not wait any longer."""
         try:
-            if self.executor.loop is not None and not await waits.insist(self._take_leave, _FAREWELL_SECONDS):
+            if self.executor.loop is not None and not await waits.run_shielded(self._take_leave, _FAREWELL_SECONDS):
                 _LOG.warning(
                     "the client was closed before everything was cleaned up: %s; the server will end these by itself",
                     self._to_do(background),
@@ -200,7 +200,7 @@ class ClientCore:
             self._background = None
             self._closing = None
             self.topology.close()
-            await waits.insist(background.stop, _STOP_SECONDS)
+            await waits.run_shielded(background.stop, _STOP_SECONDS)
 
     async def _take_leave(self) -> None:
         """Clean up on the servers: transactions first, since they hold locks; then cursors; then sessions."""

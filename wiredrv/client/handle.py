@@ -37,7 +37,7 @@ class OperationExecutor(Protocol):
         """Like ``execute``, in a turn that was taken before."""
         ...
 
-    async def see_to(self, work: Callable[[float], Awaitable[None]]) -> None:
+    async def clean_up(self, work: Callable[[float], Awaitable[None]]) -> None:
         """Clean up in the background, and wait for it as long as the caller's budget allows."""
         ...
 

@@ -78,7 +78,7 @@ class Settlement:
         run = self._run
         name = run.operation.name
         try:
-            if not await waits.insist(self._settle, seconds):
+            if not await waits.run_shielded(self._settle, seconds):
                 _LOG.warning("a cancelled %s was not settled within %.1f s", name, seconds)
         except DriverError as error:
             _LOG.warning("cleaning up after %s failed: %s", name, error)

@@ -238,7 +238,7 @@ class Executor(Attempts):
                 session.note_server_to_kill(run.server_to_kill)
             return
         self._hand_over(run)
-        await self.see_to(settlement, wait=not isinstance(error, (KeyboardInterrupt, SystemExit)))
+        await self.clean_up(settlement, wait=not isinstance(error, (KeyboardInterrupt, SystemExit)))
 
     async def _leave_orphan(self, run: Run[object], orphan: ServerCursor) -> None:
         """Have the background kill the cursor that an unreadable reply opened; in a transaction, after its end."""
@@ -246,7 +246,7 @@ class Executor(Attempts):
             run.session.leave_cursor(orphan)
             return
         self._hand_over(run)
-        await self.see_to(Settlement(run, self), wait=False)
+        await self.clean_up(Settlement(run, self), wait=False)
 
     @staticmethod
     def _hand_over(run: Run[object]) -> None:
@@ -257,7 +257,7 @@ class Executor(Attempts):
         if run.session is not None and run.turn is not None:
             run.session.turns.hand_over(run.turn)
 
-    async def see_to(self, work: CleanUp, *, wait: bool = True) -> None:
+    async def clean_up(self, work: CleanUp, *, wait: bool = True) -> None:
         """Clean up in the background, and wait for it as long as the caller's budget allows.
 
         :param work: called with the seconds that it may take.

@@ -38,7 +38,11 @@ def _without_traceback(error: BaseException) -> BaseException:
     if isinstance(error, DriverError):
         return copy.copy(error)
     # The constructor of a user's class is not called: its arguments are not known here.
-    return DriverError(f"{type(error).__name__}: {error}")
+    name = type(error).__name__
+    try:
+        return DriverError(f"{name}: {error}")
+    except Exception:  # the class's own __str__ failed
+        return DriverError(name)
 
 
 def _gone() -> None:

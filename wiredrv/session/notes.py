@@ -6,7 +6,6 @@ import contextlib
 
 from wiredrv.errors import DriverError
 from wiredrv.session.state import SessionState
-from wiredrv.types import TransactionRecord
 
 #: How many notes of this driver's an error may have: a program may raise the same exception object again and again.
 _MOST_NOTES = 3
@@ -21,7 +20,7 @@ def note_transaction(error: BaseException, session: SessionState) -> None:
     dataclass, for instance): a note never changes what happens to the transaction.
 
     :param error: the error that left the transaction's block, or the session's.
-    :param session: the session. Its transaction is described if it is active, unless the error has a record of its own.
+    :param session: the session. Its transaction is described while it is active; afterwards the record of the error is.
     """
     if isinstance(error, Exception):
         with contextlib.suppress(Exception):
@@ -29,12 +28,11 @@ def note_transaction(error: BaseException, session: SessionState) -> None:
 
 
 def _note(error: Exception, session: SessionState) -> None:
-    record = error.transaction if isinstance(error, DriverError) else None
-    if not isinstance(record, TransactionRecord):
-        if not session.transaction.active:
-            return
+    if session.transaction.active:
         record = session.record()
-    if not record.commands:
+    else:
+        record = error.transaction if isinstance(error, DriverError) else None
+    if record is None or not record.commands:
         return
     text = f"wiredrv: {record.summary()}"
     first_line = text.partition("\n")[0]

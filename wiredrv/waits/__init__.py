@@ -9,7 +9,7 @@ clean-up are written once for every scheduler. Today there is one implementation
 ``CancelScope``                   a block that can be cancelled
 ``fail_after``, ``move_on_after`` a block with a deadline, in seconds from now
 ``shield``                        a block that outer cancellations do not reach, with a deadline
-``insist``                        awaits clean-up under a shield, through the end of an asyncio loop
+``run_shielded``                  awaits clean-up under a shield, through the end of an asyncio loop
 ``checkpoint``                    lets other tasks run, and a cancellation arrive
 ``readable``, ``writable``        wait for a socket; ``notify_closing`` wakes these waits
 ``reader_loop``                   the loop that can keep a socket registered, where there is one; its ``Waiter``
@@ -49,7 +49,6 @@ from wiredrv.waits.anyio import (
     current_task,
     fail_after,
     forget_cancellation,
-    insist,
     is_cancelling,
     loop_is_closed,
     monotonic,
@@ -58,6 +57,7 @@ from wiredrv.waits.anyio import (
     random,
     readable,
     reader_loop,
+    run_shielded,
     running_loop,
     shield,
     sleep,
@@ -84,7 +84,6 @@ __all__ = [
     "current_task",
     "fail_after",
     "forget_cancellation",
-    "insist",
     "is_cancelling",
     "loop_is_closed",
     "monotonic",
@@ -93,6 +92,7 @@ __all__ = [
     "random",
     "readable",
     "reader_loop",
+    "run_shielded",
     "running_loop",
     "shield",
     "sleep",

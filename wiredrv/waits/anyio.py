@@ -82,7 +82,7 @@ def shield(seconds: float | None = None) -> CancelScope:
     return move_on_after(seconds, shield=True)
 
 
-async def insist(work: Callable[[], Awaitable[None]], seconds: float) -> bool:
+async def run_shielded(work: Callable[[], Awaitable[None]], seconds: float) -> bool:
     """Await ``work``, shielded, for at most ``seconds``.
 
     asyncio cancels every task when a loop ends, in spite of shields: then ``work`` is called again.

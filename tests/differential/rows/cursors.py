@@ -189,7 +189,7 @@ CURSORS: Sequence[Known] = (
         "hint-of-distinct",
         "`cursor.distinct` drops the cursor's hint",
         "it sends the hint, which servers before 7.1 refuse",
-        "nothing that was asked for is dropped without a word",
+        "an option that was given is never dropped silently",
         hint_of_distinct,
         ends=True,
         example=(chained(call(PEOPLE, "find", hint="_id_"), ("distinct", ("n",))),),

@@ -147,14 +147,14 @@ class ClosableCursor(AsyncBlock):
                 give_back()
 
         if waits.is_cancelling():
-            await executor.see_to(work)
+            await executor.clean_up(work)
             return
         try:
             with waits.move_on_after(KILL_DEADLINE):
                 await self._kill(killing)
         except BaseException as error:
             if isinstance(error, waits.cancelled()):
-                await executor.see_to(work)
+                await executor.clean_up(work)
             else:
                 give_back()
             raise

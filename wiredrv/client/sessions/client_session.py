@@ -309,7 +309,7 @@ class ClientSession(AsyncBlock):
     async def _finish(self) -> None:
         rest = self._core.started_sessions.end(self._state)
         if rest is not None:
-            await self._core.executor.see_to(rest)
+            await self._core.executor.clean_up(rest)
 
     async def __aenter__(self) -> Self:
         return self

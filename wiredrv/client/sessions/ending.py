@@ -179,8 +179,8 @@ class TransactionEnding:
         async def work(seconds: float) -> None:
             try:
                 # However long the statement in flight takes: an abort that overtakes it is refused.
-                await waits.insist(turn_comes, math.inf)
-                if not await waits.insist(abort, seconds):
+                await waits.run_shielded(turn_comes, math.inf)
+                if not await waits.run_shielded(abort, seconds):
                     _LOG.warning("a transaction could not be aborted within %.1f s", seconds)
             except InvalidOperation as error:
                 _LOG.warning("a transaction could not be aborted: %s", error)
@@ -191,7 +191,7 @@ class TransactionEnding:
                 state.turns.leave(turn)
                 self._sessions.conclude(state)
 
-        await executor.see_to(work)
+        await executor.clean_up(work)
 
     def _leave(self, turn: Turn) -> None:
         if not turn.handed_over:
