@@ -16,7 +16,7 @@ import wiredrv
 from tests.support.commands import APP_NAME, CommandLog, fresh_collection, primary_of, watched
 from tests.support.failpoints import fail_command
 from tests.support.pauses import recorded_pauses
-from wiredrv.client import with_transaction
+from wiredrv.client.sessions import with_transaction
 from wiredrv.errors import (
     TRANSIENT_TRANSACTION,
     UNKNOWN_COMMIT_RESULT,

@@ -28,18 +28,16 @@ def note_transaction(error: BaseException, session: SessionState) -> None:
 
 
 def _note(error: Exception, session: SessionState) -> None:
-    if session.transaction.active:
-        record = session.record()
-    else:
-        record = error.transaction if isinstance(error, DriverError) else None
+    own = error.transaction if isinstance(error, DriverError) else None
+    record = session.record() if session.transaction.active else own
     if record is None or not record.commands:
         return
     text = f"wiredrv: {record.summary()}"
     first_line = text.partition("\n")[0]
     notes: list[str] = getattr(error, "__notes__", [])
-    own = [note for note in notes if note.startswith(_BEGINNING)]
-    if any(note.partition("\n")[0] == first_line for note in own):
+    ours = [note for note in notes if note.startswith(_BEGINNING)]
+    if any(note.partition("\n")[0] == first_line for note in ours):
         return
-    if len(own) >= _MOST_NOTES:
-        notes.remove(own[0])
+    if len(ours) >= _MOST_NOTES:
+        notes.remove(ours[0])
     error.add_note(text)
