@@ -171,8 +171,8 @@ class UnreadableReply(DriverError, InvalidBSON):
     """A reply arrived whole, but its content cannot be read. The command took effect; the connection is kept.
 
     A stored value that Python cannot represent (a date after the year 9999, a string that is not UTF-8), a custom type
-    decoder that raised, or a reply of the wrong shape. ``__cause__`` says which. A cursor that the command opened is
-    closed.
+    decoder that raised, or a reply of the wrong shape. ``__cause__`` says which. A cursor raises it after the documents
+    before, and is closed then.
     """
 
     #: The database and collection that the command named, as ``shop.orders``.

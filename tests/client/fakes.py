@@ -7,12 +7,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any, cast
 
 import anyio
+import bson
+from bson.codec_options import DEFAULT_CODEC_OPTIONS, CodecOptions
 
 from wiredrv.client.client import Client
 from wiredrv.client.database import Database
 from wiredrv.operations.base import Limits, Operation, Target
 from wiredrv.operations.cursors import CursorReply, KillCursors
 from wiredrv.types import Address, ServerCursor
+from wiredrv.wire.batch import cut
 
 ADDRESS = Address("fake", 1)
 LIMITS = Limits(
@@ -112,6 +115,14 @@ def batch(
 ) -> CursorReply:
     """A batch of a cursor; ``id`` 0 is the last one. More fields are added to the reply's ``cursor``."""
     return CursorReply(id, namespace, list(documents), ADDRESS, {"cursor": cursor}, lease)
+
+
+def encoded(*documents: Any, id: int = 0, lease: Any = None, options: CodecOptions[Any] = DEFAULT_CODEC_OPTIONS) -> Any:
+    """As :func:`batch`, of a reply whose documents are decoded as they are read."""
+    body = bson.encode({"cursor": {"nextBatch": documents}})
+    reply = cut(body, options)
+    assert reply is not None
+    return CursorReply(id, "shop.orders", reply["cursor"]["nextBatch"], ADDRESS, reply, lease)
 
 
 def numbers(first: int, last: int) -> list[dict[str, int]]:

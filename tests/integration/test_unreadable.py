@@ -132,6 +132,43 @@ async def test_a_later_batch(replica_set: ReplicaSet, name: str) -> None:
         await _refused(collection.aggregate(stages, batch_size=2).to_list(), collection, case)
 
 
+@pytest.mark.parametrize("many", [20, 3000], ids=["small", "large"])
+@pytest.mark.parametrize("listening", [True, False], ids=["listening", "unheard"])
+@pytest.mark.parametrize("name", CASES)
+async def test_it_comes_at_its_own_place(replica_set: ReplicaSet, name: str, listening: bool, many: int) -> None:
+    """After the documents before it, whatever the size of the batch, and whether somebody listens or not."""
+    case = CASES[name]
+    log = EventLog()
+    async with wiredrv.Client(replica_set.uri, event_listeners=[log] if listening else []) as client:
+        plain = client[DATABASE].place
+        await plain.drop()
+        await plain.insert_many([{"_id": -number, "text": "x" * 30} for number in range(1, many)])
+        await plain.insert_one(case.document())
+        await plain.insert_many([{"_id": number} for number in range(1, 200)])
+        watch = LeakWatch(replica_set, client, f"{DATABASE}.")
+        await watch.remember()
+        collection = plain.with_options(codec_options=case.options)
+        async with client.start_session() as session:
+            for given in (None, session):
+                for cursor in (
+                    collection.find({}, batch_size=many + 20, sort=[("_id", 1)], session=given),
+                    collection.aggregate([{"$sort": {"_id": 1}}], batch_size=many + 20, session=given),
+                ):
+                    found: list[Any] = []
+
+                    async def read(cursor: Any = cursor, found: list[Any] = found) -> None:
+                        async for document in cursor:
+                            found.append(document["_id"])
+
+                    await _refused(read(), collection, case)
+                    assert found == list(range(1 - many, 0))
+                    assert not cursor.alive
+        await watch.check("after an unreadable document")
+        if listening:
+            succeeded = [event for event in log.of(events.CommandSucceededEvent) if event.command_name == "find"]
+            assert len(succeeded[0].reply["cursor"]["firstBatch"]) == many + 20
+
+
 @pytest.mark.parametrize("name", CASES)
 async def test_values_beside_batches(replica_set: ReplicaSet, name: str) -> None:
     case = CASES[name]

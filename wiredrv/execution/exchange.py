@@ -14,7 +14,7 @@ from typing import Any
 from wiredrv import events, waits
 from wiredrv.connection.connection import Connection
 from wiredrv.errors import DocumentTooLarge, InvalidDocument, UnreadableReply
-from wiredrv.execution.reading import salvage
+from wiredrv.execution.reading import cut_or_decode, read_for_listeners, salvage
 from wiredrv.execution.run import Run
 from wiredrv.listeners import ListenerHub
 from wiredrv.operations.base import unencodable
@@ -59,6 +59,8 @@ async def exchange(connection: Connection, command: PlainDocument, run: Run[obje
         return {}
     reply = await connection.round_trip(message, request_id)
     try:
+        if len(reply) >= operation.encoded_from:
+            return cut_or_decode(reply, operation)
         return decode(reply) if target.plain else decode_raw(reply)
     except UnreadableReply as error:
         return salvage(reply, error, operation, connection.address)
@@ -107,19 +109,16 @@ async def _observed(
         "service_id": connection.service_id,
     }
     hidden = is_sensitive(command)
-    shown: Document = {} if hidden else (operation.described(command) if sequences else dict(command))
-    hub.publish(hub.command, events.CommandStartedEvent(**common, command=shown))
+    described: Document = {} if hidden else (operation.described(command) if sequences else dict(command))
+    hub.publish(hub.command, events.CommandStartedEvent(**common, command=described))
     started = monotonic()
     try:
         if run.acknowledged:
             body = await connection.round_trip(message, request_id)
-            try:
-                reply: Reply = decode(body) if operation.target.plain else decode_raw(body)
-            except UnreadableReply as error:
-                reply = salvage(body, error, operation, connection.address)
+            reply, shown = read_for_listeners(body, operation, connection.address)
         else:
             await _send_only(connection, message)
-            reply = {}
+            reply = shown = {}
     except BaseException as error:
         event = events.CommandFailedEvent(**common, failure=error, duration=monotonic() - started)
         hub.publish(hub.command, event)
@@ -128,7 +127,7 @@ async def _observed(
     if not run.acknowledged:
         hub.publish(hub.command, events.CommandSucceededEvent(**common, reply={"ok": 1}, duration=duration))
     elif reply.get("ok") == 1:
-        shown = {} if hidden else reply
+        shown = {} if hidden else shown
         hub.publish(hub.command, events.CommandSucceededEvent(**common, reply=shown, duration=duration))
     else:
         failure = command_error(_redacted(reply) if hidden else reply)

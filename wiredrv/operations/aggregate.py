@@ -9,7 +9,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from wiredrv.operations.base import CURSOR_READ, READ, Limits, Operation, Target, Traits, add_options, count_in
+from wiredrv.operations.base import (
+    CURSOR_READ,
+    NEVER_ENCODED,
+    READ,
+    Limits,
+    Operation,
+    Target,
+    Traits,
+    add_options,
+    count_in,
+)
 from wiredrv.operations.cursors import CursorReply, parse_cursor
 from wiredrv.operations.failures import raise_concern_failure
 from wiredrv.server_facts import SERVER_5_0
@@ -41,6 +51,7 @@ class Aggregate(Operation[CursorReply]):
     pipeline: Sequence[Document]
     options: Document
     batch_size: int | None = None
+    encoded_from: int = NEVER_ENCODED
 
     def command(self, limits: Limits) -> PlainDocument:
         cursor = {} if self.batch_size is None or writes(self.pipeline) else {"batchSize": self.batch_size}
@@ -83,4 +94,5 @@ class CountDocuments(Operation[int]):
 
     def parse(self, reply: Reply, address: Address) -> int:
         batch = parse_cursor(reply, address, self.target).batch
+        assert isinstance(batch, list)  # this operation's replies are decoded as a whole
         return count_in(batch[0], "n") if batch else 0

@@ -23,6 +23,9 @@ from wiredrv.wire.op_msg import DocumentSequence
 T_co = TypeVar("T_co", covariant=True)
 F = TypeVar("F")
 
+#: ``encoded_from`` of an operation whose reply is decoded as a whole: more bytes than any reply has.
+NEVER_ENCODED = 1 << 62
+
 # Any, since a type variable of a class stands for none that is abstract.
 _DOCUMENT: Any = Mapping
 
@@ -120,6 +123,9 @@ class Operation(Generic[T_co]):
     pin: Pin | None = None
     #: The implicit server session that a cursor keeps between its commands.
     lease: Any = None
+    #: The size in bytes from which the batch of a reply stays encoded (``wire.batch``), for a caller that decodes its
+    #: documents later, or not at all.
+    encoded_from: int = NEVER_ENCODED
     #: Of a command for a cursor: the number of the transaction that it was opened in, 0 for none (``session.cursors``).
     opened_in: int | None = None
 

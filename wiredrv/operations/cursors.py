@@ -10,9 +10,10 @@ from typing import Any, ClassVar
 import bson
 
 from wiredrv.errors import UnreadableReply
-from wiredrv.operations.base import Limits, Operation, OperationKind, Target, Traits
+from wiredrv.operations.base import NEVER_ENCODED, Limits, Operation, OperationKind, Target, Traits
 from wiredrv.server_facts import SERVER_4_4
 from wiredrv.types import Address, Document, Pin, PlainDocument, Reply, ServerCursor
+from wiredrv.wire.batch import Batch
 from wiredrv.wire.codec import decode_documents
 
 #: The types of the documents of a reply that was decoded with the driver's own options.
@@ -30,7 +31,7 @@ class CursorReply:
 
     id: int
     namespace: str
-    batch: list[Any]
+    batch: list[Any] | Batch
     address: Address
     reply: Reply = field(repr=False)
     lease: Any = None
@@ -59,12 +60,14 @@ def parse_cursor(reply: Reply, address: Address, target: Target, batch_field: st
     return CursorReply(int(number), namespace, batch, address, reply)
 
 
-def documents_in(cursor: Document, batch_field: str, target: Target) -> list[Any]:
-    """The documents of a batch, decoded with the user's options.
+def documents_in(cursor: Document, batch_field: str, target: Target) -> list[Any] | Batch:
+    """The documents of a batch, decoded with the user's options, or encoded where they are decoded as they are read.
 
     :raises UnreadableReply: there is no such batch, or one of its documents cannot be decoded.
     """
     batch = cursor.get(batch_field)
+    if isinstance(batch, Batch):
+        return batch
     if not isinstance(batch, list):
         raise UnreadableReply(f"its cursor has no {batch_field}")
     if not target.plain:
@@ -92,6 +95,7 @@ class GetMore(Operation[CursorReply]):
     comment: object = None
     pin: Pin | None = None
     opened_in: int = 0
+    encoded_from: int = NEVER_ENCODED
 
     def command(self, limits: Limits) -> PlainDocument:
         command: PlainDocument = {"getMore": bson.int64.Int64(self.cursor_id), "collection": self.collection}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from wiredrv.errors import UnreadableReply
-from wiredrv.operations.base import CURSOR_READ, READ, Limits, Operation, Target, add_options
+from wiredrv.operations.base import CURSOR_READ, NEVER_ENCODED, READ, Limits, Operation, Target, add_options
 from wiredrv.operations.cursors import CursorReply, parse_cursor
 from wiredrv.types import Address, Document, DocumentT, PlainDocument, Reply
 from wiredrv.wire.codec import decode_document
@@ -22,6 +22,7 @@ class Find(Operation[CursorReply]):
     target: Target
     filter: Document
     options: Document
+    encoded_from: int = NEVER_ENCODED
 
     def command(self, limits: Limits) -> PlainDocument:
         return add_options({"find": self.target.collection, "filter": self.filter}, self.options, limits)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from struct import Struct
+from typing import NamedTuple
 
 import bson
 from bson.codec_options import CodecOptions, DatetimeConversion
@@ -25,10 +26,11 @@ _FIELDS = frozenset({"cursor"})
 _CURSOR_FIELDS = frozenset({"id", "ns"})
 
 #: How many elements are read: no reply has as many, and random bytes may have millions.
-_MOST_ELEMENTS = 200
+MOST_ELEMENTS = 200
 
 _INT32 = Struct("<i")
-_DOCUMENT = 0x03
+DOCUMENT = 0x03
+ARRAY = 0x04
 #: By the byte of an element's type: how many bytes its value takes,
 _FIXED = {
     0x01: 8,
@@ -65,43 +67,56 @@ def pick_envelope(data: bytes) -> PlainDocument:
 
 def _pick(data: bytes, names: frozenset[str]) -> PlainDocument:
     found: PlainDocument = {}
-    for name, kind, element in islice(_elements(data), _MOST_ELEMENTS):
+    for element in islice(elements(data, 0, len(data)), MOST_ELEMENTS):
+        name = element.name
         if name not in names:
             continue
-        if name == "cursor" and kind == _DOCUMENT:
-            found[name] = _pick(element[len(name) + 2 :], _CURSOR_FIELDS)
+        if name == "cursor" and element.kind == DOCUMENT:
+            found[name] = _pick(data[element.value : element.end], _CURSOR_FIELDS)
             continue
-        value = decode_tolerantly(_INT32.pack(len(element) + 5) + element + b"\x00")
+        size = element.end - element.start + 5
+        value = decode_tolerantly(_INT32.pack(size) + data[element.start : element.end] + b"\x00")
         if isinstance(value, Mapping):
             found.update(value)
     return found
 
 
-def _elements(data: bytes) -> Iterator[tuple[str, int, bytes]]:
-    """Name, type and bytes of each element, up to the first invalid one."""
-    position = 4
-    while position < len(data) and data[position] != 0:
-        start = position
-        kind = data[start]
-        terminator = data.find(b"\x00", start + 1)
+class Element(NamedTuple):
+    """Where an element of a document is: ``start`` of its type's byte, ``value``, and ``end`` are offsets."""
+
+    name: str
+    kind: int
+    start: int
+    value: int
+    end: int
+
+
+def elements(data: bytes, start: int, end: int) -> Iterator[Element]:
+    """The elements of the document from ``start`` to ``end``, up to the first invalid one."""
+    position = start + 4
+    while position < end and data[position] != 0:
+        begin = position
+        kind = data[begin]
+        terminator = data.find(b"\x00", begin + 1, end)
         if terminator < 0:
             return
-        size = _size(data, terminator + 1, kind)
+        size = _size(data, terminator + 1, end, kind)
         position = terminator + 1 + size
-        if size < 0 or position > len(data):
+        if size < 0 or position > end:
             return
-        yield data[start + 1 : terminator].decode("utf-8", "replace"), kind, data[start:position]
+        name = data[begin + 1 : terminator].decode("utf-8", "replace")
+        yield Element(name, kind, begin, terminator + 1, position)
 
 
-def _size(data: bytes, start: int, kind: int) -> int:
+def _size(data: bytes, start: int, end: int, kind: int) -> int:
     """How many bytes a value takes; negative if that is not known."""
     if kind in _FIXED:
         return _FIXED[kind]
     if kind == 0x0B:  # a regular expression: two strings that end in NUL
-        pattern = data.find(b"\x00", start)
-        options = data.find(b"\x00", pattern + 1) if pattern >= 0 else -1
+        pattern = data.find(b"\x00", start, end)
+        options = data.find(b"\x00", pattern + 1, end) if pattern >= 0 else -1
         return options + 1 - start if options >= 0 else -1
-    if kind not in _COUNTED or start + 4 > len(data):
+    if kind not in _COUNTED or start + 4 > end:
         return -1
     counted: int = _INT32.unpack_from(data, start)[0]
     return counted + _COUNTED[kind] if counted >= 0 else -1

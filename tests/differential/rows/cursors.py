@@ -278,4 +278,11 @@ CURSORS: Sequence[Known] = (
             call(CURSOR, "next"),
         ),
     ),
+    Known(
+        "unreadable-document",
+        "a document that cannot be decoded hides all others of its batch",
+        "those before it are read first; the error names its `_id`",
+        "documents are decoded while they are read",
+        shown_by="tests/integration/test_unreadable.py::test_it_comes_at_its_own_place",
+    ),
 )

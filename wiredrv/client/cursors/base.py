@@ -9,28 +9,36 @@ Rules kept here:
 * An implicit server session (the lease) is released exactly once: by the executor when the server's cursor is
   exhausted, else by ``closing``.
 * A cursor is read within the transaction that it was opened in, and nowhere else (``session.cursors``).
+* A large batch stays encoded, and is decoded in slices while its documents are read (``wire.batch``). A document that
+  cannot be decoded raises at its own place, and ends the cursor like every other error.
 * One task at a time may fetch. An interrupted fetch closes the cursor, here and on the server; a command that was
   refused before it was sent does not change it.
 """
 
 from __future__ import annotations
 
+import contextlib
+from reprlib import repr as quoted
 from typing import TYPE_CHECKING, Generic, NoReturn, Self
 
 from wiredrv import waits
 from wiredrv.client.cursors.closing import ClosableCursor
-from wiredrv.errors import ConfigurationError, InvalidOperation, OperationFailure
-from wiredrv.operations.base import Operation, Target
+from wiredrv.errors import ConfigurationError, InvalidOperation, OperationFailure, UnreadableReply
+from wiredrv.operations.base import NEVER_ENCODED, Operation, Target
 from wiredrv.operations.cursors import CursorReply, GetMore
 from wiredrv.server_facts import CURSOR_GONE_CODES
 from wiredrv.types import Address, DocumentT_co
+from wiredrv.wire.batch import Batch
+from wiredrv.wire.codec import error_text
 
 if TYPE_CHECKING:
     from wiredrv.client.handle import HandleContext
     from wiredrv.client.sessions.client_session import ClientSession
 
-#: How many buffered documents an iteration returns between two checkpoints.
+#: How many buffered documents an iteration returns between two checkpoints, and how many are decoded at a time.
 DOCUMENTS_PER_CHECKPOINT = 100
+#: The size in bytes from which the batch of a reply stays encoded. Below it, decoding all of it at once is as fast.
+ENCODED_FROM = 64 * 1024
 
 
 class CursorBase(ClosableCursor, Generic[DocumentT_co]):
@@ -60,6 +68,7 @@ class CursorBase(ClosableCursor, Generic[DocumentT_co]):
     def _reset(self) -> None:
         self._set_unopened()
         self._batch = []
+        self._rest = None
         self._position = 0
         self._retrieved = 0
         self._endless = False
@@ -67,7 +76,7 @@ class CursorBase(ClosableCursor, Generic[DocumentT_co]):
 
     # --- overridden by the kinds of cursors ---
 
-    def _first_operation(self) -> Operation[CursorReply]:
+    def _first_operation(self, encoded_from: int) -> Operation[CursorReply]:
         raise NotImplementedError
 
     def _next_batch_size(self) -> int | None:
@@ -93,8 +102,17 @@ class CursorBase(ClosableCursor, Generic[DocumentT_co]):
 
     # --- sending commands ---
 
-    async def _fetch(self) -> None:
-        """Send the first command or a getMore, and take its batch."""
+    def _encoded_from(self, whole: bool) -> int:
+        """The size in bytes from which a reply's batch stays encoded, unless all of its documents are wanted now."""
+        if whole:
+            return NEVER_ENCODED
+        return ENCODED_FROM if self._target.plain else 0
+
+    async def _fetch(self, whole: bool = False) -> None:
+        """Send the first command or a getMore, and take its batch.
+
+        :param whole: whether all of its documents are wanted now.
+        """
         if self._fetching:
             raise InvalidOperation(
                 "a cursor is used by one task at a time, and another task waits for its next batch: "
@@ -103,17 +121,17 @@ class CursorBase(ClosableCursor, Generic[DocumentT_co]):
         self._fetching = True
         try:
             if self._started:
-                reply = await self._context.executor.execute(self._get_more(), self._state)
+                reply = await self._context.executor.execute(self._get_more(whole), self._state)
             else:
                 self._state = self._context.session_state(self._session)
-                reply = await self._context.executor.execute(self._first_operation(), self._state)
+                operation = self._first_operation(self._encoded_from(whole))
+                reply = await self._context.executor.execute(operation, self._state)
         except BaseException as error:
             excused = isinstance(error, OperationFailure) and self._excuses(error)
             await self._interrupted(error)
             if not excused:
                 raise
-            self._batch = []
-            self._position = 0
+            self._clear()
             self._unpin()
             return
         finally:
@@ -122,7 +140,7 @@ class CursorBase(ClosableCursor, Generic[DocumentT_co]):
         if self._id and self._is_satisfied():
             await self._end()
 
-    def _get_more(self) -> GetMore:
+    def _get_more(self, whole: bool) -> GetMore:
         assert self._address is not None
         return GetMore(
             self._target,
@@ -135,6 +153,7 @@ class CursorBase(ClosableCursor, Generic[DocumentT_co]):
             self._comment,
             self._pin,
             self._opened_in,
+            self._encoded_from(whole),
         )
 
     def _take(self, reply: CursorReply) -> None:
@@ -147,9 +166,8 @@ class CursorBase(ClosableCursor, Generic[DocumentT_co]):
             self._endless = reply.is_change_stream
         self._id = reply.id
         self._namespace = reply.namespace or self._namespace
-        self._batch = reply.batch
-        self._position = 0
         self._retrieved += len(reply.batch)
+        self._buffer(reply.batch)
         if not reply.id:
             # The executor released the lease when it saw the 0.
             self._lease = None
@@ -157,6 +175,46 @@ class CursorBase(ClosableCursor, Generic[DocumentT_co]):
             self._unpin()
 
     # --- returning documents ---
+
+    def _buffer(self, batch: list[DocumentT_co] | Batch) -> None:
+        """Take the documents of a reply."""
+        self._position = 0
+        if isinstance(batch, list):
+            self._batch, self._rest = batch, None
+        else:
+            self._batch, self._rest = [], batch if len(batch) else None
+
+    def _clear(self) -> None:
+        """Drop the buffered documents."""
+        self._batch, self._rest = [], None
+        self._position = 0
+
+    async def _decode(self, rest: Batch, most: int = DOCUMENTS_PER_CHECKPOINT) -> None:
+        """Decode the next documents of a batch that was kept encoded; those before them were read.
+
+        :raises UnreadableReply: the very next one cannot be decoded. The cursor is closed.
+        """
+        try:
+            self._batch = rest.take(most)
+        except UnreadableReply as error:
+            self._clear()
+            shown = self._unreadable(rest, error)
+            await self._interrupted(shown)
+            raise shown from error.__cause__
+        self._position = 0
+        if not rest:
+            self._rest = None
+
+    def _unreadable(self, rest: Batch, error: UnreadableReply) -> UnreadableReply:
+        """The error for a document that cannot be decoded."""
+        which = ""
+        with contextlib.suppress(Exception):
+            which = f" with the _id {quoted(rest.next_id())}"
+        cause = error.__cause__
+        text = str(error) if cause is None else error_text(cause)
+        found = UnreadableReply(f"{self._address}: a document{which} of {self._namespace} cannot be read: {text}")
+        found.namespace = self._namespace
+        return found
 
     def __aiter__(self) -> Self:
         return self
@@ -169,10 +227,13 @@ class CursorBase(ClosableCursor, Generic[DocumentT_co]):
             if position < len(self._batch):
                 self._position = position + 1
                 return self._batch[position]
+            if self._rest is not None:
+                await self._decode(self._rest)
+                continue
             if self._ended:
                 raise StopAsyncIteration
             await self._fetch()
-            if not self._batch and self._is_tailable:
+            if self._is_tailable and not self._batch and self._rest is None:
                 raise StopAsyncIteration
 
     if not TYPE_CHECKING:  # type checkers know without it that a cursor has no synchronous iteration
@@ -185,6 +246,7 @@ class CursorBase(ClosableCursor, Generic[DocumentT_co]):
 
         :returns: the document.
         :raises StopAsyncIteration: there is none. A tailable cursor may have one later: see ``alive``.
+        :raises UnreadableReply: it cannot be decoded. The cursor is closed.
         :raises OperationFailure: the server refused the command, or has lost the cursor (CursorNotFound).
         :raises InvalidOperation: another task is waiting for the cursor's next batch, or the client is closed.
         """
@@ -194,11 +256,14 @@ class CursorBase(ClosableCursor, Generic[DocumentT_co]):
         """The next document, or None if there is none after at most one command. ``alive`` says whether more may come.
 
         :returns: the document, or None.
+        :raises UnreadableReply: it cannot be decoded. The cursor is closed.
         :raises OperationFailure: the server refused the command.
         :raises InvalidOperation: another task is waiting for the cursor's next batch, or the client is closed.
         """
-        if self._position >= len(self._batch) and not self._ended:
+        if self._position >= len(self._batch) and self._rest is None and not self._ended:
             await self._fetch()
+        if self._position >= len(self._batch) and self._rest is not None:
+            await self._decode(self._rest)
         position = self._position
         if position >= len(self._batch):
             return None
@@ -212,6 +277,7 @@ class CursorBase(ClosableCursor, Generic[DocumentT_co]):
 
         :param length: how many at most; None takes all.
         :returns: the documents.
+        :raises UnreadableReply: one of them cannot be decoded. The cursor is closed.
         :raises ConfigurationError: ``length`` is not a whole number from 1 up.
         :raises OperationFailure: the server refused the command, or has lost the cursor (CursorNotFound).
         :raises InvalidOperation: another task is waiting for the cursor's next batch, or the client is closed.
@@ -223,12 +289,18 @@ class CursorBase(ClosableCursor, Generic[DocumentT_co]):
             stop = None if length is None else self._position + length - len(found)
             found += self._batch[self._position : stop]
             self._position = len(self._batch) if stop is None else min(stop, len(self._batch))
-            if self._ended or (length is not None and len(found) >= length):
+            if length is not None and len(found) >= length:
+                return found
+            if self._rest is not None:
+                await self._decode(self._rest, len(self._rest) if length is None else length - len(found))
+                continue
+            if self._ended:
                 return found
             opening = not self._started
-            await self._fetch()
+            await self._fetch(whole=length is None)
             # The first batch of a change stream may be empty although there are events.
-            if not self._batch and (self._is_tailable or (self._endless and not opening)):
+            empty = not self._batch and self._rest is None
+            if empty and (self._is_tailable or (self._endless and not opening)):
                 return found
 
     # --- what is known of the cursor ---
@@ -236,7 +308,7 @@ class CursorBase(ClosableCursor, Generic[DocumentT_co]):
     @property
     def alive(self) -> bool:
         """Whether documents are left or may still come."""
-        return not self._ended or self._position < len(self._batch)
+        return not self._ended or self._position < len(self._batch) or self._rest is not None
 
     @property
     def cursor_id(self) -> int | None:

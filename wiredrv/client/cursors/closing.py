@@ -24,6 +24,7 @@ from wiredrv.server_facts import CURSOR_GONE_CODES
 from wiredrv.session.cursors import Kill, is_over, way_to_kill
 from wiredrv.session.state import SessionState
 from wiredrv.types import Address, Pin, ServerCursor
+from wiredrv.wire.batch import Batch
 
 if TYPE_CHECKING:
     from wiredrv.client.handle import HandleContext
@@ -47,6 +48,7 @@ class ClosableCursor(AsyncBlock):
         "_opened_in",
         "_pin",
         "_position",
+        "_rest",
         "_started",
         "_state",
         "_target",
@@ -54,6 +56,7 @@ class ClosableCursor(AsyncBlock):
 
     _batch: list[Any]
     _position: int
+    _rest: Batch | None
 
     def __init__(self, context: HandleContext, target: Target) -> None:
         self._context = context
@@ -110,7 +113,7 @@ class ClosableCursor(AsyncBlock):
 
         It may be called twice. Server errors are not raised: a server that is not reached closes idle cursors itself.
         """
-        self._batch = []
+        self._batch, self._rest = [], None
         self._position = 0
         self._started = True
         try:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Generator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from wiredrv.client.cursors.base import CursorBase
 from wiredrv.client.validation import whole_number
 from wiredrv.errors import OperationFailure
-from wiredrv.operations.base import Operation
+from wiredrv.operations.aggregate import Aggregate
+from wiredrv.operations.base import NEVER_ENCODED, Operation
 from wiredrv.operations.cursors import CursorReply
 from wiredrv.server_facts import ErrorCode
 from wiredrv.types import DocumentT_co
@@ -62,8 +64,11 @@ class CommandCursor(CursorBase[DocumentT_co]):
         self._comment = comment
         self._max_await_time_ms = max_await_time_ms
 
-    def _first_operation(self) -> Operation[CursorReply]:
-        return self._operation
+    def _first_operation(self, encoded_from: int) -> Operation[CursorReply]:
+        operation = self._operation
+        if isinstance(operation, Aggregate) and encoded_from != NEVER_ENCODED:
+            return replace(operation, encoded_from=encoded_from)
+        return operation
 
     def _excuses(self, error: OperationFailure) -> bool:
         nothing = self._excused and not self._started and error.code == ErrorCode.NamespaceNotFound

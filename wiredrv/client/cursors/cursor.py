@@ -71,7 +71,7 @@ class Cursor(CursorBase[DocumentT_co]):
 
     # --- the commands ---
 
-    def _first_operation(self) -> Operation[CursorReply]:
+    def _first_operation(self, encoded_from: int) -> Operation[CursorReply]:
         options = self._options
         if self._limit or self._batch_size:
             options = {**options, **self._sizes()}
@@ -79,7 +79,7 @@ class Cursor(CursorBase[DocumentT_co]):
             options = {**options, "tailable": True}
             if self._cursor_type == CursorType.TAILABLE_AWAIT:
                 options["awaitData"] = True
-        return Find(self._target, self._filter, options)
+        return Find(self._target, self._filter, options, encoded_from)
 
     def _sizes(self) -> PlainDocument:
         """``limit``, ``batchSize`` and ``singleBatch`` as the find command takes them: never negative, never 0."""
