@@ -20,7 +20,7 @@ MOST = {
     "find_one": (55, 54, 7),
     "find_one, session": (62, 61, 7),
     "find_one, transaction": (66, 65, 7),
-    "insert_one": (61, 60, 7),
+    "insert_one": (63, 62, 7),
     "update_one": (68, 67, 8),
 }
 

@@ -17,6 +17,8 @@ PlainDocument: TypeAlias = dict[str, Any]
 Pipeline: TypeAlias = Sequence[Document]
 #: A reply of the server.
 Reply: TypeAlias = Document
+#: A message to send: in one piece, or in several so that large documents are not copied.
+Buffers: TypeAlias = bytes | list[bytes]
 #: Starts a background task in the client's task group: ``spawn(function, *arguments)``.
 Spawn: TypeAlias = Callable[..., None]
 

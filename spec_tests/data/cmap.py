@@ -32,7 +32,7 @@ from wiredrv.pool.settings import PoolSettings
 from wiredrv.server_errors import command_error
 from wiredrv.server_facts import MAX_WIRE_VERSION
 from wiredrv.topology.reactions import Failure, on_error
-from wiredrv.types import Address
+from wiredrv.types import Address, Buffers
 
 #: Seconds that a wait for an event or a thread may take where the data names no limit.
 _PATIENCE = 10.0
@@ -237,7 +237,7 @@ class _Thread:
 class _Nowhere:
     """A transport to nothing."""
 
-    async def send(self, data: bytes) -> None:
+    async def send(self, data: Buffers) -> None:
         raise AutoReconnect("nobody is there")
 
     async def receive(self, max_bytes: int) -> bytes:

@@ -55,7 +55,8 @@ class FakeExecutor:
     async def execute(self, operation: Operation[Any], session: Any = None) -> Any:
         self.operations.append(operation)
         self.states.append(session)
-        self.commands.append(operation.command(LIMITS))
+        command = operation.command(LIMITS)
+        self.commands.append(dict(operation.described(command)) if operation.sequences(LIMITS) else command)
         if isinstance(operation, KillCursors):
             if self.kill_error is not None:
                 raise self.kill_error

@@ -24,6 +24,7 @@ from wiredrv.client.requests import (
     with_id,
 )
 from wiredrv.errors import ConfigurationError
+from wiredrv.wire.codec import encode
 
 SET = {"$set": {"a": 1}}
 
@@ -88,8 +89,9 @@ def test_generated_id_is_first_on_the_wire_and_set_on_the_callers_document() -> 
     document: dict[str, Any] = {"a": 1}
     sent, generated = with_id(document)
     assert isinstance(generated, ObjectId)
-    assert list(sent) == ["_id", "a"]
+    assert sent is document, "a large document is not copied"
     assert document == {"a": 1, "_id": generated}
+    assert list(bson.decode(encode(sent))) == ["_id", "a"]
 
 
 @pytest.mark.parametrize("given", [{"_id": None}, {"a": 1, "_id": 5}])

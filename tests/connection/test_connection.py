@@ -12,7 +12,7 @@ import pytest
 from tests.execution.fakes import make_handshake
 from wiredrv.connection.connection import Connection
 from wiredrv.errors import AutoReconnect, InvalidOperation, NetworkTimeout, OperationFailure, ProtocolError
-from wiredrv.types import Address
+from wiredrv.types import Address, Buffers
 from wiredrv.wire.op_msg import EXHAUST_ALLOWED, MORE_TO_COME, decode_message, encode_message
 
 pytestmark = pytest.mark.anyio
@@ -30,8 +30,8 @@ class FakeTransport:
         self._incoming: list[bytes] = []
         self._arrived = anyio.Event()
 
-    async def send(self, data: bytes) -> None:
-        self.sent.append(data)
+    async def send(self, data: Buffers) -> None:
+        self.sent.append(data if isinstance(data, bytes) else b"".join(data))
         if self.hold_sends:
             await anyio.sleep_forever()
 

@@ -22,7 +22,7 @@ from wiredrv.execution.executor import Executor
 from wiredrv.execution.settings import ExecutionSettings
 from wiredrv.listeners import ListenerHub
 from wiredrv.topology.topology import Topology
-from wiredrv.types import Address
+from wiredrv.types import Address, Buffers
 from wiredrv.wire.op_msg import decode_message, encode_message
 
 T = TypeVar("T")
@@ -44,7 +44,8 @@ class Replay:
         self.sent: list[bytes] = []
         self.closed = False
 
-    async def send(self, data: bytes) -> None:
+    async def send(self, data: Buffers) -> None:
+        data = data if isinstance(data, bytes) else b"".join(data)
         self.sent.append(data)
         if not self._tape:
             return
@@ -65,7 +66,13 @@ class Replay:
 
     def commands(self) -> list[dict[str, Any]]:
         """The commands that were sent, decoded."""
-        return [bson.decode(decode_message(message).body) for message in self.sent]
+        commands = []
+        for message in map(decode_message, self.sent):
+            command = bson.decode(message.body)
+            for sequence in message.sequences:
+                command[sequence.identifier] = [bson.decode(document) for document in sequence.documents]
+            commands.append(command)
+        return commands
 
 
 class FakePool:

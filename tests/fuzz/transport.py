@@ -18,7 +18,7 @@ from wiredrv.net.asyncio_transport import socket_transport
 from wiredrv.net.dial import Dialer
 from wiredrv.net.settings import NetSettings
 from wiredrv.net.transport import Transport
-from wiredrv.types import Address
+from wiredrv.types import Address, Buffers
 
 #: Seconds until a piece of a reply arrives. Some time must pass, or a loop with a time limit would never reach it.
 LATENCY = 0.001
@@ -33,11 +33,11 @@ class MemoryTransport:
         self._closing = anyio.Event()
         self._closed = False
 
-    async def send(self, data: bytes) -> None:
+    async def send(self, data: Buffers) -> None:
         if self._closed or self._peer.closed:
             self.close()
             raise AutoReconnect(f"{self._address}: the connection broke: Broken pipe")
-        self._peer.feed(data)
+        self._peer.feed(data if isinstance(data, bytes) else b"".join(data))
 
     async def receive(self, max_bytes: int) -> bytes:
         peer = self._peer
@@ -79,7 +79,7 @@ class PumpedTransport:
         self._closed = False
         self._under_way = 0
 
-    async def send(self, data: bytes) -> None:
+    async def send(self, data: Buffers) -> None:
         await self._inner.send(data)
         with contextlib.suppress(BlockingIOError, OSError):
             while sent := self._far.recv(1 << 20):

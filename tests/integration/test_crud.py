@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
@@ -14,7 +15,9 @@ from bson.objectid import ObjectId
 
 import wiredrv
 from tests.support.commands import APP_NAME, DATABASE, fresh_collection, primary_of, watched
+from tests.support.event_log import EventLog
 from tests.support.failpoints import fail_command
+from tests.support.fake_server import FakeServer, with_sessions
 from tests.support.waiting import until_async
 from wiredrv import DeleteMany, DeleteOne, IndexModel, InsertOne, ReplaceOne, ReturnDocument, UpdateMany, UpdateOne
 from wiredrv.errors import (
@@ -29,6 +32,7 @@ from wiredrv.errors import (
     WriteConcernError,
     WriteError,
 )
+from wiredrv.events import CommandStartedEvent
 from wiredrv.local import ReplicaSet
 
 pytestmark = pytest.mark.anyio
@@ -433,3 +437,24 @@ async def test_many_tasks_share_a_collection(replica_set: ReplicaSet) -> None:
             for _ in range(10):
                 group.start_soon(count_up)
         assert await orders.find_one(0) == {"_id": 0, "n": 100}
+
+
+@pytest.mark.parametrize("method", ["insert_one", "insert_many", "bulk_write"])
+@pytest.mark.parametrize("document", [{"a": 1}, {"a": 1, "_id": 5}], ids=["generated", "given last"])
+async def test_the_id_is_the_first_field_of_what_is_sent(method: str, document: dict[str, Any]) -> None:
+    """CRUD prose test 16: of the message itself, and of the event."""
+    document = dict(document)
+    log = EventLog()
+    with FakeServer(with_sessions()) as server:
+        async with wiredrv.Client(f"mongodb://{server.address}", event_listeners=[log]) as client:
+            orders = client.shop.orders
+            calls: dict[str, Callable[[], Awaitable[object]]] = {
+                "insert_one": lambda: orders.insert_one(document),
+                "insert_many": lambda: orders.insert_many([document]),
+                "bulk_write": lambda: orders.bulk_write([wiredrv.InsertOne(document)]),
+            }
+            await calls[method]()
+        (sent,) = [command for command in server.commands if "insert" in command]
+        (event,) = log.of(CommandStartedEvent, command_name="insert")
+    assert list(sent["documents"][0]) == list(event.command["documents"][0]) == ["_id", "a"]
+    assert sent["documents"][0] == event.command["documents"][0] == document

@@ -48,7 +48,7 @@ async def _listed(cursor: Any) -> Any:
 
 
 CALLS: dict[str, tuple[Call, str]] = {
-    "insert": (lambda c, s: c.insert_one({"a": [1, {"b": BAD}]}, session=s), "documents.0.a.1.b"),
+    "insert": (lambda c, s: c.insert_one({"a": [1, {"b": BAD}]}, session=s), "a.1.b"),
     "update": (lambda c, s: c.update_one({"x": BAD}, {"$set": {"y": 1}}, session=s), "updates.0.q.x"),
     "delete": (lambda c, s: c.delete_one({"x": BAD}, session=s), "deletes.0.q.x"),
     "find": (lambda c, s: c.find_one({"x": {"$in": [GOOD, BAD]}}, session=s), "filter.x.$in.1"),

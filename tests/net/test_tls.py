@@ -26,7 +26,7 @@ from wiredrv.net.dial import Dialer, HostNotResolved
 from wiredrv.net.settings import NetSettings, TLSSettings
 from wiredrv.net.tls import TLSContext, TLSRefused, TLSTransport, start_tls
 from wiredrv.net.transport import SocketTransport
-from wiredrv.types import Address
+from wiredrv.types import Address, Buffers
 
 VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
 TLSBehaviour = Callable[[ssl.SSLSocket], None]
@@ -284,7 +284,8 @@ class PlainOverMemory:
         self._shaken = False
         self._pieces = pieces
 
-    async def send(self, data: bytes) -> None:
+    async def send(self, data: Buffers) -> None:
+        assert isinstance(data, bytes), "TLS has one stream of bytes"
         self._incoming.write(data)
         if not self._shaken:
             with suppress(ssl.SSLWantReadError):

@@ -10,7 +10,7 @@ import anyio.to_thread
 import pytest
 
 from wiredrv.errors import AutoReconnect
-from wiredrv.net.transport import SocketTransport
+from wiredrv.net.transport import SocketTransport, unsent
 from wiredrv.types import Address
 
 ADDRESS = Address("server", 27017)
@@ -54,6 +54,43 @@ async def test_a_message_larger_than_the_kernels_buffer_is_sent_whole(pair: PAIR
         group.start_soon(transport.send, message)
         received = await anyio.to_thread.run_sync(read_exactly, far, len(message))
     assert received == message
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("gathers", [True, False], ids=["sendmsg", "no sendmsg"])
+@pytest.mark.parametrize("sizes", [[3, 4], [1, 1_000_000, 2, 3_000_000, 5], [10] * 3_000, [0, 5, 0], [2_000_000]])
+async def test_a_message_in_several_buffers_is_sent_whole(
+    pair: PAIR, sizes: list[int], gathers: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wiredrv.net.transport._GATHERS", gathers)
+    transport, far = pair
+    buffers = [bytes([number % 251]) * size for number, size in enumerate(sizes)]
+    message = b"".join(buffers)
+    received = b""
+    async with anyio.create_task_group() as group:
+        group.start_soon(transport.send, buffers)
+        received = await anyio.to_thread.run_sync(read_exactly, far, len(message))
+    assert received == message
+
+
+@pytest.mark.parametrize(
+    "sent, left",
+    [(0, ["abc", "", "de"]), (1, ["bc", "", "de"]), (3, ["de"]), (4, ["e"]), (5, [])],
+)
+def test_what_is_left_of_buffers(sent: int, left: list[str]) -> None:
+    buffers = [memoryview(text) for text in (b"abc", b"", b"de")]
+    assert [bytes(buffer).decode() for buffer in unsent(buffers, sent)] == left
+
+
+@pytest.mark.anyio
+async def test_buffers_that_are_sent_in_part_close_the_transport(pair: PAIR) -> None:
+    transport, _ = pair
+    with anyio.move_on_after(0.05) as scope:
+        await transport.send([bytes(10_000_000)] * 2)
+    assert scope.cancelled_caught
+    assert transport.closed
+    with pytest.raises(AutoReconnect, match="server:27017: the connection was closed by this client"):
+        await transport.send([b"more", b"still"])
 
 
 @pytest.mark.anyio

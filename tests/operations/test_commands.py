@@ -45,11 +45,8 @@ MANY = {**ONE, "multi": True}
 
 #: An operation and the command that it builds, without what is added to it elsewhere.
 COMMANDS: list[tuple[Operation[Any], dict[str, Any]]] = [
-    (Insert(ORDERS, {"_id": 1}, 1, {}), {"insert": "orders", "ordered": True, "documents": [{"_id": 1}]}),
-    (
-        Insert(ORDERS, {"_id": 1}, 1, {"comment": "c"}),
-        {"insert": "orders", "ordered": True, "documents": [{"_id": 1}], "comment": "c"},
-    ),
+    (Insert(ORDERS, {"_id": 1}, 1, {}), {"insert": "orders", "ordered": True}),
+    (Insert(ORDERS, {"_id": 1}, 1, {"comment": "c"}), {"insert": "orders", "ordered": True, "comment": "c"}),
     (Update(ORDERS, ONE, {}), {"update": "orders", "ordered": True, "updates": [ONE]}),
     (
         Update(ORDERS, MANY, {"let": {"x": 1}}),

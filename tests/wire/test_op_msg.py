@@ -16,11 +16,13 @@ from wiredrv.wire.checksum import crc32c
 from wiredrv.wire.codec import decode
 from wiredrv.wire.op_msg import (
     CHECKSUM_PRESENT,
+    DEFAULT_MAX_MESSAGE_SIZE,
     EXHAUST_ALLOWED,
     MORE_TO_COME,
     DocumentSequence,
     decode_message,
     encode_message,
+    encode_request,
     next_request_id,
     read_header,
 )
@@ -50,6 +52,31 @@ def test_documents_travel_in_sections_of_kind_1_after_the_body() -> None:
     )
     sections = (body_section(command), sequence_section(b"documents", documents))
     assert built == message(*sections, request_id=9, response_to=0)
+
+
+LARGE, SMALL = bson.encode({"t": "x" * 1_000_000}), bson.encode({"t": "x"})
+
+
+@pytest.mark.parametrize(
+    "documents, apart",
+    [([SMALL], False), ([SMALL] * 1000, False), ([LARGE], True), ([LARGE, SMALL, LARGE, SMALL], True)],
+)
+def test_large_documents_are_sent_in_parts_that_are_not_copies(documents: list[bytes], apart: bool) -> None:
+    sequences = [DocumentSequence("documents", documents), DocumentSequence("nsInfo", [SMALL])]
+    request = encode_request(SMALL, 9, sequences, MORE_TO_COME)
+    assert isinstance(request, list) is apart
+    if isinstance(request, list):
+        assert all(any(part is document for part in request) for document in documents)
+    whole = request if isinstance(request, bytes) else b"".join(request)
+    assert whole == encode_message(SMALL, 9, sequences, MORE_TO_COME)
+
+
+def test_the_largest_request_has_fewer_parts_than_a_system_call_takes() -> None:
+    document = bytes(66_000)
+    count = DEFAULT_MAX_MESSAGE_SIZE // len(document)
+    request = encode_request(SMALL, 9, [DocumentSequence("documents", [document] * count)])
+    assert isinstance(request, list)
+    assert len(request) < 1024
 
 
 def test_an_unacknowledged_request_says_that_more_may_come() -> None:

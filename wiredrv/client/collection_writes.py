@@ -31,6 +31,7 @@ from wiredrv.client.arguments import (
 )
 from wiredrv.client.bulk import Bulk
 from wiredrv.client.collection_base import CollectionBase
+from wiredrv.client.object_ids import object_ids
 from wiredrv.client.requests import WriteRequest, with_id
 from wiredrv.errors import ConfigurationError
 from wiredrv.operations.delete import Delete
@@ -117,8 +118,14 @@ class CollectionWrites(CollectionBase[DocumentT]):
         state = self._context.session_state(session)
         sent: list[Document] = []
         ids: list[Any] = []
+        new_ids = object_ids()
         for document in documents:
-            body, inserted_id = with_id(document)
+            body: Document
+            if type(document) is dict and "_id" not in document:  # as with_id, for the usual document
+                inserted_id = document["_id"] = next(new_ids)
+                body = document
+            else:
+                body, inserted_id = with_id(document)
             sent.append(body)
             ids.append(inserted_id)
         if not sent:

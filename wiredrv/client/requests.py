@@ -19,19 +19,18 @@ from wiredrv.types import Document, DocumentT_co, Pipeline, PlainDocument
 
 
 def with_id(document: object) -> tuple[Document, Any]:
-    """A document that has an ``_id``, as its first field if it was generated, and the ``_id``.
+    """A document that has an ``_id``, and the ``_id``.
 
-    As with PyMongo, the caller's document gets the generated ``_id`` too, if it can be changed.
+    As with PyMongo, a generated ``_id`` is set on the caller's document, if it can be changed: the document is not
+    copied. Wherever the ``_id`` is in the document, it is sent first (CRUD specification, prose test 16).
 
     :raises ConfigurationError: it is not a mapping.
     """
     if type(document) is dict:
         if "_id" in document:
             return document, document["_id"]
-        generated = ObjectId()
-        sent = {"_id": generated, **document}
-        document["_id"] = generated
-        return sent, generated
+        generated = document["_id"] = ObjectId()
+        return document, generated
     return _other_with_id(check.document("document", document))
 
 

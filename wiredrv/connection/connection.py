@@ -20,7 +20,7 @@ from wiredrv.connection.settings import ServerApi
 from wiredrv.errors import AutoReconnect, InvalidOperation, NetworkTimeout, ProtocolError
 from wiredrv.net.transport import Transport
 from wiredrv.server_errors import command_error
-from wiredrv.types import Address, Document, Reply
+from wiredrv.types import Address, Buffers, Document, Reply
 from wiredrv.wire.codec import decode, encode
 from wiredrv.wire.compression import Compressor, decompress
 from wiredrv.wire.framing import Framer
@@ -103,7 +103,7 @@ class Connection:
         self.service_id = handshake.service_id
         self._framer.max_message_size = handshake.limits.max_message_size
 
-    def compress(self, message: bytes, command_name: str) -> bytes:
+    def compress(self, message: Buffers, command_name: str) -> bytes:
         """Compress a message, if compression was negotiated (``compressor``).
 
         :param message: the encoded message.
@@ -111,7 +111,8 @@ class Connection:
         :returns: the compressed message, or the message itself.
         """
         assert self.compressor is not None
-        return self.compressor.compress(message, command_name, self.handshake.limits.max_message_size)
+        whole = message if isinstance(message, bytes) else b"".join(message)
+        return self.compressor.compress(whole, command_name, self.handshake.limits.max_message_size)
 
     @property
     def reply_owed(self) -> bool:
@@ -139,7 +140,7 @@ class Connection:
         """
         return self.closed or self.is_out_of_step or self._transport.is_readable()
 
-    async def round_trip(self, message: bytes, request_id: int) -> bytes:
+    async def round_trip(self, message: Buffers, request_id: int) -> bytes:
         """Send a message and wait for its reply.
 
         :param message: the message to send.
@@ -156,7 +157,7 @@ class Connection:
         self._owed = request_id
         return (await self.receive()).body
 
-    async def _bounded_round_trip(self, message: bytes, request_id: int, seconds: float) -> bytes:
+    async def _bounded_round_trip(self, message: Buffers, request_id: int, seconds: float) -> bytes:
         try:
             with waits.fail_after(seconds):
                 await self.send(message)
@@ -168,7 +169,7 @@ class Connection:
                 f"{self.address}: the server did not answer within socketTimeoutMS ({seconds * 1000:.0f} ms)"
             ) from error
 
-    async def send(self, message: bytes) -> None:
+    async def send(self, message: Buffers) -> None:
         """Send a message. If that fails or is cancelled midway, the connection is closed.
 
         :param message: the message to send.

@@ -20,10 +20,10 @@ from wiredrv.listeners import ListenerHub
 from wiredrv.operations.base import unencodable
 from wiredrv.server_errors import command_error
 from wiredrv.server_facts import HELLO_COMMANDS, SENSITIVE_COMMANDS
-from wiredrv.types import Document, Limits, PlainDocument, Reply
+from wiredrv.types import Buffers, Document, Limits, PlainDocument, Reply
 from wiredrv.waits import monotonic
 from wiredrv.wire.codec import decode, decode_raw, encode
-from wiredrv.wire.op_msg import MORE_TO_COME, DocumentSequence, encode_message, next_request_id
+from wiredrv.wire.op_msg import MORE_TO_COME, DocumentSequence, encode_message, encode_request, next_request_id
 
 #: The bytes that a command may have besides a document of the largest size.
 _COMMAND_OVERHEAD = 16 * 1024
@@ -45,10 +45,15 @@ async def exchange(connection: Connection, command: PlainDocument, run: Run[obje
     except InvalidDocument as error:
         raise unencodable(error, operation.name, target.namespace) from error.__cause__
     if len(body) > limits.max_bson_object_size:
-        _check_size(command, len(body), run, limits)
+        _check_size(len(body), run, limits)
     sequences = operation.sequences(limits)
     request_id = next_request_id()
-    message = encode_message(body, request_id, sequences, 0 if run.acknowledged else MORE_TO_COME)
+    flags = 0 if run.acknowledged else MORE_TO_COME
+    message: Buffers
+    if sequences:
+        message = encode_request(body, request_id, sequences, flags)
+    else:
+        message = encode_message(body, request_id, (), flags)
     if connection.compressor is not None:
         message = connection.compress(message, next(iter(command)))
     run.sending(monotonic())
@@ -66,7 +71,7 @@ async def exchange(connection: Connection, command: PlainDocument, run: Run[obje
         return salvage(reply, error, operation, connection.address)
 
 
-def _check_size(command: PlainDocument, size: int, run: Run[object], limits: Limits) -> None:
+def _check_size(size: int, run: Run[object], limits: Limits) -> None:
     """Check a command that is larger than a document may be."""
     largest = limits.max_bson_object_size
     if size > largest + _COMMAND_OVERHEAD:
@@ -74,15 +79,9 @@ def _check_size(command: PlainDocument, size: int, run: Run[object], limits: Lim
             f"the command {run.operation.name!r} is {size} bytes long; the server accepts documents of up to "
             f"{largest} bytes"
         )
-    if not run.acknowledged:
-        # The server refuses a document that is a little too large, but its refusal would not be received.
-        for document in command.get("documents", ()):
-            size = len(encode(document, run.operation.target.codec_options))
-            if size > largest:
-                raise DocumentTooLarge(f"a document has {size} bytes; the server accepts up to {largest}")
 
 
-async def _send_only(connection: Connection, message: bytes) -> None:
+async def _send_only(connection: Connection, message: Buffers) -> None:
     await connection.send(message)
     # Sending did not wait, and a loop of such writes must let other tasks run.
     await waits.checkpoint()
@@ -92,7 +91,7 @@ async def _observed(
     connection: Connection,
     command: PlainDocument,
     sequences: Sequence[DocumentSequence],
-    message: bytes,
+    message: Buffers,
     request_id: int,
     run: Run[object],
     hub: ListenerHub,

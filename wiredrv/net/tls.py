@@ -29,7 +29,7 @@ from typing import NoReturn
 from wiredrv.errors import AutoReconnect, ConfigurationError
 from wiredrv.net.settings import TLSSettings
 from wiredrv.net.transport import SocketTransport, reason
-from wiredrv.types import Address
+from wiredrv.types import Address, Buffers
 
 #: The size of the largest TLS record.
 _RECORD = 16_384
@@ -206,8 +206,8 @@ class TLSTransport:
         if self._outgoing.pending:
             await self._plain.send(self._outgoing.read())
 
-    async def send(self, data: bytes) -> None:
-        rest = memoryview(data)
+    async def send(self, data: Buffers) -> None:
+        rest = memoryview(data if isinstance(data, bytes) else b"".join(data))
         while rest:
             written = 0
             try:

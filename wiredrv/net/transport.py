@@ -11,6 +11,7 @@ Rules kept here:
 * ``close`` is synchronous, may be called twice, in any task, and also when the event loop is closed. It wakes the tasks
   that wait on the socket first: a task that waits on a closed descriptor would wait for ever.
 * A message that was sent in part leaves the stream unusable: :meth:`SocketTransport.send` closes it then.
+* A message in several buffers is sent with one system call, without being copied into one piece first.
 """
 
 from __future__ import annotations
@@ -21,14 +22,18 @@ from typing import Protocol
 
 from wiredrv import waits
 from wiredrv.errors import AutoReconnect
-from wiredrv.types import Address
+from wiredrv.types import Address, Buffers
+
+#: Whether the system can send several buffers at once (Windows cannot), and how many (POSIX systems, IOV_MAX).
+_GATHERS = hasattr(socket.socket, "sendmsg")
+_MOST_GATHERED = 1024
 
 
 class Transport(Protocol):
     """The byte stream of a connection. Tests replay bytes and inject faults behind it."""
 
-    async def send(self, data: bytes) -> None:
-        """Send all of ``data``. If that fails or is cancelled midway, the transport is closed."""
+    async def send(self, data: Buffers) -> None:
+        """Send all of ``data``, in one piece or several. A failure or a cancellation midway closes the transport."""
         ...
 
     async def receive(self, max_bytes: int) -> bytes:
@@ -64,7 +69,10 @@ class SocketTransport:
         """Whether this side closed the stream."""
         return self._closed
 
-    async def send(self, data: bytes) -> None:
+    async def send(self, data: Buffers) -> None:
+        if not isinstance(data, bytes):
+            await self._send_gathered(data)
+            return
         try:
             sent = self._socket.send(data)
         except BlockingIOError:
@@ -72,15 +80,32 @@ class SocketTransport:
         except OSError as error:
             raise self.broken(error) from error
         if sent < len(data):
-            await self._send_rest(memoryview(data)[sent:])
+            await self._send_rest([memoryview(data)[sent:]])
 
-    async def _send_rest(self, rest: memoryview) -> None:
+    async def _send_gathered(self, buffers: list[bytes]) -> None:
+        rest: list[memoryview] = [memoryview(buffer) for buffer in buffers]
+        try:
+            rest = unsent(rest, self._write(rest))
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            raise self.broken(error) from error
+        if rest:
+            await self._send_rest(rest)
+
+    def _write(self, buffers: list[memoryview]) -> int:
+        """Give the kernel as much as it takes; returns how many bytes that were."""
+        if _GATHERS and len(buffers) > 1:
+            return self._socket.sendmsg(buffers[:_MOST_GATHERED])
+        return self._socket.send(buffers[0])
+
+    async def _send_rest(self, rest: list[memoryview]) -> None:
         complete = False
         try:
             while rest:
                 await waits.writable(self._socket)
                 with contextlib.suppress(BlockingIOError):
-                    rest = rest[self._socket.send(rest) :]
+                    rest = unsent(rest, self._write(rest))
             complete = True
         except (OSError, ValueError, *waits.SOCKET_ERRORS) as error:
             raise self.broken(error) from error
@@ -136,6 +161,15 @@ class SocketTransport:
         if self._closed:
             return AutoReconnect(f"{self._address}: the connection was closed by this client while it was in use")
         return AutoReconnect(f"{self._address}: the connection broke: {reason(error)}")
+
+
+def unsent(buffers: list[memoryview], sent: int) -> list[memoryview]:
+    """What is left of buffers whose first ``sent`` bytes were sent."""
+    for position, buffer in enumerate(buffers):
+        if sent < len(buffer):
+            return [buffer[sent:], *buffers[position + 1 :]]
+        sent -= len(buffer)
+    return []
 
 
 def reason(error: BaseException) -> str:

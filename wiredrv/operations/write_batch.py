@@ -139,10 +139,7 @@ def cut(group: StatementGroup, start: int, limits: Limits, target: Target, reser
     """
     documents: list[bytes] = []
     bytes_left = limits.max_message_size - reserve
-    largest = limits.max_bson_object_size
-    if group.command != "insert" or target.write_concern.acknowledged:
-        # The server itself refuses a document that is a little too large, if the write is acknowledged.
-        largest += STATEMENT_RESERVE
+    largest = _largest(group.command, target, limits)
     options = target.codec_options
     for body in group.bodies[start : start + limits.max_write_batch_size]:
         try:
@@ -163,6 +160,31 @@ def cut(group: StatementGroup, start: int, limits: Limits, target: Target, reser
             break
         documents.append(document)
     return Cut(limits, tuple(documents))
+
+
+def _largest(command: str, target: Target, limits: Limits) -> int:
+    """How many bytes a statement may have."""
+    if command == "insert" and not target.write_concern.acknowledged:
+        return limits.max_bson_object_size
+    # The server itself refuses a document that is a little too large, if the write is acknowledged.
+    return limits.max_bson_object_size + STATEMENT_RESERVE
+
+
+def check_document_size(command: str, size: int, target: Target, limits: Limits) -> None:
+    """Refuse a document that cannot be sent.
+
+    :raises DocumentTooLarge: it has too many bytes.
+    """
+    if size > _largest(command, target, limits):
+        raise DocumentTooLarge(
+            f"{command} on {target.namespace} was not sent: the document has {size} bytes; "
+            f"this server accepts {limits.max_bson_object_size}"
+        )
+
+
+def id_first(document: Document) -> PlainDocument:
+    """A document as it is sent: BSON's encoder puts the ``_id`` first."""
+    return {"_id": document["_id"], **document} if "_id" in document else dict(document)
 
 
 @dataclass(slots=True, eq=False)
@@ -222,7 +244,8 @@ class WriteBatch(Operation[Reply]):
 
     def described(self, command: Document) -> Document:
         bodies = self.group.bodies[self.start : self.start + self.taken]
-        return {**command, _FIELDS[self.name]: [dict(body) for body in bodies]}
+        shown = map(id_first if self.name == "insert" else dict, bodies)
+        return {**command, _FIELDS[self.name]: list(shown)}
 
     def parse(self, reply: Reply, address: Address) -> Reply:
         reply = decoded(reply, self.target)

@@ -2,6 +2,9 @@
 
 Specification: source/message/OP_MSG.md. Requests are built without a checksum, as the specification lets drivers do;
 on replies a checksum is verified. Unknown required flag bits are refused, unknown optional ones ignored.
+
+A request with large documents is built as a list of buffers: the documents are sent as they were encoded, without being
+copied into one message first.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from struct import Struct
 from typing import NamedTuple
 
 from wiredrv.errors import ProtocolError
+from wiredrv.types import Buffers
 from wiredrv.wire.checksum import crc32c
 
 OP_COMPRESSED = 2012
@@ -33,6 +37,9 @@ _PREFIX = Struct("<iiiiIB")  # header, flag bits, kind of the first section
 _INT32 = Struct("<i")
 _UINT32 = Struct("<I")
 _SMALLEST_DOCUMENT = 5
+#: The mean size from which buffers are sent one by one: below it, copying them costs less. A message of the usual
+#: largest size has no more than 732 such buffers, and a system call takes 1,024.
+_WORTH_SENDING_APART = 65_536
 
 _request_ids = count(1)
 
@@ -52,12 +59,6 @@ class DocumentSequence:
 
     identifier: str
     documents: Sequence[bytes]
-
-    def encode(self) -> bytes:
-        """The section with its leading kind byte."""
-        name = self.identifier.encode() + b"\x00"
-        payload = b"".join(self.documents)
-        return b"\x01" + _INT32.pack(4 + len(name) + len(payload)) + name + payload
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +98,24 @@ def encode_message(
     """
     if not sequences:
         return _PREFIX.pack(21 + len(body), request_id, response_to, OP_MSG, flags, 0) + body
-    sections = b"".join(sequence.encode() for sequence in sequences)
-    return _PREFIX.pack(21 + len(body) + len(sections), request_id, response_to, OP_MSG, flags, 0) + body + sections
+    buffers = encode_request(body, request_id, sequences, flags, response_to)
+    return buffers if isinstance(buffers, bytes) else b"".join(buffers)
+
+
+def encode_request(
+    body: bytes, request_id: int, sequences: Sequence[DocumentSequence], flags: int = 0, response_to: int = 0
+) -> Buffers:
+    """Like :func:`encode_message`, but as a list of buffers if the documents are large: these are not copied."""
+    parts = [b"", body]
+    length = _PREFIX.size + len(body)
+    for sequence in sequences:
+        name = sequence.identifier.encode() + b"\x00"
+        size = 4 + len(name) + sum(map(len, sequence.documents))
+        parts.append(b"\x01" + _INT32.pack(size) + name)
+        parts += sequence.documents
+        length += 1 + size
+    parts[0] = _PREFIX.pack(length, request_id, response_to, OP_MSG, flags, 0)
+    return parts if length >= len(parts) * _WORTH_SENDING_APART else b"".join(parts)
 
 
 def read_header(data: bytes | bytearray | memoryview, max_message_size: int) -> Header:
