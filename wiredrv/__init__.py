@@ -14,6 +14,7 @@ from wiredrv._version import __version__ as __version__
 if TYPE_CHECKING:
     from wiredrv import errors as errors
     from wiredrv import events as events
+    from wiredrv.client.change_streams.stream import ChangeStream as ChangeStream
     from wiredrv.client.client import Client as Client
     from wiredrv.client.collection import Collection as Collection
     from wiredrv.client.connect import connect as connect
@@ -57,6 +58,7 @@ _HOMES = {
     "ASCENDING": "wiredrv.client.constants",
     "Address": "wiredrv.types",
     "BulkWriteResult": "wiredrv.operations.results",
+    "ChangeStream": "wiredrv.client.change_streams.stream",
     "Client": "wiredrv.client.client",
     "ClientSession": "wiredrv.client.sessions.client_session",
     "Collection": "wiredrv.client.collection",
@@ -105,6 +107,7 @@ __all__ = [
     "TEXT",
     "Address",
     "BulkWriteResult",
+    "ChangeStream",
     "Client",
     "ClientSession",
     "Collection",

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from wiredrv.client.change_streams.stream import ChangeStream
 from wiredrv.client.client import Client
 from wiredrv.client.cursors.base import CursorBase
 from wiredrv.client.sessions.client_session import ClientSession
@@ -88,7 +89,9 @@ def observe_logs(client: Client, levels: Mapping[str, str], sink: Callable[[str,
             client._core.hub.observe(family, take, _WHOLE_DOCUMENTS)
 
 
-async def open_cursor(cursor: CursorBase[Any]) -> None:
-    """Send the cursor's first command unless it was sent; consume no document."""
-    if not cursor._started:
+async def open_cursor(cursor: CursorBase[Any] | ChangeStream[Any]) -> None:
+    """Send the first command of a cursor or change stream unless it was sent; consume no document."""
+    if isinstance(cursor, ChangeStream):
+        await cursor
+    elif not cursor._started:
         await cursor._fetch()

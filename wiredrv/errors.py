@@ -280,6 +280,8 @@ class NotPrimaryError(AutoReconnect):
     ) -> None:
         AutoReconnect.__init__(self, message, errors, error_labels)
         self._code = code_of(errors) if isinstance(errors, Mapping) else None
+        #: The highest wire version of the server that answered, where it is known.
+        self.max_wire_version: int | None = None
 
     @property
     def code(self) -> int | None:

@@ -56,7 +56,9 @@ def command_error(reply: Document, max_wire_version: int | None = None) -> Drive
     message = str(reply.get("errmsg") or reply.get("$err") or "the server gave no message")
     labels = labels_of(reply)
     if code in NOT_PRIMARY_CODES or code in RECOVERING_CODES or (code is None and _says_not_primary(message)):
-        return NotPrimaryError(f"{message} (code {code})", _plain(reply), labels)
+        refusal = NotPrimaryError(f"{message} (code {code})", _plain(reply), labels)
+        refusal.max_wire_version = max_wire_version
+        return refusal
     error = _CLASS_OF_CODE.get(code, OperationFailure) if code is not None else OperationFailure
     name = reply.get("codeName")
     suffix = f" (code {code}{f', {name}' if name else ''})" if code is not None else ""

@@ -38,6 +38,7 @@ class ErrorCode(IntEnum):
     CursorNotFound = 43
     NamespaceExists = 48
     MaxTimeMSExpired = 50
+    StaleShardVersion = 63
     WriteConcernTimeout = 64  #: Older servers, 6.0 among them, call it WriteConcernFailed.
     MultipleErrorsOccurred = 65
     UnknownReplWriteConcern = 79
@@ -46,10 +47,13 @@ class ErrorCode(IntEnum):
     UnsatisfiableWriteConcern = 100
     ConfigurationInProgress = 109
     WriteConflict = 112
+    FailedToSatisfyReadPreference = 133
     ReadConcernMajorityNotAvailableYet = 134
     CappedPositionLost = 136
+    StaleEpoch = 150
     QueryPlanKilled = 175
     PrimarySteppedDown = 189
+    RetryChangeStream = 234
     CursorKilled = 237
     ExceededTimeLimit = 262
     CurrentConfigNotCommittedYet = 308
@@ -63,6 +67,7 @@ class ErrorCode(IntEnum):
     Interrupted = 11601
     InterruptedDueToReplStateChange = 11602
     DuplicateKeyOnCappedInsert = 12582  #: Of old servers, without a name there.
+    StaleConfig = 13388
     NotPrimaryNoSecondaryOk = 13435
     NotPrimaryOrSecondary = 13436
 
@@ -105,6 +110,29 @@ RETRYABLE_WRITE_CODES: Final = frozenset(
 #: member that knows of no majority-committed data yet refuses reads with read concern "majority". That cannot happen to
 #: a write, which has no read concern.
 RETRYABLE_READ_CODES: Final = RETRYABLE_WRITE_CODES | {ErrorCode.ReadConcernMajorityNotAvailableYet}
+
+#: Change-streams specification, "Resumable Error": for servers that do not label their errors (before 4.4).
+RESUMABLE_CODES: Final = frozenset(
+    {
+        ErrorCode.HostUnreachable,
+        ErrorCode.HostNotFound,
+        ErrorCode.NetworkTimeout,
+        ErrorCode.ShutdownInProgress,
+        ErrorCode.PrimarySteppedDown,
+        ErrorCode.ExceededTimeLimit,
+        ErrorCode.SocketException,
+        ErrorCode.NotWritablePrimary,
+        ErrorCode.InterruptedAtShutdown,
+        ErrorCode.InterruptedDueToReplStateChange,
+        ErrorCode.NotPrimaryNoSecondaryOk,
+        ErrorCode.NotPrimaryOrSecondary,
+        ErrorCode.StaleShardVersion,
+        ErrorCode.StaleEpoch,
+        ErrorCode.StaleConfig,
+        ErrorCode.RetryChangeStream,
+        ErrorCode.FailedToSatisfyReadPreference,
+    }
+)
 
 #: Write concern errors that say that the concern cannot ever be met: a retry would fail in the same way (transactions
 #: specification, "UnknownTransactionCommitResult").

@@ -96,6 +96,7 @@ class FakeContext:
         self.executor = FakeExecutor(script)
         self.bound: Any = None
         self.orphans: list[ServerCursor] = []
+        self.open_streams: set[Any] = set()
 
     def session_state(self, session: Any) -> Any:
         if isinstance(session, Exception):

@@ -105,14 +105,6 @@ def test_a_name_that_is_like_no_method_gets_no_suggestion() -> None:
         collection.qqq()
 
 
-def test_change_streams_are_said_to_be_missing() -> None:
-    client = wiredrv.Client()
-    handles: list[Any] = [client, client.shop, client.shop.orders]
-    for handle in handles:
-        with pytest.raises(AttributeError, match="change streams are not supported yet"):
-            handle.watch()
-
-
 # --- synchronous use --------------------------------------------------------------------------------------------------
 
 

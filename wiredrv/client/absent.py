@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from wiredrv.types import near_match
 
-_NO_STREAMS = "change streams are not supported yet"
 _NO_SEARCH = "helpers for search indexes are not supported yet; database.command() sends their commands"
 _NO_RAW = "raw batches are not supported yet; codec_options with document_class=RawBSONDocument give raw documents"
 _NO_ITERATION = "it cannot be iterated"
@@ -30,13 +29,11 @@ ABSENT: dict[str, dict[str, str]] = {
         "is_primary": "use primary, which is None while none is known",
         "next": _NO_ITERATION,
         "options": "the client has codec_options, read_preference, read_concern and write_concern",
-        "watch": _NO_STREAMS,
     },
     "Database": {
         "dereference": "find the document by its _id in the collection that the DBRef names",
         "next": _NO_ITERATION,
         "validate_collection": 'use command("validate", name)',
-        "watch": _NO_STREAMS,
     },
     "Collection": {
         "aggregate_raw_batches": _NO_RAW,
@@ -47,12 +44,12 @@ ABSENT: dict[str, dict[str, str]] = {
         "list_search_indexes": "aggregate([{'$listSearchIndexes': {}}]) lists them",
         "next": _NO_ITERATION,
         "update_search_index": _NO_SEARCH,
-        "watch": _NO_STREAMS,
     },
 }
 
 #: Classes of PyMongo's asynchronous API, and of the synchronous one where only that has the name -> their names here.
 RENAMED = {
+    "AsyncChangeStream": "ChangeStream",
     "AsyncClientSession": "ClientSession",
     "AsyncCollection": "Collection",
     "AsyncCommandCursor": "CommandCursor",

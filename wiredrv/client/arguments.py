@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from bson.timestamp import Timestamp
+
 from wiredrv.client import validation as check
 from wiredrv.client.signatures import TypedDict
 from wiredrv.client.signatures import expanded as expanded
@@ -250,6 +252,35 @@ class DistinctOptions(CommonOptions, total=False):
 
     hint: Keys | None
     collation: Collation | None
+
+
+class ChangeStreamOptions(TypedDict, total=False):
+    """The options of ``watch``. Change-streams specification, "Driver API".
+
+    :param full_document_before_change: ``"whenAvailable"`` or ``"required"``: ``fullDocumentBeforeChange`` holds the
+        document as it was before the change (server 6.0, for collections with ``changeStreamPreAndPostImages``).
+    :param resume_after: a resume token: the stream begins after the event that it belongs to.
+    :param start_after: the same, also after an ``invalidate`` event, where ``resume_after`` is refused.
+    :param start_at_operation_time: a bson ``Timestamp``, such as a session's ``operation_time``: the stream begins with
+        what was changed then. The server refuses more than one of these three.
+    :param batch_size: how many events the server sends at a time; None leaves it to the server.
+    :param max_await_time_ms: milliseconds that the server waits for an event in each getMore; None leaves it to the
+        server, which waits for a second.
+    :param collation: how strings are compared: a mapping or a bson ``Collation``; None compares them byte by byte.
+    :param comment: any value that BSON can carry, shown in the server's logs and profiler, and repeated in the getMores
+        from server 4.4 on; before that a string.
+    :param show_expanded_events: whether changes of indexes, options and sharding are reported too (server 6.0).
+    """
+
+    full_document_before_change: str | None
+    resume_after: Document | None
+    start_after: Document | None
+    start_at_operation_time: Timestamp | None
+    batch_size: int | None
+    max_await_time_ms: int | None
+    collation: Collation | None
+    comment: object
+    show_expanded_events: bool | None
 
 
 _COMMON: dict[str, tuple[str, check.Check | None]] = {

@@ -80,7 +80,7 @@ class Client(ClientDeployment[DocumentT], AsyncBlock):
                 ConfigurationWarning,
             )
         self._origin = caller()
-        self._core = ClientCore(settings, LoggingHub(event_listeners, waits.user))
+        self._context = self._core = ClientCore(settings, LoggingHub(event_listeners, waits.user))
         self._target = Target(
             "admin",
             read_preference=settings.read_preference,

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Unpack
 from wiredrv.client import validation as check
 from wiredrv.client.core import ClientCore
 from wiredrv.client.cursors.command_cursor import CommandCursor
-from wiredrv.client.handle import HandleOptions
 from wiredrv.client.schema_arguments import ListDatabasesOptions
 from wiredrv.client.signatures import expanded
+from wiredrv.client.watchable import Watchable
 from wiredrv.description import ServerType, TopologyDescription, TopologyType
 from wiredrv.operations.base import field_of
 from wiredrv.operations.databases import ListDatabases
@@ -29,10 +29,11 @@ _LIST: check.Table = {
 }
 
 
-class ClientDeployment(HandleOptions[DocumentT]):
+class ClientDeployment(Watchable[DocumentT]):
     """The methods of a client that list databases, and describe the known servers."""
 
     _core: ClientCore
+    _is_deployment = True
 
     @expanded(ListDatabasesOptions)
     def list_databases(

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self, cast, overload
 from bson.codec_options import CodecOptions
 
 from wiredrv.client.absent import did_you_mean, refuse_absent
-from wiredrv.client.handle import HandleContext, HandleOptions
+from wiredrv.client.handle import HandleContext
 from wiredrv.client.validation import collection_name, refuse
+from wiredrv.client.watchable import Watchable
 from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
 from wiredrv.operations.base import Target
 from wiredrv.options.kinds import DOCUMENT_CLASS, BadValue
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from wiredrv.client.database import Database
 
 
-class CollectionBase(HandleOptions[DocumentT]):
+class CollectionBase(Watchable[DocumentT]):
     """A collection's name and options. Creating it costs nothing and sends nothing; it is immutable.
 
     :param database: the database that the collection is in.

@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from wiredrv import waits
 from wiredrv.client.background import Background
@@ -50,6 +50,14 @@ _STOP_SECONDS = 10.0
 _cores: weakref.WeakSet[ClientCore] = weakref.WeakSet()
 
 
+class Closable(Protocol):
+    """What is closed with the client."""
+
+    async def close(self) -> None:
+        """Close it, here and on the server."""
+        ...
+
+
 class ClientCore:
     """The internals of one client."""
 
@@ -83,6 +91,8 @@ class ClientCore:
         self.started_sessions = StartedSessions(
             self.executor, settings.write_concern, self.is_open, self._in_background, self._post
         )
+        #: The change streams that are open.
+        self.open_streams: weakref.WeakSet[Closable] = weakref.WeakSet()
         _cores.add(self)
 
     @property
@@ -205,6 +215,9 @@ class ClientCore:
     async def _take_leave(self) -> None:
         """Clean up on the servers: transactions first, since they hold locks; then cursors; then sessions."""
         await self.started_sessions.abort_all()
+        async with waits.create_task_group() as group:
+            for stream in list(self.open_streams):
+                group.start_soon(stream.close)
         if self._background is not None:
             await self._background.wait_clean()
         await self.started_sessions.end_pooled()

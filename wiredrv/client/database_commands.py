@@ -16,7 +16,8 @@ from wiredrv.client.collection_base import derived_target
 from wiredrv.client.collection_reads import aggregate
 from wiredrv.client.constants import CursorType
 from wiredrv.client.cursors.command_cursor import CommandCursor
-from wiredrv.client.handle import HandleContext, HandleOptions
+from wiredrv.client.handle import HandleContext
+from wiredrv.client.watchable import Watchable
 from wiredrv.concerns import ReadPreference
 from wiredrv.errors import ConfigurationError, NotPrimaryError, OperationFailure
 from wiredrv.operations.base import Target
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 _TAILABLE = (CursorType.TAILABLE, CursorType.TAILABLE_AWAIT)
 
 
-class DatabaseCommands(HandleOptions[DocumentT]):
+class DatabaseCommands(Watchable[DocumentT]):
     """The methods of a database that run commands."""
 
     __slots__ = ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, MutableSet
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from bson.codec_options import CodecOptions
@@ -52,6 +52,11 @@ class HandleContext(Protocol):
     @property
     def executor(self) -> OperationExecutor:
         """Executes operations."""
+        ...
+
+    @property
+    def open_streams(self) -> MutableSet[Any]:
+        """The change streams that are open: closed with the client."""
         ...
 
     def session_state(self, session: ClientSession | None) -> SessionState | None:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import contextlib
 from reprlib import repr as quoted
-from typing import TYPE_CHECKING, Generic, NoReturn, Self
+from typing import TYPE_CHECKING, ClassVar, Generic, NoReturn, Self
 
 from wiredrv import waits
 from wiredrv.client.cursors.closing import ClosableCursor
@@ -27,6 +27,7 @@ from wiredrv.errors import ConfigurationError, InvalidOperation, OperationFailur
 from wiredrv.operations.base import NEVER_ENCODED, Operation, Target
 from wiredrv.operations.cursors import CursorReply, GetMore
 from wiredrv.server_facts import CURSOR_GONE_CODES
+from wiredrv.session.state import SessionState
 from wiredrv.types import Address, DocumentT_co
 from wiredrv.wire.batch import Batch
 from wiredrv.wire.codec import error_text
@@ -56,6 +57,7 @@ class CursorBase(ClosableCursor, Generic[DocumentT_co]):
     )
 
     _batch: list[DocumentT_co]
+    _get_more_class: ClassVar[type[GetMore]] = GetMore
 
     def __init__(self, context: HandleContext, target: Target, session: ClientSession | None) -> None:
         super().__init__(context, target)
@@ -78,6 +80,9 @@ class CursorBase(ClosableCursor, Generic[DocumentT_co]):
 
     def _first_operation(self, encoded_from: int) -> Operation[CursorReply]:
         raise NotImplementedError
+
+    def _session_state(self) -> SessionState | None:
+        return self._context.session_state(self._session)
 
     def _next_batch_size(self) -> int | None:
         return self._batch_size
@@ -123,7 +128,7 @@ class CursorBase(ClosableCursor, Generic[DocumentT_co]):
             if self._started:
                 reply = await self._context.executor.execute(self._get_more(whole), self._state)
             else:
-                self._state = self._context.session_state(self._session)
+                self._state = self._session_state()
                 operation = self._first_operation(self._encoded_from(whole))
                 reply = await self._context.executor.execute(operation, self._state)
         except BaseException as error:
@@ -142,7 +147,7 @@ class CursorBase(ClosableCursor, Generic[DocumentT_co]):
 
     def _get_more(self, whole: bool) -> GetMore:
         assert self._address is not None
-        return GetMore(
+        return self._get_more_class(
             self._target,
             self._id,
             self._namespace.partition(".")[2],

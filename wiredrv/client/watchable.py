@@ -1,0 +1,68 @@
+"""``watch()``, which clients, databases and collections all have. PyMongo's name and arguments.
+
+Change-streams specification, "Helper Method". The code of change streams is imported with the first call.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Unpack
+
+from wiredrv.client.arguments import ChangeStreamOptions, expanded
+from wiredrv.client.handle import HandleContext, HandleOptions
+from wiredrv.types import DocumentT, Pipeline
+
+if TYPE_CHECKING:
+    from wiredrv.client.change_streams.stream import ChangeStream
+    from wiredrv.client.sessions.client_session import ClientSession
+
+
+class Watchable(HandleOptions[DocumentT]):
+    """What changes can be watched in."""
+
+    __slots__ = ()
+
+    _context: HandleContext
+    #: Whether it stands for the whole deployment.
+    _is_deployment: ClassVar[bool] = False
+
+    @expanded(ChangeStreamOptions)
+    def watch(
+        self,
+        pipeline: Pipeline | None = None,
+        full_document: str | None = None,
+        *,
+        session: ClientSession | None = None,
+        **options: Unpack[ChangeStreamOptions],
+    ) -> ChangeStream[DocumentT]:
+        """The changes of a collection, of all collections of a database, or of the whole deployment, as they are made.
+
+        ::
+
+            async with orders.watch() as stream:
+                async for event in stream:
+                    print(event["operationType"], event["documentKey"])
+
+        ``async with`` and ``await`` open the stream; otherwise the first call that asks for an event does. It is
+        resumed by itself after a failover, which an ``aggregate`` with a ``$changeStream`` stage is not.
+
+        Change streams need a replica set or a sharded cluster, and the read concern ``majority`` or none. They cannot
+        be opened in a transaction. While a stream waits for events in an explicit or bound session, other operations
+        of that session wait for their turn: give the stream a session of its own, or none.
+
+        Change-streams specification.
+
+        :param pipeline: stages that follow the ``$changeStream`` stage and filter or change the events. They must leave
+            the ``_id`` of the events in: it is their resume token.
+        :param full_document: what ``fullDocument`` holds in the events of updates: ``"updateLookup"``, the document as
+            it is when the event is read; ``"whenAvailable"`` or ``"required"``, as it was after the change (server 6.0,
+            for collections with ``changeStreamPreAndPostImages``). None leaves it out.
+        :param session: the session of all commands of the stream; without it the bound one, or an implicit one.
+        :returns: the stream, with or without ``await``.
+        :raises ConfigurationError: an argument is unknown or of the wrong kind.
+        """
+        from wiredrv.client.change_streams.plan import Plan
+        from wiredrv.client.change_streams.stream import ChangeStream
+
+        given = {"full_document": full_document, **options}
+        plan = Plan.of(self._target, pipeline, given, self.watch, whole_deployment=self._is_deployment)
+        return ChangeStream(self._context, plan, self.codec_options, session)
