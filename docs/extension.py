@@ -28,6 +28,7 @@ HANDED_OUT = frozenset(
     {
         "wiredrv.client.sessions.client_session.ClientSession",
         "wiredrv.client.sessions.client_transaction.ClientTransaction",
+        "wiredrv.client.change_streams.stream.ChangeStream",
         "wiredrv.client.cursors.command_cursor.CommandCursor",
         "wiredrv.client.cursors.cursor.Cursor",
         "wiredrv.client.cursors.base.CursorBase",

@@ -9,7 +9,7 @@ import sys
 
 import pymongo
 import pytest
-from pymongo.asynchronous import client_session, collection, command_cursor, cursor, database
+from pymongo.asynchronous import change_stream, client_session, collection, command_cursor, cursor, database
 
 import wiredrv
 import wiredrv._version
@@ -18,7 +18,7 @@ from wiredrv.client.absent import RENAMED
 #: Seconds of CPU time. The goal is 0.2 in total on an idle machine; shared machines are sometimes slow.
 TOLERATED_SECONDS = 0.5
 
-PYMONGO_MODULES = (client_session, collection, command_cursor, cursor, database)
+PYMONGO_MODULES = (change_stream, client_session, collection, command_cursor, cursor, database)
 
 
 def _loaded(program: str) -> set[str]:
@@ -72,6 +72,13 @@ def test_a_client_without_srv_loads_no_dnspython_and_no_command_line() -> None:
     loaded = _loaded("import wiredrv\nwiredrv.Client('mongodb://localhost:27017')")
     assert "wiredrv.client.client" in loaded
     assert not _among(loaded, "dns", "rich", "trio")
+
+
+def test_change_streams_are_loaded_when_one_is_made() -> None:
+    made = "import wiredrv\nclient = wiredrv.Client()\nclient.shop.orders.find_one"
+    assert not [name for name in _loaded(made) if "change_stream" in name]
+    watched = f"{made}\nimport warnings; warnings.simplefilter('ignore'); client.shop.orders.watch()"
+    assert "wiredrv.client.change_streams.stream" in _loaded(watched)
 
 
 def test_every_public_name_is_found_and_listed() -> None:

@@ -17,6 +17,7 @@ from wiredrv.server_facts import (
     CURSOR_GONE_CODES,
     NOT_PRIMARY_CODES,
     RECOVERING_CODES,
+    RESUMABLE_CODES,
     RETRYABLE_READ_CODES,
     RETRYABLE_WRITE_CODES,
     SHUTDOWN_CODES,
@@ -33,6 +34,8 @@ def test_the_lists_are_those_of_the_specifications() -> None:
     assert {11600, 11602, 13436, 189, 91} == RECOVERING_CODES
     assert {11600, 91} == SHUTDOWN_CODES
     assert {43, 136, 175, 237} == CURSOR_GONE_CODES
+    old = {6, 7, 89, 91, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436, 63, 150, 13388, 234, 133}
+    assert old == RESUMABLE_CODES
 
 
 def test_reads_are_retried_for_one_code_more_than_writes() -> None:
@@ -43,7 +46,7 @@ def test_reads_are_retried_for_one_code_more_than_writes() -> None:
 
 #: The driver's own names for codes without one; and names that older servers use for a code.
 _UNNAMED = {ErrorCode.DuplicateKeyOnUpdate, ErrorCode.DuplicateKeyOnCappedInsert}
-_FORMER_NAMES = {"WriteConcernFailed": "WriteConcernTimeout"}
+_FORMER_NAMES = {"WriteConcernFailed": "WriteConcernTimeout", "OBSOLETE_StaleShardVersion": "StaleShardVersion"}
 
 
 def _name_at(server: Server, code: int) -> str:

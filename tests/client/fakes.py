@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any, cast
 
@@ -96,7 +97,7 @@ class FakeContext:
         self.executor = FakeExecutor(script)
         self.bound: Any = None
         self.orphans: list[ServerCursor] = []
-        self.open_streams: set[Any] = set()
+        self.open_streams: weakref.WeakSet[Any] = weakref.WeakSet()
 
     def session_state(self, session: Any) -> Any:
         if isinstance(session, Exception):

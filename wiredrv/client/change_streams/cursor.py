@@ -14,7 +14,7 @@ from wiredrv.operations.base import Operation
 from wiredrv.operations.change_stream import ChangeStreamGetMore
 from wiredrv.operations.cursors import CursorReply
 from wiredrv.session.state import SessionState
-from wiredrv.types import PlainDocument, ServerCursor
+from wiredrv.types import PlainDocument
 from wiredrv.wire.codec import sound_document
 
 if TYPE_CHECKING:
@@ -83,10 +83,9 @@ class StreamCursor(CursorBase[Any]):
         """Whether the server has the cursor, as far as the driver knows."""
         return not self._ended
 
-    def stop(self) -> None:
-        """Kill the server's cursor in the background, so that a getMore in flight is answered at once."""
-        if self._id and self._address is not None and self._pin is None:
-            self._context.orphan_cursor(ServerCursor(self._address, self._id, self._namespace))
+    def abandon(self) -> None:
+        """Have the server's cursor killed in the background. May be called by a finalizer."""
+        self._abandon()
 
     async def _drop_after(self, error: BaseException) -> None:
         """Kill the cursor on its server, also where that did not answer: the stream goes on elsewhere.

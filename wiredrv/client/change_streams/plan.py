@@ -19,6 +19,7 @@ from wiredrv.client.change_streams.position import BEGINNINGS, Position
 from wiredrv.operations.base import Target
 from wiredrv.operations.change_stream import OpenChangeStream
 from wiredrv.types import Document, Pipeline, PlainDocument
+from wiredrv.wire.envelope import TOLERANT
 
 
 def _text(name: str, value: object) -> str:
@@ -56,8 +57,8 @@ _CURSOR: check.Table = {
 }
 OPTIONS: check.Table = {**_STAGE, **_COMMAND, **_CURSOR}
 
-#: Documents are decoded one by one, with the user's options, if these are not the driver's own.
-_RAW = CodecOptions(document_class=RawBSONDocument)
+#: Events are decoded one by one, with the user's options, if these are not the driver's own.
+_RAW: CodecOptions[RawBSONDocument] = TOLERANT.with_options(document_class=RawBSONDocument)
 
 
 @dataclass(frozen=True, slots=True)

@@ -279,8 +279,6 @@ class ChangeStream(AsyncBlock, Generic[DocumentT_co]):
         self._end(keep_cursor=True)
         busy, scope = self._busy, self._scope
         if busy is not None and scope is not None:
-            if self._cursor is not None:
-                self._cursor.stop()
             scope.cancel()
             await busy.wait()
         cursor, self._cursor = self._cursor, None
@@ -299,7 +297,6 @@ class ChangeStream(AsyncBlock, Generic[DocumentT_co]):
         await self.close()
 
     def __del__(self) -> None:
-        # The server's cursor has a finalizer of its own, which has it killed.
         if not getattr(self, "_used", True):
             warnings.warn(
                 f"a change stream made at {self._origin} was neither awaited nor iterated: nothing was watched",
@@ -307,6 +304,8 @@ class ChangeStream(AsyncBlock, Generic[DocumentT_co]):
                 stacklevel=2,
             )
         elif getattr(self, "_cursor", None) is not None:
+            assert self._cursor is not None
+            self._cursor.abandon()  # first: a program may turn the warning into an exception
             warnings.warn(
                 f"a change stream made at {self._origin} was never closed: use `async with collection.watch(...)`",
                 ResourceWarning,
