@@ -47,7 +47,7 @@ def token(name: object) -> dict[str, Any]:
 
 def reply(*events: Any, id: int = 9, after: object = None, **fields: Any) -> Any:
     """A batch with its postBatchResumeToken."""
-    more = {} if after is None else {"postBatchResumeToken": token(after)}
+    more: dict[str, Any] = {} if after is None else {"postBatchResumeToken": token(after)}
     return batch(*events, id=id, lease="L", **more, **fields)
 
 
@@ -157,10 +157,10 @@ async def test_tokens_while_events_are_given() -> None:
     """Prose tests 1, 11, 13 and 14."""
     first, more = reply(event(1), event(2), after=3), reply(event(4), after=5)
     context = FakeContext([first, reply(after=3.5), more, reply(after=6)])
-    stream = watch(context)
-    assert stream.resume_token is None
+    stream: Any = watch(context)
+    before = [stream.resume_token]
     await stream
-    assert stream.resume_token is None
+    assert [*before, stream.resume_token] == [None, None]
     tokens = []
     for _ in range(4):
         found = await stream.try_next()
@@ -186,7 +186,8 @@ async def test_tokens_are_copies() -> None:
 
 async def test_an_event_without_a_token_is_refused_and_closes_the_stream() -> None:
     """Prose test 2; before 4.2 servers let it through."""
-    for bad in ({"n": 1}, {"_id": 5}, {"_id": None}):
+    bads: list[dict[str, Any]] = [{}, {"n": 1}, {"_id": 5}, {"_id": None}]
+    for bad in bads:
         context = FakeContext([reply(event(1), bad, event(3), after=3)])
         stream = watch(context)
         assert await stream.next() == event(1)
@@ -400,7 +401,7 @@ async def test_it_is_refused_in_a_transaction_before_anything_is_sent() -> None:
 async def test_it_is_not_resumed_into_a_transaction() -> None:
     context = FakeContext([reply(after=1), RESUMABLE, reply(event(2), after=2)])
     session: Any = Session()
-    stream = await watch(context, session=session)
+    stream: Any = await watch(context, session=session)
     assert stream.session is session
     session.transaction.active = True
     with pytest.raises(InvalidOperation, match="cannot be opened in a transaction"):

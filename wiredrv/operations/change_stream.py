@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from wiredrv.operations.base import CURSOR_READ, Limits, Operation, Target, add_options
+from wiredrv.operations.base import CURSOR_READ, NEVER_ENCODED, Limits, Operation, Target, add_options
 from wiredrv.operations.cursors import CursorReply, GetMore, parse_cursor
 from wiredrv.types import Address, Document, PlainDocument, Reply
 
@@ -33,6 +33,7 @@ class OpenChangeStream(Operation[CursorReply]):
     pipeline: Sequence[Document]
     options: Document
     batch_size: int | None = None
+    encoded_from: int = NEVER_ENCODED
 
     def command(self, limits: Limits) -> PlainDocument:
         cursor = {} if self.batch_size is None else {"batchSize": self.batch_size}

@@ -47,8 +47,12 @@ class StreamCursor(CursorBase[Any]):
         self._max_await_time_ms = plan.max_await_time_ms
         self._comment = plan.command.get("comment")
 
-    def _first_operation(self) -> Operation[CursorReply]:
-        return self._plan.operation(self._position_then)
+    def _first_operation(self, encoded_from: int) -> Operation[CursorReply]:
+        return self._plan.operation(self._position_then, encoded_from)
+
+    def _encoded_from(self, whole: bool) -> int:
+        """Events are decoded as they are read, so that one that cannot be decoded does not hide those before it."""
+        return 0
 
     def _session_state(self) -> SessionState | None:
         return self._stream_state
@@ -73,10 +77,20 @@ class StreamCursor(CursorBase[Any]):
         self._position = position + 1
         return self._batch[position]
 
+    async def decode(self) -> Any:
+        """The next document of a batch of which some are still encoded; None if there is none.
+
+        :raises UnreadableReply: it cannot be decoded.
+        """
+        if self._rest is None:
+            return None
+        await self._decode(self._rest)
+        return self.take()
+
     @property
     def is_drained(self) -> bool:
         """Whether every document of the batch was taken."""
-        return self._position >= len(self._batch)
+        return self._position >= len(self._batch) and self._rest is None
 
     @property
     def is_open(self) -> bool:

@@ -16,7 +16,7 @@ from bson.timestamp import Timestamp
 
 from wiredrv.client import validation as check
 from wiredrv.client.change_streams.position import BEGINNINGS, Position
-from wiredrv.operations.base import Target
+from wiredrv.operations.base import NEVER_ENCODED, Target
 from wiredrv.operations.change_stream import OpenChangeStream
 from wiredrv.types import Document, Pipeline, PlainDocument
 from wiredrv.wire.envelope import TOLERANT
@@ -112,7 +112,10 @@ class Plan:
             target = replace(target, codec_options=_RAW)
         return cls(target, stage, beginning, stages, command, **cursor)
 
-    def operation(self, position: Position) -> OpenChangeStream:
-        """The aggregate that opens the stream at a position."""
+    def operation(self, position: Position, encoded_from: int = NEVER_ENCODED) -> OpenChangeStream:
+        """The aggregate that opens the stream at a position.
+
+        :param encoded_from: the size in bytes from which its batch stays encoded.
+        """
         stage = {**self.stage, **position.beginning()}
-        return OpenChangeStream(self.target, stage, self.pipeline, self.command, self.batch_size)
+        return OpenChangeStream(self.target, stage, self.pipeline, self.command, self.batch_size, encoded_from)

@@ -141,10 +141,9 @@ class ChangeStream(AsyncBlock, Generic[DocumentT_co]):
         if self._given and not self._given % DOCUMENTS_PER_CHECKPOINT:
             await waits.checkpoint()
         while True:
-            cursor = self._cursor
-            found = None if cursor is None else cursor.take()
-            if cursor is not None and found is not None:
-                return await self._hand_out(cursor, found)
+            event = await self._buffered()
+            if event is not None:
+                return event
             if self._closed:
                 raise StopAsyncIteration
             await self._advance()
@@ -182,34 +181,30 @@ class ChangeStream(AsyncBlock, Generic[DocumentT_co]):
             return None
         if self._cursor is None or self._cursor.is_drained:
             await self._advance()
-        cursor = self._cursor
-        found = None if cursor is None else cursor.take()
-        if cursor is None or found is None:
-            return None
-        return await self._hand_out(cursor, found)
+        return await self._buffered()
 
-    async def _hand_out(self, cursor: StreamCursor, found: Document) -> DocumentT_co:
-        """Convert an event to what the user gets, and move the position behind it."""
-        token = _token_in(found)
-        if token is None:
+    async def _buffered(self) -> DocumentT_co | None:
+        """The next event that was received already, and move the position behind it."""
+        cursor = self._cursor
+        if cursor is None:
+            return None
+        try:
+            found = cursor.take()
+            if found is None:
+                found = await cursor.decode()
+                if found is None:
+                    return None
+            token = _token_in(found)
+            event: DocumentT_co = found if self._plan.target.plain else decode_document(found, self._codec_options)
+        except (UnreadableReply, InvalidOperation):
             await self.close()
-            raise InvalidOperation(
-                "Cannot provide resume functionality when the resume token is missing: a stage of the pipeline removes "
-                "the _id of the events; leave it in, or use aggregate() for a stream that cannot be resumed"
-            )
-        event: Any = found
-        if not self._plan.target.plain:
-            try:
-                event = decode_document(found, self._codec_options)
-            except UnreadableReply:
-                await self.close()
-                raise
+            raise
         last = cursor.is_drained
         self._position = self._position.after_document(token, cursor.batch_token if last else None)
         self._given += 1
         if last and not cursor.is_open:
             self._end()
-        return event  # type: ignore[no-any-return]  # the codec options say what it is
+        return event
 
     # --- commands ---
 
@@ -346,10 +341,19 @@ class ChangeStream(AsyncBlock, Generic[DocumentT_co]):
         return f"ChangeStream({self._plan.target.namespace.rstrip('.')}, {state})"
 
 
-def _token_in(event: Document) -> PlainDocument | None:
-    """The resume token of an event; None if it has none."""
+def _token_in(event: Document) -> PlainDocument:
+    """The resume token of an event.
+
+    :raises InvalidOperation: it has none.
+    """
     token = event.get("_id")
-    return dict(token) if type(token) is dict else sound_document(token)
+    found = dict(token) if type(token) is dict else sound_document(token)
+    if found is None:
+        raise InvalidOperation(
+            "Cannot provide resume functionality when the resume token is missing: a stage of the pipeline removes the "
+            "_id of the events; leave it in, or use aggregate() for a stream that cannot be resumed"
+        )
+    return found
 
 
 def _refuse_transaction(state: SessionState | None) -> None:
