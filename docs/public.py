@@ -29,6 +29,7 @@ INTERNAL = frozenset(
     {
         "wiredrv.client.handle.HandleContext",
         "wiredrv.client.requests.WriteRequest",
+        "wiredrv.connection.connection.Relogin",
         "wiredrv.connection.handshake.Handshake",
         "wiredrv.listeners.ListenerHub",
         "wiredrv.events.ServerSelectionEvent",

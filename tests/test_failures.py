@@ -71,6 +71,7 @@ def test_every_error_that_an_operation_can_meet_has_a_kind_of_its_own_making() -
     """A new class that was not classified would count as refused here, and a commit that raised it as not sent."""
     refused_here = {
         "ConfigurationError",
+        "CredentialsError",
         "InvalidURI",
         "InvalidOperation",
         "InvalidName",

@@ -42,6 +42,10 @@ if TYPE_CHECKING:
     from wiredrv.concerns import ReadConcern as ReadConcern
     from wiredrv.concerns import ReadPreference as ReadPreference
     from wiredrv.concerns import WriteConcern as WriteConcern
+    from wiredrv.connection.auth.callbacks import OIDCCallback as OIDCCallback
+    from wiredrv.connection.auth.callbacks import OIDCCallbackContext as OIDCCallbackContext
+    from wiredrv.connection.auth.callbacks import OIDCCallbackResult as OIDCCallbackResult
+    from wiredrv.connection.auth.callbacks import OIDCIdPInfo as OIDCIdPInfo
     from wiredrv.connection.settings import DriverInfo as DriverInfo
     from wiredrv.connection.settings import ServerApi as ServerApi
     from wiredrv.errors import DriverError as DriverError
@@ -79,6 +83,10 @@ _HOMES = {
     "InsertManyResult": "wiredrv.operations.results",
     "InsertOne": "wiredrv.client.requests",
     "InsertOneResult": "wiredrv.operations.results",
+    "OIDCCallback": "wiredrv.connection.auth.callbacks",
+    "OIDCCallbackContext": "wiredrv.connection.auth.callbacks",
+    "OIDCCallbackResult": "wiredrv.connection.auth.callbacks",
+    "OIDCIdPInfo": "wiredrv.connection.auth.callbacks",
     "ReadConcern": "wiredrv.concerns",
     "ReadPreference": "wiredrv.concerns",
     "ReplaceOne": "wiredrv.client.requests",
@@ -124,6 +132,10 @@ __all__ = [
     "InsertManyResult",
     "InsertOne",
     "InsertOneResult",
+    "OIDCCallback",
+    "OIDCCallbackContext",
+    "OIDCCallbackResult",
+    "OIDCIdPInfo",
     "ReadConcern",
     "ReadPreference",
     "ReplaceOne",

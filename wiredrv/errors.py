@@ -5,6 +5,7 @@ The names are PyMongo's, so that existing handlers work unchanged; the root clas
     DriverError
      ├─ ConfigurationError
      │   └─ InvalidURI
+     ├─ CredentialsError
      ├─ InvalidOperation
      ├─ InvalidName
      ├─ CollectionInvalid
@@ -138,6 +139,10 @@ class ConfigurationWarning(UserWarning):
 
     Connection-string specification.
     """
+
+
+class CredentialsError(DriverError):
+    """A callback or a service gave no credentials that can be used. ``__cause__`` may say why."""
 
 
 class InvalidOperation(DriverError):

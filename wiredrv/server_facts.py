@@ -32,6 +32,7 @@ class ErrorCode(IntEnum):
 
     HostUnreachable = 6
     HostNotFound = 7
+    AuthenticationFailed = 18
     IllegalOperation = 20
     AlreadyInitialized = 23
     NamespaceNotFound = 26
@@ -57,6 +58,7 @@ class ErrorCode(IntEnum):
     CursorKilled = 237
     ExceededTimeLimit = 262
     CurrentConfigNotCommittedYet = 308
+    ReauthenticationRequired = 391
     SocketException = 9001
     LegacyNotPrimary = 10058
     NotWritablePrimary = 10107

@@ -16,9 +16,13 @@ from wiredrv.options.uri import parse_client_settings
 _OF = {option.name: option for option in OPTIONS}
 _ALL = pytest.mark.parametrize("name, meaning", MEANINGS.items(), ids=MEANINGS)
 #: Options that only make sense for certain hosts.
-_HOSTS = {"srvMaxHosts": "mongodb+srv://db.example.com", "srvServiceName": "mongodb+srv://db.example.com"}
+_HOSTS = {
+    "srvMaxHosts": "mongodb+srv://db.example.com",
+    "srvServiceName": "mongodb+srv://db.example.com",
+    "authMechanismProperties": "mongodb://localhost",
+}
 #: Spellings that are refused with any value.
-_ALWAYS_REFUSED = {*REFUSED, "authMechanismProperties"}
+_ALWAYS_REFUSED = set(REFUSED)
 
 
 def test_every_option_of_the_table_has_a_meaning_and_nothing_else_has_one() -> None:
@@ -61,7 +65,7 @@ def test_a_spelling_is_accepted_in_a_connection_string_and_names_the_option(name
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         if name in _ALWAYS_REFUSED:
-            with pytest.raises(ConfigurationError, match=rf"proxy|{name}"):
+            with pytest.raises(ConfigurationError, match="proxy"):
                 parse_client_settings(uri, {})
         else:
             parse_client_settings(uri, {})

@@ -273,12 +273,6 @@ def test_contradictions_are_errors(uri: str, keywords: dict[str, Any]) -> None:
         parse(uri, **keywords)
 
 
-@pytest.mark.parametrize("mechanism", ["MONGODB-AWS", "MONGODB-OIDC", "GSSAPI", "MONGODB-CR"])
-def test_refused_mechanisms_get_a_sentence(mechanism: str) -> None:
-    with pytest.raises(ConfigurationError, match=f"does not support {mechanism}, by design; it supports SCRAM-SHA-256"):
-        parse("mongodb://u:p@localhost", authMechanism=mechanism)
-
-
 def test_a_proxy_is_refused_rather_than_passed_by() -> None:
     with pytest.raises(ConfigurationError, match="proxyHost, proxyPort"):
         parse("mongodb://localhost/?proxyHost=p&proxyPort=1080")

@@ -18,6 +18,7 @@ from wiredrv import waits
 from wiredrv.client.background import Background
 from wiredrv.client.sessions.binding import bound_state
 from wiredrv.client.sessions.started import StartedSessions
+from wiredrv.connection.authenticate import Authenticator
 from wiredrv.connection.connect import establish
 from wiredrv.connection.connection import Connection
 from wiredrv.connection.metadata import client_metadata, runs_in_faas
@@ -317,6 +318,10 @@ class ClientCore:
 
     def _new_topology(self) -> Topology:
         settings = self._resolved
+        credentials = settings.connection.credentials
+        # One for each opening: what it knows, as access tokens, is neither kept in a closed client nor passed to a
+        # forked process.
+        self._authenticator = None if credentials is None else Authenticator(credentials)
         monitoring = MonitorSettings(
             settings.topology, self._dialer, settings.connection, self.hub, runs_in_faas(os.environ)
         )
@@ -331,6 +336,7 @@ class ClientCore:
             connection_id=number,
             generation=generation,
             metadata=self._metadata,
+            authenticator=self._authenticator,
         )
 
 

@@ -1,43 +1,173 @@
-"""Runs an authentication's conversation on a connection. The decisions are in ``wiredrv.connection.auth``.
+"""Authenticates connections: runs conversations, whose decisions are in ``wiredrv.connection.auth``.
 
-The caller limits the time and closes the connection if this fails. Nothing here is published to listeners, and no error
-contains a password, a proof or a key.
+Theory of operation: an :class:`Authenticator` belongs to a client, and keeps what its connections share: the access
+tokens of MONGODB-OIDC. For each connection it begins a :class:`Login`, before the handshake, since that may contain the
+first command. The login ends when the handshake is answered, and is kept: the server may require that the connection
+authenticates again (auth, "Reauthentication").
+
+The caller limits the time and closes the connection if this fails; the time that a callback takes for a token is not
+counted. Nothing here is published to listeners, and no error contains a password, a token, a proof or a key.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import inf
+from typing import TYPE_CHECKING
+
 from wiredrv import waits
-from wiredrv.connection.auth.conversation import advance, denied
+from wiredrv.connection.auth.conversation import (
+    Conversation,
+    Step,
+    StepResult,
+    TokenRequest,
+    advance,
+    denied,
+    object_to,
+)
 from wiredrv.connection.auth.keys import Derivation, KeyCache, ScramKeys
-from wiredrv.connection.auth.negotiation import Speculation, take_up
+from wiredrv.connection.auth.mechanisms import begin_again
+from wiredrv.connection.auth.negotiation import Speculation, choose_mechanism, speculate, take_up
 from wiredrv.connection.connection import Connection
 from wiredrv.connection.settings import Credentials
-from wiredrv.types import Document
+from wiredrv.errors import NetworkTimeout
+from wiredrv.types import Address, Document
+from wiredrv.waits import monotonic
+
+if TYPE_CHECKING:  # loaded where they are used
+    from wiredrv.connection.auth.oidc import Tokens
+    from wiredrv.connection.token_source import TokenSource
 
 _cache = KeyCache()
 
 
-async def authenticate(
-    connection: Connection, credentials: Credentials, speculation: Speculation | None, hello: Document
-) -> None:
-    """Authenticate a connection whose handshake is done.
+class Authenticator:
+    """Authenticates the connections of one client.
 
-    :param speculation: the conversation that was started with the handshake.
-    :param hello: the server's answer to the handshake.
-    :raises OperationFailure: the server does not accept the user (code 18), or does not prove its identity.
-    :raises ConfigurationError: the password cannot be used with the mechanism.
-    :raises ProtocolError: a reply cannot be read.
-    :raises AutoReconnect: the connection broke, or the server is shutting down.
+    :param credentials: the user.
     """
-    mechanism, conversation, step = take_up(credentials, speculation, hello)
-    while step is not None:
-        if isinstance(step, Derivation):
-            step = advance(conversation, await _derive(step))
-            continue
-        reply = await connection.ask(credentials.source, step)
-        if not reply.get("ok"):
-            raise denied(mechanism, credentials, reply, connection.handshake.limits.max_wire_version)
-        step = advance(conversation, reply)
+
+    def __init__(self, credentials: Credentials) -> None:
+        self.credentials = credentials
+        #: What gives access tokens, for MONGODB-OIDC.
+        self.tokens: TokenSource | None = None
+        if credentials.mechanism == "MONGODB-OIDC":
+            from wiredrv.connection.token_source import TokenSource
+
+            self.tokens = TokenSource(credentials)
+
+    def begin(self, address: Address, seconds: float | None) -> Login:
+        """Begin to authenticate a connection, before its handshake.
+
+        :param seconds: how long it may take to authenticate again; None sets no limit.
+        :raises ConfigurationError: the user's token must not be sent to this host.
+        """
+        if self.tokens is None:
+            return Login(self.credentials, speculate(self.credentials), seconds)
+        from wiredrv.connection.auth.oidc import check_host
+
+        check_host(address, self.credentials)
+        tokens = self.tokens.for_connection()
+        return Login(self.credentials, speculate(self.credentials, tokens), seconds, self.tokens, tokens)
+
+
+class Login:
+    """The authentication of one connection.
+
+    :param credentials: the user.
+    :param speculation: the conversation that is started with the handshake.
+    :param seconds: how long it may take to authenticate again; None sets no limit.
+    :param source: what gives access tokens.
+    :param tokens: the client's, and the one that the connection authenticates with.
+    """
+
+    __slots__ = ("_mechanism", "_seconds", "_source", "_tokens", "credentials", "speculation")
+
+    def __init__(
+        self,
+        credentials: Credentials,
+        speculation: Speculation | None,
+        seconds: float | None,
+        source: TokenSource | None = None,
+        tokens: Tokens | None = None,
+    ) -> None:
+        self.credentials = credentials
+        self.speculation = speculation
+        self._seconds = seconds
+        self._source = source
+        self._tokens = tokens
+        self._mechanism = ""
+
+    async def finish(self, connection: Connection, hello: Document, limit: waits.CancelScope) -> None:
+        """Authenticate the connection, whose handshake is done.
+
+        :param hello: the server's answer to the handshake.
+        :param limit: the block with the caller's time limit.
+        :raises OperationFailure: the server does not accept the user (code 18), or does not prove its identity.
+        :raises ConfigurationError: the password cannot be used with the mechanism.
+        :raises CredentialsError: a callback gave no token.
+        :raises ProtocolError: a reply cannot be read.
+        :raises AutoReconnect: the connection broke, or the server is shutting down.
+        """
+        speculation, self.speculation = self.speculation, None
+        self._mechanism = choose_mechanism(self.credentials, hello)
+        _, conversation, step = take_up(self.credentials, speculation, hello, self._tokens)
+        await self._converse(connection, conversation, step, limit)
+        connection.login = self
+
+    async def again(self, connection: Connection) -> None:
+        """Authenticate the connection once more, as the server requires. If that fails, it is closed.
+
+        :raises DriverError: as :meth:`finish`.
+        """
+        seconds, done = self._seconds, False
+        try:
+            with waits.fail_after(seconds) as limit:
+                conversation = begin_again(self._mechanism, self.credentials, self._tokens)
+                await self._converse(connection, conversation, next(conversation), limit)
+            done = True
+        except TimeoutError as error:
+            raise NetworkTimeout(
+                f"{connection.address}: the connection was not authenticated again within "
+                f"{(seconds or 0) * 1000:.0f} ms"
+            ) from error
+        finally:
+            if not done:
+                connection.close()
+
+    async def _converse(
+        self, connection: Connection, conversation: Conversation, step: Step | None, limit: waits.CancelScope
+    ) -> None:
+        """Take the steps of a conversation, until the connection is authenticated."""
+        while step is not None:
+            if not isinstance(step, dict):
+                step = advance(conversation, await self._obtain(step, limit))
+                continue
+            reply = await connection.ask(self.credentials.source, step)
+            if reply.get("ok"):
+                step = advance(conversation, reply)
+            else:
+                wire_version = connection.handshake.limits.max_wire_version
+                step = object_to(conversation, denied(self._mechanism, self.credentials, reply, wire_version))
+
+    async def _obtain(self, request: Derivation | TokenRequest, limit: waits.CancelScope) -> StepResult:
+        if isinstance(request, Derivation):
+            return await _derive(request)
+        assert self._source is not None  # only MONGODB-OIDC requests tokens
+        with _untimed(limit):
+            return await self._source.answer(request)
+
+
+@contextmanager
+def _untimed(limit: waits.CancelScope) -> Iterator[None]:
+    """A block whose time does not count: it has a limit of its own."""
+    deadline, started = limit.deadline, monotonic()
+    limit.deadline = inf
+    try:
+        yield
+    finally:
+        limit.deadline = deadline + (monotonic() - started)
 
 
 async def _derive(request: Derivation) -> ScramKeys:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 from wiredrv import waits
-from wiredrv.connection.auth.negotiation import Speculation, speculate
-from wiredrv.connection.authenticate import authenticate
+from wiredrv.connection.auth.negotiation import Speculation
+from wiredrv.connection.authenticate import Authenticator
 from wiredrv.connection.connection import Connection
 from wiredrv.connection.handshake import hello_command, read_handshake
 from wiredrv.connection.metadata import client_metadata
@@ -43,31 +43,36 @@ async def establish(
     connection_id: int = 0,
     generation: int = 0,
     metadata: Document | None = None,
+    authenticator: Authenticator | None = None,
 ) -> Connection:
     """Open a transport to ``address``, shake hands and authenticate, all within ``connect_timeout`` of the dialer.
 
     :param metadata: the handshake's ``client`` document; None builds it from ``settings``.
+    :param authenticator: that of the client; None makes one, if ``settings`` have credentials.
     :raises AutoReconnect: the server cannot be reached, or (NetworkTimeout) not in time. Before the answer to the
         handshake such an error has the labels of an overloaded server, unless there is another known cause: the host
         name, or (TLSRefused) a certificate.
     :raises OperationFailure: the server does not accept the user (code 18).
+    :raises CredentialsError: a callback gave no credentials.
     :raises ConfigurationError: the server's wire versions are not supported.
     :raises ProtocolError: a program that is not a MongoDB server answered.
     """
     if metadata is None:
         metadata = client_metadata(settings.app_name, settings.driver_info, os.environ)
+    if authenticator is None and settings.credentials is not None:
+        authenticator = Authenticator(settings.credentials)
     timeout = dialer.settings.connect_timeout
     connection: Connection | None = None
     shaken = ready = False
     try:
-        with waits.fail_after(timeout):
+        with waits.fail_after(timeout) as limit:
+            login = authenticator.begin(address, timeout) if authenticator is not None else None
             connection = Connection(await dialer.open(address), address, connection_id, generation)
-            speculation = speculate(settings.credentials) if settings.credentials is not None else None
-            hello = await _shake_hands(connection, settings, metadata, speculation)
+            hello = await _shake_hands(connection, settings, metadata, login.speculation if login is not None else None)
             shaken = True
             # An arbiter has no users.
-            if settings.credentials is not None and not hello.get("arbiterOnly"):
-                await authenticate(connection, settings.credentials, speculation, hello)
+            if login is not None and not hello.get("arbiterOnly"):
+                await login.finish(connection, hello, limit)
         ready = True
     except (TimeoutError, DriverError) as error:
         failure = (

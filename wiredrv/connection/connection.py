@@ -12,6 +12,8 @@ Rules kept here:
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from bson.objectid import ObjectId
 
 from wiredrv import waits
@@ -25,6 +27,14 @@ from wiredrv.wire.codec import decode, encode
 from wiredrv.wire.compression import Compressor, decompress
 from wiredrv.wire.framing import Framer
 from wiredrv.wire.op_msg import EXHAUST_ALLOWED, MORE_TO_COME, Message, decode_message, encode_message, next_request_id
+
+
+class Relogin(Protocol):
+    """How a connection was authenticated."""
+
+    async def again(self, connection: Connection) -> None:
+        """Authenticate it once more; if that fails, it is closed."""
+        ...
 
 
 class Connection:
@@ -51,6 +61,7 @@ class Connection:
         "hello_duration",
         "id",
         "last_used",
+        "login",
         "more_to_come",
         "pinned_by",
         "service_id",
@@ -85,6 +96,8 @@ class Connection:
         self.hello_duration = 0.0
         #: When it was last checked in, in seconds of the monotonic clock.
         self.last_used = 0.0
+        #: How it was authenticated; None without a user.
+        self.login: Relogin | None = None
         #: Whether the server streams replies.
         self.more_to_come = False
         #: Behind a load balancer, what it is pinned by: a cursor or a transaction.

@@ -6,7 +6,9 @@ Specifications: mongodb-handshake, auth ("MongoCredential"), compression, versio
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from wiredrv.errors import ConfigurationError
 
@@ -64,16 +66,19 @@ class ServerApi:
 class Credentials:
     """The user that a connection authenticates as. The password is never shown.
 
-    :param mechanism: ``SCRAM-SHA-1``, ``SCRAM-SHA-256``, ``MONGODB-X509`` or ``PLAIN``; None to negotiate.
+    :param mechanism: ``SCRAM-SHA-1``, ``SCRAM-SHA-256``, ``MONGODB-X509``, ``PLAIN``, ``MONGODB-OIDC`` or
+        ``MONGODB-AWS``; None to negotiate.
     :param source: the database that knows the user; ``$external`` for mechanisms with external users.
     :param username: the user's name; None if the client certificate contains it.
     :param password: the password, as the user wrote it.
+    :param properties: ``authMechanismProperties``, by their names in upper case.
     """
 
     mechanism: str | None = None
     source: str = "admin"
     username: str | None = None
     password: str | None = field(default=None, repr=False)
+    properties: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

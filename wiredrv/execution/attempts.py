@@ -10,7 +10,7 @@ import contextlib
 from typing import TypeVar, cast
 
 from wiredrv import waits
-from wiredrv.connection.connection import Connection
+from wiredrv.connection.connection import Connection, Relogin
 from wiredrv.connection.settings import ServerApi
 from wiredrv.errors import (
     RETRYABLE_WRITE,
@@ -38,6 +38,7 @@ from wiredrv.listeners import ListenerHub
 from wiredrv.operations.base import OperationKind
 from wiredrv.operations.cursors import CursorReply
 from wiredrv.server_errors import write_concern_error
+from wiredrv.server_facts import ErrorCode
 from wiredrv.session.cluster_time import ClusterClock
 from wiredrv.session.pinning import PinEvent
 from wiredrv.session.server_session import ServerSession, ServerSessionPool
@@ -50,6 +51,8 @@ from wiredrv.waits import monotonic
 
 T = TypeVar("T")
 
+#: A plain number: a comparison with a member of an enum costs a call.
+_REAUTHENTICATE = ErrorCode.ReauthenticationRequired.value
 _MAY_OPEN_CURSORS = frozenset({OperationKind.READ, OperationKind.WRITE, OperationKind.COMMAND})
 
 
@@ -103,7 +106,12 @@ class Attempts:
                 except BaseException as error:
                     self._interrupted(run, error, server, connection)
                     raise
-                result = self._read(run, server, connection, reply)
+                try:
+                    result = self._read(run, server, connection, reply)
+                except OperationFailure as error:
+                    if error.code != _REAUTHENTICATE or connection.login is None:
+                        raise
+                    result = await self._authenticated_again(run, server, connection, connection.login, command)
             except DriverError as error:
                 # The topology reacts, and may clear the pool, before the connection is checked in.
                 retry, shown = self._failed(run, error, server, connection, generation)
@@ -122,6 +130,26 @@ class Attempts:
                 raise shown
             if retry.backoff:
                 await waits.sleep(waits.random() * retry.backoff)
+
+    async def _authenticated_again(
+        self, run: Run[T], server: TopologyServer, connection: Connection, login: Relogin, command: PlainDocument
+    ) -> T:
+        """Authenticate a connection once more, as the server requires, and send it the command that it refused.
+
+        The server has not executed it, whatever it is, so this is no retry and always allowed. The command is the same:
+        it may be the one that starts a transaction, and a write keeps its number. If the server requires it again, that
+        is the operation's error (auth specification, "Reauthentication").
+        """
+        await login.again(connection)
+        first_of_transaction = run.first_of_transaction
+        try:
+            reply = await exchange(connection, command, run, self._hub)
+        except BaseException as error:
+            self._interrupted(run, error, server, connection)
+            raise
+        finally:
+            run.first_of_transaction = first_of_transaction
+        return self._read(run, server, connection, reply)
 
     # --- the command ---
 

@@ -4,9 +4,9 @@ Rules kept here:
 
 * Contradictions raise a :class:`ConfigurationError` that names the options; nothing is decided silently.
 * TLS is on with ``tls``, when any other ``tls…`` option is given, and for ``mongodb+srv``.
-* Unsupported authentication mechanisms and proxies are refused before anything is sent.
+* Users are read in ``credentials.py``; what is not supported by design is refused in ``refused.py``.
 
-Specifications: uri-options, auth ("MongoCredential"), load-balancers and initial-dns-seedlist-discovery
+Specifications: uri-options, load-balancers and initial-dns-seedlist-discovery
 ("URI Validation"), read-write-concern, max-staleness.
 """
 
@@ -18,10 +18,12 @@ from typing import Any
 from bson.codec_options import DEFAULT_CODEC_OPTIONS, CodecOptions
 
 from wiredrv.concerns import NO_MAX_STALENESS, ReadConcern, ReadMode, ReadPreference, WriteConcern
-from wiredrv.connection.settings import ConnectionSettings, Credentials
+from wiredrv.connection.settings import ConnectionSettings
 from wiredrv.errors import ConfigurationError
 from wiredrv.execution.settings import ExecutionSettings
 from wiredrv.net.settings import NetSettings, TLSSettings
+from wiredrv.options.credentials import credentials_of
+from wiredrv.options.refused import refuse_proxy
 from wiredrv.options.settings import ClientSettings, Given
 from wiredrv.options.table import OPTIONS
 from wiredrv.pool.settings import PoolSettings
@@ -42,8 +44,6 @@ _EXCLUSIVE = (
     ("write_concern", "wTimeoutMS"),
     ("write_concern", "journal"),
 )
-_SPOKEN = ("SCRAM-SHA-256", "SCRAM-SHA-1", "MONGODB-X509", "PLAIN")
-_REFUSED = ("MONGODB-AWS", "MONGODB-OIDC", "GSSAPI", "MONGODB-CR")
 
 
 def assemble(given: Given) -> ClientSettings:
@@ -52,7 +52,7 @@ def assemble(given: Given) -> ClientSettings:
     :raises ConfigurationError: options contradict each other, or ask for something that this driver refuses.
     """
     options = given.options
-    _refuse_proxy(options)
+    refuse_proxy(options)
     for one, other in _EXCLUSIVE:
         if one in options and other in options:
             raise ConfigurationError(f"{one} and {other} exclude each other: give one of them")
@@ -62,7 +62,7 @@ def assemble(given: Given) -> ClientSettings:
     return ClientSettings(
         net=NetSettings(tls=_tls(given), **packages["net"]),
         connection=ConnectionSettings(
-            credentials=_credentials(given), load_balanced=load_balanced, **packages["connection"]
+            credentials=credentials_of(given), load_balanced=load_balanced, **packages["connection"]
         ),
         pool=_pool(packages["pool"]),
         topology=TopologySettings(
@@ -88,15 +88,6 @@ def _simple_settings(options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
             package, field = option.into.split(".")
             packages[package][field] = option.convert(options[option.name])
     return packages
-
-
-def _refuse_proxy(options: Mapping[str, Any]) -> None:
-    asked = [name for name in ("proxyHost", "proxyPort", "proxyUsername", "proxyPassword") if name in options]
-    if asked:
-        raise ConfigurationError(
-            f"{', '.join(asked)}: this driver does not support SOCKS5 proxies, and does not bypass one; "
-            "leave the option out, or tunnel the connection outside of the driver"
-        )
 
 
 def _check_addressing(given: Given) -> None:
@@ -153,51 +144,6 @@ def _tls(given: Given) -> TLSSettings | None:
         disable_ocsp_endpoint_check=insecure or options.get("tlsDisableOCSPEndpointCheck", False),
         disable_certificate_revocation_check=insecure or options.get("tlsDisableCertificateRevocationCheck", False),
     )
-
-
-def _credentials(given: Given) -> Credentials | None:
-    """Determine the credentials (auth specification, "Connection String Options")."""
-    options = given.options
-    username = options.get("username", given.username)
-    password = options.get("password", given.password)
-    mechanism, source = options.get("authMechanism"), options.get("authSource")
-    if source == "":
-        raise ConfigurationError("authSource is empty: name the database that knows the user, or leave it out")
-    if mechanism is not None:
-        _check_mechanism(mechanism)
-    if username is None and mechanism is None:
-        if password is not None:
-            raise ConfigurationError("a password is given, but no user name")
-        # authSource alone, or a database in the connection string, does not ask for authentication.
-        return None
-    if options.get("authMechanismProperties"):
-        raise ConfigurationError(f"{mechanism or 'the default mechanism'} takes no authMechanismProperties")
-    if mechanism == "MONGODB-X509":
-        return _x509(username, password, source)
-    name = mechanism or "authentication"
-    if username is None or username == "":
-        raise ConfigurationError(f"{name} needs a user name: mongodb://user:password@host, or username=")
-    if password is None:
-        raise ConfigurationError(f"{name} needs a password: mongodb://user:password@host, or password=")
-    default = given.database or ("$external" if mechanism == "PLAIN" else "admin")
-    return Credentials(mechanism, source or default, username, password)
-
-
-def _check_mechanism(mechanism: str) -> None:
-    if mechanism in _REFUSED:
-        raise ConfigurationError(
-            f"authMechanism: this driver does not support {mechanism}, by design; it supports {', '.join(_SPOKEN)}"
-        )
-    if mechanism not in _SPOKEN:
-        raise ConfigurationError(f"authMechanism must be one of {', '.join(_SPOKEN)}, not {mechanism!r}")
-
-
-def _x509(username: str | None, password: str | None, source: str | None) -> Credentials:
-    if password is not None:
-        raise ConfigurationError("MONGODB-X509 takes no password: the client certificate proves who the user is")
-    if source not in (None, "$external"):
-        raise ConfigurationError("MONGODB-X509 needs authSource=$external, or none")
-    return Credentials("MONGODB-X509", "$external", username)
 
 
 def _read_preference(options: Mapping[str, Any]) -> ReadPreference:

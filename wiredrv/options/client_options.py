@@ -52,7 +52,7 @@ class ClientOptions(TypedDict, total=False):
     username: str | None
     password: str | None
     authMechanism: str | None
-    authMechanismProperties: str | Mapping[str, str | bool] | None
+    authMechanismProperties: str | Mapping[str, object] | None
     authSource: str | None
     # Pools.
     maxPoolSize: int | None

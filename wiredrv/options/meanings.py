@@ -149,21 +149,25 @@ HANDSHAKE: Mapping[str, Meaning] = {
         _AUTH,
     ),
     "authMechanism": Meaning(
-        "How to authenticate: `SCRAM-SHA-256`, `SCRAM-SHA-1`, `MONGODB-X509` or `PLAIN`. Others are refused.",
+        "How to authenticate: `SCRAM-SHA-256`, `SCRAM-SHA-1`, `MONGODB-X509`, `PLAIN` or `MONGODB-OIDC`. Others are "
+        "refused.",
         _AUTH,
         spelling="authMechanism=SCRAM-SHA-256",
         otherwise="`SCRAM-SHA-256` if the server offers it to the user, else `SCRAM-SHA-1`",
     ),
     "authMechanismProperties": Meaning(
-        "Properties of a mechanism. None of those that this driver speaks has any, so that a property is refused.",
+        "Properties of a mechanism, by their names. For MONGODB-OIDC: `ENVIRONMENT` with `TOKEN_RESOURCE`, which may "
+        "contain colons (one with a comma can be a keyword only); or, as keywords, `OIDC_CALLBACK`, or "
+        "`OIDC_HUMAN_CALLBACK` with `ALLOWED_HOSTS`. What a mechanism does not take is refused.",
         _AUTH,
-        spelling="authMechanismProperties=SERVICE_NAME:mongodb",
+        spelling="authMechanism=MONGODB-OIDC&authMechanismProperties=ENVIRONMENT:azure,TOKEN_RESOURCE:api://cluster",
     ),
     "authSource": Meaning(
         "The database that knows the user.",
         _AUTH,
         spelling="authSource=admin",
-        otherwise="the database that the connection string names, else `admin`; `$external` for X.509 and PLAIN",
+        otherwise="the database that the connection string names, else `admin`; `$external` for "
+        "mechanisms whose users are known elsewhere",
     ),
 }
 

@@ -11,16 +11,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from wiredrv.connection.auth.conversation import Conversation, Step, advance
-from wiredrv.connection.auth.mechanisms import begin
+from wiredrv.connection.auth.mechanisms import begin, begin_with_handshake
 from wiredrv.connection.settings import Credentials
 from wiredrv.types import Document, PlainDocument
 
+if TYPE_CHECKING:
+    from wiredrv.connection.auth.oidc import Tokens
+
 _PREFERRED = "SCRAM-SHA-256"
 _FALLBACK = "SCRAM-SHA-1"
-#: A hello never contains the password itself.
-_NOT_SPECULATIVE = frozenset({"PLAIN"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +34,15 @@ class Speculation:
     first: Document
 
 
-def speculate(credentials: Credentials) -> Speculation | None:
-    """Start a conversation speculatively; None if its first command must not be sent with the handshake."""
+def speculate(credentials: Credentials, tokens: Tokens | None = None) -> Speculation | None:
+    """Start a conversation speculatively; None if its first command must not be sent with the handshake.
+
+    :param tokens: for MONGODB-OIDC: those of the client and the connection.
+    """
     mechanism = credentials.mechanism or _PREFERRED
-    if mechanism in _NOT_SPECULATIVE:
+    conversation = begin_with_handshake(mechanism, credentials, tokens)
+    if conversation is None:
         return None
-    conversation = begin(mechanism, credentials)
     first = next(conversation)
     assert isinstance(first, dict)  # every mechanism begins with a command
     return Speculation(mechanism, conversation, first)
@@ -63,7 +68,7 @@ def choose_mechanism(credentials: Credentials, hello: Document) -> str:
 
 
 def take_up(
-    credentials: Credentials, speculation: Speculation | None, hello: Document
+    credentials: Credentials, speculation: Speculation | None, hello: Document, tokens: Tokens | None = None
 ) -> tuple[str, Conversation, Step | None]:
     """After the handshake: the mechanism, its conversation, and the next step; None if authentication is done
     already.
@@ -72,5 +77,5 @@ def take_up(
     answer = hello.get("speculativeAuthenticate")
     if speculation is not None and speculation.mechanism == mechanism and isinstance(answer, Mapping):
         return mechanism, speculation.conversation, advance(speculation.conversation, answer)
-    conversation = begin(mechanism, credentials)
+    conversation = begin(mechanism, credentials, tokens)
     return mechanism, conversation, next(conversation)

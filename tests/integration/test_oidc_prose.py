@@ -1,0 +1,431 @@
+"""The auth specification's prose tests of MONGODB-OIDC, against a double of a server that takes access tokens.
+
+What the server's part is: it accepts the tokens that a test names. Everything else is the driver's.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator
+from typing import Any
+
+import anyio
+import pytest
+
+import wiredrv
+from tests.support.event_log import EventLog
+from tests.support.oidc_double import ISSUER, OIDCDouble
+from tests.support.waiting import until
+from wiredrv import OIDCCallback, OIDCCallbackContext, OIDCCallbackResult, OIDCIdPInfo, events
+from wiredrv.errors import AutoReconnect, ConfigurationError, CredentialsError, OperationFailure
+
+pytestmark = pytest.mark.anyio
+
+GOOD, BETTER, BAD = "hush: good", "hush: better", "hush: bad"
+REAUTHENTICATE = 391
+
+
+class Tokens(OIDCCallback):
+    """Gives these tokens one after the other, the last one again and again; notes how it was called."""
+
+    def __init__(self, *tokens: str, refresh: str | None = None) -> None:
+        self.contexts: list[OIDCCallbackContext] = []
+        self._tokens = list(tokens)
+        self._refresh = refresh
+
+    @property
+    def calls(self) -> int:
+        return len(self.contexts)
+
+    async def fetch(self, context: OIDCCallbackContext) -> OIDCCallbackResult:
+        self.contexts.append(context)
+        token = self._tokens.pop(0) if len(self._tokens) > 1 else self._tokens[0]
+        return OIDCCallbackResult(token, 3600, self._refresh)
+
+
+@pytest.fixture
+def server() -> OIDCDouble:
+    return OIDCDouble(GOOD, BETTER)
+
+
+@pytest.fixture
+def uri(server: OIDCDouble) -> Iterator[str]:
+    with server.serving() as uri:
+        yield uri
+
+
+def machine(uri: str, callback: object, **options: Any) -> wiredrv.Client:
+    return wiredrv.Client(uri, authMechanismProperties={"OIDC_CALLBACK": callback}, **options)
+
+
+def human(uri: str, callback: object, **options: Any) -> wiredrv.Client:
+    properties = {"OIDC_HUMAN_CALLBACK": callback, **options.pop("properties", {})}
+    return wiredrv.Client(uri, authMechanismProperties=properties, **options)
+
+
+async def find(client: wiredrv.Client) -> None:
+    assert await client.shop.orders.find({}).to_list() == []
+
+
+# --- the machine's tests ---
+
+
+async def test_1_1_the_callback_is_called_during_authentication(uri: str) -> None:
+    callback = Tokens(GOOD)
+    async with machine(uri, callback) as client:
+        await find(client)
+    assert callback.calls == 1
+
+
+async def test_1_2_the_callback_is_called_once_for_many_connections(uri: str, server: OIDCDouble) -> None:
+    callback = Tokens(GOOD)
+
+    async def find_often() -> None:
+        for _ in range(20):
+            await find(client)
+
+    async with machine(uri, callback, maxConnecting=10) as client, anyio.create_task_group() as group:
+        for _ in range(10):
+            group.start_soon(find_often)
+    assert callback.calls == 1
+    assert set(server.presented) == {GOOD}
+
+
+async def test_2_1_what_the_callback_is_given(uri: str) -> None:
+    callback = Tokens(GOOD)
+    async with machine(uri, callback, username="ann") as client:
+        await find(client)
+    assert callback.contexts == [OIDCCallbackContext(60.0, "ann", 1)]
+
+
+@pytest.mark.parametrize("result", [None, {"access_token": GOOD}], ids=["2.2 nothing", "2.3 missing data"])
+async def test_2_2_and_2_3_what_is_no_result_fails(uri: str, result: object) -> None:
+    async with machine(uri, lambda context: result) as client:
+        with pytest.raises(CredentialsError, match="OIDC_CALLBACK must return an OIDCCallbackResult"):
+            await find(client)
+
+
+async def test_2_4_a_callback_and_an_environment_exclude_one_another(uri: str) -> None:
+    with pytest.raises(ConfigurationError, match="ENVIRONMENT and OIDC_CALLBACK exclude one another"):
+        wiredrv.Client(uri, authMechanismProperties={"OIDC_CALLBACK": Tokens(GOOD), "ENVIRONMENT": "test"})
+
+
+async def test_2_5_allowed_hosts_are_for_humans(uri: str) -> None:
+    properties = {"ENVIRONMENT": "azure", "TOKEN_RESOURCE": "a", "ALLOWED_HOSTS": []}
+    with pytest.raises(ConfigurationError, match="ALLOWED_HOSTS has a meaning with OIDC_HUMAN_CALLBACK only"):
+        wiredrv.Client(uri, authMechanismProperties=properties)
+
+
+async def test_3_1_a_cached_token_that_is_refused_is_replaced(uri: str, server: OIDCDouble) -> None:
+    callback = Tokens(BAD, GOOD)
+    server.accepted.add(BAD)
+    async with machine(uri, callback) as client:
+        await find(client)
+        server.accepted.remove(BAD)  # so the client's token is poisoned
+        server.fail("find")
+        with pytest.raises(AutoReconnect):
+            await find(client)
+        server.presented.clear()
+        await find(client)
+    assert callback.calls == 2
+    assert server.presented == [BAD, BAD, GOOD]  # the first with the handshake
+
+
+async def test_3_2_a_new_token_that_is_refused_is_an_error(uri: str) -> None:
+    callback = Tokens(BAD)
+    async with machine(uri, callback) as client:
+        with pytest.raises(OperationFailure, match="MONGODB-OIDC as the token's subject") as failure:
+            await find(client)
+    assert failure.value.code == 18
+    assert callback.calls == 1
+
+
+async def test_3_3_another_error_keeps_the_token(uri: str, server: OIDCDouble) -> None:
+    callback = Tokens(GOOD)
+    server.fail("saslStart", 20)
+    async with machine(uri, callback) as client:
+        with pytest.raises(OperationFailure) as failure:
+            await find(client)
+        assert failure.value.code == 20
+        assert callback.calls == 1
+        await find(client)
+    assert callback.calls == 1
+
+
+async def test_4_1_a_read_is_sent_again_after_authenticating_again(uri: str, server: OIDCDouble) -> None:
+    callback = Tokens(GOOD, BETTER)
+    async with machine(uri, callback) as client:
+        server.fail("find", REAUTHENTICATE)
+        await find(client)
+    assert callback.calls == 2
+    assert server.names == ["saslStart", "find", "saslStart", "find"]
+    assert server.presented == [GOOD, BETTER]
+
+
+@pytest.mark.parametrize("command", ["find", "insert"], ids=["4.2 a read", "4.3 a write"])
+async def test_4_2_and_4_3_authenticating_again_may_fail(uri: str, server: OIDCDouble, command: str) -> None:
+    callback = Tokens(GOOD, BAD)
+    async with machine(uri, callback, maxPoolSize=1) as client:
+
+        async def call() -> None:
+            await (find(client) if command == "find" else client.shop.orders.insert_one({}))
+
+        await call()
+        server.fail(command, REAUTHENTICATE)
+        with pytest.raises(OperationFailure) as failure:
+            await call()
+        assert failure.value.code == 18
+        assert callback.calls == 2
+        # That connection is not used again.
+        server.accepted.add(BAD)
+        server.commands.clear()
+        await call()
+        assert "isMaster" in [next(iter(sent)) for sent in server.commands]
+
+
+async def test_4_4_authenticating_again_is_no_speculation(uri: str, server: OIDCDouble) -> None:
+    callback = Tokens(GOOD, BETTER)
+    async with machine(uri, callback, maxPoolSize=1) as client:
+        await find(client)
+        server.fail("find")
+        with pytest.raises(AutoReconnect):
+            await find(client)
+        # The client has a token, so the new connection authenticates with its handshake.
+        server.commands.clear()
+        await client.shop.orders.insert_one({})
+        assert server.names == ["insert"]
+        assert callback.calls == 1
+        server.fail("insert", REAUTHENTICATE)
+        await client.shop.orders.insert_one({})
+        assert server.names == ["insert", "insert", "saslStart", "insert"]
+    assert callback.calls == 2
+
+
+async def test_4_5_in_a_session_too(uri: str, server: OIDCDouble) -> None:
+    callback = Tokens(GOOD, BETTER)
+    async with machine(uri, callback) as client, client.start_session() as session:
+        server.fail("find", REAUTHENTICATE)
+        assert await client.shop.orders.find({}, session=session).to_list() == []
+    assert callback.calls == 2
+    first, second = (command["lsid"] for command in server.commands if "find" in command)
+    assert first == second
+
+
+# --- the human's tests ---
+
+
+@pytest.mark.parametrize("username", [None, "test_user1@example.com"])
+async def test_human_1_1_and_1_2_one_principal(uri: str, server: OIDCDouble, username: str | None) -> None:
+    async with human(uri, Tokens(GOOD), username=username) as client:
+        await find(client)
+    assert server.names[:2] == ["saslStart", "saslContinue"]
+
+
+async def test_human_1_6_a_host_that_is_not_allowed_gets_nothing(uri: str, server: OIDCDouble) -> None:
+    callback = Tokens(GOOD)
+    for hosts in ([], ["example.com"]):
+        async with human(uri, callback, properties={"ALLOWED_HOSTS": hosts}) as client:
+            with pytest.raises(ConfigurationError, match="not among the ALLOWED_HOSTS"):
+                await find(client)
+    assert callback.calls == 0
+    assert server.names == []
+
+
+async def test_human_1_7_allowed_hosts_are_not_taken_from_the_string() -> None:
+    uri = (
+        "mongodb+srv://example.com/?authMechanism=MONGODB-OIDC"
+        "&authMechanismProperties=ALLOWED_HOSTS:%5B%22example.com%22%5D"
+    )
+    with pytest.raises(ConfigurationError):
+        wiredrv.Client(uri)
+
+
+async def test_human_1_8_a_provider_for_machines_has_no_client_id() -> None:
+    server = OIDCDouble(GOOD, provider={"issuer": "https://issuer.example.com"})
+    callback = Tokens(GOOD)
+    with server.serving() as uri:
+        async with human(uri, callback, username="test_machine") as client:
+            await find(client)
+    assert callback.contexts[0].idp_info == OIDCIdPInfo("https://issuer.example.com")
+
+
+async def test_human_2_1_what_the_callback_is_given(uri: str) -> None:
+    callback = Tokens(GOOD)
+    async with human(uri, callback, username="ann") as client:
+        await find(client)
+    provider = OIDCIdPInfo(ISSUER["issuer"], ISSUER["clientId"], ISSUER["requestScopes"])  # type: ignore[arg-type]
+    assert callback.contexts == [OIDCCallbackContext(300.0, "ann", 1, None, provider)]
+
+
+async def test_human_2_2_missing_data_fails(uri: str) -> None:
+    async with human(uri, lambda context: {}) as client:
+        with pytest.raises(CredentialsError, match="OIDC_HUMAN_CALLBACK must return"):
+            await find(client)
+
+
+async def test_human_2_3_the_refresh_token_is_passed_to_the_callback(uri: str, server: OIDCDouble) -> None:
+    callback = Tokens(GOOD, BETTER, refresh="refresh")
+    async with human(uri, callback) as client:
+        await find(client)
+        server.fail("find", REAUTHENTICATE)
+        await find(client)
+    assert [context.refresh_token for context in callback.contexts] == [None, "refresh"]
+
+
+async def test_human_3_1_a_cached_token_is_presented_with_the_handshake(uri: str, server: OIDCDouble) -> None:
+    async with human(uri, Tokens(GOOD)) as client:
+        await find(client)
+        server.fail("find")
+        with pytest.raises(AutoReconnect):
+            await find(client)
+        server.fail("saslStart", 18)
+        await find(client)
+
+
+async def test_human_3_2_without_one_there_is_no_speculation(uri: str, server: OIDCDouble) -> None:
+    server.fail("saslStart", 18)
+    async with human(uri, Tokens(GOOD)) as client:
+        with pytest.raises(OperationFailure) as failure:
+            await find(client)
+    assert failure.value.code == 18
+    assert not any("speculativeAuthenticate" in command for command in server.commands)
+
+
+async def test_human_4_1_authenticating_again_succeeds(uri: str, server: OIDCDouble) -> None:
+    callback, log = Tokens(GOOD, BETTER, refresh="refresh"), EventLog()
+    async with human(uri, callback, event_listeners=[log]) as client:
+        await find(client)
+        assert callback.calls == 1
+        log.clear()
+        server.fail("find", REAUTHENTICATE)
+        await find(client)
+    assert callback.calls == 2
+    started = [event.command_name for event in log.of(events.CommandStartedEvent)]
+    succeeded = [event.command_name for event in log.of(events.CommandSucceededEvent)]
+    failed = [event.command_name for event in log.of(events.CommandFailedEvent)]
+    assert (started[:2], succeeded[:1], failed) == (["find", "find"], ["find"], ["find"])
+
+
+async def test_human_4_2_also_without_a_refresh_token(uri: str, server: OIDCDouble) -> None:
+    callback = Tokens(GOOD, BETTER)
+    async with human(uri, callback) as client:
+        await find(client)
+        server.fail("find", REAUTHENTICATE)
+        await find(client)
+    assert callback.calls == 2
+    assert server.names == ["saslStart", "saslContinue", "find", "find", "saslStart", "saslContinue", "find"]
+
+
+async def test_human_4_3_also_if_the_refresh_token_is_bad(uri: str, server: OIDCDouble) -> None:
+    callback = Tokens(GOOD, refresh="bad")
+    async with human(uri, callback) as client:
+        await find(client)
+        server.fail("find", REAUTHENTICATE)
+        await find(client)
+    assert callback.calls == 2
+
+
+async def test_human_4_4_fails_if_every_token_is_bad(uri: str, server: OIDCDouble) -> None:
+    callback = Tokens(GOOD, BAD, refresh="bad")
+    async with human(uri, callback) as client:
+        await find(client)
+        server.fail("find", REAUTHENTICATE)
+        with pytest.raises(OperationFailure) as failure:
+            await find(client)
+        assert failure.value.code == 18
+        assert [context.refresh_token for context in callback.contexts] == [None, "bad", None]
+
+
+# --- what users see ---
+
+
+async def test_the_time_of_a_callback_is_no_time_of_connecting(uri: str, server: OIDCDouble) -> None:
+    async def slowly(context: OIDCCallbackContext) -> OIDCCallbackResult:
+        await anyio.sleep(0.4)
+        return OIDCCallbackResult(GOOD)
+
+    async with machine(uri, slowly, connectTimeoutMS=300) as client:
+        await find(client)
+        server.fail("find", REAUTHENTICATE)
+        await find(client)
+
+
+async def test_a_callback_that_fails_fails_the_operation_and_not_the_client(uri: str) -> None:
+    calls = 0
+
+    def callback(context: OIDCCallbackContext) -> OIDCCallbackResult:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise OSError("the identity provider is away")
+        return OIDCCallbackResult(GOOD)
+
+    async with machine(uri, callback) as client:
+        with pytest.raises(CredentialsError, match="OIDC_CALLBACK raised OSError") as failure:
+            await find(client)
+        assert isinstance(failure.value.__cause__, OSError)
+        await find(client)
+
+
+async def test_an_operation_may_be_cancelled_while_the_callback_runs(uri: str) -> None:
+    forever = True
+
+    async def callback(context: OIDCCallbackContext) -> OIDCCallbackResult:
+        if forever:
+            await anyio.sleep_forever()
+        return OIDCCallbackResult(GOOD)
+
+    async with machine(uri, callback, maxPoolSize=1) as client:
+        with anyio.move_on_after(0.3) as scope:
+            await find(client)
+        assert scope.cancelled_caught
+        forever = False
+        await find(client)
+
+
+async def test_connections_of_the_background_ask_too(uri: str, server: OIDCDouble) -> None:
+    """``minPoolSize``: a callback that fails there does not end the client's background."""
+    tokens = Tokens(GOOD)
+    calls = 0
+
+    async def callback(context: OIDCCallbackContext) -> OIDCCallbackResult:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise RuntimeError
+        return await tokens.fetch(context)
+
+    async with machine(uri, callback, minPoolSize=2):
+        await until(lambda: server.presented == [GOOD, GOOD], "two connections")
+
+
+async def test_a_client_that_is_opened_again_asks_again(uri: str) -> None:
+    callback = Tokens(GOOD)
+    client = machine(uri, callback)
+    for _ in range(2):
+        async with client:
+            await find(client)
+    assert callback.calls == 2
+
+
+async def test_a_bare_connection_authenticates_by_a_callback(uri: str) -> None:
+    address = uri.removeprefix("mongodb://").partition("/")[0]
+    properties = {"OIDC_CALLBACK": Tokens(GOOD)}
+    async with wiredrv.connect(address, authMechanism="MONGODB-OIDC", authMechanismProperties=properties) as connection:
+        assert (await connection.command("admin", {"ping": 1}))["ok"] == 1
+
+
+async def test_no_event_log_or_error_shows_a_token(
+    uri: str, server: OIDCDouble, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    callback, log = Tokens(GOOD, BAD, refresh="hush: refresh"), EventLog()
+    async with human(uri, callback, event_listeners=[log]) as client:
+        await find(client)
+        server.fail("find", REAUTHENTICATE)
+        with pytest.raises(OperationFailure) as failure:
+            await find(client)
+    told = "".join(traceback.format_exception(failure.value))
+    assert caplog.records
+    for text in (repr(log.events), caplog.text, told, repr(client), repr(vars(failure.value))):
+        assert "hush" not in text

@@ -1,0 +1,101 @@
+"""Stands in for a server that takes access tokens, which no community build of mongod does.
+
+It is a double: it accepts the tokens that the test names, and does not look into them.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import bson
+from bson.timestamp import Timestamp
+
+from tests.support.peers import HELLO, answering, listening
+from wiredrv.types import Address
+
+DENIAL = {"ok": 0, "code": 18, "codeName": "AuthenticationFailed", "errmsg": "Authentication failed."}
+ISSUER = {"issuer": "https://issuer.example.com", "clientId": "abcd", "requestScopes": ["fizz", "buzz"]}
+
+
+class OIDCDouble:
+    """A double of a replica set of one, whose users are proved by access tokens.
+
+    :param accepted: the tokens that it accepts.
+    :param provider: what it says of the identity provider.
+    """
+
+    def __init__(self, *accepted: str, provider: Mapping[str, Any] = ISSUER) -> None:
+        self.accepted = set(accepted)
+        self.commands: list[dict[str, Any]] = []
+        #: The tokens that were presented, in their order; speculatively too.
+        self.presented: list[str] = []
+        self._provider = dict(provider)
+        self._failures: list[tuple[str, int | None]] = []
+        self._lock = threading.Lock()
+        self._address: Address | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the commands, without those of monitors and handshakes."""
+        names = [next(iter(command)) for command in self.commands]
+        return [name for name in names if name not in ("hello", "isMaster", "endSessions")]
+
+    def fail(self, command: str, code: int | None = None) -> None:
+        """Fail the next command of this name with an error code; without one, close the connection."""
+        self._failures.append((command, code))
+
+    @contextmanager
+    def serving(self) -> Iterator[str]:
+        """Listen while the block runs. Yields the connection string."""
+        with listening(answering(self)) as address:
+            self._address = address
+            yield f"mongodb://{address}/?authMechanism=MONGODB-OIDC&retryReads=false&retryWrites=false"
+
+    def __call__(self, command: dict[str, Any]) -> Mapping[str, Any] | None:
+        with self._lock:
+            self.commands.append(command)
+            name = next(iter(command))
+            for failure in self._failures:
+                if failure[0] == name:
+                    self._failures.remove(failure)
+                    return None if failure[1] is None else {"ok": 0, "code": failure[1], "errmsg": "made up"}
+            return self._answer(name, command)
+
+    def _answer(self, name: str, command: dict[str, Any]) -> Mapping[str, Any]:
+        if name in ("hello", "isMaster"):
+            return self._hello(command)
+        if name == "saslStart":
+            return self._start(bson.decode(command["payload"])) or DENIAL
+        if name == "saslContinue":
+            return self._jwt(bson.decode(command["payload"])["jwt"]) or DENIAL
+        if name == "find":
+            return {"ok": 1, "cursor": {"id": 0, "ns": "shop.orders", "firstBatch": []}}
+        return {"ok": 1, "n": 1}
+
+    def _hello(self, command: dict[str, Any]) -> Mapping[str, Any]:
+        address = str(self._address)
+        reply = {
+            **HELLO,
+            "setName": "double",
+            "hosts": [address],
+            "me": address,
+            "logicalSessionTimeoutMinutes": 30,
+            "$clusterTime": {"clusterTime": Timestamp(1, 1), "signature": {"hash": b"", "keyId": 0}},
+        }
+        if "speculativeAuthenticate" in command:
+            answer = self._start(bson.decode(command["speculativeAuthenticate"]["payload"]))
+            if answer is not None:
+                reply["speculativeAuthenticate"] = answer
+        return reply
+
+    def _start(self, payload: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        if "jwt" in payload:
+            return self._jwt(payload["jwt"])
+        return {"ok": 1, "conversationId": 1, "done": False, "payload": bson.encode(self._provider)}
+
+    def _jwt(self, token: str) -> Mapping[str, Any] | None:
+        self.presented.append(token)
+        return {"ok": 1, "conversationId": 1, "done": True, "payload": b""} if token in self.accepted else None
