@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from wiredrv.client.constants import ReturnDocument as ReturnDocument
     from wiredrv.client.cursors.command_cursor import CommandCursor as CommandCursor
     from wiredrv.client.cursors.cursor import Cursor as Cursor
+    from wiredrv.client.cursors.raw import RawBatchCommandCursor as RawBatchCommandCursor
+    from wiredrv.client.cursors.raw import RawBatchCursor as RawBatchCursor
     from wiredrv.client.database import Database as Database
     from wiredrv.client.requests import DeleteMany as DeleteMany
     from wiredrv.client.requests import DeleteOne as DeleteOne
@@ -87,6 +89,8 @@ _HOMES = {
     "OIDCCallbackContext": "wiredrv.connection.auth.callbacks",
     "OIDCCallbackResult": "wiredrv.connection.auth.callbacks",
     "OIDCIdPInfo": "wiredrv.connection.auth.callbacks",
+    "RawBatchCommandCursor": "wiredrv.client.cursors.raw",
+    "RawBatchCursor": "wiredrv.client.cursors.raw",
     "ReadConcern": "wiredrv.concerns",
     "ReadPreference": "wiredrv.concerns",
     "ReplaceOne": "wiredrv.client.requests",
@@ -136,6 +140,8 @@ __all__ = [
     "OIDCCallbackContext",
     "OIDCCallbackResult",
     "OIDCIdPInfo",
+    "RawBatchCommandCursor",
+    "RawBatchCursor",
     "ReadConcern",
     "ReadPreference",
     "ReplaceOne",

@@ -11,7 +11,7 @@ from bson.datetime_ms import DatetimeMS
 from tests.client.fakes import FakeContext, batch, encoded, numbers
 from wiredrv.client.cursors.base import ENCODED_FROM
 from wiredrv.errors import UnreadableReply
-from wiredrv.operations.base import NEVER_ENCODED
+from wiredrv.operations.base import ENCODED_IF_UNREADABLE
 
 pytestmark = pytest.mark.anyio
 
@@ -72,7 +72,7 @@ async def test_which_replies_stay_encoded() -> None:
     [document async for document in collection.with_options(codec_options=CodecOptions(tz_aware=True)).find()]
     [document async for document in await collection.aggregate([])]
     found = [operation.encoded_from for operation in context.executor.operations]
-    assert found == [*[ENCODED_FROM] * 2, *[NEVER_ENCODED] * 2, 0, 0, *[ENCODED_FROM] * 2]
+    assert found == [*[ENCODED_FROM] * 2, *[ENCODED_IF_UNREADABLE] * 2, 0, 0, *[ENCODED_FROM] * 2]
 
 
 async def test_a_document_that_cannot_be_decoded_comes_after_those_before_it_and_ends_the_cursor() -> None:

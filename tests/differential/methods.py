@@ -182,6 +182,8 @@ METHODS: Sequence[Method] = (
            {"ordered": v.FLAGS, **_BYPASS, **_LET, **_COMMENT}, writes=True, weight=9),
     # reads
     Method("collection", "find", (v.FILTERS,), FIND_OPTIONS, _TAKE_CURSOR, weight=9),
+    Method("collection", "find_raw_batches", (v.FILTERS,), FIND_OPTIONS, _TAKE_CURSOR, weight=2),
+    Method("collection", "aggregate_raw_batches", (v.PIPELINES,), _AGGREGATE, _TAKE_CURSOR, weight=2),
     Method("collection", "find_one", (st.one_of(v.FILTERS, v.SCALARS),), FIND_OPTIONS, weight=6),
     Method("collection", "aggregate", (v.PIPELINES,), _AGGREGATE, _TAKE_COMMAND_CURSOR, weight=6),
     Method("collection", "aggregate", (v.OUTPUTS,), _AGGREGATE, _TAKE_COMMAND_CURSOR, writes=True, weight=2),

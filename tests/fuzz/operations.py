@@ -115,6 +115,20 @@ async def find_closed(scene: Scene) -> Any:
     return cursor.alive
 
 
+async def find_in_batches(scene: Scene) -> Any:
+    async with scene.collection.find({}, session=scene.session, batch_size=2) as cursor:
+        return [batch async for batch in cursor.batches()]
+
+
+async def find_raw_batches(scene: Scene) -> Any:
+    return await scene.collection.find_raw_batches({}, session=scene.session).to_list()
+
+
+async def aggregate_raw_batches(scene: Scene) -> Any:
+    cursor = scene.collection.aggregate_raw_batches([{"$match": {}}], session=scene.session, batch_size=2)
+    return [batch async for batch in await cursor]
+
+
 async def find_tailed(scene: Scene) -> Any:
     kind = scene.chance.choice((CursorType.TAILABLE, CursorType.TAILABLE_AWAIT))
     async with scene.collection.find({}, session=scene.session, cursor_type=kind, max_await_time_ms=5) as cursor:
@@ -380,6 +394,9 @@ PLAIN: tuple[Call, ...] = (
     find_distinct,
     explain,
     aggregate_out,
+    aggregate_raw_batches,
+    find_in_batches,
+    find_raw_batches,
     database_aggregate,
     estimated_document_count,
     count,

@@ -10,6 +10,7 @@ import gc
 from typing import Any
 
 import anyio
+import bson
 import pytest
 
 import wiredrv
@@ -430,3 +431,44 @@ async def test_killing_a_cursor_is_tried_again_when_the_server_sheds_load(replic
             await cursor.next()
         assert log.names == ["find", "killCursors", "killCursors", "killCursors"]
         assert await open_cursors(client) == 0
+
+
+# --- raw batches ---
+
+
+async def test_raw_batches_in_a_binding_a_transaction_and_a_snapshot(replica_set: ReplicaSet) -> None:
+    async with watched(replica_set) as (client, log):
+        orders = await fresh_collection(client, NAME, documents=7)
+        await orders.with_options(write_concern=wiredrv.WriteConcern("majority")).insert_one({"_id": 7})
+
+        async def read() -> None:
+            log.clear()
+            raw = await orders.find_raw_batches({}, batch_size=3).sort("_id").to_list()
+            assert [[document["_id"] for document in bson.decode_all(item)] for item in raw] == [
+                [0, 1, 2],
+                [3, 4, 5],
+                [6, 7],
+            ]
+            async with orders.aggregate_raw_batches([{"$sort": {"_id": 1}}], batch_size=3) as cursor:
+                assert len(bson.decode_all(await cursor.next())) == 3
+            assert len(set(log.lsids())) == 1
+
+        async with client.start_session() as session, session.bind(end_session=False):
+            await read()
+        async with client.transaction():
+            await read()
+            assert all(command.get("autocommit") is False for command in log.sent())
+        async with client.start_session(snapshot=True) as session, session.bind(end_session=False):
+            await read()
+        assert await open_cursors(client) == 0
+
+
+async def test_dropped_raw_cursor_is_killed(replica_set: ReplicaSet) -> None:
+    async with watched(replica_set) as (client, log):
+        orders = await fresh_collection(client, NAME, documents=10)
+        cursor = orders.find_raw_batches({}, batch_size=2)
+        await cursor.next()
+        del cursor
+        gc.collect()
+        await until(lambda: "killCursors" in log.names, "killCursors of the dropped cursor")
+        await until(lambda: _introspect.checked_out(client) == 0, "the killing connection back in its pool")

@@ -86,6 +86,19 @@ async def _aggregate(place: Place, options: dict[str, Any]) -> object:
     return await cursor.to_list()
 
 
+async def _batches(place: Place, options: dict[str, Any]) -> object:
+    return [batch async for batch in place.collection.find({}, batch_size=2, **options).batches()]
+
+
+async def _find_raw_batches(place: Place, options: dict[str, Any]) -> object:
+    return await place.collection.find_raw_batches({}, batch_size=2, **options).to_list()
+
+
+async def _aggregate_raw_batches(place: Place, options: dict[str, Any]) -> object:
+    cursor = await place.collection.aggregate_raw_batches([{"$sort": {"_id": 1}}], batch_size=2, **options)
+    return await cursor.to_list()
+
+
 async def _aggregate_out(place: Place, options: dict[str, Any]) -> object:
     return await place.collection.aggregate([{"$match": {"_id": 0}}, {"$out": "calls_out"}], **options)
 
@@ -165,6 +178,9 @@ CALLS: tuple[Call, ...] = (
     Call("find in a block", "find", _R, _find_and_close, level=True),
     Call("find_one", "find", _R, lambda p, o: p.collection.find_one({"_id": 1}, **o), level=True),
     Call("aggregate", "aggregate", _R, _aggregate, level=True),
+    Call("batches", "find", _R, _batches, level=True),
+    Call("find_raw_batches", "find", _R, _find_raw_batches, level=True),
+    Call("aggregate_raw_batches", "aggregate", _R, _aggregate_raw_batches, level=True),
     Call("count_documents", "aggregate", _R, lambda p, o: p.collection.count_documents({}, **o), level=True),
     Call("count", "count", _R, lambda p, o: p.collection.count({}, **o), level=True),
     Call("distinct", "distinct", _R, lambda p, o: p.collection.distinct("_id", **o), level=True),

@@ -11,7 +11,6 @@ from __future__ import annotations
 from wiredrv.types import near_match
 
 _NO_SEARCH = "helpers for search indexes are not supported yet; database.command() sends their commands"
-_NO_RAW = "raw batches are not supported yet; codec_options with document_class=RawBSONDocument give raw documents"
 _NO_ITERATION = "it cannot be iterated"
 
 #: For each kind of handle: the names that are missing, and what to use instead.
@@ -36,11 +35,9 @@ ABSENT: dict[str, dict[str, str]] = {
         "validate_collection": 'use command("validate", name)',
     },
     "Collection": {
-        "aggregate_raw_batches": _NO_RAW,
         "create_search_index": _NO_SEARCH,
         "create_search_indexes": _NO_SEARCH,
         "drop_search_index": _NO_SEARCH,
-        "find_raw_batches": _NO_RAW,
         "list_search_indexes": "aggregate([{'$listSearchIndexes': {}}]) lists them",
         "next": _NO_ITERATION,
         "update_search_index": _NO_SEARCH,
@@ -56,6 +53,8 @@ RENAMED = {
     "AsyncCursor": "Cursor",
     "AsyncDatabase": "Database",
     "AsyncMongoClient": "Client",
+    "AsyncRawBatchCommandCursor": "RawBatchCommandCursor",
+    "AsyncRawBatchCursor": "RawBatchCursor",
     "MongoClient": "Client",
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Unpack, cast
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast
 
 from wiredrv.client import arguments
 from wiredrv.client import validation as check
@@ -20,6 +20,7 @@ from wiredrv.client.arguments import (
 from wiredrv.client.collection_base import CollectionBase
 from wiredrv.client.cursors.command_cursor import CommandCursor
 from wiredrv.client.cursors.cursor import Cursor
+from wiredrv.client.cursors.raw import RawBatchCommandCursor, RawBatchCursor
 from wiredrv.client.schema_arguments import MapReduceOptions
 from wiredrv.errors import ConfigurationError
 from wiredrv.operations.aggregate import Aggregate, CountDocuments, writes
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from wiredrv.client.collection import Collection
     from wiredrv.client.handle import HandleContext
     from wiredrv.client.sessions.client_session import ClientSession
+
+AggregateCursor = TypeVar("AggregateCursor", bound=CommandCursor[Any])
 
 _COUNT_SIZES = frozenset({"skip", "limit"})
 _AGGREGATE_CURSOR = {
@@ -125,7 +128,54 @@ class CollectionReads(CollectionBase[DocumentT]):
         :returns: the cursor, with or without ``await``.
         :raises ConfigurationError: an argument is of the wrong kind.
         """
-        return aggregate(self._context, self._target, pipeline, session, options)
+        return aggregate(self._context, self._target, pipeline, session, options, CommandCursor)
+
+    @expanded(FindOptions)
+    def find_raw_batches(
+        self,
+        filter: Document | None = None,
+        projection: Document | Sequence[str] | None = None,
+        *,
+        session: ClientSession | None = None,
+        **options: Unpack[FindOptions],
+    ) -> RawBatchCursor:
+        """As :meth:`find`, with a cursor over the batches as bytes: for what reads BSON itself, or hands it on.
+
+        ::
+
+            async for batch in collection.find_raw_batches({}, batch_size=1000):
+                table = read_bson(batch)
+
+        :param filter: the query; None matches everything.
+        :param projection: the fields to return, as a mapping or a list of names.
+        :param session: the session of the find and of its getMores.
+        :param options: as the methods of :class:`Cursor` of the same names.
+        :returns: the cursor. Each item is a batch: BSON documents one after the other, never none.
+        :raises ConfigurationError: an argument is of the wrong kind. A wrong session is refused at the first read, with
+            an InvalidOperation.
+        """
+        given: PlainDocument = dict(options)
+        if projection is not None:
+            given["projection"] = projection
+        return RawBatchCursor(cast("Collection[Any]", self), filter, session, given)
+
+    @expanded(AggregateOptions)
+    def aggregate_raw_batches(
+        self,
+        pipeline: Pipeline,
+        session: ClientSession | None = None,
+        **options: Unpack[AggregateOptions],
+    ) -> RawBatchCommandCursor:
+        """As :meth:`aggregate`, with a cursor over the batches as bytes.
+
+        :param pipeline: the stages.
+        :param session: the session of the aggregate and of its getMores.
+        :param options: those of the command; times in milliseconds.
+        :returns: the cursor, with or without ``await``. Each item is a batch: BSON documents one after the other, never
+            none.
+        :raises ConfigurationError: an argument is of the wrong kind.
+        """
+        return aggregate(self._context, self._target, pipeline, session, options, RawBatchCommandCursor)
 
     @expanded(CountOptions)
     async def count_documents(
@@ -260,7 +310,8 @@ def aggregate(
     pipeline: Pipeline,
     session: ClientSession | None,
     options: Document,
-) -> CommandCursor[Any]:
+    kind: type[AggregateCursor],
+) -> AggregateCursor:
     """The cursor of an aggregate on a collection or a database."""
     stages = check.pipeline(pipeline)
     cursor = check.wire_options({n: v for n, v in options.items() if n in _AGGREGATE_CURSOR}, _AGGREGATE_CURSOR)
@@ -269,4 +320,4 @@ def aggregate(
     first_batch = cursor.pop("cursor", {}).get("batchSize")
     operation = Aggregate(target, stages, fields, cursor.get("batch_size", first_batch))
     must_run = "an aggregate with $out or $merge" if writes(stages) else None
-    return CommandCursor(context, operation, session, comment=fields.get("comment"), must_run=must_run, **cursor)
+    return kind(context, operation, session, comment=fields.get("comment"), must_run=must_run, **cursor)

@@ -213,7 +213,7 @@ class DatabaseCommands(Watchable[DocumentT]):
         :returns: the cursor, with or without ``await``.
         :raises ConfigurationError: an argument is of the wrong kind; nothing was sent.
         """
-        return aggregate(self._context, self._target, pipeline, session, options)
+        return aggregate(self._context, self._target, pipeline, session, options, CommandCursor)
 
 
 def _body(command: Any, value: Any, comment: object, fields: Document) -> PlainDocument:

@@ -25,6 +25,8 @@ F = TypeVar("F")
 
 #: ``encoded_from`` of an operation whose reply is decoded as a whole: more bytes than any reply has.
 NEVER_ENCODED = 1 << 62
+#: The same, unless one of the batch's documents cannot be decoded: then the caller gets those before it.
+ENCODED_IF_UNREADABLE = NEVER_ENCODED - 1
 
 # Any, since a type variable of a class stands for none that is abstract.
 _DOCUMENT: Any = Mapping

@@ -18,13 +18,14 @@ Rules kept here:
 from __future__ import annotations
 
 import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
 from reprlib import repr as quoted
 from typing import TYPE_CHECKING, ClassVar, Generic, NoReturn, Self
 
 from wiredrv import waits
 from wiredrv.client.cursors.closing import ClosableCursor
 from wiredrv.errors import ConfigurationError, InvalidOperation, OperationFailure, UnreadableReply
-from wiredrv.operations.base import NEVER_ENCODED, Operation, Target
+from wiredrv.operations.base import ENCODED_IF_UNREADABLE, Operation, Target
 from wiredrv.operations.cursors import CursorReply, GetMore
 from wiredrv.server_facts import CURSOR_GONE_CODES
 from wiredrv.session.state import SessionState
@@ -109,9 +110,9 @@ class CursorBase(ClosableCursor, Generic[DocumentT_co]):
 
     def _encoded_from(self, whole: bool) -> int:
         """The size in bytes from which a reply's batch stays encoded, unless all of its documents are wanted now."""
-        if whole:
-            return NEVER_ENCODED
-        return ENCODED_FROM if self._target.plain else 0
+        if not self._target.plain:
+            return 0
+        return ENCODED_IF_UNREADABLE if whole else ENCODED_FROM
 
     async def _fetch(self, whole: bool = False) -> None:
         """Send the first command or a getMore, and take its batch.
@@ -308,6 +309,38 @@ class CursorBase(ClosableCursor, Generic[DocumentT_co]):
             if empty and (self._is_tailable or (self._endless and not opening)):
                 return found
 
+    def batches(self) -> AsyncIterator[list[DocumentT_co]]:
+        """The documents as lists, a list for each batch that the server sends.
+
+        ::
+
+            async with collection.find({}, batch_size=500) as cursor:
+                async for documents in cursor.batches():
+                    await copies.insert_many(documents)
+
+        What was read of the current batch is left out; empty batches are skipped. ``batch_size`` sets how many
+        documents the server sends at a time. A tailable cursor ends the loop at the first empty batch.
+
+        :returns: an asynchronous iterator. It raises what :meth:`next` raises: at a document that cannot be decoded,
+            after a list of those before it.
+        """
+        return _Batches(self._next_batch)
+
+    async def _next_batch(self) -> list[DocumentT_co]:
+        while True:
+            found = self._batch[self._position :]
+            self._position = len(self._batch)
+            if found:
+                return found
+            if self._rest is not None:
+                await self._decode(self._rest, len(self._rest))
+                continue
+            if self._ended:
+                raise StopAsyncIteration
+            await self._fetch(whole=True)
+            if self._is_tailable and not self._batch and self._rest is None:
+                raise StopAsyncIteration
+
     # --- what is known of the cursor ---
 
     @property
@@ -338,3 +371,18 @@ class CursorBase(ClosableCursor, Generic[DocumentT_co]):
     def _check_unstarted(self, what: str) -> None:
         if self._started or self._fetching:
             raise InvalidOperation(f"call {what} before the first document is requested; clone() returns a new cursor")
+
+
+class _Batches(Generic[DocumentT_co]):
+    """An asynchronous iterator over the batches of a cursor. It keeps nothing: the cursor is what is closed."""
+
+    __slots__ = ("_next",)
+
+    def __init__(self, next_batch: Callable[[], Awaitable[list[DocumentT_co]]]) -> None:
+        self._next = next_batch
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> list[DocumentT_co]:
+        return await self._next()

@@ -111,4 +111,4 @@ class CommandCursor(CursorBase[DocumentT_co]):
 
     def __repr__(self) -> str:
         state = "not sent yet" if not self._started else "open" if self._id else "ended"
-        return f"CommandCursor({self._operation.name} on {self._target.namespace.rstrip('.')}, {state})"
+        return f"{type(self).__name__}({self._operation.name} on {self._target.namespace.rstrip('.')}, {state})"

@@ -6,7 +6,7 @@ Find-getMore-killCursors specification, "Behavior of Limit, skip and batchSize";
 from __future__ import annotations
 
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from bson.code import Code
 
@@ -25,6 +25,8 @@ from wiredrv.types import Document, DocumentT_co, PlainDocument
 if TYPE_CHECKING:
     from wiredrv.client.collection import Collection
     from wiredrv.client.sessions.client_session import ClientSession
+
+AnyCursor = TypeVar("AnyCursor", bound="Cursor[Any]")
 
 #: Options of ``find`` that are not simply a field of the command.
 _OWN_OPTIONS = frozenset({"limit", "batch_size", "max_await_time_ms", "cursor_type"})
@@ -287,7 +289,9 @@ class Cursor(CursorBase[DocumentT_co]):
 
         :returns: the other cursor.
         """
-        copy = Cursor(self._collection, self._filter, self._session)
+        return self._copy_to(Cursor(self._collection, self._filter, self._session))
+
+    def _copy_to(self, copy: AnyCursor) -> AnyCursor:
         copy._limit = self._limit
         copy._cursor_type = self._cursor_type
         copy._options = dict(self._options)
@@ -346,7 +350,7 @@ class Cursor(CursorBase[DocumentT_co]):
 
     def __repr__(self) -> str:
         state = "not sent yet" if not self._started else "open" if self._id else "ended"
-        return f"Cursor({self._target.namespace}, {state})"
+        return f"{type(self).__name__}({self._target.namespace}, {state})"
 
 
 def _tailable_type(value: object) -> int:
