@@ -222,14 +222,19 @@ def test_a_scenario_is_made_smaller_and_its_report_can_be_run_again(
 
     lab = runner.run(altered())
     told: list[str] = []
-    findings = run(runner, [lab], SEED, 120, told.append)
-    counted = [s for s in findings.unexcused if s[:2] == ("result", "count_documents")]
-    assert counted, "no scenario counted"
+    # Which methods the scenarios of a seed call depends on the list of methods: take the first seed that counts.
+    for seed in range(SEED, SEED + 10):
+        told.clear()
+        findings = run(runner, [lab], seed, 120, told.append)
+        if any(s[:2] == ("result", "count_documents") for s in findings.unexcused):
+            break
+    else:
+        pytest.fail("no scenario counted")
     assert len([text for text in told if "made smaller at the end" in text]) == len(findings.unexcused)
     texts = [text for _, text in reports(runner, [lab], findings)]
     runner.run(lab.close())
     shortest = next(text for text in texts if "result count_documents" in text.partition("\n")[0])
-    assert f"(seed {SEED})" in shortest
+    assert f"(seed {seed})" in shortest
     assert "1. db[" in shortest
     assert "2. " not in shortest
     assert ".count_documents(" in shortest
