@@ -28,6 +28,7 @@ from spec_tests.schema import (
     SessionEntity,
     ThreadEntity,
 )
+from spec_tests.spans import SpanLog
 from spec_tests.uris import SpecUri
 from wiredrv.description import TopologyDescription
 from wiredrv.errors import ConfigurationError
@@ -46,7 +47,7 @@ class ClientHandle:
     model: ClientEntity
     client: Any
     log: EventLog
-    spans: list[Any] = field(default_factory=list)
+    spans: SpanLog | None = None
 
 
 @dataclass(slots=True)
@@ -202,12 +203,12 @@ class EntityFactory:
         direct = options.get("directConnection") is True
         uri = self.uri.for_client(model.use_multiple_mongoses, self.topology, direct=direct)
         log = EventLog(model, self.trace)
-        handle = ClientHandle(model, _known_options(uri, options, log, server_api), log)
+        spans = SpanLog() if model.observe_tracing else None
+        if spans is not None:
+            options["tracing"] = spans.option(model.tracing_command_payload)
+        handle = ClientHandle(model, _known_options(uri, options, log, server_api), log, spans)
         if model.observe_log_messages:
             seam.introspect("observe_logs")(handle.client, model.observe_log_messages, log.hear_log)
-        if model.observe_tracing:
-            observe = seam.introspect("observe_spans")
-            observe(handle.client, handle.spans.append, model.tracing_command_payload)
         # The specifications expect a client to monitor its deployment as soon as it is created.
         await handle.client.__aenter__()
         if model.await_min_pool_size_ms is not None:

@@ -162,6 +162,8 @@ class Matcher:
         if not isinstance(operand, str):
             raise RunnerError(f"{path}: $$sessionLsid takes a session's name, not {operand!r}")
         lsid = self._lookup.lsid(operand)
+        if isinstance(actual, str):  # as attributes of spans have it
+            lsid = str(lsid["id"].as_uuid())
         if actual is not MISSING and same_value(lsid, actual):
             return None
         return Mismatch(path, f"expected the lsid of {operand}, not {short(actual)}", lsid, actual)

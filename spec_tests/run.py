@@ -103,7 +103,9 @@ class TestRun:
                 raise found.failure()
         for index, spans in enumerate(test.expect_tracing_messages):
             handle = self.entities.get(spans.client, ClientHandle)
-            found = check_spans(spans, handle.spans, self.matcher, f"expectTracingMessages[{index}]")
+            if handle.spans is None:
+                raise RunnerError(f"the spans of {handle.model.id} are not observed")
+            found = check_spans(spans, handle.spans.trees, self.matcher, f"expectTracingMessages[{index}]")
             if found is not None:
                 raise found.failure()
 

@@ -21,8 +21,6 @@ looks up these functions, each only when a test needs it; if one is missing, the
 ``observe_logs(client, levels, sink) -> None``
     Calls ``sink(component, level, data)`` for each structured log message of this client at or above the level of
     its component; ``levels`` maps the logging specification's component names to its level names.
-``observe_spans(client, sink, command_payload) -> None``
-    Calls ``sink(span)`` for each finished tracing span; a span has ``name``, ``attributes`` and ``nested``.
 """
 
 from __future__ import annotations
@@ -45,7 +43,6 @@ OPERATION_ERRORS: tuple[type[BaseException], ...] = (DriverError, bson.errors.BS
 _FEATURES = {
     "watch": "change streams",
     "observe_logs": "structured log messages",
-    "observe_spans": "tracing (OpenTelemetry)",
 }
 
 

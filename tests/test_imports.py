@@ -81,6 +81,15 @@ def test_change_streams_are_loaded_when_one_is_made() -> None:
     assert "wiredrv.client.change_streams.stream" in _loaded(watched)
 
 
+def test_a_client_loads_tracing_only_if_it_is_traced() -> None:
+    loaded = _loaded("import wiredrv\nwiredrv.Client()")
+    assert not _among(loaded, "opentelemetry")
+    assert not {name for name in loaded if name.startswith("wiredrv.tracing")}
+    loaded = _loaded("import wiredrv\nwiredrv.Client(tracing={'enabled': True})")
+    assert {"opentelemetry.trace", "wiredrv.tracing.executor"} <= loaded
+    assert "opentelemetry.sdk" not in loaded
+
+
 def test_every_public_name_is_found_and_listed() -> None:
     missing = [name for name in wiredrv.__all__ if not hasattr(wiredrv, name)]
     assert not missing

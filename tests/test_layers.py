@@ -29,6 +29,7 @@ LAYERS: Sequence[Sequence[str]] = (
     ("pool",),
     ("topology",),
     ("execution",),
+    ("tracing",),
     ("options",),
     ("client",),
     ("local",),
@@ -78,6 +79,9 @@ PURE: Sequence[str] = (
     "topology.selection_log",
     "pool.state",
     "options.*",
+    "tracing.attributes",
+    "tracing.failures",
+    "tracing.transactions",
     "*.settings",
 )
 #: Modules that do I/O or scheduling. (``bson`` is a codec.)

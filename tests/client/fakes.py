@@ -72,7 +72,7 @@ class FakeExecutor:
         return answer
 
     @contextlib.asynccontextmanager
-    async def one_turn(self, session: Any, command: str) -> AsyncIterator[Any]:
+    async def one_turn(self, session: Any, command: str, call: Any) -> AsyncIterator[Any]:
         yield session
 
     async def execute_in(self, turn: Any, operation: Operation[Any], session: Any) -> Any:

@@ -59,15 +59,20 @@ class Bulk:
         :raises DriverError: a batch could not be sent or was refused whole; ``partial_result`` has the result of those
             before.
         """
-        return await self.send_groups(group_statements(statements, self.ordered), session)
+        return await self.send_groups(group_statements(statements, self.ordered), session, "bulkWrite")
 
-    async def send_groups(self, parts: Sequence[StatementGroup], session: SessionState | None) -> BulkWriteResult:
-        """Like :meth:`send`, for statements that are already grouped."""
+    async def send_groups(
+        self, parts: Sequence[StatementGroup], session: SessionState | None, call: str
+    ) -> BulkWriteResult:
+        """Like :meth:`send`, for statements that are already grouped.
+
+        :param call: the name of the operation, for those who trace it.
+        """
         in_transaction = session is not None and session.transaction.active
         unheard = not in_transaction and not self.target.write_concern.acknowledged
         if unheard and session is not None:
             raise ConfigurationError("an explicit session cannot be used with an unacknowledged write concern (w=0)")
-        async with self.context.executor.one_turn(session, parts[0].command) as turn:
+        async with self.context.executor.one_turn(session, parts[0].command, (call, self.target)) as turn:
             sending = _Sending(self, session, turn, unheard)
             for group in parts:
                 if not await sending.send(group, group is parts[-1]):

@@ -132,7 +132,7 @@ class CollectionWrites(CollectionBase[DocumentT]):
             raise ConfigurationError("documents must not be empty")
         bulk = Bulk(self._context, self._target, ordered, fields)
         group = StatementGroup("insert", sent, range(len(sent)))
-        result = await bulk.send_groups([group], state)
+        result = await bulk.send_groups([group], state, "insert")
         return InsertManyResult(ids, result.acknowledged)
 
     # --- updates ---

@@ -18,6 +18,7 @@ from wiredrv import waits
 from wiredrv.client.background import Background
 from wiredrv.client.sessions.binding import bound_state
 from wiredrv.client.sessions.started import StartedSessions
+from wiredrv.client.tracing import executor_class
 from wiredrv.connection.authenticate import Authenticator
 from wiredrv.connection.connect import establish
 from wiredrv.connection.connection import Connection
@@ -80,7 +81,8 @@ class ClientCore:
         self._closing: waits.Event | None = None
         self._closer: object = None
         #: Executes operations.
-        self.executor = Executor(
+        make: Callable[..., Executor] = executor_class(settings.tracing, os.environ)
+        self.executor = make(
             self._new_topology(),
             settings.execution,
             hub,

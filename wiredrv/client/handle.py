@@ -28,9 +28,9 @@ class OperationExecutor(Protocol):
         ...
 
     def one_turn(
-        self, session: SessionState | None, command: str
+        self, session: SessionState | None, command: str, call: tuple[str, Target]
     ) -> contextlib.AbstractAsyncContextManager[Turn | None]:
-        """One turn of the session for a call that sends several commands."""
+        """One turn of the session for a call that sends several commands; ``call`` is its name and its target."""
         ...
 
     async def execute_in(self, turn: Turn, operation: Operation[T], session: SessionState) -> T:

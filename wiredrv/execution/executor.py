@@ -25,7 +25,7 @@ from wiredrv.execution.cancellation import Settlement
 from wiredrv.execution.run import Run
 from wiredrv.execution.settings import ExecutionSettings
 from wiredrv.listeners import ListenerHub
-from wiredrv.operations.base import Operation, OperationKind
+from wiredrv.operations.base import Operation, OperationKind, Target
 from wiredrv.session.cursors import admit_kill, admit_read
 from wiredrv.session.server_session import ServerSession
 from wiredrv.session.state import SessionState
@@ -200,9 +200,13 @@ class Executor(Attempts):
             raise
 
     @contextlib.asynccontextmanager
-    async def one_turn(self, session: SessionState | None, command: str) -> AsyncIterator[Turn | None]:
+    async def one_turn(
+        self, session: SessionState | None, command: str, call: tuple[str, Target]
+    ) -> AsyncIterator[Turn | None]:
         """One turn for a call that sends several commands with :meth:`execute_in`, as a bulk does.
 
+        :param command: the name of the first one.
+        :param call: what the whole call is, for those who trace it: its name, and what it is made on.
         :raises InvalidOperation: the session, or its transaction, cannot be used for it.
         """
         if session is None:
@@ -218,6 +222,9 @@ class Executor(Attempts):
         finally:
             if not turn.handed_over:
                 session.turns.leave(turn)
+
+    def transaction_changed(self, session: SessionState) -> None:
+        """A transaction has started or ended, or its session has: for those who trace it."""
 
     # --- after a cancellation ---
 

@@ -26,6 +26,7 @@ from wiredrv.options.credentials import credentials_of
 from wiredrv.options.refused import refuse_proxy
 from wiredrv.options.settings import ClientSettings, Given
 from wiredrv.options.table import OPTIONS
+from wiredrv.options.tracing import TracingSettings
 from wiredrv.pool.settings import PoolSettings
 from wiredrv.topology.settings import TopologySettings
 
@@ -74,6 +75,7 @@ def assemble(given: Given) -> ClientSettings:
         write_concern=_write_concern(options),
         codec_options=_codec_options(packages["codec"]),
         default_database=given.database,
+        tracing=options.get("tracing", TracingSettings()),
         given=given if given.srv_host is not None and not given.seeds else None,
     )
 

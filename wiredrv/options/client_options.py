@@ -17,6 +17,7 @@ from bson.codec_options import DatetimeConversion, TypeRegistry
 from wiredrv.concerns import ReadConcern, ReadPreference, TagSet, WriteConcern
 from wiredrv.connection.settings import DriverInfo, ServerApi
 from wiredrv.options.meanings import options_help
+from wiredrv.options.tracing import TracingOptions
 
 CompressorName: TypeAlias = Literal["snappy", "zlib", "zstd"]
 Mode: TypeAlias = Literal["primary", "primaryPreferred", "secondary", "secondaryPreferred", "nearest"]
@@ -77,6 +78,7 @@ class ClientOptions(TypedDict, total=False):
     timeoutMS: int | None
     maxAdaptiveRetries: int | None
     enableOverloadRetargeting: bool | None
+    tracing: TracingOptions | None
     # Concerns and preferences.
     readConcernLevel: str | None
     read_concern: ReadConcern | None

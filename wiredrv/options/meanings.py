@@ -318,6 +318,17 @@ EXECUTION: Mapping[str, Meaning] = {
     ),
 }
 
+OBSERVATION: Mapping[str, Meaning] = {
+    "tracing": Meaning(
+        "Whether the client makes OpenTelemetry spans: a dict with `enabled`, `query_text_max_length` (the characters "
+        "of each command in the attribute `db.query.text`; 0 leaves it out) and `tracer_provider`. It wins over the "
+        "environment variables `OTEL_PYTHON_INSTRUMENTATION_MONGODB_ENABLED` and "
+        "`OTEL_PYTHON_INSTRUMENTATION_MONGODB_QUERY_TEXT_MAX_LENGTH`. Needs the extra `otel`.",
+        'open-telemetry, "Enabling, Disabling, and Configuring OpenTelemetry"',
+        otherwise="the environment variables decide; off without them",
+    ),
+}
+
 CONCERNS: Mapping[str, Meaning] = {
     "readConcernLevel": Meaning(
         "How durable what is read must be: `local`, `majority`, `linearizable`, `available` or `snapshot`.",
@@ -423,6 +434,7 @@ GROUPS: Mapping[str, Mapping[str, Meaning]] = {
     "Connection pools": POOLS,
     "Servers: discovery, monitoring, selection": SERVERS,
     "Retries and time limits": EXECUTION,
+    "Tracing": OBSERVATION,
     "Concerns and read preference": CONCERNS,
     "Documents": DOCUMENTS,
     "Not supported": REFUSED,

@@ -24,6 +24,7 @@ _NO_EXECUTION = "commands are sent once, as they are given"
 _NO_CONCERNS = "commands are sent as they are given: put the read or write concern into the command"
 _NO_PREFERENCE = "commands are sent as they are given: put $readPreference into the command"
 _NO_CODEC = "replies are plain dicts"
+_NO_TRACING = "only the operations of a client are traced"
 
 #: The reasons by the package that uses the setting.
 _REASON_OF_PACKAGE = {
@@ -35,6 +36,7 @@ _REASON_OF_PACKAGE = {
 #: The reasons of options that are combined with others.
 _REASON_OF_OPTION = {
     **dict.fromkeys(("serverSelectionTryOnce",), _NO_DISCOVERY),
+    "tracing": _NO_TRACING,
     **dict.fromkeys(("readConcernLevel", "read_concern", "w", "wTimeoutMS", "journal", "write_concern"), _NO_CONCERNS),
     **dict.fromkeys(("readPreference", "readPreferenceTags", "maxStalenessSeconds"), _NO_PREFERENCE),
 }

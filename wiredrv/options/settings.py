@@ -12,6 +12,7 @@ from wiredrv.concerns import DEFAULT_READ_CONCERN, DEFAULT_WRITE_CONCERN, ReadCo
 from wiredrv.connection.settings import ConnectionSettings
 from wiredrv.execution.settings import ExecutionSettings
 from wiredrv.net.settings import NetSettings
+from wiredrv.options.tracing import TracingSettings
 from wiredrv.pool.settings import PoolSettings
 from wiredrv.topology.settings import TopologySettings
 from wiredrv.types import Address
@@ -51,6 +52,7 @@ class ClientSettings:
     :param write_concern: the default of the client's databases.
     :param codec_options: how documents become Python objects and back.
     :param default_database: the database that the connection string names.
+    :param tracing: whether operations are traced with OpenTelemetry, and how.
     :param given: for a ``mongodb+srv`` string that is not looked up yet: the user's options, since DNS adds to these.
     """
 
@@ -64,4 +66,5 @@ class ClientSettings:
     write_concern: WriteConcern = DEFAULT_WRITE_CONCERN
     codec_options: CodecOptions[Any] = DEFAULT_CODEC_OPTIONS
     default_database: str | None = None
+    tracing: TracingSettings = field(default_factory=TracingSettings)
     given: Given | None = field(default=None, repr=False, compare=False)

@@ -26,6 +26,7 @@ from wiredrv.connection.settings import DriverInfo, ServerApi
 from wiredrv.errors import ConfigurationError
 from wiredrv.options import kinds
 from wiredrv.options.kinds import BadValue, Notice, OptionKind
+from wiredrv.options.tracing import TRACING
 from wiredrv.types import foreign_note, near_match
 
 
@@ -134,6 +135,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("timeoutMS", _NATURAL, "execution.timeout", _deadline),
     Option("maxAdaptiveRetries", _NATURAL, "execution.max_adaptive_retries"),
     Option("enableOverloadRetargeting", kinds.BOOLEAN, "execution.enable_overload_retargeting"),
+    Option("tracing", TRACING),
     # Concerns and preferences.
     Option("readConcernLevel", _TEXT),
     Option("read_concern", kinds.instance("a ReadConcern", ReadConcern)),

@@ -19,6 +19,7 @@ clean-up are written once for every scheduler. Today there is one implementation
 ``current_task``                  the running task; ``running_loop``, ``backend``, ``loop_is_closed``: about its loop
 ``cancelled``, ``is_cancelling``  the class of a cancellation; whether one is under way; ``forget_cancellation``
 ``monotonic``, ``random``         seconds of the clock; a number from 0 up to, not including, 1
+``time_ns``                       nanoseconds since 1970, for what is shown to others
 ``user``                          calls a user's function
 ================================  ====================================================================================
 
@@ -63,6 +64,7 @@ from wiredrv.waits.anyio import (
     sleep,
     sleep_forever,
     spawn,
+    time_ns,
     to_thread,
     user,
     writable,
@@ -98,6 +100,7 @@ __all__ = [
     "sleep",
     "sleep_forever",
     "spawn",
+    "time_ns",
     "to_thread",
     "user",
     "writable",

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Awaitable, Callable, Generator
 from random import random as random
 from time import monotonic as monotonic
+from time import time_ns as time_ns
 from typing import Any, ParamSpec, Protocol, TypeVar, cast
 from weakref import WeakKeyDictionary
 

@@ -184,6 +184,7 @@ class ClientSession(AsyncBlock):
             )
         state.transaction.start(chosen.over(inherited), monotonic(), attempt)
         state.on_pin_event(PinEvent.NEW_TRANSACTION)
+        self._core.executor.transaction_changed(state)
         self._core.started_sessions.orphan_cursors_left(state)
         state.server_session.next_txn_number()
         self._hooks.clear()
