@@ -13,7 +13,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 SOURCES := wiredrv spec_tests tests benchmarks demo docs conftest.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo unit test specs spec-tests differential fuzz test-docker lint format bench docs clean
+.PHONY: help demo unit test specs spec-tests differential fuzz streams test-docker lint format bench docs clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*##/\1:/p' $(MAKEFILE_LIST) | awk -F': *' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -52,6 +52,9 @@ differential: $(VENV)/.test  ## 20,000 generated scenarios on wiredrv and PyMong
 
 fuzz: $(VENV)/.test  ## 100,000 damaged replies and handshakes through the public API; --seed N --case K replays one
 	@$(BIN)/python -m tests.fuzz $(ARGS)
+
+streams: $(VENV)/.test  ## 10,000 events of change streams, compared with the oplog while the primary is killed and frozen
+	@WIREDRV_STREAM_EVENTS=$${WIREDRV_STREAM_EVENTS:-10000} $(BIN)/python -m pytest -s tests/integration/test_change_streams_under_fire.py $(ARGS)
 
 REPLICA_SET := mongodb://127.0.0.1:27117,127.0.0.1:27118,127.0.0.1:27119/?replicaSet=rs0
 SHARDED := mongodb://127.0.0.1:27217,127.0.0.1:27218/
