@@ -104,6 +104,12 @@ async def aggregate(scene: Scene, session: Any) -> object:
     return await cursor.to_list()
 
 
+async def watch(scene: Scene, session: Any) -> object:
+    async with scene.scratch.watch(session=session, max_await_time_ms=100) as stream:
+        await scene.scratch.insert_one({"x": 1})
+        return await stream.next()
+
+
 async def distinct(scene: Scene, session: Any) -> object:
     return await scene.collection.distinct("_id", session=session)
 
@@ -123,6 +129,7 @@ OPERATIONS: tuple[Run, ...] = (
     find_and_close,
     find_in_a_block,
     aggregate,
+    watch,
     distinct,
     run_command,
 )

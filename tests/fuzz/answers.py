@@ -99,7 +99,10 @@ def _get_more(command: Mapping[str, Any], record: Record, chance: Chance) -> dic
     if not left:
         del record.cursors[number]
     namespace = f"{command['$db']}.{command['collection']}"
-    return {"cursor": {"id": Int64(number if left else 0), "ns": namespace, "nextBatch": batch}}
+    cursor = {"id": Int64(number if left else 0), "ns": namespace, "nextBatch": batch}
+    if batch and "operationType" in batch[0]:
+        cursor["postBatchResumeToken"] = batch[-1]["_id"]
+    return {"cursor": cursor}
 
 
 def _kill_cursors(command: Mapping[str, Any], record: Record, chance: Chance) -> dict[str, Any]:
@@ -116,6 +119,15 @@ def _aggregate(command: Mapping[str, Any], record: Record, chance: Chance) -> di
         return {"cursor": {"id": Int64(0), "ns": "db.c", "firstBatch": [{"_id": 1, "n": 3}]}}
     if "$out" in stages or "$merge" in stages:
         return {"cursor": {"id": Int64(0), "ns": "db.c", "firstBatch": []}}
+    if "$changeStream" in stages:
+        events = [
+            {"_id": {"_data": f"82{number}"}, "operationType": "insert", "fullDocument": document}
+            for number, document in enumerate(_documents(command, chance))
+        ]
+        answer = _cursor(events, command, record, chance)
+        if chance.maybe(0.8):
+            answer["cursor"]["postBatchResumeToken"] = {"_data": "829"}
+        return answer
     return _cursor(_documents(command, chance), command, record, chance)
 
 

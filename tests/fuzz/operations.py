@@ -173,6 +173,16 @@ async def database_aggregate(scene: Scene) -> Any:
     return [document async for document in cursor]
 
 
+async def watch(scene: Scene) -> Any:
+    """Events of a change stream, until one is refused, or there were enough."""
+    chance = scene.chance
+    handle: Any = chance.choice((scene.collection, scene.database, scene.client))
+    async with handle.watch(session=scene.session, batch_size=chance.choice((None, 2)), max_await_time_ms=5) as stream:
+        found = [await stream.try_next() for _ in range(4)]
+        scene.inspect(stream.resume_token)
+        return found
+
+
 async def count_documents(scene: Scene) -> Any:
     return await scene.collection.count_documents({"a": 1}, session=scene.session)
 
@@ -398,6 +408,7 @@ PLAIN: tuple[Call, ...] = (
     find_in_batches,
     find_raw_batches,
     database_aggregate,
+    watch,
     estimated_document_count,
     count,
     map_reduce,

@@ -181,6 +181,39 @@ SPELLINGS = [
 ]
 
 
+async def _watched_plain(collection: wiredrv.Collection, options: dict[str, Any]) -> Any:
+    async with collection.watch(**options) as stream:
+        await collection.insert_one({})
+        return await stream.next()
+
+
+async def _watched_awaited(collection: wiredrv.Collection, options: dict[str, Any]) -> Any:
+    async with await collection.watch(**options) as stream:
+        await collection.insert_one({})
+        return await stream.next()
+
+
+async def _watched_by_hand(collection: wiredrv.Collection, options: dict[str, Any]) -> Any:
+    stream = await collection.watch(**options)
+    await collection.insert_one({})
+    try:
+        async for event in stream:
+            return event
+    finally:
+        await stream.close()
+
+
+@pytest.mark.parametrize("spelling", [_watched_plain, _watched_awaited, _watched_by_hand])
+async def test_a_change_stream_is_opened_once_with_and_without_await(
+    replica_set: ReplicaSet, spelling: Callable[[wiredrv.Collection, dict[str, Any]], Awaitable[Any]]
+) -> None:
+    async with _scene(replica_set) as (client, collection, log), client.start_session() as session:
+        for options in ({}, {"session": session}):
+            log.clear()
+            assert (await spelling(collection, dict(options)))["operationType"] == "insert"
+            assert log.names == ["aggregate", "insert", "getMore", "killCursors"]
+
+
 @pytest.mark.parametrize("name, command, opened", CURSORS, ids=[row[0] for row in CURSORS])
 async def test_a_command_that_answers_with_a_cursor_is_sent_once_in_every_spelling(
     replica_set: ReplicaSet, name: str, command: str, opened: Open

@@ -151,6 +151,11 @@ async def _cursor_command(place: Place, options: dict[str, Any]) -> object:
     return await place.database.cursor_command(command, batch_size=2, **options).to_list()
 
 
+async def _watch(place: Place, options: dict[str, Any]) -> object:
+    async with place.collection.watch(max_await_time_ms=1, **options) as stream:
+        return await stream.try_next()
+
+
 _R, _W, _O = Sort.READ, Sort.WRITE, Sort.OTHER
 _MAP = "function() { emit(1, 1); }"
 _REDUCE = "function(key, values) { return Array.sum(values); }"
@@ -185,6 +190,7 @@ CALLS: tuple[Call, ...] = (
     Call("count", "count", _R, lambda p, o: p.collection.count({}, **o), level=True),
     Call("distinct", "distinct", _R, lambda p, o: p.collection.distinct("_id", **o), level=True),
     # neither, or not according to all specifications
+    Call("watch", "aggregate", _O, _watch),
     Call("map_reduce", "mapReduce", _O, lambda p, o: p.collection.map_reduce(_MAP, _REDUCE, **o)),
     Call("aggregate with $out", "aggregate", _O, _aggregate_out, level=True),
     Call("database.aggregate", "aggregate", _O, _database_aggregate),
