@@ -55,7 +55,7 @@ async def test_a_collection_a_database_and_a_deployment(replica_set: ReplicaSet)
                 await written.insert_one({"_id": number, "test": _NAME})
             assert (await one.next())["fullDocument"]["_id"] == 2
             assert [(await two.next())["ns"]["coll"] for _ in range(2)] == [other.name, collection.name]
-            seen = []
+            seen: list[str] = []
             while len(seen) < 3:
                 event = await three.next()
                 if event.get("fullDocument", {}).get("test") == _NAME:
@@ -354,7 +354,7 @@ async def test_events_tokens_and_commands_are_those_of_pymongo(
 
         async def read(handle: Any) -> Any:
             async with await handle.watch(resume_after=token, **options) as stream:
-                found = []
+                found: list[Any] = []
                 while len(found) < count:
                     event = await stream.try_next()
                     if event is not None:

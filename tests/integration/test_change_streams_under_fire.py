@@ -33,7 +33,7 @@ _WRITERS = 8
 _STAYS_FROZEN = 1.0
 _END = "end"
 #: A frozen server is noticed after both.
-_WATCHFUL = {"heartbeatFrequencyMS": 500, "connectTimeoutMS": 1000, "serverSelectionTimeoutMS": 30_000}
+_WATCHFUL: dict[str, Any] = {"heartbeatFrequencyMS": 500, "connectTimeoutMS": 1000, "serverSelectionTimeoutMS": 30_000}
 _OPERATIONS = {"insert": "i", "update": "u", "replace": "u", "delete": "d"}
 
 #: When something was changed, how, and the ``_id`` of the document.
