@@ -65,6 +65,7 @@ PURE: Sequence[str] = (
     "execution.circumstances",
     "execution.decorate",
     "execution.retry",
+    "execution.time_limit",
     "execution.labels",
     "execution.reading",
     "execution.run",

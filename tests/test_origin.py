@@ -28,15 +28,11 @@ def _strange_option() -> None:
     wiredrv.Client("mongodb://localhost/?madeUp=1")
 
 
-def _limit_that_is_not_applied() -> None:
-    wiredrv.Client("mongodb://localhost/?timeoutMS=5")
-
-
 def _compressor_that_is_missing() -> None:
     wiredrv.Client("mongodb://localhost/?compressors=zstd")
 
 
-@pytest.mark.parametrize("make", [_strange_option, _limit_that_is_not_applied, _compressor_that_is_missing])
+@pytest.mark.parametrize("make", [_strange_option, _compressor_that_is_missing])
 def test_a_warning_points_to_the_line_that_gave_the_option(
     monkeypatch: pytest.MonkeyPatch, make: Callable[[], None]
 ) -> None:

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from wiredrv.connection.settings import DriverInfo as DriverInfo
     from wiredrv.connection.settings import ServerApi as ServerApi
     from wiredrv.errors import DriverError as DriverError
+    from wiredrv.execution.timeout import timeout as timeout
     from wiredrv.operations.results import BulkWriteResult as BulkWriteResult
     from wiredrv.operations.results import DeleteResult as DeleteResult
     from wiredrv.operations.results import InsertManyResult as InsertManyResult
@@ -105,6 +106,7 @@ _HOMES = {
     "UpdateResult": "wiredrv.operations.results",
     "WriteConcern": "wiredrv.concerns",
     "connect": "wiredrv.client.connect",
+    "timeout": "wiredrv.execution.timeout",
     "unbound": "wiredrv.client.sessions.blocks",
 }
 _MODULES = frozenset({"errors", "events"})
@@ -158,6 +160,7 @@ __all__ = [
     "connect",
     "errors",
     "events",
+    "timeout",
     "unbound",
 ]
 

@@ -15,6 +15,7 @@ The names are PyMongo's, so that existing handlers work unchanged; the root clas
      ├─ ProtocolError
      ├─ UnreadableReply            (also a bson.errors.InvalidBSON)
      ├─ TransactionTimeoutError
+     ├─ OperationTimeout
      ├─ ConnectionFailure
      │   ├─ WaitQueueTimeoutError
      │   └─ AutoReconnect
@@ -194,12 +195,25 @@ class TransactionTimeoutError(DriverError):
         return True
 
 
+class OperationTimeout(DriverError):
+    """The operation's time limit (``timeoutMS``, ``wiredrv.timeout``) left no time to send its command.
+
+    It was used up by waiting for the session's turn, by making a connection or by earlier attempts, or is shorter than
+    a round trip. Where the time ends in another wait, the error is that wait's: ServerSelectionTimeoutError,
+    WaitQueueTimeoutError, NetworkTimeout; or the server's ExecutionTimeout. ``timeout`` is True for all of them.
+    """
+
+    @property
+    def timeout(self) -> bool:
+        return True
+
+
 class ConnectionFailure(DriverError):
     """A connection to a server could not be made, or broke."""
 
 
 class WaitQueueTimeoutError(ConnectionFailure):
-    """No connection of the pool became free within ``waitQueueTimeoutMS``."""
+    """No connection of the pool became free within ``waitQueueTimeoutMS``, or the operation's time limit."""
 
     @property
     def timeout(self) -> bool:
@@ -242,7 +256,7 @@ class AutoReconnect(ConnectionFailure):
 
 
 class NetworkTimeout(AutoReconnect):
-    """A connection was open, but an answer did not come in time."""
+    """A connection was open, but an answer did not come in time. The connection is closed."""
 
     @property
     def timeout(self) -> bool:
@@ -254,7 +268,9 @@ class PoolClearedError(AutoReconnect):
 
 
 class ServerSelectionTimeoutError(AutoReconnect):
-    """No server was suitable within ``serverSelectionTimeoutMS``. Server-selection specification.
+    """No server was suitable within ``serverSelectionTimeoutMS``, or the operation's time limit.
+
+    Server-selection specification.
 
     :param topology_description: what was known of the deployment.
     """
@@ -361,7 +377,7 @@ class CursorNotFound(OperationFailure):
 
 
 class ExecutionTimeout(OperationFailure):
-    """The server stopped the operation because ``maxTimeMS`` passed."""
+    """The server stopped the operation because ``maxTimeMS`` passed, which a time limit sets too."""
 
     @property
     def timeout(self) -> bool:
@@ -415,8 +431,11 @@ class BulkWriteError(OperationFailure):
 
     @property
     def timeout(self) -> bool:
-        errors = self.details.get("writeConcernErrors") or ()
-        return any(error.get("code") == ErrorCode.WriteConcernTimeout for error in errors)
+        concern_errors = self.details.get("writeConcernErrors") or ()
+        errors = (*(self.details.get("writeErrors") or ()), *concern_errors)
+        return any(error.get("code") == ErrorCode.MaxTimeMSExpired for error in errors) or any(
+            error.get("code") == ErrorCode.WriteConcernTimeout for error in concern_errors
+        )
 
 
 class BulkDocumentTooLarge(BulkWriteError, DocumentTooLarge):

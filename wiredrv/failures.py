@@ -22,6 +22,7 @@ from wiredrv.errors import (
     ConnectionFailure,
     NotPrimaryError,
     OperationFailure,
+    OperationTimeout,
     PoolClearedError,
     ProtocolError,
     ServerSelectionTimeoutError,
@@ -42,7 +43,7 @@ class FailureKind(Enum):
     SERVER_REFUSAL = "the server's refusal"
     #: A bad argument, an ended session, a document that is too large.
     REFUSED_HERE = "refused here"
-    #: No server or no connection was available in time.
+    #: No server or no connection was available in time, or no time was left to send anything.
     NO_CONNECTION = "no connection"
     #: Cancelled, or out of time.
     ABANDONED = "abandoned"
@@ -106,7 +107,7 @@ CONSEQUENCES: dict[FailureKind, Consequences] = {
     FailureKind.ABANDONED: Consequences(False, TopologyReaction.NOTHING, Repeated.NEVER, CommitResult.UNKNOWN),
 }
 
-_NO_CONNECTION = (PoolClearedError, WaitQueueTimeoutError, ServerSelectionTimeoutError)
+_NO_CONNECTION = (PoolClearedError, WaitQueueTimeoutError, ServerSelectionTimeoutError, OperationTimeout)
 _REFUSALS = (NotPrimaryError, OperationFailure)
 _BROKEN = (ConnectionFailure, ProtocolError, OSError)
 

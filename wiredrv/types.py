@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, TypeAlias, runtime_checkable
 
 #: A BSON document that is read and not changed: a filter, a stage of a pipeline, the options of a command.
@@ -130,6 +130,30 @@ class Limits:
     max_write_batch_size: int
 
 
+@dataclass(frozen=True, slots=True)
+class TimeLimit:
+    """How long an operation may take, its retries included. Client-side-operations-timeout specification.
+
+    :param seconds: the whole limit; ``math.inf`` for none, which still means that ``timeoutMS`` is in use.
+    :param until: when it ends, on the monotonic clock, if it has started.
+    :param of_call: whether it was given to the call itself, not to its handle.
+    :param on_server: whether the server is told the time that is left (``maxTimeMS``).
+    """
+
+    seconds: float
+    until: float | None = None
+    of_call: bool = False
+    on_server: bool = True
+
+    def started(self, now: float) -> TimeLimit:
+        """The limit, running since ``now`` if it was not running before."""
+        return self if self.until is not None else replace(self, until=now + self.seconds)
+
+    def restarted(self, now: float) -> TimeLimit:
+        """The whole limit again, running since ``now``."""
+        return replace(self, until=now + self.seconds)
+
+
 @runtime_checkable
 class Pin(Protocol):
     """What a session may be pinned to: a mongos' address or, behind a load balancer, a connection.
@@ -155,7 +179,7 @@ class ServerCursor(NamedTuple):
     """A cursor that is open on a server, and all that is needed to kill it.
 
     ``lease`` is the implicit server session that was kept for it, and ``pin`` the connection that it needs behind a
-    load balancer; both are given back once the cursor is killed.
+    load balancer; both are given back once the cursor is killed. ``limit`` is how long killing it may take.
     """
 
     address: Address
@@ -163,6 +187,7 @@ class ServerCursor(NamedTuple):
     namespace: str
     lease: Any = None
     pin: Pin | None = None
+    limit: TimeLimit | None = None
 
 
 class SentCommand(NamedTuple):

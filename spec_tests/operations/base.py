@@ -147,6 +147,8 @@ def resolve(call: Call, convert: Mapping[str, Callable[[Any], Any]]) -> dict[str
     for name, value in call.arguments.items():
         if name == "session":
             resolved[name] = call.run.entities.get(value, SessionHandle).session
+        elif name == "timeoutMode":
+            resolved[name] = snake(value)
         elif name in convert:
             resolved[name] = convert[name](value)
         else:

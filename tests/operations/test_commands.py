@@ -197,7 +197,7 @@ def test_every_other_option_is_sent(operation: Any) -> None:
 def test_the_fields_of_the_driver_are_those_that_decorate_puts_on() -> None:
     """Compares the list with the source, so that a field that ``decorate`` adds in future is refused here too."""
     source = inspect.getsource(decorate_module) + inspect.getsource(declare_api)
-    assert set(re.findall(r'command\["([^"]+)"\] =', source)) == DRIVER_FIELDS
+    assert set(re.findall(r'command\["([^"]+)"\] =', source)) - {"maxTimeMS"} == DRIVER_FIELDS
 
 
 R, W, C = OperationKind.READ, OperationKind.WRITE, OperationKind.COMMAND

@@ -27,7 +27,7 @@ from wiredrv.net.settings import TLSSettings
 from wiredrv.options.settings import ClientSettings
 from wiredrv.options.table import OPTIONS, read_keywords
 from wiredrv.options.uri import parse_client_settings, parse_uri, settings_with_srv
-from wiredrv.types import Address
+from wiredrv.types import Address, TimeLimit
 
 SECRET = "hunter2secret"
 
@@ -473,15 +473,14 @@ def test_srv_strings_name_one_host_without_a_port(uri: str) -> None:
         parse_uri(uri)
 
 
-@pytest.mark.parametrize("options", [{"timeoutMS": 500}, {"timeoutMS": 0}, {}])
-def test_a_client_says_that_timeout_ms_is_not_applied(options: dict[str, Any]) -> None:
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        wiredrv.Client("mongodb://localhost", **options)
-    assert [str(warning.message).partition(":")[0] for warning in caught] == (
-        ["timeoutMS is read but not applied by this version"] if options.get("timeoutMS") else []
-    )
-    assert all(warning.filename == __file__ for warning in caught)
+@pytest.mark.parametrize(
+    "options, limit", [({"timeoutMS": 500}, TimeLimit(0.5)), ({"timeoutMS": 0}, TimeLimit(math.inf)), ({}, None)]
+)
+def test_handles_take_the_time_limit_of_the_client(options: dict[str, Any], limit: TimeLimit | None) -> None:
+    client = wiredrv.Client("mongodb://localhost", **options)
+    assert client["shop"]["orders"]._target.limit == limit
+    assert client.get_database("shop", timeout_ms=20)["orders"]._target.limit == TimeLimit(0.02)
+    assert client["shop"]["orders"].with_options(timeout_ms=0)._target.limit == TimeLimit(math.inf)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from bson.timestamp import Timestamp
 
 from wiredrv.client import validation as check
+from wiredrv.client.limits import TimeoutMode
 from wiredrv.client.signatures import TypedDict
 from wiredrv.client.signatures import expanded as expanded
 from wiredrv.client.validation import Collation, Keys, Table
@@ -27,12 +28,15 @@ class CommonOptions(TypedDict, total=False):
     :param max_time_ms: milliseconds after which the server stops the command with ExecutionTimeout; None sets no limit.
     :param maxTimeMS: another name of ``max_time_ms`` (milliseconds), which PyMongo's methods take in places.
     :param raw_data: whether a time-series collection is accessed as the buckets that it stores (server 8.2).
+    :param timeout_ms: milliseconds for the whole call, its retries included; 0 sets no limit, None takes the
+        ``timeoutMS`` of the collection, database or client.
     """
 
     comment: object
     max_time_ms: int | None
     maxTimeMS: int | None
     raw_data: bool | None
+    timeout_ms: int | None
 
 
 class FindOneOptions(CommonOptions, total=False):
@@ -76,6 +80,8 @@ class FindOptions(FindOneOptions, total=False):
     :param cursor_type: a :class:`CursorType`; the default is ``NON_TAILABLE``.
     :param no_cursor_timeout: whether the server keeps the cursor when it was not read for ten minutes. The session
         that it belongs to still ends after thirty.
+    :param timeout_mode: what ``timeout_ms`` limits: ``"cursor_lifetime"``, the first command and all getMores together
+        (the default), or ``"iteration"``, each call that returns documents (the only one for tailable cursors).
     """
 
     limit: int | None
@@ -83,6 +89,7 @@ class FindOptions(FindOneOptions, total=False):
     max_await_time_ms: int | None
     cursor_type: int
     no_cursor_timeout: bool | None
+    timeout_mode: TimeoutMode | None
 
 
 class WriteOptions(TypedDict, total=False):
@@ -91,11 +98,14 @@ class WriteOptions(TypedDict, total=False):
     :param comment: any value that BSON can carry, shown in the server's logs and profiler (server 4.4).
     :param bypass_document_validation: whether the collection's validation rules are ignored.
     :param raw_data: whether a time-series collection is accessed as the buckets that it stores (server 8.2).
+    :param timeout_ms: milliseconds for the whole call, its retries included; 0 sets no limit, None takes the
+        ``timeoutMS`` of the collection, database or client.
     """
 
     comment: object
     bypass_document_validation: bool | None
     raw_data: bool | None
+    timeout_ms: int | None
 
 
 class DeleteOptions(TypedDict, total=False):
@@ -106,6 +116,8 @@ class DeleteOptions(TypedDict, total=False):
     :param let: variables that the filter's ``$expr`` can use as ``$$name`` (server 5.0).
     :param comment: any value that BSON can carry, shown in the server's logs and profiler (server 4.4).
     :param raw_data: whether a time-series collection is accessed as the buckets that it stores (server 8.2).
+    :param timeout_ms: milliseconds for the whole call, its retries included; 0 sets no limit, None takes the
+        ``timeoutMS`` of the collection, database or client.
     """
 
     collation: Collation | None
@@ -113,6 +125,7 @@ class DeleteOptions(TypedDict, total=False):
     let: Document | None
     comment: object
     raw_data: bool | None
+    timeout_ms: int | None
 
 
 class ReplaceOptions(WriteOptions, total=False):
@@ -212,6 +225,8 @@ class AggregateOptions(CommonOptions, total=False):
     :param bypassDocumentValidation: as ``bypass_document_validation``.
     :param collation: how strings are compared: a mapping or a bson ``Collation``; None takes the collection's.
     :param hint: the index to use, by its name or its keys; None lets the server choose.
+    :param timeout_mode: what ``timeout_ms`` limits: ``"cursor_lifetime"``, the first command and all getMores together
+        (the default), or ``"iteration"``, each call that returns documents (the only one for tailable cursors).
     """
 
     let: Document | None
@@ -222,6 +237,7 @@ class AggregateOptions(CommonOptions, total=False):
     bypass_document_validation: bool | None
     batchSize: int | None
     maxAwaitTimeMS: int | None
+    timeout_mode: TimeoutMode | None
     allowDiskUse: bool | None
     bypassDocumentValidation: bool | None
     collation: Collation | None

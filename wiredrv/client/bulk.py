@@ -13,7 +13,7 @@ Rules kept here:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from wiredrv.errors import (
@@ -24,6 +24,7 @@ from wiredrv.errors import (
     DriverError,
     OperationFailure,
 )
+from wiredrv.execution.timeout import in_force_now
 from wiredrv.operations.base import Target
 from wiredrv.operations.results import BulkWriteResult
 from wiredrv.operations.write_batch import (
@@ -72,8 +73,10 @@ class Bulk:
         unheard = not in_transaction and not self.target.write_concern.acknowledged
         if unheard and session is not None:
             raise ConfigurationError("an explicit session cannot be used with an unacknowledged write concern (w=0)")
-        async with self.context.executor.one_turn(session, parts[0].command, (call, self.target)) as turn:
-            sending = _Sending(self, session, turn, unheard)
+        limit = in_force_now(self.target.limit)
+        timed = self if limit is None else replace(self, target=replace(self.target, limit=limit))
+        async with self.context.executor.one_turn(session, parts[0].command, (call, timed.target)) as turn:
+            sending = _Sending(timed, session, turn, unheard)
             for group in parts:
                 if not await sending.send(group, group is parts[-1]):
                     break

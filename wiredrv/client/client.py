@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -18,22 +17,23 @@ from wiredrv.client.client_deployment import ClientDeployment
 from wiredrv.client.collection_base import derived_target
 from wiredrv.client.core import ClientCore
 from wiredrv.client.database import Database
+from wiredrv.client.limits import limited
 from wiredrv.client.misuse import AsyncBlock, refuse_more_by_position
 from wiredrv.client.sessions.client_session import ClientSession
 from wiredrv.client.sessions.client_transaction import ClientTransaction
 from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
 from wiredrv.connection.settings import DriverInfo
 from wiredrv.description import ServerType
-from wiredrv.errors import ConfigurationError, ConfigurationWarning
+from wiredrv.errors import ConfigurationError
 from wiredrv.listeners import EventListener
 from wiredrv.logs.hub import LoggingHub
 from wiredrv.operations.base import Target
 from wiredrv.operations.databases import DropDatabase
 from wiredrv.options.client_options import ClientOptions
 from wiredrv.options.uri import parse_client_settings
-from wiredrv.origin import caller, warn
+from wiredrv.origin import caller
 from wiredrv.session.options import SessionOptions, TransactionOptions
-from wiredrv.types import Document, DocumentT, OtherDocumentT, PlainDocument, foreign_note
+from wiredrv.types import Document, DocumentT, OtherDocumentT, PlainDocument, TimeLimit, foreign_note
 
 
 class Client(ClientDeployment[DocumentT], AsyncBlock):
@@ -73,12 +73,6 @@ class Client(ClientDeployment[DocumentT], AsyncBlock):
         **options: Unpack[ClientOptions],
     ) -> None:
         settings = parse_client_settings(uri, {"document_class": document_class, **options})
-        if settings.execution.timeout not in (None, math.inf):
-            warn(
-                "timeoutMS is read but not applied by this version: set the limit with anyio.fail_after() or "
-                "asyncio.timeout() around the calls",
-                ConfigurationWarning,
-            )
         self._origin = caller()
         self._context = self._core = ClientCore(settings, LoggingHub(event_listeners, waits.user))
         self._target = Target(
@@ -87,6 +81,7 @@ class Client(ClientDeployment[DocumentT], AsyncBlock):
             read_concern=settings.read_concern,
             write_concern=settings.write_concern,
             codec_options=settings.codec_options,
+            limit=None if settings.execution.timeout is None else TimeLimit(settings.execution.timeout),
         )
 
     # --- life ---
@@ -158,6 +153,7 @@ class Client(ClientDeployment[DocumentT], AsyncBlock):
         read_concern: ReadConcern | None = None,
         *,
         document_class: None = None,
+        timeout_ms: int | None = None,
     ) -> Database[DocumentT]: ...
 
     @overload
@@ -170,6 +166,7 @@ class Client(ClientDeployment[DocumentT], AsyncBlock):
         read_concern: ReadConcern | None = None,
         *,
         document_class: type[OtherDocumentT] | None = None,
+        timeout_ms: int | None = None,
     ) -> Database[OtherDocumentT]: ...
 
     def get_database(
@@ -181,6 +178,7 @@ class Client(ClientDeployment[DocumentT], AsyncBlock):
         read_concern: ReadConcern | None = None,
         *,
         document_class: type[Any] | None = None,
+        timeout_ms: int | None = None,
     ) -> Database[Any]:
         """A database with options of its own; those that are None are the client's.
 
@@ -190,6 +188,7 @@ class Client(ClientDeployment[DocumentT], AsyncBlock):
         :param write_concern: what a write waits for; None takes the client's.
         :param read_concern: how durable what is read must be; None takes the client's.
         :param document_class: what documents are given as; it wins over that of ``codec_options``.
+        :param timeout_ms: milliseconds for each operation and its retries; 0 sets no limit, None takes the client's.
         :returns: the database. Nothing is sent.
         :raises ConfigurationError: neither gives a name.
         :raises InvalidName: the server would refuse the name.
@@ -198,7 +197,7 @@ class Client(ClientDeployment[DocumentT], AsyncBlock):
         if name is None:
             raise ConfigurationError("no database name: pass one, or add one to the connection string")
         target = derived_target(
-            self._target, "", codec_options, read_preference, write_concern, read_concern, document_class
+            self._target, "", codec_options, read_preference, write_concern, read_concern, document_class, timeout_ms
         )
         return Database(self, self._core, replace(target, database=name))
 
@@ -212,6 +211,7 @@ class Client(ClientDeployment[DocumentT], AsyncBlock):
         read_concern: ReadConcern | None = None,
         *,
         document_class: None = None,
+        timeout_ms: int | None = None,
     ) -> Database[DocumentT]: ...
 
     @overload
@@ -224,6 +224,7 @@ class Client(ClientDeployment[DocumentT], AsyncBlock):
         read_concern: ReadConcern | None = None,
         *,
         document_class: type[OtherDocumentT] | None = None,
+        timeout_ms: int | None = None,
     ) -> Database[OtherDocumentT]: ...
 
     def get_default_database(
@@ -235,6 +236,7 @@ class Client(ClientDeployment[DocumentT], AsyncBlock):
         read_concern: ReadConcern | None = None,
         *,
         document_class: type[Any] | None = None,
+        timeout_ms: int | None = None,
     ) -> Database[Any]:
         """The database that the connection string names, else ``default``.
 
@@ -244,13 +246,14 @@ class Client(ClientDeployment[DocumentT], AsyncBlock):
         :param write_concern: what a write waits for; None takes the client's.
         :param read_concern: how durable what is read must be; None takes the client's.
         :param document_class: what documents are given as; it wins over that of ``codec_options``.
+        :param timeout_ms: milliseconds for each operation and its retries; 0 sets no limit, None takes the client's.
         :returns: the database. Nothing is sent.
         :raises ConfigurationError: neither gives a name.
         :raises InvalidName: the server would refuse the name.
         """
         name = self._core.settings.default_database or default
         options = (codec_options, read_preference, write_concern, read_concern)
-        return self.get_database(name, *options, document_class=document_class)
+        return self.get_database(name, *options, document_class=document_class, timeout_ms=timeout_ms)
 
     # --- sessions ---
 
@@ -262,6 +265,7 @@ class Client(ClientDeployment[DocumentT], AsyncBlock):
         snapshot_time: Timestamp | None = None,
         *,
         overlap: Literal["wait", "refuse"] = "wait",
+        default_timeout_ms: int | None = None,
     ) -> ClientSession:
         """Start a session. Nothing is sent; ``await client.start_session()`` returns the same.
 
@@ -271,11 +275,18 @@ class Client(ClientDeployment[DocumentT], AsyncBlock):
         :param snapshot_time: which one, for instance another session's ``snapshot_time``; needs ``snapshot``.
         :param overlap: what an operation does while another one runs with the session: ``"wait"`` for its turn, in the
             order of the calls, or ``"refuse"`` with InvalidOperation, to find the places where that happens.
+        :param default_timeout_ms: milliseconds for each commit_transaction, abort_transaction, with_transaction and
+            end_session; 0 sets no limit, None takes the client's ``timeoutMS``.
         :returns: the session, for ``async with``.
         :raises ConfigurationError: the options contradict each other.
         """
         options = SessionOptions(
-            causal_consistency, default_transaction_options, snapshot or False, snapshot_time, overlap
+            causal_consistency,
+            default_transaction_options,
+            snapshot or False,
+            snapshot_time,
+            overlap,
+            default_timeout_ms,
         )
         return ClientSession(self, self._core, options)
 
@@ -332,6 +343,7 @@ class Client(ClientDeployment[DocumentT], AsyncBlock):
         *,
         filter: Document | None = None,
         authorizedDatabases: bool | None = None,
+        timeout_ms: int | None = None,
     ) -> list[Database[DocumentT]]:
         """The deployment's databases as handles. Like :meth:`list_database_names`.
 
@@ -340,35 +352,50 @@ class Client(ClientDeployment[DocumentT], AsyncBlock):
         :param filter: a query on the documents that :meth:`list_databases` gives.
         :param authorizedDatabases: whether only those are listed that the user may access; None leaves it to the
             server.
+        :param timeout_ms: milliseconds for the whole call, its retries included; 0 sets no limit, None takes the
+            ``timeoutMS`` of the client.
         :returns: the databases, with the client's options.
         :raises OperationFailure: the server refused the command.
         :raises ConfigurationError: an argument is of the wrong kind.
         """
-        names = await self.list_database_names(session, comment, filter=filter, authorizedDatabases=authorizedDatabases)
+        names = await self.list_database_names(
+            session, comment, filter=filter, authorizedDatabases=authorizedDatabases, timeout_ms=timeout_ms
+        )
         return [self[name] for name in names]
 
     async def drop_database(
-        self, name_or_database: str | Database[Any], session: ClientSession | None = None, comment: object = None
+        self,
+        name_or_database: str | Database[Any],
+        session: ClientSession | None = None,
+        comment: object = None,
+        *,
+        timeout_ms: int | None = None,
     ) -> None:
         """Drop a database with all its collections.
 
         :param name_or_database: its name, or the database itself.
         :param session: the session to use; without it the bound one, or an implicit one.
         :param comment: any value that BSON can carry, shown in the server's logs and profiler (server 4.4).
+        :param timeout_ms: milliseconds for the whole call, its retries included; 0 sets no limit, None takes the
+            ``timeoutMS`` of the client.
         :raises OperationFailure: the server refused the command.
         """
         database = name_or_database if isinstance(name_or_database, Database) else self[name_or_database]
-        drop = DropDatabase(database._target, {} if comment is None else {"comment": comment})
+        drop = DropDatabase(limited(database._target, timeout_ms), {} if comment is None else {"comment": comment})
         await self._core.executor.execute(drop, self._core.session_state(session))
 
-    async def server_info(self, session: ClientSession | None = None) -> PlainDocument:
+    async def server_info(
+        self, session: ClientSession | None = None, *, timeout_ms: int | None = None
+    ) -> PlainDocument:
         """The reply to ``buildInfo``: the server's version, among others.
 
         :param session: the session to use; without it the bound one, or an implicit one.
+        :param timeout_ms: milliseconds for the whole call, its retries included; 0 sets no limit, None takes the
+            ``timeoutMS`` of the client.
         :returns: the reply of ``buildInfo``.
         :raises OperationFailure: the server refused the command.
         """
-        return await self["admin"].command("buildInfo", session=session)
+        return await self["admin"].command("buildInfo", session=session, timeout_ms=timeout_ms)
 
     def append_metadata(self, driver_info: DriverInfo) -> None:
         """Add a library that is built on this driver to the metadata that new connections send to servers.

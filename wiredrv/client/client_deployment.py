@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, Unpack
 from wiredrv.client import validation as check
 from wiredrv.client.core import ClientCore
 from wiredrv.client.cursors.command_cursor import CommandCursor
+from wiredrv.client.limits import limited
 from wiredrv.client.schema_arguments import ListDatabasesOptions
 from wiredrv.client.signatures import expanded
 from wiredrv.client.watchable import Watchable
 from wiredrv.description import ServerType, TopologyDescription, TopologyType
 from wiredrv.operations.base import field_of
 from wiredrv.operations.databases import ListDatabases
-from wiredrv.types import Address, Document, DocumentT
+from wiredrv.types import Address, Document, DocumentT, PlainDocument
 
 if TYPE_CHECKING:
     from wiredrv.client.sessions.client_session import ClientSession
@@ -50,8 +51,9 @@ class ClientDeployment(Watchable[DocumentT]):
         :returns: a cursor over the documents, with or without ``await``.
         :raises ConfigurationError: an argument is of the wrong kind.
         """
-        fields = check.wire_options({**options, "comment": comment}, _LIST, strict=False)
-        return CommandCursor(self._core, ListDatabases(self._target, fields), session)
+        given: PlainDocument = {**options, "comment": comment}
+        target = limited(self._target, given.pop("timeout_ms", None))
+        return CommandCursor(self._core, ListDatabases(target, check.wire_options(given, _LIST, strict=False)), session)
 
     async def list_database_names(
         self,
@@ -60,6 +62,7 @@ class ClientDeployment(Watchable[DocumentT]):
         *,
         filter: Document | None = None,
         authorizedDatabases: bool | None = None,
+        timeout_ms: int | None = None,
     ) -> list[str]:
         """The names of the deployment's databases. Only the names are requested, unless the filter needs more.
 
@@ -67,13 +70,20 @@ class ClientDeployment(Watchable[DocumentT]):
         :param comment: any value that BSON can carry, shown in the server's logs and profiler (server 4.4).
         :param filter: a query on the documents that :meth:`list_databases` gives.
         :param authorizedDatabases: whether only those are named that the user may access; None leaves it to the server.
+        :param timeout_ms: milliseconds for the whole call, its retries included; 0 sets no limit, None takes the
+            ``timeoutMS`` of the client.
         :returns: the names.
         :raises OperationFailure: the server refused the command.
         :raises ConfigurationError: an argument is of the wrong kind.
         """
         names_do = filter is None or all(key == "name" for key in filter)
         cursor = self.list_databases(
-            session, comment, nameOnly=names_do or None, filter=filter, authorizedDatabases=authorizedDatabases
+            session,
+            comment,
+            nameOnly=names_do or None,
+            filter=filter,
+            authorizedDatabases=authorizedDatabases,
+            timeout_ms=timeout_ms,
         )
         return [field_of(document, "name", str) for document in await cursor.to_list()]
 

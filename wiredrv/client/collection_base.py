@@ -8,6 +8,7 @@ from bson.codec_options import CodecOptions
 
 from wiredrv.client.absent import did_you_mean, refuse_absent
 from wiredrv.client.handle import HandleContext
+from wiredrv.client.limits import limit_of
 from wiredrv.client.validation import collection_name, refuse
 from wiredrv.client.watchable import Watchable
 from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
@@ -30,6 +31,7 @@ class CollectionBase(Watchable[DocumentT]):
     :param write_concern: what a write waits for; None takes the database's.
     :param read_concern: how durable what is read must be; None takes the database's.
     :param document_class: what documents are given as; it wins over that of ``codec_options``.
+    :param timeout_ms: milliseconds for each operation and its retries; 0 sets no limit, None takes the database's.
     :raises InvalidName: the name cannot be a collection's.
     :raises ConfigurationError: an option is of the wrong kind.
     """
@@ -46,6 +48,7 @@ class CollectionBase(Watchable[DocumentT]):
         read_concern: ReadConcern | None = None,
         *,
         document_class: type[DocumentT] | None = None,
+        timeout_ms: int | None = None,
     ) -> None:
         self._database = database
         self._context: HandleContext = database._context
@@ -57,6 +60,7 @@ class CollectionBase(Watchable[DocumentT]):
             write_concern,
             read_concern,
             document_class,
+            timeout_ms,
         )
 
     @property
@@ -83,6 +87,7 @@ class CollectionBase(Watchable[DocumentT]):
         read_concern: ReadConcern | None = None,
         *,
         document_class: None = None,
+        timeout_ms: int | None = None,
     ) -> Collection[DocumentT]: ...
 
     @overload
@@ -94,6 +99,7 @@ class CollectionBase(Watchable[DocumentT]):
         read_concern: ReadConcern | None = None,
         *,
         document_class: type[OtherDocumentT] | None = None,
+        timeout_ms: int | None = None,
     ) -> Collection[OtherDocumentT]: ...
 
     def with_options(
@@ -104,6 +110,7 @@ class CollectionBase(Watchable[DocumentT]):
         read_concern: ReadConcern | None = None,
         *,
         document_class: type[Any] | None = None,
+        timeout_ms: int | None = None,
     ) -> Collection[Any]:
         """The same collection with other options; those that are None stay the same.
 
@@ -112,6 +119,7 @@ class CollectionBase(Watchable[DocumentT]):
         :param write_concern: what a write waits for; None takes this collection's.
         :param read_concern: how durable what is read must be; None takes this collection's.
         :param document_class: what documents are given as; it wins over that of ``codec_options``.
+        :param timeout_ms: milliseconds for each operation and its retries; 0 sets no limit, None keeps this one's.
         :returns: the other collection.
         :raises ConfigurationError: an option is of the wrong kind.
         """
@@ -119,7 +127,14 @@ class CollectionBase(Watchable[DocumentT]):
         copy._database = self._database
         copy._context = self._context
         copy._target = derived_target(
-            self._target, self.name, codec_options, read_preference, write_concern, read_concern, document_class
+            self._target,
+            self.name,
+            codec_options,
+            read_preference,
+            write_concern,
+            read_concern,
+            document_class,
+            timeout_ms,
         )
         return cast("Collection[Any]", copy)
 
@@ -177,6 +192,7 @@ def derived_target(
     write_concern: WriteConcern | None = None,
     read_concern: ReadConcern | None = None,
     document_class: type[Any] | None = None,
+    timeout_ms: int | None = None,
 ) -> Target:
     """A target in the same database; options that are None are taken from ``base``.
 
@@ -200,6 +216,7 @@ def derived_target(
         base.read_concern if read_concern is None else read_concern,
         base.write_concern if write_concern is None else write_concern,
         codec_options,
+        base.limit if timeout_ms is None else limit_of(timeout_ms),
     )
 
 

@@ -6,6 +6,7 @@ Index-management and enumerate-collections specifications.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Unpack
 
 from wiredrv.client import arguments
@@ -14,12 +15,13 @@ from wiredrv.client.arguments import CommonOptions, expanded
 from wiredrv.client.collection_base import CollectionBase
 from wiredrv.client.constants import TEXT
 from wiredrv.client.cursors.command_cursor import CommandCursor
+from wiredrv.client.limits import TimeoutMode, limited
 from wiredrv.client.requests import IndexModel, index_document, index_name
 from wiredrv.client.schema_arguments import CreateIndexesOptions, CreateIndexOptions, RenameOptions
 from wiredrv.client.validation import Keys
 from wiredrv.errors import ConfigurationError, OperationFailure
 from wiredrv.operations.base import Target, document_in, field_of
-from wiredrv.operations.collections import Drop, Rename
+from wiredrv.operations.collections import Drop, ListCollections, Rename
 from wiredrv.operations.failures import raise_concern_failure
 from wiredrv.operations.indexes import CreateIndexes, DropIndexes, ListIndexes
 from wiredrv.server_facts import ErrorCode
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from wiredrv.client.sessions.client_session import ClientSession
 
 #: Options of ``create_index`` that belong to the command and not to the index.
-_COMMAND_OPTIONS = frozenset({"max_time_ms", "maxTimeMS", "commit_quorum", "commitQuorum"})
+_COMMAND_OPTIONS = frozenset({"timeout_ms", "max_time_ms", "maxTimeMS", "commit_quorum", "commitQuorum"})
 _CREATE_INDEXES: check.Table = {**arguments.COMMON, "commit_quorum": ("commitQuorum", None)}
 
 
@@ -102,10 +104,11 @@ class CollectionIndexes(CollectionBase[DocumentT]):
         return await self._create_indexes([index.document for index in indexes], session, given)
 
     async def _create_indexes(
-        self, indexes: Sequence[Document], session: ClientSession | None, given: Document
+        self, indexes: Sequence[Document], session: ClientSession | None, given: PlainDocument
     ) -> list[str]:
+        target = limited(self._target, given.pop("timeout_ms", None))
         fields = check.wire_options(given, _CREATE_INDEXES, strict=False)
-        operation = CreateIndexes(self._target, indexes, fields)
+        operation = CreateIndexes(target, indexes, fields)
         return await self._context.executor.execute(operation, self._context.session_state(session))
 
     @expanded(CommonOptions)
@@ -143,8 +146,9 @@ class CollectionIndexes(CollectionBase[DocumentT]):
         await self._drop_indexes("*", session, options)
 
     async def _drop_indexes(self, index: str | Document, session: ClientSession | None, options: Document) -> None:
-        fields = check.wire_options(options, arguments.COMMON, strict=False)
-        operation = DropIndexes(self._target, index, fields)
+        given: PlainDocument = {**options}
+        target = limited(self._target, given.pop("timeout_ms", None))
+        operation = DropIndexes(target, index, check.wire_options(given, arguments.COMMON, strict=False))
         try:
             await self._context.executor.execute(operation, self._context.session_state(session))
         except OperationFailure as error:
@@ -160,6 +164,8 @@ class CollectionIndexes(CollectionBase[DocumentT]):
         batch_size: int | None = None,
         max_time_ms: int | None = None,
         raw_data: bool | None = None,
+        timeout_ms: int | None = None,
+        timeout_mode: TimeoutMode | None = None,
     ) -> CommandCursor[dict[str, Any]]:
         """A cursor over the indexes' documents, with or without ``await``; empty if there is no collection.
 
@@ -168,36 +174,55 @@ class CollectionIndexes(CollectionBase[DocumentT]):
         :param batch_size: how many documents the server sends at a time; None leaves it to the server.
         :param max_time_ms: milliseconds that the command may run on the server; None sets no limit.
         :param raw_data: whether a time-series collection is accessed as the buckets that it stores (server 8.2).
+        :param timeout_ms: milliseconds for the whole call, its retries included; 0 sets no limit, None takes the
+            ``timeoutMS`` of the collection, database or client.
+        :param timeout_mode: what ``timeout_ms`` limits: ``"cursor_lifetime"``, the default, or ``"iteration"``.
         :returns: the cursor.
         :raises ConfigurationError: an argument is of the wrong kind.
         """
         given = {"comment": comment, "max_time_ms": max_time_ms, "raw_data": raw_data}
         size = None if batch_size is None else check.whole_number("batch_size", batch_size)
-        operation = ListIndexes(self._target, check.wire_options(given, arguments.COMMON), size)
-        return CommandCursor(self._context, operation, session, batch_size=size, comment=comment, excused=True)
+        target = limited(self._target, timeout_ms)
+        operation = ListIndexes(target, check.wire_options(given, arguments.COMMON), size)
+        return CommandCursor(
+            self._context,
+            operation,
+            session,
+            batch_size=size,
+            comment=comment,
+            excused=True,
+            timeout_mode=timeout_mode,
+        )
 
-    async def list_index_names(self, session: ClientSession | None = None, comment: object = None) -> list[str]:
+    async def list_index_names(
+        self, session: ClientSession | None = None, comment: object = None, *, timeout_ms: int | None = None
+    ) -> list[str]:
         """The names of all indexes.
 
         :param session: the session to use; without it the bound one, or an implicit one.
         :param comment: any value that BSON can carry, shown in the server's logs and profiler (server 4.4).
+        :param timeout_ms: milliseconds for the whole call, its retries included; 0 sets no limit, None takes the
+            ``timeoutMS`` of the collection, database or client.
         :returns: the names.
         :raises OperationFailure: the server refused the command.
         """
-        return [field_of(index, "name", str) for index in await self.list_indexes(session, comment).to_list()]
+        cursor = self.list_indexes(session, comment, timeout_ms=timeout_ms)
+        return [field_of(index, "name", str) for index in await cursor.to_list()]
 
     async def index_information(
-        self, session: ClientSession | None = None, comment: object = None
+        self, session: ClientSession | None = None, comment: object = None, *, timeout_ms: int | None = None
     ) -> dict[str, PlainDocument]:
         """All indexes by name; their ``key`` is a list of (field, direction) pairs.
 
         :param session: the session to use; without it the bound one, or an implicit one.
         :param comment: any value that BSON can carry, shown in the server's logs and profiler (server 4.4).
+        :param timeout_ms: milliseconds for the whole call, its retries included; 0 sets no limit, None takes the
+            ``timeoutMS`` of the collection, database or client.
         :returns: for each index's name, its other fields.
         :raises OperationFailure: the server refused the command.
         """
         found: dict[str, PlainDocument] = {}
-        async for index in self.list_indexes(session, comment):
+        async for index in self.list_indexes(session, comment, timeout_ms=timeout_ms):
             name = field_of(index, "name", str)
             found[name] = {**index, "key": list(document_in(index, "key").items())}
             del found[name]["name"]
@@ -205,14 +230,18 @@ class CollectionIndexes(CollectionBase[DocumentT]):
 
     # --- the collection as a whole ---
 
-    async def drop(self, session: ClientSession | None = None, comment: object = None) -> None:
+    async def drop(
+        self, session: ClientSession | None = None, comment: object = None, *, timeout_ms: int | None = None
+    ) -> None:
         """Drop the collection with its indexes. It is not an error if it does not exist.
 
         :param session: the session to use; without it the bound one, or an implicit one.
         :param comment: any value that BSON can carry, shown in the server's logs and profiler (server 4.4).
+        :param timeout_ms: milliseconds for the whole call, its retries included; 0 sets no limit, None takes the
+            ``timeoutMS`` of the collection, database or client.
         :raises OperationFailure: the server refused.
         """
-        await drop(self._context, self._target, session, comment)
+        await drop(self._context, limited(self._target, timeout_ms), session, comment)
 
     @expanded(RenameOptions)
     async def rename(
@@ -234,20 +263,32 @@ class CollectionIndexes(CollectionBase[DocumentT]):
         :raises ConfigurationError: an argument is of the wrong kind.
         """
         new = f"{self._target.database}.{check.collection_name(new_name)}"
-        admin = Target("admin", write_concern=self.write_concern)
-        fields = check.wire_options({**options, "comment": comment}, arguments.COMMON, strict=False)
-        operation = Rename(admin, self.full_name, new, fields)
+        given: PlainDocument = {**options, "comment": comment}
+        admin = Target("admin", write_concern=self.write_concern, limit=self._target.limit)
+        target = limited(admin, given.pop("timeout_ms", None))
+        fields = check.wire_options(given, arguments.COMMON, strict=False)
+        operation = Rename(target, self.full_name, new, fields)
         return dict(await self._context.executor.execute(operation, self._context.session_state(session)))
 
-    async def options(self, session: ClientSession | None = None, comment: object = None) -> PlainDocument:
+    async def options(
+        self, session: ClientSession | None = None, comment: object = None, *, timeout_ms: int | None = None
+    ) -> PlainDocument:
         """The options that the collection was created with; empty if it does not exist.
 
         :param session: the session to use; without it the bound one, or an implicit one.
         :param comment: any value that BSON can carry, shown in the server's logs and profiler (server 4.4).
+        :param timeout_ms: milliseconds for the whole call, its retries included; 0 sets no limit, None takes the
+            ``timeoutMS`` of the collection, database or client.
         :returns: the options, under the names of the create command.
         :raises OperationFailure: the server refused the command.
         """
-        cursor = self._database.list_collections(session, {"name": self.name}, comment)
+        fields: PlainDocument = {"filter": {"name": self.name}}
+        if comment is not None:
+            fields["comment"] = comment
+        target = replace(limited(self._target, timeout_ms), collection="")
+        cursor: CommandCursor[PlainDocument] = CommandCursor(
+            self._context, ListCollections(target, fields, None), session
+        )
         found = [sound_document(document) for document in await cursor.to_list()]
         if not found or (found[0] is not None and "options" not in found[0]):
             return {}

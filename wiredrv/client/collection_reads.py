@@ -21,6 +21,7 @@ from wiredrv.client.collection_base import CollectionBase
 from wiredrv.client.cursors.command_cursor import CommandCursor
 from wiredrv.client.cursors.cursor import Cursor
 from wiredrv.client.cursors.raw import RawBatchCommandCursor, RawBatchCursor
+from wiredrv.client.limits import limited
 from wiredrv.client.schema_arguments import MapReduceOptions
 from wiredrv.errors import ConfigurationError
 from wiredrv.operations.aggregate import Aggregate, CountDocuments, writes
@@ -103,11 +104,13 @@ class CollectionReads(CollectionBase[DocumentT]):
         """
         if type(filter) is not dict and not isinstance(filter, Mapping):
             filter = {} if filter is None else {"_id": filter}
-        fields = NO_OPTIONS
+        target, fields = self._target, NO_OPTIONS
         if options or projection is not None:
-            fields = check.wire_options({"projection": projection, **options}, arguments.FIND, self.find_one)
+            given: PlainDocument = {"projection": projection, **options}
+            target = limited(target, given.pop("timeout_ms", None))
+            fields = check.wire_options(given, arguments.FIND, self.find_one)
         context = self._context
-        operation: FindOne[DocumentT] = FindOne(self._target, filter, fields)
+        operation: FindOne[DocumentT] = FindOne(target, filter, fields)
         return await context.executor.execute(operation, context.session_state(session))
 
     @expanded(AggregateOptions)
@@ -199,7 +202,7 @@ class CollectionReads(CollectionBase[DocumentT]):
         for name, value in sizes.items():
             check.whole_number(name, value)
         operation = CountDocuments(
-            self._target,
+            limited(self._target, given.pop("timeout_ms", None)),
             check.document("filter", filter),
             check.wire_options(given, arguments.COUNT, strict=False),
             sizes.get("skip"),
@@ -219,9 +222,10 @@ class CollectionReads(CollectionBase[DocumentT]):
         :raises OperationFailure: the server refused.
         :raises ConfigurationError: an argument is of the wrong kind.
         """
-        fields = check.wire_options(options, arguments.COMMON, self.estimated_document_count)
-        context = self._context
-        return await context.executor.execute(Count(self._target, fields))
+        given: PlainDocument = {**options}
+        target = limited(self._target, given.pop("timeout_ms", None))
+        fields = check.wire_options(given, arguments.COMMON, self.estimated_document_count)
+        return await self._context.executor.execute(Count(target, fields))
 
     @expanded(CountOptions)
     async def count(
@@ -241,9 +245,10 @@ class CollectionReads(CollectionBase[DocumentT]):
         :raises OperationFailure: the server refused the command.
         """
         _refuse_query(options)
-        given = {**options, "query": filter}
+        given: PlainDocument = {**options, "query": filter}
+        target = limited(self._target, given.pop("timeout_ms", None))
         fields = check.wire_options(given, arguments.COUNT, strict=False)
-        return await self._context.executor.execute(Count(self._target, fields), self._context.session_state(session))
+        return await self._context.executor.execute(Count(target, fields), self._context.session_state(session))
 
     @expanded(DistinctOptions)
     async def distinct(
@@ -266,10 +271,12 @@ class CollectionReads(CollectionBase[DocumentT]):
             check.refuse("key", "a field's name", key)
         if filter is not None:
             _refuse_query(options)
-        fields = check.wire_options(options, arguments.DISTINCT, strict=False)
+        given: PlainDocument = {**options}
+        target = limited(self._target, given.pop("timeout_ms", None))
+        fields = check.wire_options(given, arguments.DISTINCT, strict=False)
         if filter is not None:
             fields["query"] = check.document("filter", filter)
-        operation = Distinct(self._target, key, fields)
+        operation = Distinct(target, key, fields)
         return await self._context.executor.execute(operation, self._context.session_state(session))
 
     @expanded(MapReduceOptions)
@@ -295,7 +302,9 @@ class CollectionReads(CollectionBase[DocumentT]):
         """
         if out not in (None, {"inline": 1}):
             check.refuse("out", "{'inline': 1}: an aggregate with $merge writes to a collection", out)
-        operation = MapReduce(self._target, map, reduce, check.wire_options(options, arguments.COMMON, strict=False))
+        given: PlainDocument = {**options}
+        target = limited(self._target, given.pop("timeout_ms", None))
+        operation = MapReduce(target, map, reduce, check.wire_options(given, arguments.COMMON, strict=False))
         return await self._context.executor.execute(operation, self._context.session_state(session))
 
 
@@ -316,8 +325,10 @@ def aggregate(
     stages = check.pipeline(pipeline)
     cursor = check.wire_options({n: v for n, v in options.items() if n in _AGGREGATE_CURSOR}, _AGGREGATE_CURSOR)
     rest = {n: v for n, v in options.items() if n not in _AGGREGATE_CURSOR}
+    target, mode = limited(target, rest.pop("timeout_ms", None)), rest.pop("timeout_mode", None)
     fields = check.wire_options(rest, arguments.AGGREGATE, strict=False)
     first_batch = cursor.pop("cursor", {}).get("batchSize")
     operation = Aggregate(target, stages, fields, cursor.get("batch_size", first_batch))
     must_run = "an aggregate with $out or $merge" if writes(stages) else None
-    return kind(context, operation, session, comment=fields.get("comment"), must_run=must_run, **cursor)
+    comment = fields.get("comment")
+    return kind(context, operation, session, comment=comment, must_run=must_run, timeout_mode=mode, **cursor)

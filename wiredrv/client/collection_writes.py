@@ -31,6 +31,7 @@ from wiredrv.client.arguments import (
 )
 from wiredrv.client.bulk import Bulk
 from wiredrv.client.collection_base import CollectionBase
+from wiredrv.client.limits import limited
 from wiredrv.client.object_ids import object_ids
 from wiredrv.client.requests import WriteRequest, with_id
 from wiredrv.errors import ConfigurationError
@@ -86,10 +87,13 @@ class CollectionWrites(CollectionBase[DocumentT]):
         :raises WriteError: the server refused the document.
         :raises WriteConcernError: it was inserted, but not acknowledged as asked.
         """
-        fields = check.wire_options(options, arguments.INSERT_COMMAND, self.insert_one) if options else NO_OPTIONS
+        target, fields = self._target, NO_OPTIONS
+        if options:
+            target = limited(target, options.pop("timeout_ms", None))
+            fields = check.wire_options(options, arguments.INSERT_COMMAND, self.insert_one)
         sent, inserted_id = with_id(document)
         context = self._context
-        operation = Insert(self._target, sent, inserted_id, fields)
+        operation = Insert(target, sent, inserted_id, fields)
         return await context.executor.execute(operation, context.session_state(session))
 
     @expanded(WriteOptions)
@@ -114,6 +118,7 @@ class CollectionWrites(CollectionBase[DocumentT]):
             check.refuse("documents", "a list of mappings", documents)
         # A call that is refused leaves the documents as they are.
         check.boolean("ordered", ordered)
+        target = limited(self._target, options.pop("timeout_ms", None))
         fields = check.wire_options(options, arguments.INSERT_COMMAND, self.insert_many) if options else NO_OPTIONS
         state = self._context.session_state(session)
         sent: list[Document] = []
@@ -130,7 +135,7 @@ class CollectionWrites(CollectionBase[DocumentT]):
             ids.append(inserted_id)
         if not sent:
             raise ConfigurationError("documents must not be empty")
-        bulk = Bulk(self._context, self._target, ordered, fields)
+        bulk = Bulk(self._context, target, ordered, fields)
         group = StatementGroup("insert", sent, range(len(sent)))
         result = await bulk.send_groups([group], state, "insert")
         return InsertManyResult(ids, result.acknowledged)
@@ -228,12 +233,14 @@ class CollectionWrites(CollectionBase[DocumentT]):
     ) -> UpdateResult:
         if upsert is not False and check.boolean("upsert", upsert):
             statement["upsert"] = True
-        fields = NO_OPTIONS
+        target, fields = self._target, NO_OPTIONS
         if options:
-            own, fields = write_fields(options, UPDATE_STATEMENT, method)
+            given: PlainDocument = {**options}
+            target = limited(target, given.pop("timeout_ms", None))
+            own, fields = write_fields(given, UPDATE_STATEMENT, method)
             statement.update(own)
         context = self._context
-        return await context.executor.execute(Update(self._target, statement, fields), context.session_state(session))
+        return await context.executor.execute(Update(target, statement, fields), context.session_state(session))
 
     # --- deletes ---
 
@@ -276,12 +283,14 @@ class CollectionWrites(CollectionBase[DocumentT]):
         options: Document,
         method: Callable[..., object],
     ) -> DeleteResult:
-        fields = NO_OPTIONS
+        target, fields = self._target, NO_OPTIONS
         if options:
-            own, fields = write_fields(options, DELETE_STATEMENT, method)
+            given: PlainDocument = {**options}
+            target = limited(target, given.pop("timeout_ms", None))
+            own, fields = write_fields(given, DELETE_STATEMENT, method)
             statement.update(own)
         context = self._context
-        return await context.executor.execute(Delete(self._target, statement, fields), context.session_state(session))
+        return await context.executor.execute(Delete(target, statement, fields), context.session_state(session))
 
     # --- one document, changed and returned ---
 
@@ -354,11 +363,13 @@ class CollectionWrites(CollectionBase[DocumentT]):
         for name in _NEVER_NONE:
             if name in options:
                 check.boolean(name, options[name])
-        fields = check.wire_options(options, arguments.FIND_AND_MODIFY, method) if options else NO_OPTIONS
+        target, fields = self._target, NO_OPTIONS
+        if options:
+            given: PlainDocument = {**options}
+            target = limited(target, given.pop("timeout_ms", None))
+            fields = check.wire_options(given, arguments.FIND_AND_MODIFY, method)
         context = self._context
-        operation: FindAndModify[DocumentT] = FindAndModify(
-            self._target, check.document("filter", filter), change, fields
-        )
+        operation: FindAndModify[DocumentT] = FindAndModify(target, check.document("filter", filter), change, fields)
         return await context.executor.execute(operation, context.session_state(session))
 
     # --- many of all kinds ---
@@ -387,6 +398,7 @@ class CollectionWrites(CollectionBase[DocumentT]):
             check.refuse("requests", "a list of InsertOne, UpdateOne... requests", requests)
         # A call that is refused leaves the documents of its requests as they are.
         check.boolean("ordered", ordered)
+        target = limited(self._target, options.pop("timeout_ms", None))
         fields = check.wire_options({**options, "let": let}, arguments.WRITE_COMMAND, self.bulk_write)
         state = self._context.session_state(session)
         statements = []
@@ -396,5 +408,5 @@ class CollectionWrites(CollectionBase[DocumentT]):
             statements.append(request.statement())
         if not statements:
             raise ConfigurationError("requests must not be empty")
-        bulk = Bulk(self._context, self._target, ordered, fields)
+        bulk = Bulk(self._context, target, ordered, fields)
         return await bulk.send(statements, state)

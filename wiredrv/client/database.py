@@ -17,6 +17,7 @@ from wiredrv.client.collection_indexes import drop
 from wiredrv.client.cursors.command_cursor import CommandCursor
 from wiredrv.client.database_commands import DatabaseCommands
 from wiredrv.client.handle import HandleContext
+from wiredrv.client.limits import TimeoutMode, limited
 from wiredrv.client.schema_arguments import CreateCollectionOptions, ListCollectionNamesOptions, ListCollectionsOptions
 from wiredrv.client.signatures import expanded
 from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
@@ -85,6 +86,7 @@ class Database(DatabaseCommands[DocumentT]):
         read_concern: ReadConcern | None = None,
         *,
         document_class: None = None,
+        timeout_ms: int | None = None,
     ) -> Database[DocumentT]: ...
 
     @overload
@@ -96,6 +98,7 @@ class Database(DatabaseCommands[DocumentT]):
         read_concern: ReadConcern | None = None,
         *,
         document_class: type[OtherDocumentT] | None = None,
+        timeout_ms: int | None = None,
     ) -> Database[OtherDocumentT]: ...
 
     def with_options(
@@ -106,6 +109,7 @@ class Database(DatabaseCommands[DocumentT]):
         read_concern: ReadConcern | None = None,
         *,
         document_class: type[Any] | None = None,
+        timeout_ms: int | None = None,
     ) -> Database[Any]:
         """The same database with other options; those that are None stay the same.
 
@@ -114,11 +118,12 @@ class Database(DatabaseCommands[DocumentT]):
         :param write_concern: what a write waits for; None takes this database's.
         :param read_concern: how durable what is read must be; None takes this database's.
         :param document_class: what documents are given as; it wins over that of ``codec_options``.
+        :param timeout_ms: milliseconds for each operation and its retries; 0 sets no limit, None takes the database's.
         :returns: the other database.
         :raises ConfigurationError: an option is of the wrong kind.
         """
         target = derived_target(
-            self._target, "", codec_options, read_preference, write_concern, read_concern, document_class
+            self._target, "", codec_options, read_preference, write_concern, read_concern, document_class, timeout_ms
         )
         return Database(self._client, self._context, target)
 
@@ -132,6 +137,7 @@ class Database(DatabaseCommands[DocumentT]):
         read_concern: ReadConcern | None = None,
         *,
         document_class: None = None,
+        timeout_ms: int | None = None,
     ) -> Collection[DocumentT]: ...
 
     @overload
@@ -144,6 +150,7 @@ class Database(DatabaseCommands[DocumentT]):
         read_concern: ReadConcern | None = None,
         *,
         document_class: type[OtherDocumentT] | None = None,
+        timeout_ms: int | None = None,
     ) -> Collection[OtherDocumentT]: ...
 
     def get_collection(
@@ -155,6 +162,7 @@ class Database(DatabaseCommands[DocumentT]):
         read_concern: ReadConcern | None = None,
         *,
         document_class: type[Any] | None = None,
+        timeout_ms: int | None = None,
     ) -> Collection[Any]:
         """A collection; options that are None are the database's.
 
@@ -164,12 +172,20 @@ class Database(DatabaseCommands[DocumentT]):
         :param write_concern: what a write waits for; None takes the database's.
         :param read_concern: how durable what is read must be; None takes the database's.
         :param document_class: what documents are given as; it wins over that of ``codec_options``.
+        :param timeout_ms: milliseconds for each operation and its retries; 0 sets no limit, None takes the database's.
         :returns: the collection. Nothing is sent.
         :raises InvalidName: the name cannot be a collection's.
         :raises ConfigurationError: an option is of the wrong kind.
         """
         return Collection(
-            self, name, codec_options, read_preference, write_concern, read_concern, document_class=document_class
+            self,
+            name,
+            codec_options,
+            read_preference,
+            write_concern,
+            read_concern,
+            document_class=document_class,
+            timeout_ms=timeout_ms,
         )
 
     def __getitem__(self, name: str) -> Collection[DocumentT]:
@@ -190,6 +206,7 @@ class Database(DatabaseCommands[DocumentT]):
         *,
         batch_size: int | None = None,
         raw_data: bool | None = None,
+        timeout_mode: TimeoutMode | None = None,
         **options: Unpack[ListCollectionsOptions],
     ) -> CommandCursor[dict[str, Any]]:
         """A cursor over the collections' documents, with or without ``await``.
@@ -199,15 +216,17 @@ class Database(DatabaseCommands[DocumentT]):
         :param comment: any value that BSON can carry, shown in the server's logs and profiler (server 4.4).
         :param batch_size: how many documents the server sends at a time; None leaves it to the server.
         :param raw_data: whether a time-series collection is accessed as the buckets that it stores (server 8.2).
+        :param timeout_mode: what ``timeout_ms`` limits: ``"cursor_lifetime"``, the default, or ``"iteration"``.
         :param options: ``nameOnly``, ``authorizedCollections``, ``max_time_ms``...
         :returns: the cursor.
         :raises ConfigurationError: an argument is of the wrong kind.
         """
-        given = {**options, "filter": filter, "comment": comment, "raw_data": raw_data}
+        given: PlainDocument = {**options, "filter": filter, "comment": comment, "raw_data": raw_data}
+        target = limited(self._target, given.pop("timeout_ms", None))
         size = None if batch_size is None else check.whole_number("batch_size", batch_size)
-        operation = ListCollections(self._target, check.wire_options(given, _LIST, strict=False), size)
+        operation = ListCollections(target, check.wire_options(given, _LIST, strict=False), size)
         # The server applies the comment to getMores by itself (enumerate-collections specification).
-        return CommandCursor(self._context, operation, session, batch_size=size)
+        return CommandCursor(self._context, operation, session, batch_size=size, timeout_mode=timeout_mode)
 
     @expanded(ListCollectionNamesOptions)
     async def list_collection_names(
@@ -234,17 +253,19 @@ class Database(DatabaseCommands[DocumentT]):
         return [field_of(found, "name", str) for found in await cursor.to_list()]
 
     async def list_collection_objects(
-        self, session: ClientSession | None = None, filter: Document | None = None
+        self, session: ClientSession | None = None, filter: Document | None = None, *, timeout_ms: int | None = None
     ) -> list[Collection[DocumentT]]:
         """The collections as objects.
 
         :param session: the session to use; without it the bound one, or an implicit one.
         :param filter: a query on the documents of :meth:`list_collections`.
+        :param timeout_ms: milliseconds for the whole call, its retries included; 0 sets no limit, None takes the
+            ``timeoutMS`` of the database or client.
         :returns: the collections, with the database's options.
         :raises OperationFailure: the server refused the command.
         :raises ConfigurationError: an argument is of the wrong kind.
         """
-        return [self[name] for name in await self.list_collection_names(session, filter)]
+        return [self[name] for name in await self.list_collection_names(session, filter, timeout_ms=timeout_ms)]
 
     @overload
     async def create_collection(
@@ -310,7 +331,8 @@ class Database(DatabaseCommands[DocumentT]):
         collection = self.get_collection(
             name, codec_options, read_preference, write_concern, read_concern, document_class=document_class
         )
-        operation = Create(collection._target, check.wire_options(options, _CREATE, strict=False))
+        target = limited(collection._target, options.pop("timeout_ms", None))
+        operation = Create(target, check.wire_options(options, _CREATE, strict=False))
         try:
             await self._context.executor.execute(operation, self._context.session_state(session))
         except OperationFailure as error:
@@ -320,13 +342,20 @@ class Database(DatabaseCommands[DocumentT]):
         return collection
 
     async def drop_collection(
-        self, name_or_collection: str | Collection[Any], session: ClientSession | None = None, comment: object = None
+        self,
+        name_or_collection: str | Collection[Any],
+        session: ClientSession | None = None,
+        comment: object = None,
+        *,
+        timeout_ms: int | None = None,
     ) -> PlainDocument:
         """Drop a collection and return the server's reply. It is not an error if it does not exist.
 
         :param name_or_collection: its name, or the collection itself.
         :param session: the session to use; without it the bound one, or an implicit one.
         :param comment: any value that BSON can carry, shown in the server's logs and profiler (server 4.4).
+        :param timeout_ms: milliseconds for the whole call, its retries included; 0 sets no limit, None takes the
+            ``timeoutMS`` of the database or client.
         :returns: the server's reply.
         :raises OperationFailure: the server refused.
         :raises InvalidName: the name cannot be a collection's.
@@ -335,7 +364,8 @@ class Database(DatabaseCommands[DocumentT]):
             name = name_or_collection.name
         else:
             name = check.collection_name(name_or_collection)
-        return await drop(self._context, derived_target(self._target, name), session, comment)
+        target = limited(derived_target(self._target, name), timeout_ms)
+        return await drop(self._context, target, session, comment)
 
     # --- guards ---
 

@@ -17,6 +17,7 @@ from wiredrv.client.collection_reads import aggregate
 from wiredrv.client.constants import CursorType
 from wiredrv.client.cursors.command_cursor import CommandCursor
 from wiredrv.client.handle import HandleContext
+from wiredrv.client.limits import TimeoutMode, limited
 from wiredrv.client.watchable import Watchable
 from wiredrv.concerns import ReadPreference
 from wiredrv.errors import ConfigurationError, NotPrimaryError, OperationFailure
@@ -48,6 +49,7 @@ class DatabaseCommands(Watchable[DocumentT]):
         codec_options: None = None,
         session: ClientSession | None = None,
         comment: object = None,
+        timeout_ms: int | None = None,
         **fields: object,
     ) -> dict[str, Any]: ...
 
@@ -62,6 +64,7 @@ class DatabaseCommands(Watchable[DocumentT]):
         codec_options: CodecOptions[OtherDocumentT] = ...,
         session: ClientSession | None = None,
         comment: object = None,
+        timeout_ms: int | None = None,
         **fields: object,
     ) -> OtherDocumentT: ...
 
@@ -75,6 +78,7 @@ class DatabaseCommands(Watchable[DocumentT]):
         codec_options: CodecOptions[Any] | None = None,
         session: ClientSession | None = None,
         comment: object = None,
+        timeout_ms: int | None = None,
         **fields: object,
     ) -> Any:
         """Run a command and return the server's reply. It is sent as given and never retried.
@@ -90,6 +94,9 @@ class DatabaseCommands(Watchable[DocumentT]):
         :param codec_options: how the reply is decoded; None means the driver's own options, not the database's.
         :param session: the session to use; without it the bound one, or an implicit one.
         :param comment: a comment for the server's logs and profiler (server 4.4).
+        :param timeout_ms: milliseconds for the whole call, its retries included; 0 sets no limit, None takes the
+            ``timeoutMS`` of the database or client.
+            A ``maxTimeMS`` that is computed from it replaces one in the command.
         :param fields: further fields of the command.
         :returns: the server's reply.
         :raises OperationFailure: the server refused or failed it.
@@ -97,7 +104,7 @@ class DatabaseCommands(Watchable[DocumentT]):
         :raises ConfigurationError: ``command`` is empty, or a field is given twice.
         """
         operation = RunCommand(
-            self._command_target(read_preference, codec_options), _body(command, value, comment, fields)
+            self._command_target(read_preference, codec_options, timeout_ms), _body(command, value, comment, fields)
         )
         state = self._context.session_state(session)
         try:
@@ -122,6 +129,8 @@ class DatabaseCommands(Watchable[DocumentT]):
         max_await_time_ms: int | None = None,
         batch_size: int | None = None,
         cursor_type: int = CursorType.NON_TAILABLE,
+        timeout_ms: int | None = None,
+        timeout_mode: TimeoutMode | None = None,
         **fields: object,
     ) -> CommandCursor[dict[str, Any]]: ...
 
@@ -137,6 +146,8 @@ class DatabaseCommands(Watchable[DocumentT]):
         max_await_time_ms: int | None = None,
         batch_size: int | None = None,
         cursor_type: int = CursorType.NON_TAILABLE,
+        timeout_ms: int | None = None,
+        timeout_mode: TimeoutMode | None = None,
         **fields: object,
     ) -> CommandCursor[OtherDocumentT]: ...
 
@@ -151,6 +162,8 @@ class DatabaseCommands(Watchable[DocumentT]):
         max_await_time_ms: int | None = None,
         batch_size: int | None = None,
         cursor_type: int = CursorType.NON_TAILABLE,
+        timeout_ms: int | None = None,
+        timeout_mode: TimeoutMode | None = None,
         **fields: object,
     ) -> CommandCursor[Any]:
         """Run a command that answers with a cursor, with or without ``await``. Sent as given, as :meth:`command`.
@@ -164,6 +177,9 @@ class DatabaseCommands(Watchable[DocumentT]):
         :param max_await_time_ms: milliseconds (``maxTimeMS``) of each getMore.
         :param batch_size: documents of each getMore.
         :param cursor_type: what kind of cursor the command opens; the command's own fields must say so too.
+        :param timeout_ms: milliseconds, as of :meth:`command`.
+        :param timeout_mode: what ``timeout_ms`` limits: ``"cursor_lifetime"``, the command and all getMores together
+            (the default), or ``"iteration"``, each call that returns documents (the only one for tailable cursors).
         :param fields: further fields of the command.
         :returns: the cursor.
         :raises UnreadableReply: the reply contains no cursor.
@@ -172,7 +188,7 @@ class DatabaseCommands(Watchable[DocumentT]):
         if cursor_type and cursor_type not in _TAILABLE:
             raise ConfigurationError(f"cursor_type must be a CursorType other than EXHAUST, not {cursor_type!r}")
         operation = RunCursorCommand(
-            self._command_target(read_preference, codec_options), _body(command, value, None, fields)
+            self._command_target(read_preference, codec_options, timeout_ms), _body(command, value, None, fields)
         )
         return CommandCursor(
             self._context,
@@ -184,15 +200,20 @@ class DatabaseCommands(Watchable[DocumentT]):
             if max_await_time_ms is None
             else check.whole_number("max_await_time_ms", max_await_time_ms),
             tailable=bool(cursor_type),
+            awaits_data=cursor_type == CursorType.TAILABLE_AWAIT,
+            timeout_mode=timeout_mode,
         )
 
     #: The specification's name.
     run_cursor_command = cursor_command
 
     def _command_target(
-        self, read_preference: ReadPreference | None, codec_options: CodecOptions[Any] | None
+        self,
+        read_preference: ReadPreference | None,
+        codec_options: CodecOptions[Any] | None,
+        timeout_ms: int | None,
     ) -> Target:
-        bare = Target(self._target.database)
+        bare = limited(Target(self._target.database, limit=self._target.limit), timeout_ms)
         if read_preference is None and codec_options is None:
             return bare
         return derived_target(bare, "", codec_options or DEFAULT_CODEC_OPTIONS, read_preference)

@@ -22,10 +22,13 @@ class TimeLimit(TypedDict, total=False):
 
     :param max_time_ms: milliseconds after which the server stops the command with ExecutionTimeout; None sets no limit.
     :param maxTimeMS: another name of ``max_time_ms`` (milliseconds), which PyMongo's methods take here.
+    :param timeout_ms: milliseconds for the whole call, its retries included; 0 sets no limit, None takes the
+        ``timeoutMS`` of the collection, database or client.
     """
 
     max_time_ms: int | None
     maxTimeMS: int | None
+    timeout_ms: int | None
 
 
 class IndexOptions(TypedDict, total=False):

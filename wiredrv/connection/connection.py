@@ -171,6 +171,25 @@ class Connection:
         return (await self.receive()).body
 
     async def _bounded_round_trip(self, message: Buffers, request_id: int, seconds: float) -> bytes:
+        limit = f"socketTimeoutMS ({seconds * 1000:.0f} ms)"
+        return await self._round_trip_in(seconds, message, request_id, limit)
+
+    async def round_trip_until(self, deadline: float, message: Buffers, request_id: int) -> bytes:
+        """As :meth:`round_trip`, but until ``deadline``, whatever ``socket_timeout`` is.
+
+        :param deadline: when the reply must have arrived, on the monotonic clock.
+        :param message: the message to send.
+        :param request_id: the number of the message.
+        :returns: the body of the reply, still encoded.
+        :raises NetworkTimeout: it did not arrive; the connection is closed.
+        :raises AutoReconnect: the connection broke.
+        :raises ProtocolError: the reply is malformed.
+        :raises InvalidOperation: the reply to the message before was not read yet.
+        """
+        seconds = deadline - waits.monotonic()
+        return await self._round_trip_in(seconds, message, request_id, "the operation's time limit")
+
+    async def _round_trip_in(self, seconds: float, message: Buffers, request_id: int, limit: str) -> bytes:
         try:
             with waits.fail_after(seconds):
                 await self.send(message)
@@ -178,8 +197,23 @@ class Connection:
                 return (await self.receive()).body
         except TimeoutError as error:
             self.close()
+            raise NetworkTimeout(f"{self.address}: the server did not answer within {limit}") from error
+
+    async def send_until(self, deadline: float, message: Buffers) -> None:
+        """As :meth:`send`, but until ``deadline``.
+
+        :param deadline: when the message must have been sent, on the monotonic clock.
+        :param message: the message to send.
+        :raises NetworkTimeout: it was not; the connection is closed.
+        :raises AutoReconnect: the connection broke.
+        :raises InvalidOperation: the reply to the message before was not read yet.
+        """
+        try:
+            with waits.fail_after(deadline - waits.monotonic()):
+                await self.send(message)
+        except TimeoutError as error:
             raise NetworkTimeout(
-                f"{self.address}: the server did not answer within socketTimeoutMS ({seconds * 1000:.0f} ms)"
+                f"{self.address}: the command could not be sent within the operation's time limit"
             ) from error
 
     async def send(self, message: Buffers) -> None:

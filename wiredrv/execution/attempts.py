@@ -7,6 +7,7 @@ usual attempt, with a known server and an idle connection, passes one await: tha
 from __future__ import annotations
 
 import contextlib
+import math
 from typing import TypeVar, cast
 
 from wiredrv import waits
@@ -16,6 +17,7 @@ from wiredrv.errors import (
     RETRYABLE_WRITE,
     ConfigurationError,
     DriverError,
+    NetworkTimeout,
     NotPrimaryError,
     OperationFailure,
     UnreadableReply,
@@ -33,6 +35,7 @@ from wiredrv.execution.retry import Retry, decide
 from wiredrv.execution.run import Run, refuse_retry_without_number
 from wiredrv.execution.servers import pick, select
 from wiredrv.execution.settings import ExecutionSettings
+from wiredrv.execution.time_limit import Phase, timed_out
 from wiredrv.failures import consequences, is_network_error
 from wiredrv.listeners import ListenerHub
 from wiredrv.operations.base import OperationKind
@@ -91,15 +94,24 @@ class Attempts:
             server: TopologyServer | None = None
             connection: Connection | None = None
             generation = 0
+            until: float | None = None
             try:
+                if run.spent is not None:
+                    run.spent.enter(Phase.SELECTION, monotonic())
+                    until = self.topology.selection_limit(run.deadline)
                 server = pick(run, self.topology) or await select(run, self.topology)
+                if run.spent is not None:
+                    # Before the description can change (client-side-operations-timeout, "Command Execution").
+                    run.round_trip = server.description.min_round_trip_time
                 # Counted from here on, and not only when it has a connection: waiting operations also make a server
                 # busy (server-selection, "operationCount").
                 server.operations += 1
                 connection = server.pool.try_check_out() if run.held is None else run.held.connection
                 if connection is None:
                     generation = server.pool.generation
-                    connection = await server.pool.check_out(run.deadline)
+                    if run.spent is not None:
+                        run.spent.enter(Phase.CHECK_OUT, monotonic())
+                    connection = await server.pool.check_out(until)
                 command = self._command(run, server, connection)
                 try:
                     reply = await exchange(connection, command, run, self._hub)
@@ -113,6 +125,7 @@ class Attempts:
                         raise
                     result = await self._authenticated_again(run, server, connection, connection.login, command)
             except DriverError as error:
+                failure = error
                 # The topology reacts, and may clear the pool, before the connection is checked in.
                 retry, shown = self._failed(run, error, server, connection, generation)
             else:
@@ -127,8 +140,10 @@ class Attempts:
             run.held = None
             run.started = 0.0
             if retry is None:
-                raise shown
+                raise shown if run.spent is None else timed_out(failure, shown, run.spent, monotonic())
             if retry.backoff:
+                if run.spent is not None:
+                    run.spent.enter(Phase.PAUSE, monotonic())
                 await waits.sleep(waits.random() * retry.backoff)
 
     async def _authenticated_again(
@@ -176,7 +191,8 @@ class Attempts:
             raise ConfigurationError("an explicit session cannot be used with an unacknowledged write concern (w=0)")
         command = run.operation.command(handshake.limits)
         topology_type = self.topology.description.topology_type
-        decorate(command, run, CommandContext(handshake, topology_type, self._api, self.clock.latest))
+        left = None if run.deadline is None else run.seconds_left(monotonic())
+        decorate(command, run, CommandContext(handshake, topology_type, self._api, self.clock.latest, left))
         if run.in_transaction and handshake.is_mongos and session is not None:
             self._pin_session(run, session, server, connection)
         return command
@@ -318,6 +334,7 @@ class Attempts:
             wire_version=handshake.limits.max_wire_version if handshake is not None else 0,
             from_mongos=handshake is not None and handshake.is_mongos,
             commit_sent=run.commit_sent,
+            seconds_left=math.inf if run.deadline is None else run.deadline - monotonic(),
         )
 
     def _failed(
@@ -343,6 +360,9 @@ class Attempts:
             self.topology.on_error(server, error, connection, connection.generation if connection else generation)
         if run.server_session is not None and connection is not None and is_network_error(error):
             run.server_session.dirty = True
+        if run.started and run.is_statement and run.session is not None and isinstance(error, NetworkTimeout):
+            # It may still be running on the server, and nobody will read its answer.
+            run.session.transaction.doom(run.operation.name, error)
         history = run.failed(error)
         retry = decide(error, history, where, self._settings)
         if retry is not None and retry.deprioritize and server is not None:

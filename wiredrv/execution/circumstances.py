@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from wiredrv.operations.base import OperationKind
@@ -14,7 +15,7 @@ class Circumstances:
     ``kind`` is that of a write for everything that writes, including an aggregate with ``$out``. ``retryable`` is
     whether a specification lets this command be sent again, and the server can distinguish a retry from a second write.
     ``wire_version`` is that of the server that answered, 0 if none did. ``commit_sent`` is whether a commit of the
-    transaction was sent before, in this call or an earlier one.
+    transaction was sent before, in this call or an earlier one. ``seconds_left`` is what is left of the time limit.
     """
 
     kind: OperationKind
@@ -26,3 +27,4 @@ class Circumstances:
     wire_version: int = 0
     from_mongos: bool = False
     commit_sent: bool = False
+    seconds_left: float = math.inf

@@ -1,6 +1,6 @@
 """Adds the fields of sessions, transactions and concerns to commands; no other module does. Pure.
 
-The order is fixed: lsid, txnNumber, startTransaction, autocommit, readConcern, writeConcern, recoveryToken,
+The order is fixed: maxTimeMS, lsid, txnNumber, startTransaction, autocommit, readConcern, writeConcern, recoveryToken,
 $clusterTime, $readPreference, apiVersion, $db. Nothing here changes a session: the state changes when the command is
 sent, so that a command that cannot be encoded does not affect its transaction.
 
@@ -11,11 +11,12 @@ read preference").
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 from bson.int64 import Int64
 
-from wiredrv.concerns import ReadMode, ReadPreference
+from wiredrv.concerns import ReadMode, ReadPreference, WriteConcern
 from wiredrv.connection.handshake import Handshake, declare_api
 from wiredrv.connection.settings import ServerApi
 from wiredrv.description import TopologyType
@@ -29,19 +30,24 @@ from wiredrv.session.state import SessionState
 from wiredrv.session.transaction import Transaction, TransactionState
 from wiredrv.types import PlainDocument
 
+#: The longest ``maxTimeMS`` that servers take: a 32-bit integer.
+MOST_MILLISECONDS = 2**31 - 1
+
 _PRIMARY_PREFERRED = ReadPreference.PRIMARY_PREFERRED
 
 
 class CommandContext(NamedTuple):
     """What surrounds a command: the selected server, and what the client knows and declares.
 
-    ``topology_type`` is ``SINGLE`` if the client connects to one server directly.
+    ``topology_type`` is ``SINGLE`` if the client connects to one server directly. ``seconds_left`` is how long the
+    server may work on the command; None if the operation has no time limit.
     """
 
     handshake: Handshake
     topology_type: TopologyType
     api: ServerApi | None
     cluster_time: ClusterTime | None
+    seconds_left: float | None = None
 
 
 def decorate(command: PlainDocument, run: Run[object], context: CommandContext) -> None:
@@ -54,6 +60,8 @@ def decorate(command: PlainDocument, run: Run[object], context: CommandContext) 
     session = run.session
     server_session = run.server_session
     cluster_time = context.cluster_time
+    if context.seconds_left is not None:
+        _add_max_time(command, run, context.seconds_left)
     # A retry may go to another server than the one that the session was acquired for.
     if server_session is not None and context.handshake.supports_sessions:
         command["lsid"] = server_session.lsid
@@ -69,13 +77,39 @@ def decorate(command: PlainDocument, run: Run[object], context: CommandContext) 
     if not run.in_transaction and traits.accepts_write_concern:
         concern = operation.target.write_concern
         if not concern.is_server_default:
-            command["writeConcern"] = concern.document
+            _add_write_concern(command, run, concern)
     if cluster_time is not None:
         command["$clusterTime"] = cluster_time
     _add_read_preference(command, run, context)
     if context.api is not None:
         declare_api(command, context.api)
     command["$db"] = operation.target.database
+
+
+def _add_write_concern(command: PlainDocument, run: Run[object], concern: WriteConcern) -> None:
+    document = concern.document
+    if run.deadline is not None:
+        document.pop("wtimeout", None)
+    if document:
+        command["writeConcern"] = document
+
+
+def _add_max_time(command: PlainDocument, run: Run[object], seconds: float) -> None:
+    """Tell the server how long it may work on the command, in place of the user's ``maxTimeMS``.
+
+    Client-side-operations-timeout specification, "Command Execution" and "Tailable awaitData Cursors".
+    """
+    traits = run.traits
+    milliseconds = MOST_MILLISECONDS if seconds == math.inf else max(int(seconds * 1000), 1)
+    if traits.keeps_max_time:
+        if "maxTimeMS" in command:
+            command["maxTimeMS"] = min(command["maxTimeMS"], milliseconds)
+        return
+    on_server = run.spent is None or run.spent.limit.on_server
+    if on_server and milliseconds < MOST_MILLISECONDS:
+        command["maxTimeMS"] = milliseconds
+    elif traits.kind is not OperationKind.COMMAND:
+        command.pop("maxTimeMS", None)
 
 
 def _add_transaction(command: PlainDocument, run: Run[object], session: SessionState, context: CommandContext) -> None:
@@ -98,7 +132,7 @@ def _add_ending(command: PlainDocument, run: Run[object], transaction: Transacti
     if run.traits.kind is OperationKind.COMMIT and transaction.commit_attempted:
         concern = retried_commit_concern(concern)
     if not concern.is_server_default:
-        command["writeConcern"] = concern.document
+        _add_write_concern(command, run, concern)
     if transaction.recovery_token is not None:
         command["recoveryToken"] = transaction.recovery_token
 

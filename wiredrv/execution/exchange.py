@@ -33,7 +33,8 @@ async def exchange(connection: Connection, command: PlainDocument, run: Run[obje
     """Send a decorated command and return the reply; an empty one if the command is unacknowledged.
 
     :raises InvalidDocument: the command cannot be encoded, or (DocumentTooLarge) is too large; nothing was sent.
-    :raises AutoReconnect: the connection broke.
+    :raises AutoReconnect: the connection broke, or (NetworkTimeout) the time limit ended before the reply.
+    :raises OperationTimeout: there is no time for a round trip; nothing was sent.
     :raises ProtocolError: the reply is malformed.
     :raises UnreadableReply: it is whole, but cannot be decoded.
     """
@@ -56,13 +57,19 @@ async def exchange(connection: Connection, command: PlainDocument, run: Run[obje
         message = encode_message(body, request_id, (), flags)
     if connection.compressor is not None:
         message = connection.compress(message, next(iter(command)))
-    run.sending(monotonic())
+    now = monotonic()
+    if run.deadline is not None:
+        run.seconds_left(now)  # again: encoding a large command takes its time
+    run.sending(now)
     if hub.command:
         return await _observed(connection, command, sequences, message, request_id, run, hub)
     if not run.acknowledged:
-        await _send_only(connection, message)
+        await _send_only(connection, message, run.deadline)
         return {}
-    reply = await connection.round_trip(message, request_id)
+    if run.deadline is None:
+        reply = await connection.round_trip(message, request_id)
+    else:
+        reply = await connection.round_trip_until(run.deadline, message, request_id)
     try:
         if len(reply) >= operation.encoded_from:
             return cut_or_decode(reply, operation)
@@ -81,8 +88,11 @@ def _check_size(size: int, run: Run[object], limits: Limits) -> None:
         )
 
 
-async def _send_only(connection: Connection, message: Buffers) -> None:
-    await connection.send(message)
+async def _send_only(connection: Connection, message: Buffers, deadline: float | None) -> None:
+    if deadline is None:
+        await connection.send(message)
+    else:
+        await connection.send_until(deadline, message)
     # Sending did not wait, and a loop of such writes must let other tasks run.
     await waits.checkpoint()
 
@@ -113,10 +123,13 @@ async def _observed(
     started = monotonic()
     try:
         if run.acknowledged:
-            body = await connection.round_trip(message, request_id)
+            if run.deadline is None:
+                body = await connection.round_trip(message, request_id)
+            else:
+                body = await connection.round_trip_until(run.deadline, message, request_id)
             reply, shown = read_for_listeners(body, operation, connection.address)
         else:
-            await _send_only(connection, message)
+            await _send_only(connection, message, run.deadline)
             reply = shown = {}
     except BaseException as error:
         event = events.CommandFailedEvent(**common, failure=error, duration=monotonic() - started)

@@ -18,12 +18,16 @@ from wiredrv import waits
 from wiredrv.connection.settings import ServerApi
 from wiredrv.errors import (
     InvalidOperation,
+    OperationTimeout,
 )
 from wiredrv.execution import budget
 from wiredrv.execution.attempts import Attempts
 from wiredrv.execution.cancellation import Settlement
 from wiredrv.execution.run import Run
 from wiredrv.execution.settings import ExecutionSettings
+from wiredrv.execution.time_limit import in_force, milliseconds
+from wiredrv.execution.timeout import current as current_block
+from wiredrv.execution.timeout import use
 from wiredrv.listeners import ListenerHub
 from wiredrv.operations.base import Operation, OperationKind, Target
 from wiredrv.session.cursors import admit_kill, admit_read
@@ -32,7 +36,7 @@ from wiredrv.session.state import SessionState
 from wiredrv.session.transaction import Outcome
 from wiredrv.session.turns import Purpose, Turn, task_name
 from wiredrv.topology.topology import Topology
-from wiredrv.types import ServerCursor
+from wiredrv.types import ServerCursor, TimeLimit
 from wiredrv.waits import monotonic
 
 T = TypeVar("T")
@@ -81,19 +85,24 @@ class Executor(Attempts):
         """
         if budget.running:
             budget.begin_operation()
+        limit = operation.target.limit
+        if limit is not None or use.begun or (session is not None and session.limit is not None):
+            limit = self._limit(operation, session)
         turn: Turn | None = None
         if session is not None:
             # Before any wait: from now on the call has its place in the queue, and in its transaction.
             purpose = Purpose.HOUSEKEEPING if operation.traits.kind is _HOUSEKEEPING else _STATEMENT
             turn = self.enter(session, operation.name, purpose)
             if not turn.granted:
-                await self.turn_comes(session, turn)
+                await self.turn_comes(session, turn, limit)
         run: Run[T] | None = None
         try:
             if waits.running_loop() is not self.loop:
                 await self._open_for(session)
             run = Run(operation, session)
             run.turn = turn
+            if limit is not None:
+                run.limit_to(limit)
             if session is not None and operation.opened_in is not None:
                 admit = admit_kill if operation.traits.kind is _HOUSEKEEPING else admit_read
                 admit(operation.opened_in, session)
@@ -114,6 +123,12 @@ class Executor(Attempts):
                 session.turns.leave(turn)
             elif run is not None and run.implicit and not run.kept and run.server_session is not None:
                 self.release(run.server_session)
+
+    def _limit(self, operation: Operation[object], session: SessionState | None) -> TimeLimit | None:
+        """The time limit of an operation, which begins now; None if it has none."""
+        block = current_block() if use.begun else None
+        around = None if session is None else session.limit
+        return in_force(operation.target.limit, around, block, operation.traits.kind, monotonic())
 
     async def _open_for(self, session: SessionState | None) -> None:
         await self._ensure_open()
@@ -141,10 +156,12 @@ class Executor(Attempts):
                 "this session was started before a fork, or in an event loop that is closed: start a new one"
             )
 
-    async def turn_comes(self, session: SessionState, turn: Turn) -> None:
+    async def turn_comes(self, session: SessionState, turn: Turn, limit: TimeLimit | None = None) -> None:
         """Wait behind the session's other operations, unless the turn has come.
 
+        :param limit: the time limit of the operation, which has started.
         :raises InvalidOperation: an operation before it ended the transaction, or the session.
+        :raises OperationTimeout: the time limit ended before.
         """
         if turn.granted:
             return
@@ -155,7 +172,10 @@ class Executor(Attempts):
         event = waits.Event()
         turn.wake = event.set
         try:
-            await event.wait()
+            with waits.move_on_after(None if limit is None or limit.until is None else limit.until - monotonic()):
+                await event.wait()
+            if not turn.granted and turn.refusal is None:
+                raise _no_turn(turn, current, limit)
         except BaseException as error:
             session.turns.failed(turn, error)
             if turn.purpose is not Purpose.CLEAN_UP:  # the background continues to wait, in the same place
@@ -185,10 +205,15 @@ class Executor(Attempts):
         :param pause: seconds to wait first. If the commit was sent before, a cancellation meanwhile counts as one of
             the commit.
         """
+        limit = operation.target.limit
+        if limit is not None or use.begun or session.limit is not None:
+            limit = self._limit(operation, session)
         if waits.running_loop() is not self.loop:
             await self._open_for(session)
         run = Run(operation, session)
         run.turn = turn
+        if limit is not None:
+            run.limit_to(limit)
         run.on_settled = on_settled
         try:
             if pause:
@@ -206,14 +231,16 @@ class Executor(Attempts):
         """One turn for a call that sends several commands with :meth:`execute_in`, as a bulk does.
 
         :param command: the name of the first one.
-        :param call: what the whole call is, for those who trace it: its name, and what it is made on.
+        :param call: what the whole call is, for those who trace it: its name, and what it is made on. The time limit
+            of its target has started.
+        :raises OperationTimeout: it ended before the turn came.
         :raises InvalidOperation: the session, or its transaction, cannot be used for it.
         """
         if session is None:
             yield None
             return
         turn = self.enter(session, command, _STATEMENT)
-        await self.turn_comes(session, turn)
+        await self.turn_comes(session, turn, session.limit or call[1].limit)
         try:
             yield turn
         except BaseException as error:
@@ -289,3 +316,12 @@ class Executor(Attempts):
         self._finish(run)
         if run.on_settled is not None:
             run.on_settled()
+
+
+def _no_turn(turn: Turn, current: Turn | None, limit: TimeLimit | None) -> OperationTimeout:
+    assert limit is not None
+    before = "" if current is None else f", behind {current.command!r}"
+    return OperationTimeout(
+        f"{turn.command!r} was not sent: its time limit of {milliseconds(limit)} went to waiting for its turn in the "
+        f"session{before}"
+    )

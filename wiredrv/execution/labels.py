@@ -14,11 +14,10 @@ from wiredrv.errors import (
     DriverError,
     InvalidOperation,
     OperationFailure,
-    ServerSelectionTimeoutError,
-    WaitQueueTimeoutError,
     WriteConcernError,
 )
 from wiredrv.execution.circumstances import Circumstances
+from wiredrv.execution.retry import OUT_OF_TIME
 from wiredrv.execution.settings import ExecutionSettings
 from wiredrv.failures import FailureKind, is_network_error, kind_of, leaves_commit_open
 from wiredrv.operations.base import OperationKind
@@ -84,7 +83,7 @@ def _is_retryable_write_error(
         return False
     if no_reply:
         # Neither is a network error: there was no server, or no connection.
-        return not isinstance(error, (ServerSelectionTimeoutError, WaitQueueTimeoutError))
+        return not isinstance(error, OUT_OF_TIME)
     if not 0 < where.wire_version < SERVER_4_4:
         return False  # Newer servers label retryable writes themselves.
     if isinstance(error, WriteConcernError) and where.from_mongos:

@@ -18,6 +18,7 @@ from wiredrv.errors import (
     DriverError,
     NotPrimaryError,
     OperationFailure,
+    OperationTimeout,
     PoolClearedError,
     ServerSelectionTimeoutError,
     WaitQueueTimeoutError,
@@ -27,6 +28,9 @@ from wiredrv.execution.settings import ExecutionSettings
 from wiredrv.failures import is_network_error, leaves_commit_open
 from wiredrv.operations.base import OperationKind
 from wiredrv.server_facts import RETRYABLE_READ_CODES
+
+#: Timeouts before anything was sent: another attempt would have no time either.
+OUT_OF_TIME = (ServerSelectionTimeoutError, WaitQueueTimeoutError, OperationTimeout)
 
 #: Seconds; client-backpressure specification, "Overload retry policy".
 BASE_BACKOFF = 0.1
@@ -66,6 +70,8 @@ class Retry:
 
 def decide(error: DriverError, history: History, where: Circumstances, settings: ExecutionSettings) -> Retry | None:
     """The decision after a failure that ``history`` already counts: a retry, or None for raising ``history.error``."""
+    if error.timeout and where.seconds_left <= 0:
+        return None
     if where.waits_for_server and isinstance(error, PoolClearedError) and not where.in_transaction:
         # Nothing was sent, and no other server can answer: selection waits until this one is back.
         return Retry()
@@ -84,6 +90,8 @@ def decide(error: DriverError, history: History, where: Circumstances, settings:
     if history.failures > allowed:
         return None
     backoff = _backoff(error, history.failures) if overload else 0.0
+    if backoff >= where.seconds_left:
+        return None
     # Elsewhere than on a sharded cluster only overload may move a retry to another server, and only where allowed.
     deprioritize = where.sharded or (overload and settings.enable_overload_retargeting)
     return Retry(backoff, deprioritize)
@@ -91,7 +99,7 @@ def decide(error: DriverError, history: History, where: Circumstances, settings:
 
 def never_sent(error: DriverError) -> bool:
     """Whether the failure says that nothing was sent: no server, no connection."""
-    return isinstance(error, (ServerSelectionTimeoutError, PoolClearedError, WaitQueueTimeoutError))
+    return isinstance(error, (ServerSelectionTimeoutError, PoolClearedError, WaitQueueTimeoutError, OperationTimeout))
 
 
 def _overload_retry(error: DriverError, where: Circumstances, settings: ExecutionSettings) -> bool:
@@ -114,14 +122,14 @@ def _read_retry(error: DriverError, where: Circumstances, settings: ExecutionSet
     if isinstance(error, NotPrimaryError):
         return True
     if is_network_error(error):
-        return not isinstance(error, (ServerSelectionTimeoutError, WaitQueueTimeoutError))
+        return not isinstance(error, OUT_OF_TIME)
     return isinstance(error, OperationFailure) and error.code in RETRYABLE_READ_CODES
 
 
 def _write_retry(error: DriverError, where: Circumstances, settings: ExecutionSettings) -> bool:
     if not where.retryable or not error.has_error_label(RETRYABLE_WRITE):
         return False
-    if isinstance(error, (ServerSelectionTimeoutError, WaitQueueTimeoutError)):
+    if isinstance(error, OUT_OF_TIME):
         return False
     if where.kind in (OperationKind.COMMIT, OperationKind.ABORT):
         return True

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar
 
 from wiredrv.concerns import ReadPreference
-from wiredrv.errors import ConfigurationError, DriverError
+from wiredrv.errors import ConfigurationError, DriverError, OperationTimeout
 from wiredrv.execution.pins import ConnectionPin
 from wiredrv.execution.retry import History
+from wiredrv.execution.time_limit import Phase, TimeSpent
 from wiredrv.failures import FailureKind, kind_of
 from wiredrv.operations.base import Operation, OperationKind
 from wiredrv.session.cursors import within
@@ -16,7 +17,7 @@ from wiredrv.session.server_session import ServerSession
 from wiredrv.session.state import SessionState
 from wiredrv.session.transaction import TransactionState
 from wiredrv.session.turns import Turn
-from wiredrv.types import Address, ServerCursor
+from wiredrv.types import Address, ServerCursor, TimeLimit
 from wiredrv.wire.op_msg import next_request_id
 
 T_co = TypeVar("T_co", covariant=True)
@@ -39,6 +40,10 @@ class Run(Generic[T_co]):
     first checkout (``implicit``), which is kept for the retries, and beyond the operation where a cursor needs it
     (``kept``).
 
+    ``deadline`` is the time on the monotonic clock at which the operation's time limit ends (``math.inf`` for a limit
+    of any length, None if there is no limit), ``spent`` what the time was used for, and ``round_trip`` the seconds that
+    a round trip to the selected server takes at least.
+
     ``select_until`` is the time on the monotonic clock until which an operation waits for the only server that can
     answer.
 
@@ -54,6 +59,8 @@ class Run(Generic[T_co]):
 
     # Defaults that most operations never change: class attributes, and not set in every instance.
     deadline: float | None = None
+    spent: TimeSpent | None = None
+    round_trip = 0.0
     select_until: float | None = None
     history: History | None = None
     operation_id = 0
@@ -91,6 +98,27 @@ class Run(Generic[T_co]):
             self.in_transaction or not traits.accepts_write_concern or operation.target.write_concern.acknowledged
         )
 
+    def limit_to(self, limit: TimeLimit) -> None:
+        """Set the operation's time limit, which has started."""
+        self.deadline = limit.until
+        self.spent = TimeSpent(limit)
+
+    def seconds_left(self, now: float) -> float:
+        """The seconds that the server may use for the command, which is about to be sent.
+
+        :raises OperationTimeout: not even a round trip fits into the time that is left.
+        """
+        assert self.deadline is not None
+        left = self.deadline - now
+        if left > self.round_trip:
+            return left - self.round_trip
+        if left <= 0:
+            raise OperationTimeout(f"{self.operation.name!r} was not sent: its time limit was used up before")
+        raise OperationTimeout(
+            f"{self.operation.name!r} was not sent: {left * 1000:.1f} ms are left of its time limit, and a round trip "
+            f"takes {self.round_trip * 1000:.1f} ms at least"
+        )
+
     @property
     def is_statement(self) -> bool:
         """Whether the result of the operation matters to the transaction that it is part of."""
@@ -121,6 +149,8 @@ class Run(Generic[T_co]):
         repeated after it.
         """
         self.started = now
+        if self.spent is not None:
+            self.spent.enter(Phase.SERVER, now)
         if self.server_session is not None:
             self.server_session.last_use = now
         session = self.session

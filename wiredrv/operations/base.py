@@ -15,7 +15,7 @@ from bson.raw_bson import RawBSONDocument
 from wiredrv.concerns import DEFAULT_READ_CONCERN, DEFAULT_WRITE_CONCERN, ReadConcern, ReadPreference, WriteConcern
 from wiredrv.errors import ConfigurationError, InvalidDocument, UnreadableReply
 from wiredrv.server_facts import SERVER_8_2
-from wiredrv.types import Address, Document, Pin, PlainDocument, Reply
+from wiredrv.types import Address, Document, Pin, PlainDocument, Reply, TimeLimit
 from wiredrv.types import Limits as Limits
 from wiredrv.wire.codec import decode_for_user, is_default, sound_document
 from wiredrv.wire.op_msg import DocumentSequence
@@ -58,6 +58,8 @@ class Target:
     read_concern: ReadConcern = DEFAULT_READ_CONCERN
     write_concern: WriteConcern = DEFAULT_WRITE_CONCERN
     codec_options: CodecOptions[Any] = DEFAULT_CODEC_OPTIONS
+    #: How long each operation may take; None if ``timeoutMS`` is not in use.
+    limit: TimeLimit | None = None
     #: Whether replies can be read with the driver's own codec options: computed once, used by every operation.
     plain: bool = field(init=False)
 
@@ -98,6 +100,8 @@ class Traits:
     #: The wire version that every available server must have before a secondary may be used. Only aggregations
     #: that write set it (CRUD specification, "Read Preferences for Aggregations with $out/$merge").
     secondaries_since: int = 0
+    #: Whether a time limit only shortens the ``maxTimeMS`` that the command has, and does not add one.
+    keeps_max_time: bool = False
 
 
 #: A read with a single reply, and one that opens a cursor.

@@ -83,7 +83,7 @@ class GetMore(Operation[CursorReply]):
 
     name: ClassVar[str] = "getMore"
     # The server refuses to read a cursor in another session than the one it was opened in, or without it.
-    traits = Traits(opens_cursor=True, takes_session=False, waits_for_server=True)
+    traits = Traits(opens_cursor=True, takes_session=False, waits_for_server=True, keeps_max_time=True)
 
     target: Target
     cursor_id: int
@@ -136,5 +136,5 @@ class KillCursors(Operation[None]):
 def kill(cursor: ServerCursor, opened_in: int = 0) -> KillCursors:
     """The command that kills a cursor; ``opened_in`` is the number of the transaction that it belongs to (0: none)."""
     database, _, collection = cursor.namespace.partition(".")
-    target = Target(database)
+    target = Target(database, limit=cursor.limit)
     return KillCursors(target, collection, (cursor.id,), cursor.address, cursor.lease, cursor.pin, opened_in)

@@ -295,8 +295,10 @@ EXECUTION: Mapping[str, Meaning] = {
         "retryWrites=false",
     ),
     "timeoutMS": Meaning(
-        "A time limit for whole operations. This version reads it, warns, and does not apply it: use "
-        "`anyio.fail_after` or `asyncio.timeout` around the calls.",
+        "How long each operation may take with its retries. Databases, collections, calls and sessions can have "
+        "limits of their own: [Time limits](../timeouts.md). 0 sets no limit, but operations are retried "
+        "as often as necessary. With it, `waitQueueTimeoutMS`, `socketTimeoutMS`, `wTimeoutMS` and `maxTimeMS` are "
+        "ignored.",
         "client-side-operations-timeout",
         None,
         "timeoutMS=0",

@@ -20,7 +20,14 @@ from bson.objectid import ObjectId
 
 from wiredrv import events, waits
 from wiredrv.connection.connection import Connection
-from wiredrv.errors import AutoReconnect, DriverError, InvalidOperation, PoolClearedError, WaitQueueTimeoutError
+from wiredrv.errors import (
+    AutoReconnect,
+    DriverError,
+    InvalidOperation,
+    OperationTimeout,
+    PoolClearedError,
+    WaitQueueTimeoutError,
+)
 from wiredrv.listeners import ListenerHub
 from wiredrv.pool.settings import PoolSettings
 from wiredrv.pool.state import CheckOutWaiter, MayConnect, Phase, PoolState
@@ -100,8 +107,10 @@ class Pool:
     async def check_out(self, deadline: float | None = None) -> Connection:
         """A connection: an idle one, a new one, or one that another operation checks in.
 
-        :param deadline: the time until which to wait, on the monotonic clock; ``waitQueueTimeoutMS`` applies too.
+        :param deadline: the time until which to wait and to connect, on the monotonic clock; without it,
+            ``waitQueueTimeoutMS`` limits the wait (client-side-operations-timeout, "Server Selection").
         :raises WaitQueueTimeoutError: none became free in time.
+        :raises OperationTimeout: ``deadline`` passed while a new one was being opened.
         :raises PoolClearedError: the server failed while the operation waited.
         :raises InvalidOperation: the pool is closed.
         :raises AutoReconnect: a new connection could not be opened.
@@ -131,7 +140,7 @@ class Pool:
             if grant is None:
                 grant = await self._wait(started, deadline)
             if isinstance(grant, MayConnect):
-                connection = await self._make(grant.generation)
+                connection = await self._make(grant.generation, deadline)
                 # One connection fewer is being opened now: the next waiter may open one.
                 self._serve()
                 return connection
@@ -151,9 +160,7 @@ class Pool:
         waiter: CheckOutWaiter[Connection] = CheckOutWaiter(event.set)
         self.state.waiters.append(waiter)
         limit = self._settings.wait_queue_timeout
-        until = started + limit if limit is not None else None
-        if deadline is not None and (until is None or deadline < until):
-            until = deadline
+        until = started + limit if limit is not None and deadline is None else deadline
         served = False
         try:
             with waits.fail_after(None if until is None else max(until - monotonic(), 0)):
@@ -185,7 +192,7 @@ class Pool:
             f"connections in use by other operations: {users[None]})"
         )
 
-    async def _make(self, generation: int) -> Connection:
+    async def _make(self, generation: int, deadline: float | None = None) -> Connection:
         """Open a connection, which was granted; it is in use then. The caller serves the waiters."""
         self._ids += 1
         number = self._ids
@@ -195,9 +202,9 @@ class Pool:
         if hub.pool:
             hub.publish(hub.pool, events.ConnectionCreatedEvent(self.address, number))
         try:
-            connection = await self._establish(number, generation)
+            connection = await self._establish(number, generation, deadline)
         except BaseException as error:
-            if isinstance(error, DriverError) and self._failed is not None:
+            if isinstance(error, DriverError) and self._failed is not None and not isinstance(error, OperationTimeout):
                 # Behind a load balancer the server's generation counts, once the server is known.
                 self._failed(error, generation if error.service_id is None else services.get(error.service_id, 0))
             self.state.connect_failed()
@@ -213,19 +220,23 @@ class Pool:
         self._nudge()
         return connection
 
-    async def _establish(self, number: int, generation: int) -> Connection:
+    async def _establish(self, number: int, generation: int, deadline: float | None) -> Connection:
         connection = None
+        # Two scopes, to distinguish who cancelled it.
         with waits.CancelScope() as scope:
             self._pending.add(scope)
             try:
-                connection = await self._connect(number, generation)
+                with waits.move_on_after(None if deadline is None else deadline - monotonic()):
+                    connection = await self._connect(number, generation)
             finally:
                 self._pending.discard(scope)
         if scope.cancel_called:
             if connection is not None:
                 connection.close()
             raise PoolClearedError(f"{self.address}: connecting was cancelled because the server's monitor timed out")
-        assert connection is not None  # nothing else cancels the scope
+        if connection is None:
+            # Not an error of the server, whose pool stays as it is.
+            raise OperationTimeout(f"{self.address}: the operation's time limit ended while a connection was opened")
         return connection
 
     def check_in(self, connection: Connection) -> None:
@@ -387,7 +398,7 @@ class Pool:
 
 
 def _reason(error: BaseException) -> str:
-    if isinstance(error, WaitQueueTimeoutError):
+    if isinstance(error, (WaitQueueTimeoutError, OperationTimeout)):
         return "timeout"
     if isinstance(error, InvalidOperation):
         return "poolClosed"

@@ -75,6 +75,8 @@ class SessionOptions:
     :param snapshot_time: which one; None takes that of the first read.
     :param overlap: what an operation does while another one runs with the session: ``"wait"`` for its turn, or
         ``"refuse"`` with InvalidOperation, to find the places in a program where that happens.
+    :param default_timeout_ms: milliseconds for each commit_transaction, abort_transaction, with_transaction and
+        end_session; 0 sets no limit, None takes the client's ``timeoutMS``.
     :raises ConfigurationError: the options contradict one another.
     """
 
@@ -83,6 +85,7 @@ class SessionOptions:
     snapshot: bool = False
     snapshot_time: Timestamp | None = None
     overlap: Literal["wait", "refuse"] = "wait"
+    default_timeout_ms: int | None = None
 
     def __post_init__(self) -> None:
         for name, flag in (("causal_consistency", self.causal_consistency), ("snapshot", self.snapshot)):
@@ -90,6 +93,9 @@ class SessionOptions:
                 raise ConfigurationError(f"{name} must be True, False or None, not {flag!r}")
         if self.overlap not in ("wait", "refuse"):
             raise ConfigurationError(f"overlap must be 'wait' or 'refuse', not {self.overlap!r}")
+        timeout = self.default_timeout_ms
+        if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, int) or timeout < 0):
+            raise ConfigurationError(f"default_timeout_ms must be a number of milliseconds from 0 up, not {timeout!r}")
         if self.snapshot and self.causal_consistency:
             raise ConfigurationError(
                 "snapshot reads and causal consistency exclude each other: set one of snapshot and causal_consistency"

@@ -17,7 +17,7 @@ from wiredrv.session.pinning import EFFECTS, PinEffect, PinEvent
 from wiredrv.session.server_session import ServerSession
 from wiredrv.session.transaction import Transaction
 from wiredrv.session.turns import Turns
-from wiredrv.types import Address, Pin, PlainDocument, ServerCursor, TransactionRecord
+from wiredrv.types import Address, Pin, PlainDocument, ServerCursor, TimeLimit, TransactionRecord
 
 
 class SessionState:
@@ -30,6 +30,8 @@ class SessionState:
         "__weakref__",
         "_cursors_left",
         "cluster_time",
+        "default_limit",
+        "limit",
         "operation_time",
         "options",
         "origin",
@@ -54,6 +56,10 @@ class SessionState:
         self.operation_time: Timestamp | None = None
         self.snapshot_time: Timestamp | None = options.snapshot_time
         self.pin: Pin | None = None
+        #: The time limit of its commits, aborts, ``with_transaction`` and ``end_session``; None if there is none.
+        self.default_limit: TimeLimit | None = None
+        #: The time limit of the ``with_transaction`` in progress; nothing but that sets it.
+        self.limit: TimeLimit | None = None
         #: The servers that may still hold a cursor of a cancelled operation of this session.
         self.servers_to_kill: set[Address] = set()
         #: Cursors that are no longer read, but cannot be killed before their transaction has ended.

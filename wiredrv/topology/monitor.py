@@ -258,13 +258,13 @@ class Monitor:
     async def _measure_round_trips(self) -> None:
         try:
             while not self.is_closed():
-                await waits.sleep(self._topology.heartbeat_frequency)
                 try:
                     await self._measure_once()
                 except DriverError:
                     # The stream decides whether the server is available; until then the last measurements stay.
                     if self._rtt_connection is not None:
                         self._rtt_connection.close()
+                await waits.sleep(self._topology.heartbeat_frequency)
         finally:
             self._measuring = False
             if self._rtt_connection is not None:

@@ -19,17 +19,20 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from reprlib import repr as quoted
 from typing import TYPE_CHECKING, ClassVar, Generic, NoReturn, Self
 
 from wiredrv import waits
 from wiredrv.client.cursors.closing import ClosableCursor
+from wiredrv.client.limits import CursorKind, cursor_limit, with_limit
 from wiredrv.errors import ConfigurationError, InvalidOperation, OperationFailure, UnreadableReply
+from wiredrv.execution.timeout import in_force_now
 from wiredrv.operations.base import ENCODED_IF_UNREADABLE, Operation, Target
 from wiredrv.operations.cursors import CursorReply, GetMore
 from wiredrv.server_facts import CURSOR_GONE_CODES
 from wiredrv.session.state import SessionState
-from wiredrv.types import Address, DocumentT_co
+from wiredrv.types import Address, DocumentT_co, TimeLimit
 from wiredrv.wire.batch import Batch
 from wiredrv.wire.codec import error_text
 
@@ -53,8 +56,10 @@ class CursorBase(ClosableCursor, Generic[DocumentT_co]):
         "_endless",
         "_fetching",
         "_max_await_time_ms",
+        "_per_call",
         "_retrieved",
         "_session",
+        "_timeout_mode",
     )
 
     _batch: list[DocumentT_co]
@@ -66,6 +71,7 @@ class CursorBase(ClosableCursor, Generic[DocumentT_co]):
         self._batch_size: int | None = None
         self._max_await_time_ms: int | None = None
         self._comment: object = None
+        self._timeout_mode: object = None
         self._reset()
 
     def _reset(self) -> None:
@@ -76,6 +82,8 @@ class CursorBase(ClosableCursor, Generic[DocumentT_co]):
         self._retrieved = 0
         self._endless = False
         self._fetching = False
+        #: Whether the time limit counts anew for each call that returns documents.
+        self._per_call = False
 
     # --- overridden by the kinds of cursors ---
 
@@ -106,6 +114,10 @@ class CursorBase(ClosableCursor, Generic[DocumentT_co]):
     def _is_tailable(self) -> bool:
         return False
 
+    @property
+    def _awaits_data(self) -> bool:
+        return False
+
     # --- sending commands ---
 
     def _encoded_from(self, whole: bool) -> int:
@@ -114,10 +126,11 @@ class CursorBase(ClosableCursor, Generic[DocumentT_co]):
             return 0
         return ENCODED_IF_UNREADABLE if whole else ENCODED_FROM
 
-    async def _fetch(self, whole: bool = False) -> None:
+    async def _fetch(self, whole: bool = False, limit: TimeLimit | None = None) -> None:
         """Send the first command or a getMore, and take its batch.
 
         :param whole: whether all of its documents are wanted now.
+        :param limit: the time limit of a getMore.
         """
         if self._fetching:
             raise InvalidOperation(
@@ -127,10 +140,10 @@ class CursorBase(ClosableCursor, Generic[DocumentT_co]):
         self._fetching = True
         try:
             if self._started:
-                reply = await self._context.executor.execute(self._get_more(whole), self._state)
+                reply = await self._context.executor.execute(self._get_more(whole, limit), self._state)
             else:
                 self._state = self._session_state()
-                operation = self._first_operation(self._encoded_from(whole))
+                operation = self._opening(self._encoded_from(whole))
                 reply = await self._context.executor.execute(operation, self._state)
         except BaseException as error:
             excused = isinstance(error, OperationFailure) and self._excuses(error)
@@ -146,10 +159,28 @@ class CursorBase(ClosableCursor, Generic[DocumentT_co]):
         if self._id and self._is_satisfied():
             await self._end()
 
-    def _get_more(self, whole: bool) -> GetMore:
+    def _opening(self, encoded_from: int) -> Operation[CursorReply]:
+        """The first command, which starts the cursor's time limit."""
+        operation = self._first_operation(encoded_from)
+        limit = in_force_now(operation.target.limit)
+        if limit is None and self._timeout_mode is None:
+            return operation
+        kind = CursorKind(self._is_tailable, self._awaits_data, operation.traits.has_write_stage)
+        self._time_limit, self._per_call = cursor_limit(limit, self._timeout_mode, kind, self._next_max_time_ms())
+        if self._time_limit is None:
+            return operation
+        return with_limit(operation, self._time_limit)
+
+    def _started_limit(self) -> TimeLimit | None:
+        """The limit of a call that needs a getMore: what is left of the cursor's, or the whole of it again."""
+        if self._time_limit is None or not self._per_call or not self._started:
+            return self._time_limit
+        return self._time_limit.restarted(waits.monotonic())
+
+    def _get_more(self, whole: bool, limit: TimeLimit | None) -> GetMore:
         assert self._address is not None
         return self._get_more_class(
-            self._target,
+            self._target if limit is None else replace(self._target, limit=replace(limit, of_call=False)),
             self._id,
             self._namespace.partition(".")[2],
             self._address,
@@ -228,6 +259,7 @@ class CursorBase(ClosableCursor, Generic[DocumentT_co]):
     async def __anext__(self) -> DocumentT_co:
         if self._position and not self._position % DOCUMENTS_PER_CHECKPOINT:
             await waits.checkpoint()
+        limit = None
         while True:
             position = self._position
             if position < len(self._batch):
@@ -238,7 +270,9 @@ class CursorBase(ClosableCursor, Generic[DocumentT_co]):
                 continue
             if self._ended:
                 raise StopAsyncIteration
-            await self._fetch()
+            if limit is None and self._time_limit is not None:
+                limit = self._started_limit()
+            await self._fetch(limit=limit)
             if self._is_tailable and not self._batch and self._rest is None:
                 raise StopAsyncIteration
 
@@ -267,7 +301,7 @@ class CursorBase(ClosableCursor, Generic[DocumentT_co]):
         :raises InvalidOperation: another task is waiting for the cursor's next batch, or the client is closed.
         """
         if self._position >= len(self._batch) and self._rest is None and not self._ended:
-            await self._fetch()
+            await self._fetch(limit=self._started_limit())
         if self._position >= len(self._batch) and self._rest is not None:
             await self._decode(self._rest)
         position = self._position
@@ -291,6 +325,7 @@ class CursorBase(ClosableCursor, Generic[DocumentT_co]):
         if length is not None and (isinstance(length, bool) or not isinstance(length, int) or length < 1):
             raise ConfigurationError(f"length must be a whole number from 1 up or None, not {length!r}")
         found: list[DocumentT_co] = []
+        limit = None
         while True:
             stop = None if length is None else self._position + length - len(found)
             found += self._batch[self._position : stop]
@@ -303,7 +338,9 @@ class CursorBase(ClosableCursor, Generic[DocumentT_co]):
             if self._ended:
                 return found
             opening = not self._started
-            await self._fetch(whole=length is None)
+            if limit is None and self._time_limit is not None:
+                limit = self._started_limit()
+            await self._fetch(length is None, limit)
             # The first batch of a change stream may be empty although there are events.
             empty = not self._batch and self._rest is None
             if empty and (self._is_tailable or (self._endless and not opening)):

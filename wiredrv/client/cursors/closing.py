@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from wiredrv import waits
+from wiredrv.client.limits import limit_of
 from wiredrv.client.misuse import AsyncBlock
 from wiredrv.errors import AutoReconnect, ConnectionFailure, DriverError, InvalidOperation, OperationFailure
 from wiredrv.execution.retry import never_sent
@@ -23,7 +24,7 @@ from wiredrv.operations.cursors import KillCursors, kill
 from wiredrv.server_facts import CURSOR_GONE_CODES
 from wiredrv.session.cursors import Kill, is_over, way_to_kill
 from wiredrv.session.state import SessionState
-from wiredrv.types import Address, Pin, ServerCursor
+from wiredrv.types import Address, Pin, ServerCursor, TimeLimit
 from wiredrv.wire.batch import Batch
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class ClosableCursor(AsyncBlock):
         "_started",
         "_state",
         "_target",
+        "_time_limit",
     )
 
     _batch: list[Any]
@@ -71,6 +73,8 @@ class ClosableCursor(AsyncBlock):
         self._address: Address | None = None
         self._lease: Any = None
         self._pin: Pin | None = None
+        #: The time limit of the cursor, once its first command was sent; None if it has none.
+        self._time_limit: TimeLimit | None = None
         self._started = False
         self._ended = False
 
@@ -96,6 +100,9 @@ class ClosableCursor(AsyncBlock):
             self._forget()
         elif isinstance(error, (GeneratorExit, KeyboardInterrupt, SystemExit)):
             self._abandon()  # It is not possible to wait any more.
+        elif self._time_limit is not None and isinstance(error, DriverError) and error.timeout:
+            # The caller gets control back now. Closing the cursor, or dropping it, kills it on the server.
+            self._ended = True
         elif isinstance(error, AutoReconnect) and self._opened_in and self._pin is None:
             # Its transaction is aborted next, but the server keeps the cursor.
             self._abandon()
@@ -108,11 +115,17 @@ class ClosableCursor(AsyncBlock):
 
     # --- closing ---
 
-    async def close(self) -> None:
+    async def close(self, timeout_ms: int | None = None) -> None:
         """Close the cursor, here and on the server. Buffered documents are dropped.
 
         It may be called twice. Server errors are not raised: a server that is not reached closes idle cursors itself.
+
+        :param timeout_ms: milliseconds that this may take; 0 sets no limit. None takes the whole time limit of the
+            cursor, even if the cursor has used it up.
+        :raises ConfigurationError: it is not a whole number from 0 up.
         """
+        if timeout_ms is not None:
+            self._time_limit = limit_of(timeout_ms)
         self._batch, self._rest = [], None
         self._position = 0
         self._started = True
@@ -133,7 +146,7 @@ class ClosableCursor(AsyncBlock):
         if not cursor_id or address is None:
             return
         pin, self._pin = self._pin, None
-        killing = kill(ServerCursor(address, cursor_id, self._namespace, lease, pin), self._opened_in)
+        killing = kill(ServerCursor(address, cursor_id, self._namespace, lease, pin, self._time_limit), self._opened_in)
         executor = self._context.executor
 
         def give_back() -> None:
@@ -201,7 +214,7 @@ class ClosableCursor(AsyncBlock):
     def _orphan(self, address: Address, cursor_id: int, lease: Any) -> None:
         """Have the server's cursor killed in the background, as soon as that does not affect a transaction."""
         pin, self._pin = self._pin, None
-        cursor = ServerCursor(address, cursor_id, self._namespace, lease, pin)
+        cursor = ServerCursor(address, cursor_id, self._namespace, lease, pin, self._time_limit)
         state = self._state
         if state is not None and way_to_kill(self._opened_in, state) is not Kill.OUTSIDE:
             state.leave_cursor(cursor)

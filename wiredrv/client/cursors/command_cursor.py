@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from wiredrv.client.cursors.base import CursorBase
+from wiredrv.client.limits import TimeoutMode
 from wiredrv.client.validation import whole_number
 from wiredrv.errors import OperationFailure
 from wiredrv.operations.aggregate import Aggregate
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 class CommandCursor(CursorBase[DocumentT_co]):
     """The documents that a command answers with. Specifications: find_getmore_killcursors_commands, run-command."""
 
-    __slots__ = ("_excused", "_must_run", "_operation", "_tailable")
+    __slots__ = ("_awaiting", "_excused", "_must_run", "_operation", "_tailable")
 
     def __init__(
         self,
@@ -42,6 +43,8 @@ class CommandCursor(CursorBase[DocumentT_co]):
         tailable: bool = False,
         excused: bool = False,
         must_run: str | None = None,
+        timeout_mode: TimeoutMode | None = None,
+        awaits_data: bool = False,
     ) -> None:
         """Created by the methods that return it.
 
@@ -54,15 +57,19 @@ class CommandCursor(CursorBase[DocumentT_co]):
         :param tailable: whether an empty batch does not mean the end.
         :param excused: whether a missing namespace counts as an empty result.
         :param must_run: what to say if the cursor is dropped without its command having been sent.
+        :param timeout_mode: what its time limit limits.
+        :param awaits_data: whether the server waits for documents when a tailable cursor has none.
         """
         self._must_run = must_run
         self._operation = operation
         self._tailable = tailable
+        self._awaiting = awaits_data
         self._excused = excused
         super().__init__(context, operation.target, session)
         self._batch_size = batch_size
         self._comment = comment
         self._max_await_time_ms = max_await_time_ms
+        self._timeout_mode = timeout_mode
 
     def _first_operation(self, encoded_from: int) -> Operation[CursorReply]:
         operation = self._operation
@@ -77,6 +84,10 @@ class CommandCursor(CursorBase[DocumentT_co]):
     @property
     def _is_tailable(self) -> bool:
         return self._tailable
+
+    @property
+    def _awaits_data(self) -> bool:
+        return self._awaiting
 
     def batch_size(self, batch_size: int) -> Self:
         """Request this many documents with each getMore from now on; 0 leaves it to the server.

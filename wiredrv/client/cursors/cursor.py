@@ -14,6 +14,7 @@ from wiredrv.client import validation as check
 from wiredrv.client.arguments import FIND
 from wiredrv.client.constants import CursorType
 from wiredrv.client.cursors.base import CursorBase
+from wiredrv.client.limits import limited
 from wiredrv.client.validation import Collation, Keys
 from wiredrv.errors import ConfigurationError
 from wiredrv.operations.base import Operation
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 AnyCursor = TypeVar("AnyCursor", bound="Cursor[Any]")
 
 #: Options of ``find`` that are not simply a field of the command.
-_OWN_OPTIONS = frozenset({"limit", "batch_size", "max_await_time_ms", "cursor_type"})
+_OWN_OPTIONS = frozenset({"limit", "batch_size", "max_await_time_ms", "cursor_type", "timeout_ms", "timeout_mode"})
 #: The options that the distinct command shares with find.
 _OF_DISTINCT = ("collation", "hint", "maxTimeMS", "comment", "rawData")
 
@@ -68,6 +69,8 @@ class Cursor(CursorBase[DocumentT_co]):
             self._batch_size = check.any_integer("batch_size", options["batch_size"])
         if options.get("max_await_time_ms") is not None:
             self._max_await_time_ms = check.whole_number("max_await_time_ms", options["max_await_time_ms"])
+        self._target = limited(self._target, options.get("timeout_ms"))
+        self._timeout_mode = options.get("timeout_mode")
         if options.get("cursor_type", CursorType.NON_TAILABLE) != CursorType.NON_TAILABLE:
             self._cursor_type = _tailable_type(options["cursor_type"])
 
@@ -120,6 +123,10 @@ class Cursor(CursorBase[DocumentT_co]):
     @property
     def _is_tailable(self) -> bool:
         return self._cursor_type != CursorType.NON_TAILABLE
+
+    @property
+    def _awaits_data(self) -> bool:
+        return self._cursor_type == CursorType.TAILABLE_AWAIT
 
     # --- setting up ---
 
@@ -297,6 +304,8 @@ class Cursor(CursorBase[DocumentT_co]):
         copy._options = dict(self._options)
         copy._batch_size = self._batch_size
         copy._max_await_time_ms = self._max_await_time_ms
+        copy._target = self._target
+        copy._timeout_mode = self._timeout_mode
         copy._comment = self._comment
         return copy
 

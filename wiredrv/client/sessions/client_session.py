@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from bson.timestamp import Timestamp
 
+from wiredrv.client.limits import limit_of
 from wiredrv.client.misuse import AsyncBlock
 from wiredrv.client.sessions.blocks import SessionBinding, TransactionContext
 from wiredrv.client.sessions.ending import TransactionEnding
@@ -55,6 +56,9 @@ class ClientSession(AsyncBlock):
         self._client = client
         self._core = core
         self._state = SessionState(options, core.executor.acquire(), core.executor)
+        self._state.default_limit = client._target.limit
+        if options.default_timeout_ms is not None:
+            self._state.default_limit = limit_of(options.default_timeout_ms)
         self._hooks = Hooks()
         self._ending = TransactionEnding(core, self._state)
         core.started_sessions.add(self._state, self._hooks)
@@ -189,21 +193,25 @@ class ClientSession(AsyncBlock):
         state.server_session.next_txn_number()
         self._hooks.clear()
 
-    async def commit_transaction(self) -> None:
+    async def commit_transaction(self, *, timeout_ms: int | None = None) -> None:
         """Commit the transaction. After an error with the label UnknownTransactionCommitResult it may be called again.
 
+        :param timeout_ms: milliseconds for the commit, its retries included; 0 sets no limit, None takes the session's
+            ``default_timeout_ms``. A commit that runs out of time after it was sent has an unknown outcome.
         :raises InvalidOperation: no transaction was started, or it was aborted; or a statement of it was cancelled,
             and it is aborted now; or the client is closed.
         :raises DriverError: the commit failed; its labels say whether it may be repeated.
         """
-        await self._ending.commit()
+        await self._ending.commit(timeout_ms=timeout_ms)
 
-    async def abort_transaction(self) -> None:
+    async def abort_transaction(self, *, timeout_ms: int | None = None) -> None:
         """Abort the transaction. Server errors are not raised: the server then ends the transaction by itself.
 
+        :param timeout_ms: milliseconds for the abort, its retries included; 0 sets no limit, None takes the session's
+            ``default_timeout_ms``.
         :raises InvalidOperation: no transaction was started, or it was committed or aborted already.
         """
-        await self._ending.abort()
+        await self._ending.abort(timeout_ms)
 
     async def with_transaction(
         self,
@@ -214,6 +222,7 @@ class ClientSession(AsyncBlock):
         max_commit_time_ms: int | None = None,
         *,
         retry: RetryPolicy = DEFAULT_POLICY,
+        timeout_ms: int | None = None,
     ) -> T:
         """Run ``callback`` in a transaction, commit, and try again where that is safe.
 
@@ -227,6 +236,10 @@ class ClientSession(AsyncBlock):
         :param read_preference: of reads, which must be primary; likewise.
         :param max_commit_time_ms: milliseconds that one commit may take on the server.
         :param retry: how long and how often to try; by default for 120 seconds.
+        :param timeout_ms: milliseconds for all of it, its retries and the calls with this session in ``callback``
+            included; 0 sets no limit, None takes the session's ``default_timeout_ms``. It takes the place of
+            ``retry.timeout``. In ``callback``, a call with this session cannot have a ``timeout_ms`` of its own. An
+            abort has the whole time again, so that all may take twice as long.
         :returns: what the callback returned.
         :raises TransactionTimeoutError: time is up; ``__cause__`` is the last failure.
         :raises BaseException: what the callback raised, unless it has the label TransientTransactionError.
@@ -234,7 +247,7 @@ class ClientSession(AsyncBlock):
         """
         options = TransactionOptions(read_concern, write_concern, read_preference, max_commit_time_ms)
         try:
-            return await run_in_transaction(self, callback, options, retry)
+            return await run_in_transaction(self, callback, options, retry, timeout_ms)
         except Exception as error:
             note_transaction(error, self._state)
             raise
@@ -292,17 +305,21 @@ class ClientSession(AsyncBlock):
 
     # --- the end ---
 
-    async def end_session(self) -> None:
+    async def end_session(self, *, timeout_ms: int | None = None) -> None:
         """End the session, aborting a transaction in progress. May be called twice. Server errors are not raised.
 
         If the client was closed before, nothing is sent: closing it aborted the transactions of its sessions.
+
+        :param timeout_ms: milliseconds for the abort, its retries included; 0 sets no limit, None takes the session's
+            ``default_timeout_ms``.
+        :raises ConfigurationError: it is not a whole number from 0 up.
         """
         state = self._state
         if state.ended:
             return
         try:
             if state.transaction.open_on_server:
-                await self._ending.abort_quietly()
+                await self._ending.abort_quietly(None if timeout_ms is None else limit_of(timeout_ms))
         finally:
             if not state.ended:
                 await self._finish()

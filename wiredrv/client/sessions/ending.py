@@ -16,13 +16,16 @@ import math
 
 from wiredrv import waits
 from wiredrv.client.core import ClientCore
-from wiredrv.errors import DriverError, InvalidOperation
+from wiredrv.client.limits import limit_of
+from wiredrv.errors import ConfigurationError, DriverError, InvalidOperation
+from wiredrv.execution.timeout import in_force_now
 from wiredrv.failures import FailureKind, kind_of
 from wiredrv.operations.base import Target
 from wiredrv.operations.transactions import CommitTransaction
 from wiredrv.session.pinning import PinEvent
 from wiredrv.session.state import SessionState
 from wiredrv.session.turns import Purpose, Turn
+from wiredrv.types import TimeLimit
 
 _LOG = logging.getLogger("wiredrv.session")
 
@@ -40,23 +43,36 @@ class TransactionEnding:
         self._sessions = core.started_sessions
         self._state = state
 
-    async def commit(self, pause: float = 0.0) -> None:
+    async def commit(self, pause: float = 0.0, timeout_ms: int | None = None) -> None:
         """Commit, when the turn comes.
 
         :param pause: seconds to wait, in that turn, before the commit is sent again.
+        :param timeout_ms: the time limit of the call; None takes that of the ``with_transaction``, or the session's.
+        :raises OperationTimeout: the time limit ended before the turn came. The transaction is as it was.
         :raises InvalidOperation: there is nothing to commit, or the transaction is abort-only, and has been aborted
             now.
         :raises DriverError: the commit failed.
         """
         self._core.refuse_if_closed()
+        limit = in_force_now(self._limit(timeout_ms))
         turn = self._core.executor.enter(self._state, "commitTransaction", Purpose.ENDING)
         try:
-            await self._core.executor.turn_comes(self._state, turn)
-            await self._commit_in(turn, pause)
+            await self._core.executor.turn_comes(self._state, turn, limit)
+            await self._commit_in(turn, pause, limit)
         finally:
             self._leave(turn)
 
-    async def _commit_in(self, turn: Turn, pause: float) -> None:
+    def _limit(self, timeout_ms: int | None) -> TimeLimit | None:
+        state = self._state
+        if timeout_ms is None:
+            return state.limit or state.default_limit
+        if state.limit is not None:
+            raise ConfigurationError(
+                "timeout_ms cannot be given in the callback of with_transaction, which has a time limit as a whole"
+            )
+        return limit_of(timeout_ms)
+
+    async def _commit_in(self, turn: Turn, pause: float, limit: TimeLimit | None) -> None:
         state = self._state
         transaction = state.transaction
         try:
@@ -68,7 +84,7 @@ class TransactionEnding:
             return
         options = transaction.options
         concern = options.write_concern or self._core.settings.write_concern
-        commit = CommitTransaction(Target("admin", write_concern=concern), options.max_commit_time_ms)
+        commit = CommitTransaction(Target("admin", write_concern=concern, limit=limit), options.max_commit_time_ms)
         try:
             await self._core.executor.execute_in(turn, commit, state, lambda: self._sessions.conclude(state), pause)
         except DriverError as error:
@@ -90,33 +106,40 @@ class TransactionEnding:
             raise
 
     async def until_free(self) -> None:
-        """Wait until the clean-up after the session's other operations is done."""
+        """Wait until the clean-up after the session's other operations is done.
+
+        :raises OperationTimeout: the time limit of the ``with_transaction`` ended before.
+        """
         state = self._state
         if state.turns.current is not None:
             turn = self._core.executor.enter(state, "startTransaction", Purpose.HOUSEKEEPING)
             try:
-                await self._core.executor.turn_comes(state, turn)
+                await self._core.executor.turn_comes(state, turn, state.limit)
             finally:
                 state.turns.leave(turn)
 
-    async def abort(self) -> None:
+    async def abort(self, timeout_ms: int | None = None) -> None:
         """Abort, when the turn comes. Server errors are not raised.
 
+        :param timeout_ms: the time limit of the call; None takes that of the ``with_transaction``, or the session's.
         :raises InvalidOperation: there is nothing to abort.
         """
         state = self._state
+        limit = self._limit(timeout_ms)
         turn = self._core.executor.enter(state, "abortTransaction", Purpose.ENDING)
         try:
             await self._core.executor.turn_comes(state, turn)
             if not state.transaction.active:
                 state.transaction.abort()  # raises an error that says why
-            await self._abort_in(turn)
+            await self._abort_in(turn, limit)
         finally:
             self._leave(turn)
 
-    async def abort_quietly(self) -> None:
+    async def abort_quietly(self, limit: TimeLimit | None = None) -> None:
         """Abort a transaction whose block failed. No error may hide the failure, and a cancellation may not stop the
         abort.
+
+        :param limit: its time limit; None takes that of the ``with_transaction``, or the session's, as a whole again.
         """
         state = self._state
         if not state.transaction.open_on_server or state.turns.cleaning_up:
@@ -133,7 +156,7 @@ class TransactionEnding:
             if waits.is_cancelling():
                 await self._clean_up(turn)
             else:
-                await self._abort_in_time(turn)
+                await self._abort_in_time(turn, limit)
         except BaseException as error:
             if not isinstance(error, (Exception, GeneratorExit)) and not turn.handed_over:
                 await self._clean_up(turn)
@@ -141,19 +164,19 @@ class TransactionEnding:
         finally:
             self._leave(turn)
 
-    async def _abort_in_time(self, turn: Turn) -> None:
+    async def _abort_in_time(self, turn: Turn, limit: TimeLimit | None) -> None:
         with waits.move_on_after(_ABORT_SECONDS) as scope:
             await self._core.executor.turn_comes(self._state, turn)
-            await self._abort_in(turn)
+            await self._abort_in(turn, limit)
         if scope.cancelled_caught and not turn.handed_over:
             _LOG.warning("a transaction could not be aborted within %.1f s; the background continues", _ABORT_SECONDS)
             await self._clean_up(turn)
 
-    async def _abort_in(self, turn: Turn) -> None:
+    async def _abort_in(self, turn: Turn, limit: TimeLimit | None = None) -> None:
         """Abort in a turn that was taken. If this is cancelled before the command is sent, the background sends it."""
         transaction = self._state.transaction
         try:
-            await self._sessions.abort_in(turn, self._state)
+            await self._sessions.abort_in(turn, self._state, limit)
         except BaseException as error:
             cancelled = not isinstance(error, (Exception, GeneratorExit))
             if cancelled and transaction.abort_owed and not turn.handed_over:

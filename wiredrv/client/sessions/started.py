@@ -23,7 +23,7 @@ from wiredrv.session.server_session import ServerSession
 from wiredrv.session.state import SessionState
 from wiredrv.session.transaction import Outcome
 from wiredrv.session.turns import Purpose, Turn
-from wiredrv.types import ServerCursor
+from wiredrv.types import ServerCursor, TimeLimit
 
 
 class StartedSessions:
@@ -74,14 +74,19 @@ class StartedSessions:
                 state.turns.leave(turn)
             self.conclude(state)
 
-    async def abort_in(self, turn: Turn, state: SessionState) -> None:
-        """Abort the transaction in a turn that was taken, if it is in progress, or an abort is still unanswered."""
+    async def abort_in(self, turn: Turn, state: SessionState, limit: TimeLimit | None = None) -> None:
+        """Abort the transaction in a turn that was taken, if it is in progress, or an abort is still unanswered.
+
+        :param limit: the time limit; None takes that of the ``with_transaction`` or the session, as a whole again.
+        """
         transaction = state.transaction
         if transaction.active:
             transaction.abort()
         if transaction.abort_owed:
             concern = transaction.options.write_concern or self._write_concern
-            abort = AbortTransaction(Target("admin", write_concern=concern))
+            abort = AbortTransaction(
+                Target("admin", write_concern=concern, limit=limit or state.limit or state.default_limit)
+            )
             with contextlib.suppress(DriverError):
                 await self._executor.execute_in(turn, abort, state)
 

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from inspect import isawaitable
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from wiredrv import waits
+from wiredrv.client.limits import limit_of
 from wiredrv.errors import (
     TRANSIENT_TRANSACTION,
     UNKNOWN_COMMIT_RESULT,
     ConfigurationError,
     DriverError,
+    InvalidOperation,
     OperationFailure,
     TransactionTimeoutError,
 )
+from wiredrv.execution.timeout import in_force_now
 from wiredrv.server_facts import ErrorCode
 from wiredrv.session.notes import note_transaction
 from wiredrv.session.options import TransactionOptions
@@ -120,11 +123,32 @@ async def run_in_transaction(
     callback: Callable[[ClientSession], Awaitable[T]],
     options: TransactionOptions,
     policy: RetryPolicy,
+    timeout_ms: int | None,
 ) -> T:
-    """The loop of ``ClientSession.with_transaction``."""
+    """``ClientSession.with_transaction``: with a time limit, all that the callback does with the session has it."""
     if not callable(callback):
         raise ConfigurationError(f"with_transaction takes an asynchronous function of the session, not {callback!r}")
-    started = monotonic()
+    state = session._state
+    if state.limit is not None:
+        raise InvalidOperation("with_transaction was called in the callback of another one with the same session")
+    state.limit = in_force_now(state.default_limit if timeout_ms is None else limit_of(timeout_ms))
+    if state.limit is not None:
+        policy = replace(policy, timeout=state.limit.seconds)
+    try:
+        return await _loop(session, callback, options, policy)
+    finally:
+        state.limit = None
+
+
+async def _loop(
+    session: ClientSession,
+    callback: Callable[[ClientSession], Awaitable[T]],
+    options: TransactionOptions,
+    policy: RetryPolicy,
+) -> T:
+    limit = session._state.limit
+    # Of a limit that began before, in a `with wiredrv.timeout(...)`, only the rest is left.
+    started = monotonic() if limit is None or limit.until in (None, math.inf) else limit.until - limit.seconds
     attempt = 0
     last: BaseException | None = None
     while True:
