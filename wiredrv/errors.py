@@ -452,6 +452,11 @@ def _bulk_message(results: Document) -> str:
     )
 
 
+def is_timeout(error: BaseException) -> bool:
+    """Whether an error means that a time limit passed."""
+    return isinstance(error, DriverError) and error.timeout
+
+
 def labels_of(document: Document) -> set[str]:
     """The error labels in what a server answered, or in a part of it."""
     labels = document.get("errorLabels")

@@ -248,7 +248,7 @@ def test_bad_arguments_are_refused(pipeline: Any, options: dict[str, Any], said:
 
 
 def test_every_option_that_is_documented_is_accepted() -> None:
-    parameters = set(inspect.signature(Watchable.watch).parameters) - {"self", "pipeline", "session"}
+    parameters = set(inspect.signature(Watchable.watch).parameters) - {"self", "pipeline", "session", "timeout_ms"}
     assert parameters == set(OPTIONS)
 
 

@@ -286,6 +286,10 @@ class ChangeStreamOptions(TypedDict, total=False):
     :param comment: any value that BSON can carry, shown in the server's logs and profiler, and repeated in the getMores
         from server 4.4 on; before that a string.
     :param show_expanded_events: whether changes of indexes, options and sharding are reported too (server 6.0).
+    :param timeout_ms: milliseconds for each call that opens the stream or asks for an event, resuming included; 0 sets
+        no limit, None takes ``timeoutMS`` of the collection, database or client. After a call that ran out of time, the
+        next one resumes the stream. If none succeeds, the server needs more time to search its oplog: close the stream,
+        and open another one with a longer limit.
     """
 
     full_document_before_change: str | None
@@ -297,6 +301,7 @@ class ChangeStreamOptions(TypedDict, total=False):
     collation: Collation | None
     comment: object
     show_expanded_events: bool | None
+    timeout_ms: int | None
 
 
 _COMMON: dict[str, tuple[str, check.Check | None]] = {

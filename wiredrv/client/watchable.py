@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Unpack
 
 from wiredrv.client.arguments import ChangeStreamOptions, expanded
 from wiredrv.client.handle import HandleContext, HandleOptions
+from wiredrv.client.limits import limited
 from wiredrv.types import DocumentT, Pipeline
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class Watchable(HandleOptions[DocumentT]):
         from wiredrv.client.change_streams.plan import Plan
         from wiredrv.client.change_streams.stream import ChangeStream
 
+        target = limited(self._target, options.pop("timeout_ms", None))
         given = {"full_document": full_document, **options}
-        plan = Plan.of(self._target, pipeline, given, self.watch, whole_deployment=self._is_deployment)
+        plan = Plan.of(target, pipeline, given, self.watch, whole_deployment=self._is_deployment)
         return ChangeStream(self._context, plan, self.codec_options, session)

@@ -9,12 +9,13 @@ from bson.timestamp import Timestamp
 from wiredrv.client.change_streams.plan import Plan
 from wiredrv.client.change_streams.position import Position
 from wiredrv.client.cursors.base import CursorBase
-from wiredrv.errors import AutoReconnect, NotPrimaryError
+from wiredrv.client.limits import CursorKind
+from wiredrv.errors import AutoReconnect, NotPrimaryError, is_timeout
 from wiredrv.operations.base import Operation
 from wiredrv.operations.change_stream import ChangeStreamGetMore
 from wiredrv.operations.cursors import CursorReply
 from wiredrv.session.state import SessionState
-from wiredrv.types import PlainDocument
+from wiredrv.types import PlainDocument, TimeLimit
 from wiredrv.wire.codec import sound_document
 
 if TYPE_CHECKING:
@@ -65,9 +66,12 @@ class StreamCursor(CursorBase[Any]):
             time = reply.reply.get("operationTime")
             self.operation_time = time if isinstance(time, Timestamp) else None
 
-    async def fetch(self) -> None:
-        """Send the aggregate or a getMore."""
-        await self._fetch()
+    def _kind(self, opening: Operation[CursorReply]) -> CursorKind:
+        return CursorKind(tailable=True, awaits_data=True)
+
+    async def fetch(self, limit: TimeLimit | None) -> None:
+        """Send the aggregate or a getMore, which has the time limit ``limit``."""
+        await self._fetch(limit=limit)
 
     def take(self) -> Any:
         """The next document of the batch; None after the last one."""
@@ -108,7 +112,7 @@ class StreamCursor(CursorBase[Any]):
         """
         if self._started and isinstance(error, NotPrimaryError):
             await self._end()
-        elif self._started and isinstance(error, AutoReconnect) and self._pin is None:
+        elif self._started and self._pin is None and (isinstance(error, AutoReconnect) or is_timeout(error)):
             self._abandon()
         else:
             await super()._drop_after(error)

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Generator
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self
 
@@ -27,10 +28,11 @@ from wiredrv.client.change_streams.plan import Plan
 from wiredrv.client.change_streams.position import Position
 from wiredrv.client.cursors.base import DOCUMENTS_PER_CHECKPOINT
 from wiredrv.client.misuse import AsyncBlock
-from wiredrv.errors import DriverError, InvalidOperation, UnreadableReply
+from wiredrv.errors import DriverError, InvalidOperation, UnreadableReply, is_timeout
+from wiredrv.execution.timeout import in_force_now
 from wiredrv.origin import caller
 from wiredrv.session.state import SessionState
-from wiredrv.types import Document, DocumentT_co, PlainDocument
+from wiredrv.types import Document, DocumentT_co, PlainDocument, TimeLimit
 from wiredrv.wire.codec import decode_document, sound_document
 
 if TYPE_CHECKING:
@@ -129,7 +131,7 @@ class ChangeStream(AsyncBlock, Generic[DocumentT_co]):
                 "where it was (start_after= after an 'invalidate' event)"
             )
         if not self._position.opened:
-            await self._advance()
+            await self._advance(in_force_now(self._plan.target.limit))
         return self
 
     # --- events ---
@@ -140,13 +142,16 @@ class ChangeStream(AsyncBlock, Generic[DocumentT_co]):
     async def __anext__(self) -> DocumentT_co:
         if self._given and not self._given % DOCUMENTS_PER_CHECKPOINT:
             await waits.checkpoint()
+        limit = None
         while True:
             event = await self._buffered()
             if event is not None:
                 return event
             if self._closed:
                 raise StopAsyncIteration
-            await self._advance()
+            if limit is None:
+                limit = in_force_now(self._plan.target.limit)
+            await self._advance(limit)
 
     if not TYPE_CHECKING:  # type checkers know without it that a stream has no synchronous iteration
 
@@ -180,7 +185,7 @@ class ChangeStream(AsyncBlock, Generic[DocumentT_co]):
         if self._closed:
             return None
         if self._cursor is None or self._cursor.is_drained:
-            await self._advance()
+            await self._advance(in_force_now(self._plan.target.limit))
         return await self._buffered()
 
     async def _buffered(self) -> DocumentT_co | None:
@@ -208,8 +213,11 @@ class ChangeStream(AsyncBlock, Generic[DocumentT_co]):
 
     # --- commands ---
 
-    async def _advance(self) -> None:
-        """Send the next command, and resume if it fails; afterwards there may be events."""
+    async def _advance(self, limit: TimeLimit | None) -> None:
+        """Send the next command, and resume if it fails; afterwards there may be events.
+
+        :param limit: the time limit of the call, which has started; its commands share it.
+        """
         if self._busy is not None:
             raise InvalidOperation(
                 "a change stream is used by one task at a time, and another task waits for its next event: give each "
@@ -219,19 +227,22 @@ class ChangeStream(AsyncBlock, Generic[DocumentT_co]):
         self._busy = done = waits.Event()
         try:
             with waits.CancelScope() as self._scope:
-                await (self._open() if self._cursor is None else self._more(self._cursor))
+                await (self._open(limit) if self._cursor is None else self._more(self._cursor, limit))
         finally:
             self._busy = self._scope = None
             done.set()
 
-    async def _open(self) -> None:
+    async def _open(self, limit: TimeLimit | None) -> None:
         """Open the stream at its position, for the first time or again."""
         if not self._position.opened:
             self._state = self._context.session_state(self._session)
         _refuse_transaction(self._state)
-        cursor = StreamCursor(self._context, self._plan, self._position, self._state)
+        plan = self._plan
+        if limit is not None:
+            plan = replace(plan, target=replace(plan.target, limit=limit))
+        cursor = StreamCursor(self._context, plan, self._position, self._state)
         try:
-            await cursor.fetch()
+            await cursor.fetch(limit)
         except DriverError as error:
             if fate_after_aggregate(error) is Fate.ENDED:
                 self._end()
@@ -243,17 +254,19 @@ class ChangeStream(AsyncBlock, Generic[DocumentT_co]):
         if empty and not cursor.is_open:
             self._end()
 
-    async def _more(self, cursor: StreamCursor) -> None:
+    async def _more(self, cursor: StreamCursor, limit: TimeLimit | None) -> None:
         """Ask for the next batch. If that fails in a resumable way, open the stream again."""
         try:
-            await cursor.fetch()
+            await cursor.fetch(limit)
         except BaseException as error:
             if not cursor.is_open:
                 self._cursor = None
                 await cursor.close()  # Behind a load balancer, the cursor has its connection until then.
             fate = fate_after_get_more(error) if isinstance(error, DriverError) else Fate.INTERRUPTED
+            if limit is not None and is_timeout(error):
+                fate = Fate.INTERRUPTED  # There is no time left to resume it: the next call does.
             if fate is Fate.RESUMED and not self._closed:
-                await self._open()
+                await self._open(limit)
                 return
             if fate is Fate.ENDED:
                 self._end()

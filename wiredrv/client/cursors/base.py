@@ -118,6 +118,10 @@ class CursorBase(ClosableCursor, Generic[DocumentT_co]):
     def _awaits_data(self) -> bool:
         return False
 
+    def _kind(self, opening: Operation[CursorReply]) -> CursorKind:
+        """What matters about the cursor to its time limit."""
+        return CursorKind(self._is_tailable, self._awaits_data, opening.traits.has_write_stage)
+
     # --- sending commands ---
 
     def _encoded_from(self, whole: bool) -> int:
@@ -165,7 +169,7 @@ class CursorBase(ClosableCursor, Generic[DocumentT_co]):
         limit = in_force_now(operation.target.limit)
         if limit is None and self._timeout_mode is None:
             return operation
-        kind = CursorKind(self._is_tailable, self._awaits_data, operation.traits.has_write_stage)
+        kind = self._kind(operation)
         self._time_limit, self._per_call = cursor_limit(limit, self._timeout_mode, kind, self._next_max_time_ms())
         if self._time_limit is None:
             return operation

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 from wiredrv import waits
 from wiredrv.client.limits import limit_of
 from wiredrv.client.misuse import AsyncBlock
-from wiredrv.errors import AutoReconnect, ConnectionFailure, DriverError, InvalidOperation, OperationFailure
+from wiredrv.errors import AutoReconnect, ConnectionFailure, DriverError, InvalidOperation, OperationFailure, is_timeout
 from wiredrv.execution.retry import never_sent
 from wiredrv.operations.base import Target
 from wiredrv.operations.cursors import KillCursors, kill
@@ -100,7 +100,7 @@ class ClosableCursor(AsyncBlock):
             self._forget()
         elif isinstance(error, (GeneratorExit, KeyboardInterrupt, SystemExit)):
             self._abandon()  # It is not possible to wait any more.
-        elif self._time_limit is not None and isinstance(error, DriverError) and error.timeout:
+        elif self._time_limit is not None and is_timeout(error):
             # The caller gets control back now. Closing the cursor, or dropping it, kills it on the server.
             self._ended = True
         elif isinstance(error, AutoReconnect) and self._opened_in and self._pin is None:
