@@ -378,7 +378,7 @@ class CursorBase(ClosableCursor, Generic[DocumentT_co]):
                 continue
             if self._ended:
                 raise StopAsyncIteration
-            await self._fetch(whole=True)
+            await self._fetch(True, self._started_limit())
             if self._is_tailable and not self._batch and self._rest is None:
                 raise StopAsyncIteration
 
