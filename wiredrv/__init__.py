@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from wiredrv.concerns import ReadConcern as ReadConcern
     from wiredrv.concerns import ReadPreference as ReadPreference
     from wiredrv.concerns import WriteConcern as WriteConcern
+    from wiredrv.connection.auth.callbacks import AWSCredentials as AWSCredentials
     from wiredrv.connection.auth.callbacks import OIDCCallback as OIDCCallback
     from wiredrv.connection.auth.callbacks import OIDCCallbackContext as OIDCCallbackContext
     from wiredrv.connection.auth.callbacks import OIDCCallbackResult as OIDCCallbackResult
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "ASCENDING": "wiredrv.client.constants",
+    "AWSCredentials": "wiredrv.connection.auth.callbacks",
     "Address": "wiredrv.types",
     "BulkWriteResult": "wiredrv.operations.results",
     "ChangeStream": "wiredrv.client.change_streams.stream",
@@ -119,6 +121,7 @@ __all__ = [
     "GEOSPHERE",
     "HASHED",
     "TEXT",
+    "AWSCredentials",
     "Address",
     "BulkWriteResult",
     "ChangeStream",

@@ -18,9 +18,16 @@ from wiredrv.options.uri import parse_client_settings, parse_uri
 #: What this driver refuses by design wherever the data uses it, and why.
 _REFUSED = {
     "GSSAPI": "the mechanism GSSAPI needs a library of the system's",
-    "MONGODB-AWS": "the mechanism MONGODB-AWS needs Amazon's signatures",
     "proxyHost": "traffic must not bypass a proxy unseen, and this driver speaks to none",
 }
+#: Data that contradicts the prose (auth, "Obtaining Credentials"; changelog of 2025-09-30) and other data of the same
+#: file, which refuses AWS credentials in connection strings.
+_CONTRADICTED = frozenset(
+    {
+        "should use username and password if specified (MONGODB-AWS)",
+        "should use username, password and session token if specified (MONGODB-AWS)",
+    }
+)
 _WIRE_NAMES = {"journal": "j", "wtimeoutMS": "wtimeout"}
 
 
@@ -118,6 +125,11 @@ def _check_credentials(case: Case) -> None:
         refused("valid", lambda: _settings(uri))
         return
     _refuse_by_design(uri)
+    if case["description"] in _CONTRADICTED:
+        refused("valid", lambda: _settings(uri), "takes no user name, password or AWS_SESSION_TOKEN")
+        raise Unsupported(
+            "AWS credentials in the connection string", "the specification's prose refuses them since 2025"
+        )
     credentials = _settings(uri)[0].connection.credentials
     expected = case["credential"]
     if expected is None or credentials is None:

@@ -129,6 +129,28 @@ def test_what_does_not_go_together_is_refused(properties: object, uri: str, word
     assert "hush" not in f"{failure.value!r} {failure.value.__cause__!r} {failure.value.__context__!r}"
 
 
+@pytest.mark.parametrize("provider", [None, CALLBACK.fetch, type("Provider", (), {"load": lambda self: None})()])
+def test_aws_credentials_are_from_the_environment_or_a_provider(provider: object) -> None:
+    properties = {} if provider is None else {"AWS_CREDENTIAL_PROVIDER": provider}
+    found = credentials("MONGODB-AWS", authMechanismProperties=properties)
+    assert found == Credentials("MONGODB-AWS", "$external", None, None, properties)
+
+
+@pytest.mark.parametrize(
+    "properties, words",
+    [
+        ("AWS_CREDENTIAL_PROVIDER:hush-hush", "given as a keyword argument, not a str"),
+        ({"AWS_CREDENTIAL_PROVIDER": 1}, "must be a function, or an object with a method load"),
+        ({"AWS_SESSION_TOKEN": "hush-hush"}, "takes no user name, password or AWS_SESSION_TOKEN"),
+        ({"ENVIRONMENT": "test"}, "takes no ENVIRONMENT in authMechanismProperties"),
+    ],
+)
+def test_what_aws_credentials_do_not_take_is_refused(properties: object, words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words) as failure:
+        credentials("MONGODB-AWS", authMechanismProperties=properties)
+    assert "hush" not in f"{failure.value!r} {failure.value.__cause__!r} {failure.value.__context__!r}"
+
+
 @pytest.mark.parametrize("mechanism", [None, "SCRAM-SHA-256", "PLAIN", "MONGODB-X509"])
 def test_other_mechanisms_take_no_properties(mechanism: str) -> None:
     options = {} if mechanism == "MONGODB-X509" else {"username": "u", "password": "p"}

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING
 from wiredrv import waits
 from wiredrv.connection.auth.conversation import (
     Conversation,
+    KeysRequest,
+    Request,
     Step,
     StepResult,
     TokenRequest,
@@ -31,12 +33,13 @@ from wiredrv.connection.auth.mechanisms import begin_again
 from wiredrv.connection.auth.negotiation import Speculation, choose_mechanism, speculate, take_up
 from wiredrv.connection.connection import Connection
 from wiredrv.connection.settings import Credentials
-from wiredrv.errors import NetworkTimeout
+from wiredrv.errors import DriverError, NetworkTimeout
 from wiredrv.types import Address, Document
 from wiredrv.waits import monotonic
 
 if TYPE_CHECKING:  # loaded where they are used
     from wiredrv.connection.auth.oidc import Tokens
+    from wiredrv.connection.aws_source import AWSSource
     from wiredrv.connection.token_source import TokenSource
 
 _cache = KeyCache()
@@ -52,10 +55,15 @@ class Authenticator:
         self.credentials = credentials
         #: What gives access tokens, for MONGODB-OIDC.
         self.tokens: TokenSource | None = None
+        self._aws: AWSSource | None = None
         if credentials.mechanism == "MONGODB-OIDC":
             from wiredrv.connection.token_source import TokenSource
 
             self.tokens = TokenSource(credentials)
+        elif credentials.mechanism == "MONGODB-AWS":
+            from wiredrv.connection.aws_source import AWSSource
+
+            self._aws = AWSSource(credentials)
 
     def begin(self, address: Address, seconds: float | None) -> Login:
         """Begin to authenticate a connection, before its handshake.
@@ -64,7 +72,7 @@ class Authenticator:
         :raises ConfigurationError: the user's token must not be sent to this host.
         """
         if self.tokens is None:
-            return Login(self.credentials, speculate(self.credentials), seconds)
+            return Login(self.credentials, speculate(self.credentials), seconds, aws=self._aws)
         from wiredrv.connection.auth.oidc import check_host
 
         check_host(address, self.credentials)
@@ -80,9 +88,10 @@ class Login:
     :param seconds: how long it may take to authenticate again; None sets no limit.
     :param source: what gives access tokens.
     :param tokens: the client's, and the one that the connection authenticates with.
+    :param aws: what gives AWS credentials.
     """
 
-    __slots__ = ("_mechanism", "_seconds", "_source", "_tokens", "credentials", "speculation")
+    __slots__ = ("_aws", "_mechanism", "_seconds", "_source", "_tokens", "credentials", "speculation")
 
     def __init__(
         self,
@@ -91,12 +100,14 @@ class Login:
         seconds: float | None,
         source: TokenSource | None = None,
         tokens: Tokens | None = None,
+        aws: AWSSource | None = None,
     ) -> None:
         self.credentials = credentials
         self.speculation = speculation
         self._seconds = seconds
         self._source = source
         self._tokens = tokens
+        self._aws = aws
         self._mechanism = ""
 
     async def finish(self, connection: Connection, hello: Document, limit: waits.CancelScope) -> None:
@@ -140,22 +151,31 @@ class Login:
         self, connection: Connection, conversation: Conversation, step: Step | None, limit: waits.CancelScope
     ) -> None:
         """Take the steps of a conversation, until the connection is authenticated."""
-        while step is not None:
-            if not isinstance(step, dict):
-                step = advance(conversation, await self._obtain(step, limit))
-                continue
-            reply = await connection.ask(self.credentials.source, step)
-            if reply.get("ok"):
-                step = advance(conversation, reply)
-            else:
-                wire_version = connection.handshake.limits.max_wire_version
-                step = object_to(conversation, denied(self._mechanism, self.credentials, reply, wire_version))
+        try:
+            while step is not None:
+                if not isinstance(step, dict):
+                    step = advance(conversation, await self._obtain(step, limit))
+                    continue
+                reply = await connection.ask(self.credentials.source, step)
+                if reply.get("ok"):
+                    step = advance(conversation, reply)
+                else:
+                    wire_version = connection.handshake.limits.max_wire_version
+                    step = object_to(conversation, denied(self._mechanism, self.credentials, reply, wire_version))
+        except DriverError:
+            if self._aws is not None:
+                self._aws.refused()
+            raise
 
-    async def _obtain(self, request: Derivation | TokenRequest, limit: waits.CancelScope) -> StepResult:
+    async def _obtain(self, request: Request, limit: waits.CancelScope) -> StepResult:
         if isinstance(request, Derivation):
             return await _derive(request)
-        assert self._source is not None  # only MONGODB-OIDC requests tokens
         with _untimed(limit):
+            if isinstance(request, KeysRequest):
+                assert self._aws is not None  # only MONGODB-AWS requests them
+                return await self._aws.answer()
+            assert isinstance(request, TokenRequest)
+            assert self._source is not None  # only MONGODB-OIDC requests tokens
             return await self._source.answer(request)
 
 

@@ -20,7 +20,7 @@ from wiredrv.options.refused import refuse_mechanism
 from wiredrv.options.settings import Given
 
 _EXTERNAL = "$external"
-_SPOKEN = ("SCRAM-SHA-256", "SCRAM-SHA-1", "MONGODB-X509", "PLAIN", "MONGODB-OIDC")
+_SPOKEN = ("SCRAM-SHA-256", "SCRAM-SHA-1", "MONGODB-X509", "PLAIN", "MONGODB-OIDC", "MONGODB-AWS")
 
 
 def credentials_of(given: Given) -> Credentials | None:
@@ -125,6 +125,28 @@ def _check_allowed_hosts(properties: Mapping[str, Any]) -> None:
         raise ConfigurationError("ALLOWED_HOSTS must be a list of host names, given as a keyword argument")
 
 
+# --- MONGODB-AWS ---
+
+_PROVIDER = "AWS_CREDENTIAL_PROVIDER"
+
+
+def _aws(username: str | None, password: str | None, properties: Mapping[str, Any]) -> Credentials:
+    if username is not None or password is not None or "AWS_SESSION_TOKEN" in properties:
+        raise ConfigurationError(
+            "MONGODB-AWS takes no user name, password or AWS_SESSION_TOKEN from the options: set the environment "
+            "variables AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or give an "
+            "AWS_CREDENTIAL_PROVIDER in authMechanismProperties"
+        )
+    _refuse_properties("MONGODB-AWS", properties, _PROVIDER)
+    provider = properties.get(_PROVIDER)
+    if provider is not None and not callable(getattr(provider, "load", provider)):
+        raise ConfigurationError(
+            f"{_PROVIDER} must be a function, or an object with a method load as botocore's providers have it, given "
+            f"as a keyword argument, not a {type(provider).__name__}"
+        )
+    return Credentials("MONGODB-AWS", _EXTERNAL, None, None, properties)
+
+
 _External = Callable[[str | None, str | None, Mapping[str, Any]], Credentials]
 #: The mechanisms whose users are known outside of the server.
-_EXTERNALS: Mapping[str | None, _External] = {"MONGODB-X509": _x509, "MONGODB-OIDC": _oidc}
+_EXTERNALS: Mapping[str | None, _External] = {"MONGODB-X509": _x509, "MONGODB-OIDC": _oidc, "MONGODB-AWS": _aws}

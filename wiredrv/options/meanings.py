@@ -149,8 +149,8 @@ HANDSHAKE: Mapping[str, Meaning] = {
         _AUTH,
     ),
     "authMechanism": Meaning(
-        "How to authenticate: `SCRAM-SHA-256`, `SCRAM-SHA-1`, `MONGODB-X509`, `PLAIN` or `MONGODB-OIDC`. Others are "
-        "refused.",
+        "How to authenticate: `SCRAM-SHA-256`, `SCRAM-SHA-1`, `MONGODB-X509`, `PLAIN`, `MONGODB-OIDC` or "
+        "`MONGODB-AWS`. Others are refused.",
         _AUTH,
         spelling="authMechanism=SCRAM-SHA-256",
         otherwise="`SCRAM-SHA-256` if the server offers it to the user, else `SCRAM-SHA-1`",
@@ -158,7 +158,8 @@ HANDSHAKE: Mapping[str, Meaning] = {
     "authMechanismProperties": Meaning(
         "Properties of a mechanism, by their names. For MONGODB-OIDC: `ENVIRONMENT` with `TOKEN_RESOURCE`, which may "
         "contain colons (one with a comma can be a keyword only); or, as keywords, `OIDC_CALLBACK`, or "
-        "`OIDC_HUMAN_CALLBACK` with `ALLOWED_HOSTS`. What a mechanism does not take is refused.",
+        "`OIDC_HUMAN_CALLBACK` with `ALLOWED_HOSTS`. For MONGODB-AWS: `AWS_CREDENTIAL_PROVIDER`, a keyword only. "
+        "What a mechanism does not take is refused.",
         _AUTH,
         spelling="authMechanism=MONGODB-OIDC&authMechanismProperties=ENVIRONMENT:azure,TOKEN_RESOURCE:api://cluster",
     ),

@@ -14,7 +14,6 @@ from wiredrv.errors import ConfigurationError
 #: Mechanisms of authentication, and why they are refused.
 MECHANISMS: Mapping[str, str] = {
     "GSSAPI": "it needs a Kerberos library of the system's",
-    "MONGODB-AWS": "it needs Amazon's signatures",
     "MONGODB-CR": "servers have not had it since version 4.0",
 }
 #: Options of SOCKS5 proxies.

@@ -99,3 +99,37 @@ def read_token(callback: str, result: object) -> OIDCCallbackResult:
     if expires is not None and (isinstance(expires, bool) or not isinstance(expires, (int, float)) or expires < 0):
         raise CredentialsError(f"{callback}: expires_in_seconds must be a number that is not negative, or None")
     return OIDCCallbackResult(token, expires, refresh)
+
+
+@dataclass(frozen=True, slots=True)
+class AWSCredentials:
+    """Credentials of AWS, for ``AWS_CREDENTIAL_PROVIDER``. Auth specification, "Custom Credential Providers".
+
+    The names are botocore's, whose objects are accepted as well.
+
+    :param access_key: the id of the access key.
+    :param secret_key: the secret key; never shown.
+    :param token: the session token of temporary credentials; never shown.
+    """
+
+    access_key: str
+    secret_key: str = field(repr=False)
+    token: str | None = field(default=None, repr=False)
+
+
+def read_aws_credentials(provider: str, found: object) -> AWSCredentials:
+    """Check what a provider gave.
+
+    :param provider: what gave it, for the message.
+    :raises CredentialsError: it is of the wrong form. No message shows a value.
+    """
+    access, secret = getattr(found, "access_key", None), getattr(found, "secret_key", None)
+    token = getattr(found, "token", None)
+    if not isinstance(access, str) or not access or not isinstance(secret, str) or not secret:
+        raise CredentialsError(
+            f"{provider} must return AWSCredentials, or botocore's Credentials, with access_key and secret_key, "
+            f"not a {type(found).__name__}"
+        )
+    if token is not None and not isinstance(token, str):
+        raise CredentialsError(f"{provider}: token must be a string or None, not a {type(token).__name__}")
+    return AWSCredentials(access, secret, token or None)

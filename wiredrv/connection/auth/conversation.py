@@ -1,9 +1,10 @@
 """A conversation is a generator that yields steps and is sent their results. Pure.
 
 It yields a command for the credentials' source database and is sent the reply; or it yields a request for what the
-shell has to obtain (a :class:`~wiredrv.connection.auth.keys.Derivation`, a :class:`TokenRequest`) and is sent the
-result. It ends when the user is authenticated, and raises otherwise. Of a reply with ``ok: 0``, :func:`denied` makes an
-error, which is raised in the conversation: one that knows what to do about it goes on.
+shell has to obtain (a :class:`~wiredrv.connection.auth.keys.Derivation`, a :class:`TokenRequest`, a
+:class:`KeysRequest`) and is sent the result. It ends when the user is authenticated, and raises otherwise. Of a reply
+with ``ok: 0``, :func:`denied` makes an error, which is raised in the conversation: one that knows what to do about it
+goes on.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from wiredrv.server_errors import handshake_error
 from wiredrv.types import Document, PlainDocument
 
 if TYPE_CHECKING:  # loaded where it is used
-    from wiredrv.connection.auth.callbacks import OIDCIdPInfo
+    from datetime import datetime
+
+    from wiredrv.connection.auth.callbacks import AWSCredentials, OIDCIdPInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +45,25 @@ class Token:
     cached: bool
 
 
+@dataclass(frozen=True, slots=True)
+class KeysRequest:
+    """A conversation's request for AWS credentials, to sign with at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKeys:
+    """AWS credentials, and the time at which they were given."""
+
+    credentials: AWSCredentials
+    now: datetime
+
+
+#: What a conversation requests of the shell.
+Request: TypeAlias = Derivation | TokenRequest | KeysRequest
 #: The next step of a conversation.
-Step: TypeAlias = PlainDocument | Derivation | TokenRequest
+Step: TypeAlias = PlainDocument | Request
 #: The result of a step.
-StepResult: TypeAlias = Document | ScramKeys | Token
+StepResult: TypeAlias = Document | ScramKeys | Token | SigningKeys
 Conversation: TypeAlias = Generator[Step, StepResult, None]
 
 

@@ -40,6 +40,11 @@ def begin(mechanism: str, credentials: Credentials, tokens: Tokens | None = None
         from wiredrv.connection.auth.oidc import oidc
 
         return oidc(credentials, tokens)
+    if mechanism == "MONGODB-AWS":
+        from wiredrv.connection.auth.aws import aws
+        from wiredrv.connection.auth.aws import new_nonce as new_aws_nonce
+
+        return aws(credentials, new_aws_nonce())
     raise ConfigurationError(f"this driver does not support the authentication mechanism {mechanism!r}")
 
 
