@@ -32,6 +32,7 @@ LAYERS: Sequence[Sequence[str]] = (
     ("tracing",),
     ("options",),
     ("client",),
+    ("gridfs",),
     ("local",),
     ("__init__", "_introspect"),  # the public API and the access for the specification tests
     ("cli",),  # uses the driver like any other program
@@ -83,6 +84,8 @@ PURE: Sequence[str] = (
     "tracing.attributes",
     "tracing.failures",
     "tracing.transactions",
+    "gridfs.chunks",
+    "gridfs.files",
     "*.settings",
 )
 #: Modules that do I/O or scheduling. (``bson`` is a codec.)

@@ -53,6 +53,10 @@ if TYPE_CHECKING:
     from wiredrv.connection.settings import ServerApi as ServerApi
     from wiredrv.errors import DriverError as DriverError
     from wiredrv.execution.timeout import timeout as timeout
+    from wiredrv.gridfs.bucket import GridFSBucket as GridFSBucket
+    from wiredrv.gridfs.cursor import GridOutCursor as GridOutCursor
+    from wiredrv.gridfs.download import GridOut as GridOut
+    from wiredrv.gridfs.upload import GridIn as GridIn
     from wiredrv.operations.results import BulkWriteResult as BulkWriteResult
     from wiredrv.operations.results import DeleteResult as DeleteResult
     from wiredrv.operations.results import InsertManyResult as InsertManyResult
@@ -83,6 +87,10 @@ _HOMES = {
     "DriverInfo": "wiredrv.connection.settings",
     "GEO2D": "wiredrv.client.constants",
     "GEOSPHERE": "wiredrv.client.constants",
+    "GridFSBucket": "wiredrv.gridfs.bucket",
+    "GridIn": "wiredrv.gridfs.upload",
+    "GridOut": "wiredrv.gridfs.download",
+    "GridOutCursor": "wiredrv.gridfs.cursor",
     "HASHED": "wiredrv.client.constants",
     "IndexModel": "wiredrv.client.requests",
     "InsertManyResult": "wiredrv.operations.results",
@@ -137,6 +145,10 @@ __all__ = [
     "DeleteResult",
     "DriverError",
     "DriverInfo",
+    "GridFSBucket",
+    "GridIn",
+    "GridOut",
+    "GridOutCursor",
     "IndexModel",
     "InsertManyResult",
     "InsertOne",

@@ -16,6 +16,10 @@ The names are PyMongo's, so that existing handlers work unchanged; the root clas
      ├─ UnreadableReply            (also a bson.errors.InvalidBSON)
      ├─ TransactionTimeoutError
      ├─ OperationTimeout
+     ├─ GridFSError
+     │   ├─ NoFile
+     │   ├─ FileExists
+     │   └─ CorruptGridFile
      ├─ ConnectionFailure
      │   ├─ WaitQueueTimeoutError
      │   └─ AutoReconnect
@@ -206,6 +210,22 @@ class OperationTimeout(DriverError):
     @property
     def timeout(self) -> bool:
         return True
+
+
+class GridFSError(DriverError):
+    """A file of GridFS is not as it should be. GridFS specification."""
+
+
+class NoFile(GridFSError):
+    """There is no such file, or it does not have so many revisions."""
+
+
+class FileExists(GridFSError):
+    """A file with the id that was given exists already, or is being uploaded."""
+
+
+class CorruptGridFile(GridFSError):
+    """The chunks of a file are not those that its document announces: it was damaged, or deleted while it was read."""
 
 
 class ConnectionFailure(DriverError):

@@ -304,6 +304,14 @@ class ClientCore:
         """
         self.started_sessions.orphan_cursor(cursor)
 
+    def clean_up_later(self, work: CleanUp) -> None:
+        """Clean up in the background, if the client is still open then. May be called by a finalizer, in any thread."""
+
+        def begin() -> None:
+            self._in_background(work)
+
+        self._post(begin)
+
     def _post(self, function: Callable[[], None]) -> None:
         background = self._background
         if background is None or not background.post(function):

@@ -89,6 +89,15 @@ def bound_state(owner: object) -> SessionState | None:
     return _checked(binding, binding.session, owner)._state
 
 
+def bound_session(owner: object) -> ClientSession | None:
+    """The session that is bound here, if any, for objects that keep it.
+
+    :raises InvalidOperation: as of :func:`bound_state`.
+    """
+    binding = _current()
+    return None if binding is None or binding.session is None else _checked(binding, binding.session, owner)
+
+
 def bound_transaction(owner: object) -> ClientSession | None:
     """The bound session, where a transaction is in progress in it.
 

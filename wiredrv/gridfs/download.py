@@ -1,0 +1,360 @@
+"""``GridOut``: the stream that a file is read from.
+
+GridFS specification, "File Download" and "Partial File Retrieval".
+
+Rules kept here:
+
+* Chunks are read with a find for each window of consecutive chunks, which the server answers with a single reply. So a
+  download keeps no cursor open, however slowly it is read, and each of its commands can be retried.
+* Only the chunks that are asked for are read; the windows grow while a file is read from one end to the other.
+* A secondary may lag behind the server that sent the file's document: a chunk that is missing there is looked for on
+  the primary before the file is called corrupt.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from wiredrv.client.lasting import transaction_of
+from wiredrv.client.misuse import AsyncBlock
+from wiredrv.client.sessions.blocks import unbound
+from wiredrv.errors import ConfigurationError, CorruptGridFile, InvalidOperation
+from wiredrv.gridfs.chunks import check_chunks
+from wiredrv.gridfs.files import shape_of
+from wiredrv.gridfs.store import Store, is_equal
+from wiredrv.types import Document, PlainDocument
+
+if TYPE_CHECKING:
+    from wiredrv.client.collection import Collection
+    from wiredrv.client.sessions.client_session import ClientSession
+
+#: About how many bytes a file's id has in a chunk, where it is not an ObjectId.
+_ID_SIZE = 128
+
+
+class GridOut(AsyncBlock):
+    """A stored file that is read. Made by ``bucket.open_download_stream`` and its like, and by ``bucket.find``.
+
+    The fields of the file's document that have no property here are attributes too. Used by one task at a time. GridFS
+    specification, "File Download".
+    """
+
+    _written = "await bucket.open_download_stream(...)"
+
+    def __init__(self, store: Store, file: Document, session: ClientSession | None) -> None:
+        """Made by the bucket.
+
+        :param store: the bucket's collections.
+        :param file: the file's document.
+        :param session: the session that it was found in, given or bound.
+        :raises CorruptGridFile: the document does not say how long the file is.
+        """
+        self._store = store
+        self._file = file
+        self._shape = shape_of(file)
+        self._session = session
+        self._transaction = transaction_of(session)
+        self._position = 0
+        #: Chunks that were read, and the number of the first.
+        self._window: list[bytes] = []
+        self._first = 0
+        self._busy = False
+        self._closed = False
+
+    # --- what it is ---
+
+    @property
+    def filename(self) -> str | None:
+        """The file's name; None if it has none."""
+        return self._file.get("filename")
+
+    @property
+    def name(self) -> str | None:
+        """Another name of :attr:`filename`."""
+        return self.filename
+
+    @property
+    def length(self) -> int:
+        """How many bytes the file has."""
+        return self._shape.length
+
+    @property
+    def chunk_size(self) -> int:
+        """How many bytes each of its chunks has, except the last one."""
+        return self._shape.chunk_size
+
+    @property
+    def upload_date(self) -> datetime.datetime | None:
+        """When the file was stored."""
+        return self._file.get("uploadDate")
+
+    @property
+    def metadata(self) -> Document | None:
+        """The metadata that it was stored with; None if there are none."""
+        return self._file.get("metadata")
+
+    @property
+    def content_type(self) -> str | None:
+        """The deprecated field ``contentType``; None if it has none."""
+        return self._file.get("contentType")
+
+    @property
+    def aliases(self) -> list[str] | None:
+        """The deprecated field ``aliases``; None if it has none."""
+        return self._file.get("aliases")
+
+    @property
+    def md5(self) -> str | None:
+        """The deprecated field ``md5``; None if it has none."""
+        return self._file.get("md5")
+
+    @property
+    def session(self) -> ClientSession | None:
+        """The session that it is read in, given or bound; None for implicit ones."""
+        return self._session
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed."""
+        return self._closed
+
+    def __getattr__(self, name: str) -> Any:
+        file: Document = self.__dict__.get("_file", {})
+        if name in file:
+            return file[name]
+        raise AttributeError(f"this file has no attribute, and its document no field, {name!r}")
+
+    def readable(self) -> bool:
+        """True.
+
+        :returns: True.
+        """
+        return True
+
+    def seekable(self) -> bool:
+        """True.
+
+        :returns: True.
+        """
+        return True
+
+    def writable(self) -> bool:
+        """False.
+
+        :returns: False.
+        """
+        return False
+
+    # --- reading ---
+
+    async def read(self, size: int | None = -1) -> bytes:
+        """Read from the current position on.
+
+        :param size: how many bytes at most; a negative number, or None, reads to the end.
+        :returns: the bytes: as many as were asked for, unless the file ends before; none at its end.
+        :raises CorruptGridFile: the chunks are not those that the file must have.
+        :raises InvalidOperation: it is closed, or another task is reading, or its transaction has ended.
+        :raises OperationFailure: the server refused.
+        """
+        self._refuse_if_closed()
+        wanted = self._within(size)
+        position, parts = self._position, []
+        while wanted:
+            part = await self._part(position, wanted)
+            parts.append(part)
+            position += len(part)
+            wanted -= len(part)
+        self._position = position
+        return bytes(parts[0]) if len(parts) == 1 else b"".join(parts)
+
+    async def readchunk(self) -> bytes:
+        """Read the rest of the chunk at the current position: the way to copy a file with little memory.
+
+        :returns: the bytes; none at the end of the file.
+        :raises CorruptGridFile: the chunks are not those that the file must have.
+        :raises InvalidOperation: it is closed, or another task is reading, or its transaction has ended.
+        :raises OperationFailure: the server refused.
+        """
+        self._refuse_if_closed()
+        if self._position >= self._shape.length:
+            return b""
+        part = await self._part(self._position, self._shape.chunk_size)
+        self._position += len(part)
+        return bytes(part)
+
+    async def readline(self, size: int | None = -1) -> bytes:
+        """Read to the end of the line.
+
+        :param size: how many bytes at most; a negative number, or None, sets no limit.
+        :returns: the line with its ``\\n``, which the last line of a file may lack; nothing at the end of the file.
+        :raises CorruptGridFile: the chunks are not those that the file must have.
+        :raises InvalidOperation: it is closed, or another task is reading, or its transaction has ended.
+        :raises OperationFailure: the server refused.
+        """
+        self._refuse_if_closed()
+        wanted = self._within(size)
+        position, parts = self._position, []
+        while wanted:
+            n, offset = self._shape.at(position)
+            # One chunk at a time: where the line ends is not known before.
+            chunk = await self._chunk(n, 1)
+            end = chunk.find(b"\n", offset, offset + wanted) + 1
+            part = chunk[offset : end or offset + wanted]
+            parts.append(part)
+            position += len(part)
+            wanted = 0 if end else wanted - len(part)
+        self._position = position
+        return b"".join(parts)
+
+    async def readlines(self, hint: int | None = -1) -> list[bytes]:
+        """Read the lines that are left.
+
+        :param hint: stop after the line with which they have this many bytes; a number below 1, or None, reads all.
+        :returns: the lines, each with its ``\\n``.
+        :raises CorruptGridFile: the chunks are not those that the file must have.
+        :raises InvalidOperation: it is closed, or another task is reading, or its transaction has ended.
+        :raises OperationFailure: the server refused.
+        """
+        lines: list[bytes] = []
+        read = 0
+        while line := await self.readline():
+            lines.append(line)
+            read += len(line)
+            if hint is not None and 0 < hint <= read:
+                break
+        return lines
+
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        """The rest of the file, chunk by chunk: what a web framework sends as a streaming response.
+
+        :returns: an asynchronous iterator of bytes.
+        :raises CorruptGridFile: the chunks are not those that the file must have.
+        :raises InvalidOperation: it is closed, or another task is reading, or its transaction has ended.
+        :raises OperationFailure: the server refused.
+        """
+        while chunk := await self.readchunk():
+            yield chunk
+
+    def __aiter__(self) -> Self:
+        """The lines of the file, as with Python's files; :meth:`chunks` gives its chunks."""
+        return self
+
+    async def __anext__(self) -> bytes:
+        line = await self.readline()
+        if not line:
+            raise StopAsyncIteration
+        return line
+
+    def tell(self) -> int:
+        """The current position.
+
+        :returns: bytes from the beginning.
+        """
+        return self._position
+
+    async def seek(self, pos: int, whence: int = os.SEEK_SET) -> int:
+        """Go to a position. Nothing is sent; the next read reads the chunks from there on.
+
+        :param pos: bytes from the place that ``whence`` names. A position behind the end is allowed: there is nothing
+            to read there.
+        :param whence: ``os.SEEK_SET`` (the beginning), ``os.SEEK_CUR`` (the current position) or ``os.SEEK_END``.
+        :returns: the position, in bytes from the beginning.
+        :raises ConfigurationError: the position is before the beginning, or ``whence`` is none of these.
+        :raises InvalidOperation: it is closed.
+        """
+        self._refuse_if_closed()
+        bases = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._shape.length}
+        if whence not in bases:
+            raise ConfigurationError(f"whence must be os.SEEK_SET, os.SEEK_CUR or os.SEEK_END, not {whence!r}")
+        if bases[whence] + pos < 0:
+            raise ConfigurationError(f"the position {bases[whence] + pos} is before the beginning of the file")
+        self._position = bases[whence] + pos
+        return self._position
+
+    async def _copy(self, write: Callable[[bytes], Awaitable[None]]) -> None:
+        """Write the rest of the file somewhere."""
+        while chunk := await self.readchunk():
+            await write(chunk)
+
+    def _within(self, size: int | None) -> int:
+        """How many bytes to read where ``size`` are asked for."""
+        left = max(self._shape.length - self._position, 0)
+        return left if size is None or size < 0 else min(size, left)
+
+    async def _part(self, position: int, wanted: int) -> bytes | memoryview:
+        """Bytes from ``position`` to the end of its chunk, at most ``wanted``."""
+        n, offset = self._shape.at(position)
+        chunk = await self._chunk(n, offset + wanted)
+        if not offset and len(chunk) <= wanted:
+            return chunk
+        return memoryview(chunk)[offset : offset + wanted]
+
+    async def _chunk(self, n: int, wanted: int) -> bytes:
+        """A chunk, from the window that is there, or from a new one.
+
+        :param wanted: how many bytes are needed from its beginning on, in this and further chunks.
+        """
+        if not self._first <= n < self._first + len(self._window):
+            self._refuse_if_closed()
+            if self._busy:
+                raise InvalidOperation(
+                    "another task is reading from this file: let the tasks take turns, or open it twice"
+                )
+            self._busy = True
+            try:
+                before = len(self._window) if self._first + len(self._window) == n else 0
+                window = await self._read(n, self._shape.window(n, wanted, before, _ID_SIZE))
+            finally:
+                self._busy = False
+            self._window, self._first = window, n
+        return self._window[n - self._first]
+
+    async def _read(self, first: int, count: int) -> list[bytes]:
+        """Read a window of chunks."""
+        if self._transaction and transaction_of(self._session) != self._transaction:
+            raise InvalidOperation("this file was opened in a transaction that has ended: read files within it")
+        chunks = self._store.chunks
+        try:
+            return check_chunks(self._shape, first, count, await self._find(chunks, first, count))
+        except CorruptGridFile:
+            if chunks.read_preference.mode == "primary" or self._transaction:
+                raise
+        found = await self._find(self._store.chunks_on_primary(), first, count)
+        return check_chunks(self._shape, first, count, found)
+
+    async def _find(self, chunks: Collection[PlainDocument], first: int, count: int) -> list[PlainDocument]:
+        query: PlainDocument = {"files_id": is_equal(self._file["_id"])}
+        last = first + count == self._shape.chunks
+        if first:
+            query["n"] = {"$gte": first}
+        # With the last chunk one more is asked for, which must not be there.
+        limit = count + 1 if last else count
+        with unbound():
+            cursor = chunks.find(query, session=self._session, sort=[("n", 1)], limit=limit, batch_size=limit)
+            return await cursor.to_list()
+
+    # --- the end ---
+
+    async def close(self) -> None:
+        """Release what was read. May be called twice."""
+        self._closed = True
+        self._window = []
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise InvalidOperation("this file was closed: open it again with open_download_stream()")
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"<GridOut {self.filename!r}, {self._shape.length} bytes>"
