@@ -64,7 +64,7 @@ async def clean_up(client: Client[Any], work: CleanUp) -> None:
 
     :param work: called with the seconds that it may take.
     """
-    await client._core.executor.see_to(work)
+    await client._core.executor.clean_up(work)
 
 
 async def clean_up_here(client: Client[Any], work: Callable[[], Awaitable[object]], seconds: float) -> bool:

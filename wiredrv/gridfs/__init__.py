@@ -8,6 +8,7 @@ files     what the document of a file must look like; revisions; indexes; pure
 sources   where the bytes of an upload come from, and where those of a download go
 store     the two collections, and the commands on them that several calls share
 upload    ``GridIn``, the stream that a file is written to
+ahead     fetching ahead of what is used
 download  ``GridOut``, the stream that a file is read from
 cursor    ``GridOutCursor``, the files that match a query
 bucket    ``GridFSBucket``

@@ -71,11 +71,11 @@ class Sent:
         """
         if transaction_of(self.given) != self.transaction:
             raise InvalidOperation(
-                "this upload was begun in a transaction that has ended: what it has sent is part of that transaction, so "
-                "upload the whole file in one"
+                "this upload was begun in a transaction that has ended, and its first chunks are part of that one: "
+                "upload a whole file in one transaction"
                 if self.transaction
-                else "this upload was begun before the transaction that is in progress on its session: end it before, or "
-                "give it another session"
+                else "this upload was begun before the transaction that is in progress on its session: close it first, "
+                "or give it another session"
             )
 
     def start(self) -> ClientSession:
@@ -154,7 +154,7 @@ class Sent:
             _LOG.debug("an upload was not removed from its transaction: %s", error)
 
     async def _in_background(self, seconds: float) -> None:
-        if not await waits.insist(lambda: self._settle_and_remove(seconds), seconds):
+        if not await waits.run_shielded(lambda: self._settle_and_remove(seconds), seconds):
             self._tell("there was no time for it")
 
     async def _settle_and_remove(self, seconds: float) -> None:

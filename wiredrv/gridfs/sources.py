@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Awaitable, Callable
+from functools import partial
 from inspect import isawaitable
 from typing import Any, TypeAlias
 
@@ -43,7 +44,7 @@ def _of_file(source: Any) -> Callable[[int], Awaitable[Bytes]]:
     blocking = _may_block(source)
 
     async def read(size: int) -> Bytes:
-        found = await waits.to_thread(lambda: source.read(size)) if blocking else source.read(size)
+        found = await waits.to_thread(partial(source.read, size)) if blocking else source.read(size)
         return _checked(await found if isawaitable(found) else found)
 
     return read
@@ -83,17 +84,17 @@ def writer(destination: object) -> Callable[[bytes], Awaitable[None]]:
     blocking = _may_block(destination)
     drain = getattr(destination, "drain", None)
     # Only an unbuffered file may write a part of what it is given.
-    partial = isinstance(getattr(destination, "wrapped", destination), io.RawIOBase)
+    in_parts = isinstance(getattr(destination, "wrapped", destination), io.RawIOBase)
 
     async def write(data: bytes) -> None:
         rest: Bytes = data
         while rest:
-            sent = rest
-            done = await waits.to_thread(lambda: method(sent)) if blocking else method(sent)
+            send = partial(method, rest)
+            done = await waits.to_thread(send) if blocking else send()
             done = await done if isawaitable(done) else done
-            if not partial:
+            if not in_parts:
                 break
-            rest = memoryview(sent)[done or 0 :]
+            rest = memoryview(rest)[done or 0 :]
         if drain is not None:
             await drain()
 

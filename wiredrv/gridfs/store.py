@@ -1,7 +1,7 @@
 """The two collections of a bucket, and what its calls and streams do with them in common.
 
-GridFS specification, "Indexes"; retryable-writes specification for what is not retried by itself: an update or a delete
-of many documents. Those of GridFS have the same effect when they are carried out twice, so they are sent once more here.
+GridFS specification, "Indexes"; retryable-writes specification for what is not retried by itself: updates and deletes
+of many documents. Those of GridFS have the same effect when they are carried out twice, so they are sent once more.
 """
 
 from __future__ import annotations

@@ -104,7 +104,7 @@ class GridIn(AsyncBlock):
 
     @property
     def metadata(self) -> Document | None:
-        """The file's metadata. It can be changed until the file is stored, for instance to add a digest of the bytes."""
+        """The file's metadata. It can be changed until the file is stored, as to add a digest of the bytes."""
         return self._metadata
 
     @metadata.setter
