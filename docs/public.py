@@ -33,6 +33,7 @@ INTERNAL = frozenset(
         "wiredrv.connection.handshake.Handshake",
         "wiredrv.listeners.ListenerHub",
         "wiredrv.events.ServerSelectionEvent",
+        "wiredrv.gridfs.store.Store",
         "wiredrv.local.server.Launch",
         "wiredrv.local.sharded.ConfigServer",
         "wiredrv.local.sharded.Router",

@@ -9,6 +9,8 @@ import sys
 
 import pymongo
 import pytest
+from gridfs import asynchronous as gridfs
+from gridfs.asynchronous import grid_file
 from pymongo.asynchronous import change_stream, client_session, collection, command_cursor, cursor, database
 
 import wiredrv
@@ -18,7 +20,7 @@ from wiredrv.client.absent import RENAMED
 #: Seconds of CPU time. The goal is 0.2 in total on an idle machine; shared machines are sometimes slow.
 TOLERATED_SECONDS = 0.5
 
-PYMONGO_MODULES = (change_stream, client_session, collection, command_cursor, cursor, database)
+PYMONGO_MODULES = (change_stream, client_session, collection, command_cursor, cursor, database, gridfs, grid_file)
 
 
 def _loaded(program: str) -> set[str]:

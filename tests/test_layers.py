@@ -32,8 +32,7 @@ LAYERS: Sequence[Sequence[str]] = (
     ("tracing",),
     ("options",),
     ("client",),
-    ("gridfs",),
-    ("local",),
+    ("gridfs", "local"),
     ("__init__", "_introspect"),  # the public API and the access for the specification tests
     ("cli",),  # uses the driver like any other program
     ("__main__",),

@@ -128,7 +128,10 @@ class GridOutCursor(AsyncBlock):
         return self._session
 
     async def close(self) -> None:
-        """Close the cursor, here and on the server. The files that it gave can still be read."""
+        """Close the cursor, here and on the server. The files that it gave can still be read.
+
+        It may be called twice. Server errors are not raised.
+        """
         await self._cursor.close()
 
     async def __aenter__(self) -> Self:

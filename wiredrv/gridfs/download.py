@@ -397,7 +397,7 @@ class GridOut(AsyncBlock):
     # --- the end ---
 
     async def close(self) -> None:
-        """Release what was read. May be called twice."""
+        """Release what was read. May be called twice. Nothing is sent, and errors are not raised."""
         self._closed = True
         self._window = []
 

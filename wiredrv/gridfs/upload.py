@@ -67,6 +67,17 @@ class GridIn(AsyncBlock):
         metadata: Document | None,
         session: ClientSession | None,
     ) -> None:
+        """Made by the bucket.
+
+        :param store: the bucket's collections.
+        :param file_id: the file's id.
+        :param generated: whether no other file can have this id.
+        :param filename: the file's name.
+        :param chunk_size: how many bytes each chunk has, except the last one.
+        :param metadata: a document that is stored with the file; None stores none.
+        :param session: the session of the upload, given or bound.
+        :raises InvalidDocument: the id has no BSON form.
+        """
         self._state = _State.OPEN
         self._store = store
         self._id = file_id
@@ -158,7 +169,12 @@ class GridIn(AsyncBlock):
         """
         return True
 
-    writeable = writable
+    def writeable(self) -> bool:
+        """PyMongo's name of :meth:`writable`.
+
+        :returns: True.
+        """
+        return True
 
     # --- writing ---
 

@@ -53,6 +53,28 @@ BEYOND_CALLS: Sequence[Known] = (
         "::test_a_transaction_on_a_standalone_is_refused_before_it_is_sent_and_says_what_to_do",
     ),
     Known(
+        "gridfs-transactions",
+        "GridFS is refused in transactions",
+        "files are stored, read and deleted in transactions, in which no index is created: `bucket.create_indexes()`",
+        "a file belongs to the document that refers to it",
+        shown_by="tests/integration/test_gridfs.py::test_a_transaction_stores_a_file_whole_or_not_at_all",
+    ),
+    Known(
+        "gridfs-abandoned-uploads",
+        "an upload whose block is left by an error or a cancellation leaves its chunks; `abort()` deletes those of "
+        "another file that has the same id",
+        "its own chunks are deleted, and no others",
+        "chunks without a file are never found again",
+        shown_by="tests/integration/test_gridfs.py::test_an_exception_in_the_block_or_of_the_source_removes_what_was_stored",
+    ),
+    Known(
+        "gridfs-attributes",
+        "any attribute that is set on a GridIn becomes a field of the file's document",
+        "`filename` and `metadata` can be set until the file is stored; anything else belongs into `metadata`",
+        "the specification does not allow other fields, and a misspelt name is an error",
+        shown_by="tests/integration/test_gridfs.py::test_an_upload_is_aborted_by_hand",
+    ),
+    Known(
         "unknown-client-options",
         "an unknown keyword option of the client is a warning",
         "an error that names the option you may have meant",
