@@ -12,6 +12,7 @@ import bson
 from bson.codec_options import DEFAULT_CODEC_OPTIONS, CodecOptions
 
 from wiredrv.client.client import Client
+from wiredrv.client.cursors.prefetch import Ahead
 from wiredrv.client.database import Database
 from wiredrv.operations.base import Limits, Operation, Target
 from wiredrv.operations.cursors import CursorReply, KillCursors
@@ -52,6 +53,7 @@ class FakeExecutor:
         self.states: list[Any] = []
         self.released: list[Any] = []
         self.kill_error: BaseException | None = None
+        self.contended = False
 
     async def execute(self, operation: Operation[Any], session: Any = None) -> Any:
         self.operations.append(operation)
@@ -84,6 +86,12 @@ class FakeExecutor:
     def release(self, lease: Any) -> None:
         self.released.append(lease)
 
+    def session_settled(self, session: Any) -> None:
+        session.settling -= 1
+
+    def has_waiters(self, address: Address) -> bool:
+        return self.contended
+
     @property
     def names(self) -> list[str]:
         """The names of all operations."""
@@ -98,14 +106,22 @@ class FakeContext:
         self.bound: Any = None
         self.orphans: list[ServerCursor] = []
         self.open_streams: weakref.WeakSet[Any] = weakref.WeakSet()
+        self.ahead: list[Ahead] = []
+        self.orphans_ahead: list[Ahead | None] = []
+        self.ended = False
 
     def session_state(self, session: Any) -> Any:
         if isinstance(session, Exception):
             raise session
         return self.bound if session is None else session
 
-    def orphan_cursor(self, cursor: ServerCursor) -> None:
+    def orphan_cursor(self, cursor: ServerCursor, ahead: Ahead | None = None) -> None:
         self.orphans.append(cursor)
+        self.orphans_ahead.append(ahead)
+
+    def read_ahead(self, ahead: Ahead) -> bool:
+        self.ahead.append(ahead)
+        return not self.ended
 
     @property
     def database(self) -> Database:

@@ -9,7 +9,7 @@ from bson.codec_options import CodecOptions
 from bson.datetime_ms import DatetimeMS
 
 from tests.client.fakes import FakeContext, batch, encoded, numbers
-from wiredrv.client.cursors.base import ENCODED_FROM
+from wiredrv.client.cursors.fetching import ENCODED_FROM
 from wiredrv.errors import UnreadableReply
 from wiredrv.operations.base import ENCODED_IF_UNREADABLE
 

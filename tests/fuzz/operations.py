@@ -120,6 +120,13 @@ async def find_in_batches(scene: Scene) -> Any:
         return [batch async for batch in cursor.batches()]
 
 
+async def find_ahead(scene: Scene) -> Any:
+    async with scene.collection.find({}, session=scene.session, batch_size=1, prefetch=True) as cursor:
+        found = await cursor.to_list(scene.chance.choice((None, 1, 2)))
+        scene.inspect(cursor)
+    return found
+
+
 async def find_raw_batches(scene: Scene) -> Any:
     return await scene.collection.find_raw_batches({}, session=scene.session).to_list()
 
@@ -405,6 +412,7 @@ PLAIN: tuple[Call, ...] = (
     explain,
     aggregate_out,
     aggregate_raw_batches,
+    find_ahead,
     find_in_batches,
     find_raw_batches,
     database_aggregate,

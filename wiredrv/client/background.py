@@ -24,6 +24,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from wiredrv import waits
+from wiredrv.client.cursors.prefetch import Ahead
 from wiredrv.errors import DriverError
 from wiredrv.types import Spawn
 
@@ -51,6 +52,8 @@ class Background:
         self._cleaning: waits.TaskGroup | None = None
         self._cleaned = waits.Event()
         self._unfinished: set[waits.Event] = set()
+        #: What cursors read ahead, with the tasks.
+        self._ahead: dict[Ahead, object] = {}
         self._posted: deque[Callable[[], None]] = deque()
         self._noted = waits.Event()
 
@@ -176,6 +179,27 @@ class Background:
             await waits.sleep(_TICK)
             self._run_posted()
 
+    # --- reading ahead ---
+
+    def read_ahead(self, ahead: Ahead) -> bool:
+        """Start the task of a cursor that reads ahead. False if nothing can be started any longer."""
+        if self._group is None or self._stopped:
+            return False
+
+        def done() -> None:
+            self._ahead.pop(ahead, None)
+            ahead.finished()
+
+        self._ahead[ahead] = waits.spawn(ahead.run, name="wiredrv read ahead", done=done, inherit=True)
+        return True
+
+    async def stop_reading_ahead(self) -> None:
+        """Cancel what is read ahead, and wait until it is over."""
+        for ahead in list(self._ahead):
+            ahead.cancel()
+        while self._ahead:
+            await waits.sleep(_TICK)
+
     # --- the other tasks ---
 
     def spawn(self, function: Callable[..., Awaitable[Any]], *arguments: Any) -> None:
@@ -186,6 +210,8 @@ class Background:
     def cancel(self) -> None:
         """Stop all tasks without waiting, also one that was started and has not run yet."""
         self._stopped = True
+        for ahead in list(self._ahead):
+            ahead.cancel()
         if self._scope is not None:
             self._scope.cancel()
 

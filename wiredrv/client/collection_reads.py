@@ -46,6 +46,7 @@ _AGGREGATE_CURSOR = {
     "batchSize": ("batch_size", check.whole_number),
     "max_await_time_ms": ("max_await_time_ms", check.whole_number),
     "maxAwaitTimeMS": ("max_await_time_ms", check.whole_number),
+    "prefetch": ("prefetch", check.boolean),
 }
 
 

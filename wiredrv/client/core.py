@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from wiredrv import waits
 from wiredrv.client.background import Background
+from wiredrv.client.cursors.prefetch import Ahead
 from wiredrv.client.sessions.binding import bound_state
 from wiredrv.client.sessions.started import StartedSessions
 from wiredrv.client.tracing import executor_class
@@ -222,6 +223,7 @@ class ClientCore:
             for stream in list(self.open_streams):
                 group.start_soon(stream.close)
         if self._background is not None:
+            await self._background.stop_reading_ahead()
             await self._background.wait_clean()
         await self.started_sessions.end_pooled()
 
@@ -297,12 +299,17 @@ class ClientCore:
             raise InvalidOperation("a session can only be used with the client that started it")
         return state
 
-    def orphan_cursor(self, cursor: ServerCursor) -> None:
+    def orphan_cursor(self, cursor: ServerCursor, ahead: Ahead | None = None) -> None:
         """Kill, in the background, a server cursor whose Cursor object is gone; release its session and connection.
 
         May be called by a finalizer, in any thread.
         """
-        self.started_sessions.orphan_cursor(cursor)
+        self.started_sessions.orphan_cursor(cursor, ahead)
+
+    def read_ahead(self, ahead: Ahead) -> bool:
+        """Start to read ahead for a cursor. False if the background has ended."""
+        background = self._background
+        return background is not None and background.in_owning_loop and background.read_ahead(ahead)
 
     def clean_up_later(self, work: CleanUp) -> None:
         """Clean up in the background, if the client is still open then. May be called by a finalizer, in any thread."""

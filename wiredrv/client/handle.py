@@ -12,9 +12,10 @@ from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
 from wiredrv.operations.base import Operation, Target
 from wiredrv.session.state import SessionState
 from wiredrv.session.turns import Turn
-from wiredrv.types import DocumentT, ServerCursor
+from wiredrv.types import Address, DocumentT, ServerCursor
 
 if TYPE_CHECKING:
+    from wiredrv.client.cursors.prefetch import Ahead
     from wiredrv.client.sessions.client_session import ClientSession
 
 T = TypeVar("T")
@@ -45,6 +46,14 @@ class OperationExecutor(Protocol):
         """Release the implicit server session of a cursor."""
         ...
 
+    def session_settled(self, session: Any) -> None:
+        """What was done in a server session besides its operations is over."""
+        ...
+
+    def has_waiters(self, address: Address) -> bool:
+        """Whether operations wait for a connection to a server."""
+        ...
+
 
 class HandleContext(Protocol):
     """The interface of a client that its handles use."""
@@ -66,8 +75,12 @@ class HandleContext(Protocol):
         """
         ...
 
-    def orphan_cursor(self, cursor: ServerCursor) -> None:
+    def orphan_cursor(self, cursor: ServerCursor, ahead: Ahead | None = None) -> None:
         """Kill, in the background, a server cursor whose Cursor object is gone; release its session and connection."""
+        ...
+
+    def read_ahead(self, ahead: Ahead) -> bool:
+        """Start to read ahead for a cursor, in the background; False if that is not possible."""
         ...
 
 

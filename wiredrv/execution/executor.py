@@ -36,7 +36,7 @@ from wiredrv.session.state import SessionState
 from wiredrv.session.transaction import Outcome
 from wiredrv.session.turns import Purpose, Turn, task_name
 from wiredrv.topology.topology import Topology
-from wiredrv.types import ServerCursor, TimeLimit
+from wiredrv.types import Address, ServerCursor, TimeLimit
 from wiredrv.waits import monotonic
 
 T = TypeVar("T")
@@ -304,6 +304,11 @@ class Executor(Attempts):
         elif wait:
             with waits.shield(left):
                 await done.wait()
+
+    def has_waiters(self, address: Address) -> bool:
+        """Whether operations wait for a connection to a server."""
+        server = self.topology.server(address)
+        return server is not None and bool(server.pool.state.waiters)
 
     def session_settled(self, session: ServerSession) -> None:
         """A clean-up in a server session is done: the session may go back to the pool."""

@@ -194,14 +194,21 @@ def call_soon(loop: object, function: Callable[[], None]) -> bool:
     return True
 
 
-def spawn(function: Callable[..., Awaitable[None]], *arguments: Any, name: str, done: Callable[[], None]) -> object:
+def spawn(
+    function: Callable[..., Awaitable[None]],
+    *arguments: Any,
+    name: str,
+    done: Callable[[], None],
+    inherit: bool = False,
+) -> object:
     """Start a task with an empty context: no context variable is inherited.
 
     :param function: an asynchronous function that raises no exception; in a trio system task one would end the program.
     :param done: called when the task has ended, even if it was cancelled before its first step.
+    :param inherit: whether it gets a copy of the caller's context after all.
     :returns: a reference that must be kept while the task runs, since asyncio holds its tasks by weak references only.
     """
-    context = contextvars.Context()
+    context = contextvars.copy_context() if inherit else contextvars.Context()
     loop = asyncio._get_running_loop()
     if loop is not None:
         task = loop.create_task(_run(function, arguments), name=name, context=context)

@@ -11,6 +11,7 @@ Rules kept here:
 
 from __future__ import annotations
 
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -28,6 +29,7 @@ from wiredrv.types import Address, Pin, ServerCursor, TimeLimit
 from wiredrv.wire.batch import Batch
 
 if TYPE_CHECKING:
+    from wiredrv.client.cursors.prefetch import Ahead
     from wiredrv.client.handle import HandleContext
 
 #: How many seconds a killCursors may take: the server drops an abandoned cursor by itself, later.
@@ -40,6 +42,7 @@ class ClosableCursor(AsyncBlock):
     _written = "cursor"
     __slots__ = (
         "_address",
+        "_ahead",
         "_batch",
         "_context",
         "_ended",
@@ -75,6 +78,8 @@ class ClosableCursor(AsyncBlock):
         self._pin: Pin | None = None
         #: The time limit of the cursor, once its first command was sent; None if it has none.
         self._time_limit: TimeLimit | None = None
+        #: The next batch, where it is read ahead.
+        self._ahead: Ahead | None = None
         self._started = False
         self._ended = False
 
@@ -146,19 +151,25 @@ class ClosableCursor(AsyncBlock):
         if not cursor_id or address is None:
             return
         pin, self._pin = self._pin, None
+        ahead, self._ahead = self._ahead, None
         killing = kill(ServerCursor(address, cursor_id, self._namespace, lease, pin, self._time_limit), self._opened_in)
         executor = self._context.executor
 
         def give_back() -> None:
             if pin is not None:
                 pin.release()
-            if lease is not None:
+            if lease is not None and (ahead is None or not ahead.exhausted):
                 executor.release(lease)
+
+        async def kill_it() -> None:
+            await self._kill(killing)
+
+        finish = kill_it if ahead is None else partial(ahead.end, kill_it)
 
         async def work(seconds: float) -> None:
             try:
                 with waits.shield(seconds):
-                    await self._kill(killing)
+                    await finish()
             finally:
                 give_back()
 
@@ -167,7 +178,7 @@ class ClosableCursor(AsyncBlock):
             return
         try:
             with waits.move_on_after(KILL_DEADLINE):
-                await self._kill(killing)
+                await finish()
         except BaseException as error:
             if isinstance(error, waits.cancelled()):
                 await executor.clean_up(work)
@@ -214,12 +225,13 @@ class ClosableCursor(AsyncBlock):
     def _orphan(self, address: Address, cursor_id: int, lease: Any) -> None:
         """Have the server's cursor killed in the background, as soon as that does not affect a transaction."""
         pin, self._pin = self._pin, None
+        ahead, self._ahead = self._ahead, None
         cursor = ServerCursor(address, cursor_id, self._namespace, lease, pin, self._time_limit)
         state = self._state
         if state is not None and way_to_kill(self._opened_in, state) is not Kill.OUTSIDE:
             state.leave_cursor(cursor)
         else:
-            self._context.orphan_cursor(cursor)
+            self._context.orphan_cursor(cursor, ahead)
 
     @property
     def _is_over(self) -> bool:

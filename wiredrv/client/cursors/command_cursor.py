@@ -16,7 +16,7 @@ from wiredrv.client.limits import TimeoutMode
 from wiredrv.client.validation import whole_number
 from wiredrv.errors import OperationFailure
 from wiredrv.operations.aggregate import Aggregate
-from wiredrv.operations.base import NEVER_ENCODED, Operation
+from wiredrv.operations.base import Operation
 from wiredrv.operations.cursors import CursorReply
 from wiredrv.server_facts import ErrorCode
 from wiredrv.types import DocumentT_co
@@ -45,6 +45,7 @@ class CommandCursor(CursorBase[DocumentT_co]):
         must_run: str | None = None,
         timeout_mode: TimeoutMode | None = None,
         awaits_data: bool = False,
+        prefetch: bool = False,
     ) -> None:
         """Created by the methods that return it.
 
@@ -59,6 +60,7 @@ class CommandCursor(CursorBase[DocumentT_co]):
         :param must_run: what to say if the cursor is dropped without its command having been sent.
         :param timeout_mode: what its time limit limits.
         :param awaits_data: whether the server waits for documents when a tailable cursor has none.
+        :param prefetch: whether the next batch is fetched while the one before is read.
         """
         self._must_run = must_run
         self._operation = operation
@@ -70,12 +72,14 @@ class CommandCursor(CursorBase[DocumentT_co]):
         self._comment = comment
         self._max_await_time_ms = max_await_time_ms
         self._timeout_mode = timeout_mode
+        self._prefetch = prefetch
 
     def _first_operation(self, encoded_from: int) -> Operation[CursorReply]:
         operation = self._operation
-        if isinstance(operation, Aggregate) and encoded_from != NEVER_ENCODED:
-            return replace(operation, encoded_from=encoded_from)
-        return operation
+        if not isinstance(operation, Aggregate):
+            return operation
+        first = self._wanted_batch_size if operation.batch_size is None else operation.batch_size
+        return replace(operation, encoded_from=encoded_from, batch_size=first)
 
     def _excuses(self, error: OperationFailure) -> bool:
         nothing = self._excused and not self._started and error.code == ErrorCode.NamespaceNotFound

@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 AnyCursor = TypeVar("AnyCursor", bound="Cursor[Any]")
 
 #: Options of ``find`` that are not simply a field of the command.
-_OWN_OPTIONS = frozenset({"limit", "batch_size", "max_await_time_ms", "cursor_type", "timeout_ms", "timeout_mode"})
+_OWN_OPTIONS = frozenset(
+    {"limit", "batch_size", "max_await_time_ms", "cursor_type", "prefetch", "timeout_ms", "timeout_mode"}
+)
 #: The options that the distinct command shares with find.
 _OF_DISTINCT = ("collation", "hint", "maxTimeMS", "comment", "rawData")
 
@@ -71,6 +73,8 @@ class Cursor(CursorBase[DocumentT_co]):
             self._max_await_time_ms = check.whole_number("max_await_time_ms", options["max_await_time_ms"])
         self._target = limited(self._target, options.get("timeout_ms"))
         self._timeout_mode = options.get("timeout_mode")
+        if options.get("prefetch") is not None:
+            self._prefetch = check.boolean("prefetch", options["prefetch"])
         if options.get("cursor_type", CursorType.NON_TAILABLE) != CursorType.NON_TAILABLE:
             self._cursor_type = _tailable_type(options["cursor_type"])
 
@@ -78,7 +82,7 @@ class Cursor(CursorBase[DocumentT_co]):
 
     def _first_operation(self, encoded_from: int) -> Operation[CursorReply]:
         options = self._options
-        if self._limit or self._batch_size:
+        if self._limit or self._batch_size or self._prefetch:
             options = {**options, **self._sizes()}
         if self._cursor_type:
             options = {**options, "tailable": True}
@@ -88,7 +92,7 @@ class Cursor(CursorBase[DocumentT_co]):
 
     def _sizes(self) -> PlainDocument:
         """``limit``, ``batchSize`` and ``singleBatch`` as the find command takes them: never negative, never 0."""
-        limit, batch_size = self._limit, self._batch_size or 0
+        limit, batch_size = self._limit, self._wanted_batch_size or 0
         single_batch = limit < 0 or batch_size < 0
         limit, batch_size = abs(limit), abs(batch_size)
         if single_batch and limit:
@@ -106,7 +110,7 @@ class Cursor(CursorBase[DocumentT_co]):
         return sizes
 
     def _next_batch_size(self) -> int | None:
-        wanted = self._batch_size or 0
+        wanted = self._wanted_batch_size or 0
         if self._limit > 0:
             left = self._limit - self._retrieved
             return min(wanted, left) if wanted else left
@@ -307,6 +311,7 @@ class Cursor(CursorBase[DocumentT_co]):
         copy._target = self._target
         copy._timeout_mode = self._timeout_mode
         copy._comment = self._comment
+        copy._prefetch = self._prefetch
         return copy
 
     def __copy__(self) -> Cursor[DocumentT_co]:

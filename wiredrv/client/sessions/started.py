@@ -9,6 +9,7 @@ import contextlib
 import weakref
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 from wiredrv import waits
 from wiredrv.client.sessions.hooks import Hooks
@@ -24,6 +25,9 @@ from wiredrv.session.state import SessionState
 from wiredrv.session.transaction import Outcome
 from wiredrv.session.turns import Purpose, Turn
 from wiredrv.types import ServerCursor, TimeLimit
+
+if TYPE_CHECKING:
+    from wiredrv.client.cursors.prefetch import Ahead
 
 
 class StartedSessions:
@@ -139,25 +143,28 @@ class StartedSessions:
         if hooks is not None:
             hooks.run(outcome)
 
-    def orphan_cursor(self, cursor: ServerCursor) -> None:
+    def orphan_cursor(self, cursor: ServerCursor, ahead: Ahead | None = None) -> None:
         """Kill, in the background, a server cursor whose Cursor object is gone; release its session and connection.
 
         May be called by a finalizer, in any thread.
         """
-        self._post(lambda: self._clean_up_cursor(cursor))
+        self._post(lambda: self._clean_up_cursor(cursor, ahead))
 
-    def _clean_up_cursor(self, cursor: ServerCursor) -> None:
+    def _clean_up_cursor(self, cursor: ServerCursor, ahead: Ahead | None) -> None:
+        async def kill_it() -> None:
+            await self._executor.execute(kill(cursor))
+
         async def work(seconds: float) -> None:
             try:
                 if cursor.id and self._is_open():
                     with waits.shield(seconds), contextlib.suppress(DriverError):
                         if cursor.pin is None:
                             await self._executor.topology.select_address(cursor.address, waits.monotonic() + seconds)
-                        await self._executor.execute(kill(cursor))
+                        await (kill_it() if ahead is None else ahead.end(kill_it))
             finally:
                 if cursor.pin is not None:
                     cursor.pin.release()
-                if cursor.lease is not None:
+                if cursor.lease is not None and (ahead is None or not ahead.exhausted):
                     self._executor.release(cursor.lease)
 
         if self._in_background(work) is None and cursor.pin is not None:

@@ -1,0 +1,196 @@
+"""Cursors that read ahead, on the replica set: connections, errors, closing, cancellation, closed clients."""
+
+from __future__ import annotations
+
+import gc
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+from bson.datetime_ms import DatetimeMS
+
+import wiredrv
+from tests.support.commands import APP_NAME, DATABASE, CommandLog, fresh_collection, primary_of, watched
+from tests.support.event_log import EventLog
+from tests.support.failpoints import fail_command
+from tests.support.leaks import LeakWatch
+from tests.support.waiting import until
+from wiredrv import _introspect, events
+from wiredrv.errors import InvalidOperation, OperationFailure, UnreadableReply
+from wiredrv.local import ReplicaSet
+
+pytestmark = pytest.mark.anyio
+
+NAME = "prefetch"
+
+
+async def idle(client: wiredrv.Client, log: CommandLog, commands: int) -> None:
+    """Wait until so many commands were sent, and all connections are back in their pool."""
+    await until(lambda: len(log.names) == commands, f"{commands} commands")
+    await until(lambda: _introspect.checked_out(client) == 0, "all connections back in their pools")
+
+
+async def test_a_batch_ahead_holds_no_connection(replica_set: ReplicaSet) -> None:
+    async with watched(replica_set) as (client, log):
+        orders = await fresh_collection(client, NAME, documents=7)
+        log.clear()
+        found = []
+        async with orders.find({}, prefetch=True, batch_size=3).sort("_id") as cursor:
+            found.append(await cursor.next())
+            await idle(client, log, 2)
+            await anyio.sleep(0.02)
+            assert log.names == ["find", "getMore"]
+            found += [document async for document in cursor]
+        assert [document["_id"] for document in found] == list(range(7))
+        assert log.names == ["find", "getMore", "getMore"]
+        assert len(set(log.lsids())) == 1
+
+
+async def test_every_spelling_reads_the_same(replica_set: ReplicaSet) -> None:
+    async with watched(replica_set) as (client, log):
+        orders = await fresh_collection(client, NAME, documents=7)
+        expected = [{"_id": number} for number in range(7)]
+        find = orders.find({}, prefetch=True, batch_size=2).sort("_id")
+        stages = [{"$sort": {"_id": 1}}]
+        assert await find.to_list() == expected
+        assert [document async for document in find.clone()] == expected
+        assert await find.clone().limit(5).to_list() == expected[:5]
+        assert [len(found) async for found in find.clone().batches()] == [2, 2, 2, 1]
+        assert len(await orders.find_raw_batches({}, prefetch=True, batch_size=2).to_list()) == 4
+        assert await (await orders.aggregate(stages, prefetch=True, batch_size=2)).to_list() == expected
+        assert [document async for document in orders.aggregate(stages, prefetch=True)] == expected
+        assert log.names.count("killCursors") in (0, 1)  # of the one with a limit
+
+
+async def test_sessions_read_one_batch_after_the_other(replica_set: ReplicaSet) -> None:
+    async with watched(replica_set) as (client, log):
+        orders = await fresh_collection(client, NAME, documents=7)
+
+        async def read(**options: Any) -> None:
+            log.clear()
+            cursor = orders.find({}, prefetch=True, batch_size=2, **options)
+            await cursor.next()
+            await anyio.sleep(0.01)
+            assert log.names == ["find"]
+            assert len(await cursor.to_list()) == 6
+
+        async with client.start_session() as session:
+            await read(session=session)
+        async with client.start_session() as session, session.bind(end_session=False):
+            await read()
+        async with client.transaction():
+            await read()
+        async with client.start_session(snapshot=True) as session:
+            await read(session=session)
+
+
+async def test_an_error_is_raised_after_the_documents_before_it(replica_set: ReplicaSet) -> None:
+    async with watched(replica_set) as (client, log):
+        orders = await fresh_collection(client, NAME, documents=7)
+        log.clear()
+        found = []
+
+        async def read() -> None:
+            async for document in orders.find({}, prefetch=True, batch_size=2):
+                await idle(client, log, 2)
+                found.append(document)
+
+        async with fail_command(primary_of(client), "getMore", app_name=APP_NAME, data={"errorCode": 2}):
+            with pytest.raises(OperationFailure):
+                await read()
+        assert len(found) == 2
+        assert log.names == ["find", "getMore", "killCursors"]
+
+
+async def test_a_document_that_cannot_be_decoded(replica_set: ReplicaSet) -> None:
+    async with watched(replica_set) as (client, _):
+        orders = await fresh_collection(client, NAME, documents=7)
+        await orders.update_one({"_id": 3}, {"$set": {"x": DatetimeMS(10**15)}})
+        watch = LeakWatch(replica_set, client, f"{DATABASE}.{NAME}")
+        await watch.remember()
+        found = []
+
+        async def read() -> None:
+            async for document in orders.find({}, prefetch=True, batch_size=2).sort("_id"):
+                found.append(document["_id"])
+
+        with pytest.raises(UnreadableReply, match="_id 3"):
+            await read()
+        assert found == [0, 1, 2]
+        await watch.check("after an unreadable document")
+
+
+@pytest.mark.parametrize("late", [0, 150], ids=["at rest", "in flight"])
+async def test_leaving_early_leaves_nothing_open(replica_set: ReplicaSet, late: int) -> None:
+    async with watched(replica_set) as (client, log):
+        orders = await fresh_collection(client, NAME, documents=10)
+        watch = LeakWatch(replica_set, client, f"{DATABASE}.{NAME}")
+        await watch.remember()
+        async with fail_command(primary_of(client), "getMore", app_name=APP_NAME, block_ms=late, times=3):
+            async with orders.find({}, prefetch=True, batch_size=2) as cursor:
+                await cursor.next()
+            await watch.check("closed")
+            cursor = orders.find({}, prefetch=True, batch_size=2)
+            await cursor.next()
+            cursor.rewind()
+            await cursor.next()
+            del cursor
+            gc.collect()
+            await watch.check("rewound, and dropped")
+        assert log.names.count("killCursors") == 3
+
+
+async def test_a_closed_client_leaves_nothing_open(replica_set: ReplicaSet) -> None:
+    async with wiredrv.Client(replica_set.uri) as other, wiredrv.Client(replica_set.uri, appName=APP_NAME) as client:
+        orders = await fresh_collection(client, NAME, documents=10)
+        watch = LeakWatch(replica_set, other, f"{DATABASE}.{NAME}")
+        await watch.remember()
+        async with fail_command(primary_of(client), "getMore", app_name=APP_NAME, block_ms=200) as point:
+            cursor = orders.find({}, prefetch=True, batch_size=2)
+            await cursor.next()
+            await point.wait_until_entered()
+            await client.close()
+        await cursor.next()
+        with pytest.raises(InvalidOperation, match="after close"):
+            await cursor.next()
+        await watch.check("the client is closed")
+
+
+async def test_cancellation_at_any_await_leaves_nothing_open(replica_set: ReplicaSet) -> None:
+    async with watched(replica_set) as (client, _):
+        orders = await fresh_collection(client, NAME, documents=300)
+        watch = LeakWatch(replica_set, client, f"{DATABASE}.{NAME}")
+        await watch.remember()
+
+        async def read(seconds: float) -> None:
+            with anyio.move_on_after(seconds):
+                async with orders.find({}, prefetch=True, batch_size=5) as cursor:
+                    async for _ in cursor:
+                        await anyio.lowlevel.checkpoint()
+
+        async with anyio.create_task_group() as group:
+            for number in range(60):
+                group.start_soon(read, number / 1500)
+        await watch.check("cancelled")
+
+
+async def test_it_makes_way_for_operations_that_wait_for_a_connection(replica_set: ReplicaSet) -> None:
+    log = EventLog()
+    async with wiredrv.Client(replica_set.uri, maxPoolSize=1, appName=APP_NAME, event_listeners=[log]) as client:
+        orders = await fresh_collection(client, NAME, documents=30)
+        log.clear()
+        async with anyio.create_task_group() as group:
+
+            async def count() -> None:
+                assert await orders.count_documents({}) == 30
+
+            for _ in range(3):
+                group.start_soon(count)
+            cursor = orders.find({}, prefetch=True, batch_size=10)
+            for _ in range(4):
+                group.start_soon(count)
+            await cursor.next()
+            sent = [event.command_name for event in log.of(events.CommandStartedEvent)]
+            assert "getMore" not in sent
+        assert len(await cursor.to_list()) == 29
