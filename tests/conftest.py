@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 from hypothesis import HealthCheck
@@ -25,11 +25,19 @@ hypothesis_settings.register_profile(
 hypothesis_settings.load_profile("any load")
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_finish() -> None:
-    """Exclude the tests themselves from garbage collection: there are many tests, and some collect many times."""
-    gc.collect()
-    gc.freeze()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collect the tests without collecting garbage, and then exclude the tests themselves from garbage collection.
+
+    There are many tests, none of them is garbage, and some collect garbage many times.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.fixture(scope="module", params=["asyncio", "trio"])

@@ -17,8 +17,8 @@ import wiredrv
 import wiredrv._version
 from wiredrv.client.absent import RENAMED
 
-#: Seconds of CPU time. The goal is 0.2 in total on an idle machine; shared machines are sometimes slow.
-TOLERATED_SECONDS = 0.5
+#: Seconds of CPU time: the goal on an idle machine, and what a shared machine that is slow may take.
+GOAL_SECONDS, TOLERATED_SECONDS = 0.2, 0.5
 
 PYMONGO_MODULES = (change_stream, client_session, collection, command_cursor, cursor, database, gridfs, grid_file)
 
@@ -118,10 +118,12 @@ def test_there_is_one_version() -> None:
 
 @pytest.mark.parametrize("program", ["import wiredrv", "import wiredrv; wiredrv.Client"])
 def test_importing_is_quick(program: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """The best of five, in CPU time: other programs on the machine can only make it slower."""
+    """The best of at most five, in CPU time: other programs on the machine can only make it slower."""
     clocks = "time.process_time(), time.perf_counter()"
     timed = f"import time\nbegin = {clocks}\n{program}\nend = {clocks}\nprint(end[0] - begin[0], end[1] - begin[1])"
-    runs = [tuple(map(float, _run(timed).split())) for _ in range(5)]
+    runs: list[tuple[float, ...]] = []
+    while not runs or (min(runs)[0] > GOAL_SECONDS and len(runs) < 5):
+        runs.append(tuple(map(float, _run(timed).split())))
     cpu, wall = min(runs)
     with capsys.disabled():
         print(f"\n{program}: {cpu * 1000:.0f} ms of processor time, {wall * 1000:.0f} ms in all")

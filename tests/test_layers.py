@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
 from typing import TypeAlias
 
@@ -101,7 +102,11 @@ SCHEDULING_PACKAGES = frozenset({"waits", "local", "cli"})
 #: Pure modules whose choices are random unless the caller decides otherwise.
 RANDOM_BY_DEFAULT = frozenset({"wiredrv.topology.selection", "wiredrv.topology.srv"})
 
-TREE = read_tree(Path(__file__).resolve().parents[1] / "wiredrv")
+
+@cache
+def driver() -> Tree:
+    """The driver's own sources."""
+    return read_tree(Path(__file__).resolve().parents[1] / "wiredrv")
 
 
 def package_of(tree: Tree, module: str) -> str:
@@ -187,7 +192,7 @@ RULES = (climbing, impure, touching_the_network, scheduling, tied, tied_by_types
 
 @pytest.mark.parametrize("rule", RULES)
 def test_wiredrv_keeps(rule: Rule) -> None:
-    broken = list(rule(TREE))
+    broken = list(rule(driver()))
     assert not broken, "\n".join(broken)
 
 
@@ -200,10 +205,11 @@ def test_modules_beside_the_driver_do_not_import_one_another_in_circles(package:
 
 
 def test_every_layer_and_every_pattern_is_there() -> None:
-    packages = {package_of(TREE, module) for module in TREE.modules}
+    tree = driver()
+    packages = {package_of(tree, module) for module in tree.modules}
     named = {name for names in LAYERS for name in names}
     assert named <= packages, f"LAYERS names packages that do not exist: {named - packages}"
-    idle = [pattern for pattern in PURE if not any(_matches(TREE, module, pattern) for module in TREE.modules)]
+    idle = [pattern for pattern in PURE if not any(_matches(tree, module, pattern) for module in tree.modules)]
     assert not idle, f"PURE has patterns that match nothing: {idle}"
 
 

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.scram_server import MECHANISMS, ScramServer
 from wiredrv.connection.auth.conversation import Conversation, Step, advance
 from wiredrv.connection.auth.keys import Derivation, KeyCache, ScramKeys
 from wiredrv.connection.auth.saslprep import NotPrepared, saslprep
@@ -39,7 +40,6 @@ SPECIFICATION = [
         "v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=",
     ),
 ]
-MECHANISMS = {"SCRAM-SHA-1": "sha1", "SCRAM-SHA-256": "sha256"}
 
 
 def answer(payload: str | bytes, *, done: bool = False) -> dict[str, Any]:
@@ -51,35 +51,6 @@ def go_on(conversation: Conversation, reply: Mapping[str, Any]) -> Step | None:
     """Process a reply; derive the keys if the conversation needs them."""
     step = advance(conversation, reply)
     return advance(conversation, step.derive()) if isinstance(step, Derivation) else step
-
-
-class ScramServer:
-    """A server that knows the password, and can be made to cheat."""
-
-    def __init__(self, mechanism: str, secret: bytes, iterations: int = 4096) -> None:
-        self._digest = MECHANISMS[mechanism]
-        self.salt = b"0123456789abcdef"
-        self.iterations = iterations
-        salted = hashlib.pbkdf2_hmac(self._digest, secret, self.salt, iterations)
-        self._client_key = hmac.digest(salted, b"Client Key", self._digest)
-        self._server_key = hmac.digest(salted, b"Server Key", self._digest)
-        self._auth_message = b""
-
-    def first(self, client_first: bytes) -> str:
-        bare = client_first.removeprefix(b"n,,")
-        nonce = bare.rpartition(b"r=")[2] + b"SERVER"
-        self._server_first = f"r={nonce.decode()},s={b64encode(self.salt).decode()},i={self.iterations}"
-        self._client_first = bare
-        return self._server_first
-
-    def final(self, client_final: bytes) -> str:
-        without_proof, _, proof = client_final.rpartition(b",p=")
-        self._auth_message = b",".join((self._client_first, self._server_first.encode(), without_proof))
-        stored = hashlib.new(self._digest, self._client_key).digest()
-        signature = hmac.digest(stored, self._auth_message, self._digest)
-        key = bytes(a ^ b for a, b in zip(b64decode(proof), signature, strict=True))
-        assert key == self._client_key, "a wrong proof"
-        return f"v={b64encode(hmac.digest(self._server_key, self._auth_message, self._digest)).decode()}"
 
 
 def command(step: Step | None) -> dict[str, Any]:

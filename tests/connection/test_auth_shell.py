@@ -10,8 +10,8 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from tests.connection.test_auth_scram import ScramServer
 from tests.support.peers import HELLO, PATIENCE, answering, listening
+from tests.support.scram_server import ScramServer
 from wiredrv.connection import authenticate as shell
 from wiredrv.connection.auth.keys import Derivation, KeyCache, ScramKeys
 from wiredrv.connection.connect import establish

@@ -16,10 +16,10 @@ import bson
 from bson import CodecOptions, Int64, ObjectId, Timestamp
 from bson.codec_options import DatetimeConversion
 
-from tests.connection.test_auth_scram import ScramServer
 from tests.fuzz.answers import NOW, Record, answer_to, note_commit
 from tests.fuzz.chance import Chance
 from tests.fuzz.damage import Delivery, Envelope, Then, damaged, sound
+from tests.support.scram_server import ScramServer
 from wiredrv.types import Address
 from wiredrv.wire.compression import decompress, is_compressed
 from wiredrv.wire.framing import Framer
