@@ -12,6 +12,9 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 SOURCES := wiredrv spec_tests tests benchmarks demo docs conftest.py
 
+# Bytecode is kept, that of the tests' assertions too: otherwise every process compiles everything again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo unit test specs spec-tests differential fuzz streams test-docker lint format bench docs clean
 
@@ -22,14 +25,15 @@ demo: $(VENV)/.test  ## sessions and transactions on a real replica set, on asyn
 	@$(BIN)/python -m demo --backend asyncio $(ARGS)
 	@$(BIN)/python -m demo --backend trio $(ARGS)
 
-# One more than there are cores: many of these tests wait for a moment.
-WORKERS ?= $(shell $(PYTHON) -c "import os; print((os.cpu_count() or 1) + 1)")
-
-unit: $(VENV)/.test  ## the tests that need no server, in random order on all cores (about a minute on two)
+# One more process than there are cores: many of these tests wait for a moment.
+unit: WORKERS ?= $(shell $(PYTHON) -c "import os; print((os.cpu_count() or 1) + 1)")
+unit: $(VENV)/.test  ## the tests that need no server, in random order on all cores (less than a minute on two)
 	@WIREDRV_FUZZ_CASES=$${WIREDRV_FUZZ_CASES:-200} $(BIN)/python -m pytest -m unit -n $(WORKERS) --dist worksteal --random-order $(ARGS)
 
-test: $(VENV)/.test  ## all tests, with the real servers that they start themselves
-	@$(BIN)/python -m pytest $(ARGS)
+# A process for each core, but not more than four: each of them starts servers.
+test: WORKERS ?= $(shell $(PYTHON) -c "import os; print(min(os.cpu_count() or 1, 4))")
+test: $(VENV)/.test  ## all tests, with the real servers that they start themselves (WORKERS=0: in one process)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 # The state of the specifications that the tests were written against, and where it is fetched from: any git URL or clone.
 SPECS_COMMIT := 92b3c0b9287bfba1b0ec4084300858d05c654f8c

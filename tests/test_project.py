@@ -173,17 +173,34 @@ def test_generated_examples_have_no_deadline() -> None:
 
 
 @pytest.mark.parametrize(
-    "unit, with_servers, first, last",
+    "unit, with_servers, processes, first, servers, last",
     [
-        (0, 1, "1 tests: 1 use servers that they start, 0 need none", "takes less than a minute on a quiet machine"),
-        (6_000, 6_000, "12,000 tests: 6,000 use servers that they start, 6,000 need none", "takes about 17 minutes"),
+        (0, 1, 1, "1 tests: 1 use servers that they start, 0 need none", "three as", "takes less than a minute on a"),
+        (
+            6_000,
+            6_000,
+            1,
+            "12,000 tests: 6,000 use servers that they start, 6,000 need none",
+            "three as",
+            "takes about 25 minutes",
+        ),
+        (
+            6_000,
+            6_000,
+            2,
+            "12,000 tests, in 2 processes: 6,000 use servers that they start, 6,000 need none",
+            "for each process, three as",
+            "takes about 12 minutes",
+        ),
     ],
 )
-def test_a_run_says_at_its_start_which_servers_it_starts(unit: int, with_servers: int, first: str, last: str) -> None:
-    lines = announcement(unit, with_servers, "mongod 6.0.5, /mongod", "/specs")
+def test_a_run_says_at_its_start_which_servers_it_starts(
+    unit: int, with_servers: int, processes: int, first: str, servers: str, last: str
+) -> None:
+    lines = announcement(unit, with_servers, "mongod 6.0.5, /mongod", "/specs", processes)
     assert lines[0] == first
     assert lines[1] == "servers: mongod 6.0.5, /mongod"
-    assert "three as a replica set" in lines[2]
+    assert lines[2].startswith(f"servers: {servers} a replica set for most tests")
     assert "ports of 127.0.0.1, 20000 to 31999" in lines[3]
     assert lines[4] == "specifications: /specs"
     assert lines[5].startswith(last)
@@ -205,6 +222,19 @@ def test_the_start_and_the_progress_are_in_a_log_too(tmp_path: Path) -> None:
     assert any(line.startswith("specifications: their tests fail: ") and "make specs" in line for line in lines)
     shown = [re.fullmatch(r".*(test_[12]\.py) \. +\[ *([0-9]+)%\]", line) for line in lines]
     assert [match.groups() for match in shown if match] == [("test_1.py", "50"), ("test_2.py", "100")]
+
+
+def test_several_processes_announce_the_run_once_and_explain_all_skips(tmp_path: Path) -> None:
+    for number in (1, 2):
+        (tmp_path / f"test_{number}.py").write_text(
+            "import pytest\ndef test(starts_servers): ...\ndef test_skipped(): pytest.skip('there is no moon')\n"
+        )
+    command = (sys.executable, "-m", "pytest", "-n", "2", *_FOR_TESTS_ELSEWHERE, str(tmp_path))
+    lines = _run(*command, WIREDRV_MONGOD="/nowhere").stdout.splitlines()
+    assert lines.count("4 tests, in 2 processes: 2 use servers that they start, 2 need none") == 1
+    assert any(re.fullmatch(r"[.s]{4} +\[100%\]", line) for line in lines)
+    assert "           2 there is no moon" in lines
+    assert re.fullmatch(r"=+ 2 passed, 2 skipped in [0-9.]+s =+", lines[-1])
 
 
 def test_skips_are_explained_in_groups_with_their_numbers() -> None:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from tests.support.servers import has_room
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -107,3 +113,13 @@ def test_what_requests_the_fixture_also_through_another_one_is_not_a_unit_test(t
     lines = _pytest(tmp_path, "--collect-only", "-q", "-m", "not unit")
     collected = {line.rpartition("::test_")[2] for line in lines if "::" in line}
     assert collected == {"a_fixture_says_so", "says_so_itself", *_WITH_SERVERS}
+
+
+def test_data_is_kept_in_memory_only_where_there_is_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    enough = 6 * 2**30
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=enough))
+    assert has_room(tmp_path, enough)
+    assert not has_room(tmp_path, enough - 1)
+    assert not has_room(tmp_path / "nowhere", enough)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=enough - 1))
+    assert not has_room(tmp_path, enough)
