@@ -40,6 +40,7 @@ INTERNAL = frozenset(
         "wiredrv.local.sharded.Shard",
         "wiredrv.operations.base.Operation",
         "wiredrv.operations.base.Target",
+        "wiredrv.operations.client_bulk.ClientWrite",
         "wiredrv.operations.write_batch.Statement",
         "wiredrv.types.Limits",
         "wiredrv.wire.compression.Compressor",

@@ -10,7 +10,7 @@ from spec_tests.uris import SpecUri
 from wiredrv.errors import ConfigurationError
 from wiredrv.local import ReplicaSet, ShardedCluster, Standalone, find_mongos
 
-KINDS = ("replicaset", "standalone", "sharded", "load-balanced")
+KINDS = ("replicaset", "standalone", "sharded", "load-balanced", "bulk-write")
 
 
 @contextmanager
@@ -18,8 +18,9 @@ def deployment(kind: str = "replicaset", uri: str | None = None) -> Iterator[Spe
     """Yield the connection string to test against; the embedded servers live as long as the block.
 
     :param kind: ``replicaset`` (three members), ``standalone``, ``sharded`` (two shards and two routers if there is a
-        mongos, otherwise two test doubles of routers in front of a replica set) or ``load-balanced`` (doubles of load
-        balancers in front of such doubles); ignored if ``uri`` is given.
+        mongos, otherwise two test doubles of routers in front of a replica set), ``load-balanced`` (doubles of load
+        balancers in front of such doubles) or ``bulk-write`` (doubles of a server 8.0, for ``clientBulkWrite`` alone);
+        ignored if ``uri`` is given.
     :param uri: a deployment that is already running, started with test commands. For load balancers, the environment's
         ``SINGLE_MONGOS_LB_URI`` and ``MULTI_MONGOS_LB_URI`` name the two.
     """
@@ -34,6 +35,9 @@ def deployment(kind: str = "replicaset", uri: str | None = None) -> Iterator[Spe
     elif kind == "sharded" and _has_mongos():
         with ShardedCluster(test_commands=True) as cluster:
             yield SpecUri(cluster.uri)
+    elif kind == "bulk-write":
+        with _bulk_write_double() as found:
+            yield found
     else:
         with _doubles(load_balanced=kind == "load-balanced") as found:
             yield found
@@ -45,6 +49,14 @@ def _has_mongos() -> bool:
     except ConfigurationError:
         return False
     return True
+
+
+@contextmanager
+def _bulk_write_double() -> Iterator[SpecUri]:
+    from tests.support.bulk_write_double import BulkWriteDouble
+
+    with ReplicaSet(members=3, test_commands=True) as servers, BulkWriteDouble.before(servers) as routers:
+        yield SpecUri(routers.uri)
 
 
 @contextmanager

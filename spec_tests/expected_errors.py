@@ -187,7 +187,7 @@ def _partial_result(error: Any) -> Any:
     if partial is not None:
         of_client = hasattr(type(partial), "insert_results")
         return results.client_bulk_write(partial) if of_client else results.bulk_write(partial)
-    if _is_bulk(error):
+    if _is_bulk(error) and not hasattr(type(error), "write_concern_errors"):
         return results.bulk_write_error(error.details)
     return MISSING
 

@@ -19,9 +19,13 @@ from spec_tests.suites import SpecsMissing, discover, find_specs
 SuiteTest = Callable[[Case | None, Environment], Awaitable[None]]
 
 
-def suite_tests(name: str) -> SuiteTest:
-    """The test function of a suite; assign it to a name that begins with ``test_``."""
+def suite_tests(name: str, wanted: Callable[[Case], bool] = lambda case: True) -> SuiteTest:
+    """The test function of a suite; assign it to a name that begins with ``test_``.
+
+    :param wanted: which of its tests; all by default.
+    """
     found, problem = _cases(name)
+    found = [case for case in found if wanted(case)]
     parameters = [pytest.param(case, id=f"{case.file_name}: {case.description}") for case in found]
 
     @pytest.mark.anyio

@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from wiredrv.gridfs.download import GridOut as GridOut
     from wiredrv.gridfs.upload import GridIn as GridIn
     from wiredrv.operations.results import BulkWriteResult as BulkWriteResult
+    from wiredrv.operations.results import ClientBulkWriteResult as ClientBulkWriteResult
     from wiredrv.operations.results import DeleteResult as DeleteResult
     from wiredrv.operations.results import InsertManyResult as InsertManyResult
     from wiredrv.operations.results import InsertOneResult as InsertOneResult
@@ -73,6 +74,7 @@ _HOMES = {
     "BulkWriteResult": "wiredrv.operations.results",
     "ChangeStream": "wiredrv.client.change_streams.stream",
     "Client": "wiredrv.client.client",
+    "ClientBulkWriteResult": "wiredrv.operations.results",
     "ClientSession": "wiredrv.client.sessions.client_session",
     "Collection": "wiredrv.client.collection",
     "CommandCursor": "wiredrv.client.cursors.command_cursor",
@@ -134,6 +136,7 @@ __all__ = [
     "BulkWriteResult",
     "ChangeStream",
     "Client",
+    "ClientBulkWriteResult",
     "ClientSession",
     "Collection",
     "CommandCursor",

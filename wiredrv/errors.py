@@ -34,6 +34,7 @@ The names are PyMongo's, so that existing handlers work unchanged; the root clas
          │   └─ WTimeoutError
          ├─ WriteError
          │   └─ DuplicateKeyError
+         ├─ ClientBulkWriteException
          └─ BulkWriteError
              └─ BulkDocumentTooLarge (also a DocumentTooLarge)
 
@@ -58,7 +59,7 @@ from bson.objectid import ObjectId
 
 from wiredrv.description import TopologyDescription
 from wiredrv.server_facts import ErrorCode
-from wiredrv.types import Document, TransactionRecord
+from wiredrv.types import Document, PlainDocument, TransactionRecord
 
 TRANSIENT_TRANSACTION = "TransientTransactionError"
 UNKNOWN_COMMIT_RESULT = "UnknownTransactionCommitResult"
@@ -460,6 +461,46 @@ class BulkWriteError(OperationFailure):
 
 class BulkDocumentTooLarge(BulkWriteError, DocumentTooLarge):
     """Statements of a bulk were too large to be sent; ``details`` lists them among the failures (code 10334)."""
+
+
+class ClientBulkWriteException(OperationFailure):
+    """Writes of ``client.bulk_write`` failed, or an error ended it after some of its results were known.
+
+    CRUD specification, "Bulk Write" of clients. Its labels are also those of the error that ended it, which is its
+    ``__cause__`` too.
+
+    :param results: what becomes ``details``: the counts, ``writeErrors``, ``writeConcernErrors`` and ``error``.
+    :param partial_result: the result of what is known to have been written.
+    :param error_labels: labels of the error.
+    """
+
+    def __init__(self, results: Document, partial_result: Any = None, error_labels: Iterable[str] = ()) -> None:
+        error = results.get("error")
+        message = _bulk_message(results) if error is None else f"a bulk write ended early: {error}"
+        OperationFailure.__init__(self, message, _SEVERAL, results, error_labels=error_labels)
+        #: The result of what is known to have been written; None if that may be nothing.
+        self.partial_result = partial_result
+
+    @property
+    def error(self) -> Any:
+        """The error that ended the bulk early, or None."""
+        return (self.details or {}).get("error")
+
+    @property
+    def write_errors(self) -> list[PlainDocument]:
+        """A document for each write that failed: ``idx`` (of the user's list), ``code``, ``errmsg``, ``op``..."""
+        found: list[PlainDocument] = (self.details or {}).get("writeErrors", [])
+        return found
+
+    @property
+    def write_concern_errors(self) -> list[PlainDocument]:
+        """A document for each command that was not acknowledged as asked."""
+        found: list[PlainDocument] = (self.details or {}).get("writeConcernErrors", [])
+        return found
+
+    @property
+    def timeout(self) -> bool:
+        return bool(getattr(self.error, "timeout", False))
 
 
 def _bulk_message(results: Document) -> str:

@@ -83,9 +83,14 @@ def client_bulk_write(result: Any) -> dict[str, Any]:
     }
     if getattr(result, "has_verbose_results", False):
         document["insertResults"] = _by_index((i, insert_one(r)) for i, r in result.insert_results.items())
-        document["updateResults"] = _by_index((i, update(r)) for i, r in result.update_results.items())
+        document["updateResults"] = _by_index((i, _one_update(r)) for i, r in result.update_results.items())
         document["deleteResults"] = _by_index((i, delete(r)) for i, r in result.delete_results.items())
     return document
+
+
+def _one_update(result: Any) -> dict[str, Any]:
+    """UpdateResult of a single write of a client's bulk, which has no ``upsertedCount``."""
+    return {key: value for key, value in update(result).items() if key != "upsertedCount"}
 
 
 def _acknowledged(result: Any) -> dict[str, Any]:

@@ -64,6 +64,7 @@ LEFT_OUT: Mapping[str, Mapping[str, str]] = {
     },
     "client": {
         **dict.fromkeys(sorted(_OPTIONS), "an attribute: the commands show it"),
+        "bulk_write": "needs server 8.0; both refuse it before (tests/integration/test_client_bulk_write.py)",
         "append_metadata": "changes the handshakes of later connections, not what calls do",
         "close": "both clients are used again; tests/integration/test_closed_client.py",
         **dict.fromkeys(("nodes", "primary", "secondaries"), "of the topology, and PyMongo's are awaited"),

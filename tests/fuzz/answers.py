@@ -137,6 +137,13 @@ def _update(command: Mapping[str, Any], record: Record, chance: Chance) -> dict[
     return {"n": len(statements), "nModified": len(statements) - len(upserted), "upserted": upserted}
 
 
+def _bulk_write(command: Mapping[str, Any], record: Record, chance: Chance) -> dict[str, Any]:
+    results = [{"ok": 1.0, "idx": index, "n": 1, "nModified": 1} for index in range(len(command["ops"]))]
+    counts = dict.fromkeys(("nErrors", "nInserted", "nMatched", "nModified", "nUpserted", "nDeleted"), 0)
+    shown = [] if command["errorsOnly"] else results
+    return {**_cursor(shown, command, record, chance), **counts, "nInserted": len(results)}
+
+
 def _list_collections(command: Mapping[str, Any], record: Record, chance: Chance) -> dict[str, Any]:
     shown = {"name": "c", "type": "collection", "options": {"capped": True}, "info": {"readOnly": False}}
     return _cursor([shown, {"name": "v", "type": "view"}], command, record, chance)
@@ -156,6 +163,7 @@ _ANSWERS: dict[str, _Answer] = {
     "count": lambda *_: {"n": 3},
     "distinct": lambda *_: {"values": [1, "x", {"a": 1}]},
     "mapReduce": lambda *_: {"results": [{"_id": 1, "value": 2.0}]},
+    "bulkWrite": _bulk_write,
     "insert": lambda command, *_: {"n": len(command["documents"])},
     "update": _update,
     "delete": lambda command, *_: {"n": len(command["deletes"])},

@@ -273,6 +273,18 @@ async def bulk_write(scene: Scene) -> Any:
     return await scene.collection.bulk_write(chosen, ordered=scene.chance.maybe(0.6), session=scene.session)
 
 
+async def client_bulk_write(scene: Scene) -> Any:
+    models = [
+        InsertOne({"a": 1}, namespace="db.c"),
+        UpdateOne({"a": 1}, {"$set": {"b": 1}}, upsert=True, namespace="other.d"),
+        DeleteOne({"a": 1}, namespace="db.c"),
+        DeleteMany({"a": 1}, namespace="other.d"),
+    ]
+    chosen = scene.chance.sample(models, scene.chance.randint(1, 4))
+    ordered, verbose = scene.chance.maybe(0.6), scene.chance.maybe(0.7)
+    return await scene.client.bulk_write(chosen, scene.session, ordered, verbose)
+
+
 async def unacknowledged(scene: Scene) -> Any:
     collection = scene.collection.with_options(write_concern=WriteConcern(w=0))
     if scene.chance.maybe(0.5):
@@ -402,6 +414,7 @@ TRANSACTIONAL: tuple[Call, ...] = (
     find_one_and_replace,
     find_one_and_update,
     bulk_write,
+    client_bulk_write,
     command,
 )
 PLAIN: tuple[Call, ...] = (

@@ -22,6 +22,7 @@ from wiredrv.execution import decorate as decorate_module
 from wiredrv.execution.run import Run
 from wiredrv.operations.aggregate import Aggregate, CountDocuments
 from wiredrv.operations.base import DRIVER_FIELDS, Operation, OperationKind, Target
+from wiredrv.operations.client_bulk import ClientBulkBatch, ClientWrite
 from wiredrv.operations.collections import Create, Drop, ListCollections, Rename
 from wiredrv.operations.count import Count
 from wiredrv.operations.cursors import GetMore, KillCursors
@@ -35,7 +36,7 @@ from wiredrv.operations.insert import Insert
 from wiredrv.operations.map_reduce import MapReduce
 from wiredrv.operations.run_command import RunCommand, RunCursorCommand
 from wiredrv.operations.update import Update
-from wiredrv.operations.write_batch import StatementGroup, WriteBatch
+from wiredrv.operations.write_batch import Statement, StatementGroup, WriteBatch
 
 MATCH = {"$match": {"a": 1}}
 OUT = {"$out": "other"}
@@ -151,6 +152,7 @@ OPTIONED: list[Any] = [
         WriteBatch(ORDERS, StatementGroup(name, [{"limit": 1}], [0]), 0, True, {})
         for name in ("insert", "update", "delete")
     ),
+    ClientBulkBatch(Target("admin"), [ClientWrite("shop.orders", Statement("insert", {}))], 0, True, False, {}),
 ]
 
 
@@ -202,6 +204,9 @@ def test_the_fields_of_the_driver_are_those_that_decorate_puts_on() -> None:
 
 R, W, C = OperationKind.READ, OperationKind.WRITE, OperationKind.COMMAND
 BATCH_OF_ONE = WriteBatch(ORDERS, StatementGroup("update", [ONE], [0]), 0, True, {})
+CLIENT_WRITES = [ClientWrite("shop.orders", Statement("update", body)) for body in (ONE, MANY)]
+CLIENT_BATCH = ClientBulkBatch(Target("admin"), CLIENT_WRITES[:1], 0, True, False, {})
+CLIENT_BATCH_WITH_MULTI = ClientBulkBatch(Target("admin"), CLIENT_WRITES, 0, True, False, {})
 BATCH_WITH_MULTI = WriteBatch(ORDERS, StatementGroup("update", [ONE, MANY], [0, 1]), 0, True, {})
 
 #: kind, retryable, takes readConcern, takes afterClusterTime, takes writeConcern, may leave a cursor.
@@ -219,6 +224,8 @@ TRAITS: list[tuple[Operation[Any], OperationKind, bool, bool, bool, bool, bool]]
     (FindAndModify(UNACKNOWLEDGED, {}, {}, {}), W, False, False, True, True, False),
     (BATCH_OF_ONE, W, True, False, True, True, False),
     (BATCH_WITH_MULTI, W, False, False, True, True, False),
+    (CLIENT_BATCH, W, True, False, True, True, True),
+    (CLIENT_BATCH_WITH_MULTI, W, False, False, True, True, True),
     (Find(ORDERS, {}, {}), R, True, True, True, False, True),
     (FindOne(ORDERS, {}, {}), R, True, True, True, False, False),
     (Aggregate(ORDERS, [MATCH], {}), R, True, True, True, False, True),

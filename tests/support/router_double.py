@@ -111,7 +111,7 @@ class Router:
 
     async def _serve(self, stream: anyio.abc.SocketStream, balanced: bool) -> None:
         backend = Backend(self.shard)
-        client = _Client(self, stream, backend, next(self._connection_ids), balanced)
+        client = self.client(stream, backend, next(self._connection_ids), balanced)
         try:
             await client.run()
         except (*_GONE, DriverError):
@@ -122,6 +122,10 @@ class Router:
             with anyio.CancelScope(shield=True):
                 await anyio.aclose_forcefully(stream)
                 await backend.close()
+
+    def client(self, stream: anyio.abc.SocketStream, backend: Backend, number: int, balanced: bool) -> _Client:
+        """What serves a connection."""
+        return _Client(self, stream, backend, number, balanced)
 
     def hello(self, command: Mapping[str, Any], connection_id: int, balanced: bool) -> dict[str, Any]:
         """The router's answer to ``hello`` and its older names."""

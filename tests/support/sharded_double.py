@@ -47,7 +47,7 @@ class ShardedDouble:
         self.routers: tuple[Router, ...] = ()
 
     @classmethod
-    def before(cls, replica_set: ReplicaSet, **options: Any) -> ShardedDouble:
+    def before(cls, replica_set: ReplicaSet, **options: Any) -> Self:
         """Doubles in front of a replica set that is already running."""
         return cls([member.address for member in replica_set.members], replica_set.name, **options)
 

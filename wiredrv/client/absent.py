@@ -22,7 +22,6 @@ ABSENT: dict[str, dict[str, str]] = {
         "aconnect": "use open()",
         "address": "use primary, or topology_description",
         "arbiters": "topology_description.servers tells the type of each server",
-        "bulk_write": "bulk writes across collections are not supported yet; each collection has bulk_write()",
         "eq_props": "compare clients with `is`",
         "is_mongos": "use is_sharded",
         "is_primary": "use primary, which is None while none is known",

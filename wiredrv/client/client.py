@@ -14,6 +14,7 @@ from bson.timestamp import Timestamp
 from wiredrv import waits
 from wiredrv.client.absent import refuse_absent
 from wiredrv.client.client_deployment import ClientDeployment
+from wiredrv.client.client_writes import ClientWrites
 from wiredrv.client.collection_base import derived_target
 from wiredrv.client.core import ClientCore
 from wiredrv.client.database import Database
@@ -36,7 +37,7 @@ from wiredrv.session.options import SessionOptions, TransactionOptions
 from wiredrv.types import Document, DocumentT, OtherDocumentT, PlainDocument, TimeLimit, foreign_note
 
 
-class Client(ClientDeployment[DocumentT], AsyncBlock):
+class Client(ClientDeployment[DocumentT], ClientWrites[DocumentT], AsyncBlock):
     """A client of one deployment: a replica set, a sharded cluster or a single server.
 
     ::

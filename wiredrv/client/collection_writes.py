@@ -405,6 +405,11 @@ class CollectionWrites(CollectionBase[DocumentT]):
         for request in requests:
             if not isinstance(request, WriteRequest):
                 check.refuse("each request", "an InsertOne, UpdateOne, UpdateMany, ReplaceOne, ... object", request)
+            if request.namespace is not None and request.namespace != self.full_name:
+                raise ConfigurationError(
+                    f"a request for {request.namespace} cannot be sent to {self.full_name}: client.bulk_write takes "
+                    "requests for several collections"
+                )
             statements.append(request.statement())
         if not statements:
             raise ConfigurationError("requests must not be empty")

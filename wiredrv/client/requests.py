@@ -14,6 +14,7 @@ from wiredrv.client.schema_arguments import IndexOptions
 from wiredrv.client.signatures import expanded
 from wiredrv.client.validation import Collation, Keys
 from wiredrv.errors import ConfigurationError
+from wiredrv.operations.client_bulk import ClientWrite
 from wiredrv.operations.write_batch import Statement
 from wiredrv.types import Document, DocumentT_co, Pipeline, PlainDocument
 
@@ -50,7 +51,10 @@ def _other_with_id(document: Document) -> tuple[Document, Any]:
 class WriteRequest(Generic[DocumentT_co]):
     """One write of a bulk."""
 
-    __slots__ = ()
+    __slots__ = ("namespace",)
+
+    #: The collection, with its database's name and a dot before it: for ``client.bulk_write``; None for a collection's.
+    namespace: str | None
 
     def statement(self) -> Statement:
         """The request as it goes into a batch.
@@ -58,6 +62,14 @@ class WriteRequest(Generic[DocumentT_co]):
         :returns: the statement.
         """
         raise NotImplementedError
+
+    def client_write(self) -> ClientWrite:
+        """The request as it goes into a bulk of the client.
+
+        :returns: the write.
+        """
+        assert self.namespace is not None
+        return ClientWrite(self.namespace, self.statement())
 
     def __eq__(self, other: object) -> bool:
         return type(other) is type(self) and all(getattr(self, n) == getattr(other, n) for n in self._names())
@@ -69,20 +81,23 @@ class WriteRequest(Generic[DocumentT_co]):
         return [name for kind in cls.__mro__ for name in getattr(kind, "__slots__", ())]
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{n}={getattr(self, n)!r}' for n in self._names())})"
+        shown = [name for name in self._names() if name != "namespace" or self.namespace is not None]
+        return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
 
 
 class InsertOne(WriteRequest[DocumentT_co]):
     """Insert a document. CRUD specification, "Bulk Write".
 
     :param document: the document. It gets an ``_id`` if it has none.
+    :param namespace: the collection as ``"shop.orders"``, for ``client.bulk_write``; a collection's own takes none.
     :raises ConfigurationError: the document is not a mapping.
     """
 
     __slots__ = ("document",)
 
-    def __init__(self, document: DocumentT_co | RawBSONDocument) -> None:
+    def __init__(self, document: DocumentT_co | RawBSONDocument, namespace: str | None = None) -> None:
         self.document = check.document("document", document)
+        self.namespace = _namespace(namespace)
 
     def statement(self) -> Statement:
         return Statement("insert", with_id(self.document)[0])
@@ -94,6 +109,7 @@ class _Delete(WriteRequest[Never]):
     :param filter: the query; ``{}`` matches every document.
     :param collation: how strings are compared: a mapping or a bson ``Collation``; None takes the collection's.
     :param hint: the index to use, by its name or its keys (server 4.4); None lets the server choose.
+    :param namespace: the collection as ``"shop.orders"``, for ``client.bulk_write``; a collection's own takes none.
     :raises ConfigurationError: an argument is of the wrong kind.
     """
 
@@ -101,7 +117,14 @@ class _Delete(WriteRequest[Never]):
 
     _limit: int
 
-    def __init__(self, filter: Document, collation: Collation | None = None, hint: Keys | None = None) -> None:
+    def __init__(
+        self,
+        filter: Document,
+        collation: Collation | None = None,
+        hint: Keys | None = None,
+        namespace: str | None = None,
+    ) -> None:
+        self.namespace = _namespace(namespace)
         self.filter = check.document("filter", filter)
         #: Collation and hint, as they go over the wire.
         self.options = check.wire_options({"collation": collation, "hint": hint}, DELETE_STATEMENT)
@@ -129,7 +152,15 @@ class _Update(WriteRequest[DocumentT_co]):
 
     _multi = False
 
-    def _set(self, filter: Document, change: Document | Pipeline, upsert: bool | None, options: Document) -> None:
+    def _set(
+        self,
+        filter: Document,
+        change: Document | Pipeline,
+        upsert: bool | None,
+        namespace: str | None,
+        options: Document,
+    ) -> None:
+        self.namespace = _namespace(namespace)
         self.filter = check.document("filter", filter)
         self.change = change
         self.upsert = upsert if upsert is None else check.boolean("upsert", upsert)
@@ -152,6 +183,7 @@ class UpdateOne(_Update[Never]):
     :param collation: how strings are compared: a mapping or a bson ``Collation``; None takes the collection's.
     :param array_filters: conditions for the elements of arrays that the update names ``$[identifier]``.
     :param hint: the index to use, by its name or its keys; None lets the server choose.
+    :param namespace: the collection as ``"shop.orders"``, for ``client.bulk_write``; a collection's own takes none.
     :param sort: which document is updated if several match: the first in this order (server 8.0).
     :raises ConfigurationError: an argument is of the wrong kind.
     """
@@ -166,10 +198,11 @@ class UpdateOne(_Update[Never]):
         collation: Collation | None = None,
         array_filters: Sequence[Document] | None = None,
         hint: Keys | None = None,
+        namespace: str | None = None,
         sort: Keys | None = None,
     ) -> None:
         options = {"collation": collation, "array_filters": array_filters, "hint": hint, "sort": sort}
-        self._set(filter, check.update_document(update), upsert, options)
+        self._set(filter, check.update_document(update), upsert, namespace, options)
 
 
 class UpdateMany(_Update[Never]):
@@ -181,6 +214,7 @@ class UpdateMany(_Update[Never]):
     :param collation: how strings are compared: a mapping or a bson ``Collation``; None takes the collection's.
     :param array_filters: conditions for the elements of arrays that the update names ``$[identifier]``.
     :param hint: the index to use, by its name or its keys; None lets the server choose.
+    :param namespace: the collection as ``"shop.orders"``, for ``client.bulk_write``; a collection's own takes none.
     :raises ConfigurationError: an argument is of the wrong kind.
     """
 
@@ -195,9 +229,10 @@ class UpdateMany(_Update[Never]):
         collation: Collation | None = None,
         array_filters: Sequence[Document] | None = None,
         hint: Keys | None = None,
+        namespace: str | None = None,
     ) -> None:
         options = {"collation": collation, "array_filters": array_filters, "hint": hint}
-        self._set(filter, check.update_document(update), upsert, options)
+        self._set(filter, check.update_document(update), upsert, namespace, options)
 
 
 class ReplaceOne(_Update[DocumentT_co]):
@@ -208,6 +243,7 @@ class ReplaceOne(_Update[DocumentT_co]):
     :param upsert: whether a document is inserted if none matches; None leaves it to the server, whose default is False.
     :param collation: how strings are compared: a mapping or a bson ``Collation``; None takes the collection's.
     :param hint: the index to use, by its name or its keys; None lets the server choose.
+    :param namespace: the collection as ``"shop.orders"``, for ``client.bulk_write``; a collection's own takes none.
     :param sort: which document is replaced if several match: the first in this order (server 8.0).
     :raises ConfigurationError: an argument is of the wrong kind.
     """
@@ -221,10 +257,27 @@ class ReplaceOne(_Update[DocumentT_co]):
         upsert: bool | None = None,
         collation: Collation | None = None,
         hint: Keys | None = None,
+        namespace: str | None = None,
         sort: Keys | None = None,
     ) -> None:
         options = {"collation": collation, "hint": hint, "sort": sort}
-        self._set(filter, check.replacement_document(replacement), upsert, options)
+        self._set(filter, check.replacement_document(replacement), upsert, namespace, options)
+
+
+def _namespace(namespace: object) -> str | None:
+    """A collection with its database, checked.
+
+    :raises ConfigurationError: it is not a string with a dot.
+    :raises InvalidName: the server would refuse one of the names.
+    """
+    if namespace is None:
+        return None
+    if not isinstance(namespace, str) or "." not in namespace:
+        check.refuse("namespace", "a database's and a collection's name, as 'shop.orders'", namespace)
+    database, _, collection = namespace.partition(".")
+    check.database_name(database)
+    check.collection_name(collection)
+    return namespace
 
 
 @expanded(IndexOptions)

@@ -2,6 +2,7 @@
 
 from wiredrv.operations.results import (
     BulkWriteResult,
+    ClientBulkWriteResult,
     DeleteResult,
     InsertManyResult,
     InsertOneResult,
@@ -11,6 +12,7 @@ from wiredrv.operations.results import (
 
 __all__ = [
     "BulkWriteResult",
+    "ClientBulkWriteResult",
     "DeleteResult",
     "InsertManyResult",
     "InsertOneResult",

@@ -243,3 +243,95 @@ class BulkWriteResult(WriteResult):
 
     def __repr__(self) -> str:
         return f"BulkWriteResult({dict(self.bulk_api_result)!r}, acknowledged={self.acknowledged})"
+
+
+class ClientBulkWriteResult(WriteResult):
+    """The result of ``client.bulk_write``. CRUD specification, "Bulk Write" of clients.
+
+    :param bulk_api_result: the counts, and the results of single writes.
+    :param acknowledged: whether the server acknowledged the writes.
+    :param has_verbose_results: whether the results of single writes were asked for.
+    """
+
+    __slots__ = ("bulk_api_result", "has_verbose_results")
+
+    #: The counts under the names that the server uses, and the results of single writes.
+    bulk_api_result: Document
+    #: Whether there are results of single writes: ``verbose_results`` was given.
+    has_verbose_results: bool
+
+    def __init__(self, bulk_api_result: Document, acknowledged: bool, has_verbose_results: bool) -> None:
+        self.bulk_api_result = bulk_api_result
+        self.acknowledged = acknowledged
+        self.has_verbose_results = has_verbose_results
+
+    def _count(self, name: str, field: str) -> int:
+        self._need_acknowledged(name)
+        return int(self.bulk_api_result.get(field, 0))
+
+    def _single(self, name: str, field: str) -> Any:
+        self._need_acknowledged(name)
+        if not self.has_verbose_results:
+            raise InvalidOperation(f"{name} is only known with verbose_results=True")
+        return self.bulk_api_result[field]
+
+    @property
+    def inserted_count(self) -> int:
+        """How many documents were inserted.
+
+        :raises InvalidOperation: the writes were unacknowledged.
+        """
+        return self._count("inserted_count", "nInserted")
+
+    @property
+    def upserted_count(self) -> int:
+        """How many documents were upserted."""
+        return self._count("upserted_count", "nUpserted")
+
+    @property
+    def matched_count(self) -> int:
+        """How many documents the updates matched."""
+        return self._count("matched_count", "nMatched")
+
+    @property
+    def modified_count(self) -> int:
+        """How many documents the updates changed."""
+        return self._count("modified_count", "nModified")
+
+    @property
+    def deleted_count(self) -> int:
+        """How many documents were deleted."""
+        return self._count("deleted_count", "nDeleted")
+
+    @property
+    def insert_results(self) -> dict[int, InsertOneResult]:
+        """The result of each insert that succeeded, by its index in the list of models.
+
+        :raises InvalidOperation: the writes were unacknowledged, or ``verbose_results`` was not given.
+        """
+        found: dict[int, InsertOneResult] = self._single("insert_results", "insertResults")
+        return found
+
+    @property
+    def update_results(self) -> dict[int, UpdateResult]:
+        """The result of each update and replacement that succeeded. An upsert counts as a match here.
+
+        :raises InvalidOperation: the writes were unacknowledged, or ``verbose_results`` was not given.
+        """
+        found: dict[int, UpdateResult] = self._single("update_results", "updateResults")
+        return found
+
+    @property
+    def delete_results(self) -> dict[int, DeleteResult]:
+        """The result of each delete that succeeded.
+
+        :raises InvalidOperation: the writes were unacknowledged, or ``verbose_results`` was not given.
+        """
+        found: dict[int, DeleteResult] = self._single("delete_results", "deleteResults")
+        return found
+
+    def __repr__(self) -> str:
+        return (
+            f"ClientBulkWriteResult({dict(self.bulk_api_result)!r}, acknowledged={self.acknowledged}, "
+            f"has_verbose_results={self.has_verbose_results})"
+        )

@@ -266,7 +266,7 @@ class WriteBatch(Operation[Reply]):
     def _fit(self, limits: Limits | None) -> Cut:
         """Cut the batch once a server is known; before that, by the limits of all supported servers."""
         known = self._cut
-        if known is not None and (limits is None or _as_wide(limits, known.limits)):
+        if known is not None and (limits is None or as_wide(limits, known.limits)):
             return known
         reserve = COMMAND_RESERVE + (len(encode(self.options, self.target.codec_options)) if self.options else 0)
         self._cut = cut(self.group, self.start, limits or USUAL_LIMITS, self.target, reserve)
@@ -279,7 +279,8 @@ class WriteBatch(Operation[Reply]):
             check_statement(body, self.target, limits)
 
 
-def _as_wide(limits: Limits, used: Limits) -> bool:
+def as_wide(limits: Limits, used: Limits) -> bool:
+    """Whether a batch that was cut by the limits ``used`` also fits a server with ``limits``."""
     return (
         limits.max_bson_object_size >= used.max_bson_object_size
         and limits.max_message_size >= used.max_message_size
