@@ -25,7 +25,7 @@ from bson import ObjectId
 from bson.int64 import Int64
 
 from tests.support.router_errors import as_router_says, failure, labels_for
-from tests.support.router_fail_points import FailCommand, Strike
+from tests.support.router_fail_points import FailCommand, FailGetMore, Strike
 from tests.support.router_shard import Backend, Shard, ShardLost
 from tests.support.router_transactions import Passage, RouterTransactions
 from wiredrv.errors import DriverError
@@ -56,6 +56,7 @@ _LIMITS = (
 #: Fields that a shard sends to a router and a router does not pass on to clients.
 _OF_SHARDS = ("electionId", "opTime", "retriedStmtIds")
 _CURSOR_NOT_FOUND, _OTHER_SESSION, _NO_SUCH_COMMAND, _UNREACHABLE, _NO_BALANCER = 43, 50801, 59, 6, 354
+_NOT_IN_TRANSACTIONS = 263
 _GONE = (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError, OSError)
 
 
@@ -75,6 +76,7 @@ class Router:
     def _forget(self) -> None:
         self.process_id = ObjectId()
         self.fail_point = FailCommand()
+        self.fail_get_more = FailGetMore()
         self.transactions = RouterTransactions(self.shard.name)
         self.cursors: dict[int, _Cursor] = {}
 
@@ -154,6 +156,7 @@ class _Cursor(NamedTuple):
 
     session: bytes | None
     transaction: Mapping[str, Any] | None
+    is_change_stream: bool
 
 
 class _Client:
@@ -265,7 +268,7 @@ class _Client:
     async def _own_answer(self, name: str, command: Mapping[str, Any]) -> Mapping[str, Any] | None:
         router = self._router
         if name == "configureFailPoint":
-            return router.fail_point.configure(decode(command.raw))  # type: ignore[attr-defined]  # a RawBSONDocument
+            return self._configure(decode(command.raw))  # type: ignore[attr-defined]  # a RawBSONDocument
         if name == "waitForFailPoint":
             return await self._wait_for_fail_point(command)
         if name == "isdbgrid":
@@ -277,10 +280,19 @@ class _Client:
             return failure(_NO_SUCH_COMMAND, f"no such cmd: {name}")
         if name == "getMore":
             return self._cursor_refusal(command)
+        if _is_change_stream(command) and "autocommit" in command:
+            return failure(_NOT_IN_TRANSACTIONS, "$changeStream cannot run within a multi-document transaction")
         if name == "killCursors" and not any(int(one) in router.cursors for one in command["cursors"]):
             none: dict[str, Any] = {"cursorsKilled": [], "cursorsAlive": [], "cursorsUnknown": []}
             return {**none, "cursorsNotFound": list(command["cursors"]), "ok": 1.0}
         return None
+
+    def _configure(self, command: Mapping[str, Any]) -> Mapping[str, Any]:
+        name = command["configureFailPoint"]
+        points = {"failCommand": self._router.fail_point, "failGetMoreAfterCursorCheckout": self._router.fail_get_more}
+        if name not in points:
+            return failure(2, f"the router double knows no fail point {name!r}")
+        return points[name].configure(command)
 
     async def _wait_for_fail_point(self, command: Mapping[str, Any]) -> Mapping[str, Any]:
         with anyio.move_on_after(command.get("maxTimeMS", 10_000) / 1000):
@@ -296,7 +308,7 @@ class _Client:
             return failure(_CURSOR_NOT_FOUND, f"Cursor not found (namespace: '{namespace}', id: {number}).")
         if cursors[number].session != _session(command):
             return failure(_OTHER_SESSION, f"Cannot run getMore on cursor {number}, which another session created")
-        return None
+        return self._router.fail_get_more.meet(cursors[number].is_change_stream)
 
     # --- what the shard answers ---
 
@@ -305,7 +317,8 @@ class _Client:
         try:
             if "autocommit" in command and "lsid" in command:
                 return await self._in_transaction(message, command)
-            body = as_router_says(name, await self._ask(message, message.body), self._router.shard.name)
+            asked = _opened_empty(command) if _is_change_stream(command) else message.body
+            body = as_router_says(name, await self._ask(message, asked), self._router.shard.name)
             if name == "killCursors":
                 await self._abort_where_killed(command)
         except ShardLost as lost:
@@ -383,10 +396,22 @@ class _Client:
         else:
             cursor = decode_raw(body).get("cursor")
             if isinstance(cursor, Mapping) and cursor.get("id"):
-                cursors[int(cursor["id"])] = _Cursor(_session(command), _transaction(command))
+                cursors[int(cursor["id"])] = _Cursor(
+                    _session(command), _transaction(command), _is_change_stream(command)
+                )
                 if self._balanced:
                     database, _, collection = str(cursor["ns"]).partition(".")
                     self._cursors[int(cursor["id"])] = (database, collection)
+
+
+def _is_change_stream(command: Mapping[str, Any]) -> bool:
+    pipeline = command.get("pipeline") if "aggregate" in command else None
+    return bool(pipeline) and "$changeStream" in pipeline[0]
+
+
+def _opened_empty(command: Mapping[str, Any]) -> bytes:
+    """The aggregate of a change stream: a mongos opens the cursors on the shards first, so its first batch is empty."""
+    return bson.encode({**command, "cursor": {"batchSize": 0}})
 
 
 def _session(command: Mapping[str, Any]) -> bytes | None:

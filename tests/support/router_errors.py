@@ -47,7 +47,11 @@ _NAMES = {
     251: "NoSuchTransaction",
     256: "TransactionCommitted",
     267: "PreparedTransactionInProgress",
+    63: "StaleShardVersion",
+    150: "StaleEpoch",
+    234: "RetryChangeStream",
     262: "ExceededTimeLimit",
+    263: "OperationNotSupportedInTransaction",
     354: "LoadBalancerSupportMismatch",
     391: "ReauthenticationRequired",
     462: "IngressRequestRateLimitExceeded",
@@ -56,6 +60,7 @@ _NAMES = {
     11600: "InterruptedAtShutdown",
     11601: "Interrupted",
     11602: "InterruptedDueToReplStateChange",
+    13388: "StaleConfig",
     13435: "NotPrimaryNoSecondaryOk",
     13436: "NotPrimaryOrSecondary",
 }
@@ -89,8 +94,15 @@ def failure(code: int, message: str, labels: Sequence[str] = ()) -> dict[str, An
 def as_router_says(name: str, body: bytes, shard: str) -> bytes:
     """A shard's reply as a mongos returns it for the commands that it builds anew: those that write in batches.
 
-    A time limit that expired on the shard is a write error, and a write concern error names the shard it came from.
+    A time limit that expired on the shard is a write error, and a write concern error names the shard it came from. The
+    reply to a drop says nothing more, and that a change stream was invalidated is for the router alone.
     """
+    if name == "drop":
+        return bson.encode({key: value for key, value in decode(body).items() if key not in ("nIndexesWas", "ns")})
+    if name == "getMore" and b"\x08invalidated\x00" in body:
+        reply = decode(body)
+        reply["cursor"].pop("invalidated", None)
+        return bson.encode(reply)
     if name not in BATCHED_WRITES:
         return body
     reply = decode(body)

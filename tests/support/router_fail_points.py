@@ -1,4 +1,4 @@
-"""The ``failCommand`` of one router double: when it triggers, and what it does. Pure.
+"""The fail points of one router double: when they trigger, and what they do. Pure.
 
 ``count`` is how many commands it has affected since the router started, as a server counts them.
 """
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.support.router_errors import TIME_LIMIT_EXCEEDED, failure, labels_for
+from wiredrv.server_facts import RESUMABLE_CODES
 
 _MESSAGE = "Failing command due to 'failCommand' failpoint"
 
@@ -25,8 +26,8 @@ class Strike:
     labels: tuple[str, ...] = ()
 
 
-class FailCommand:
-    """A router's ``failCommand``."""
+class _FailPoint:
+    """What is configured of a fail point."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -36,9 +37,7 @@ class FailCommand:
 
     def configure(self, command: Mapping[str, Any]) -> dict[str, Any]:
         """Apply a ``configureFailPoint`` command."""
-        name, mode = command["configureFailPoint"], command.get("mode")
-        if name != "failCommand":
-            return failure(2, f"the router double knows no fail point {name!r}")
+        mode = command.get("mode")
         self._data, self._left, self._skips = command.get("data") or {}, 0, 0
         if mode == "alwaysOn":
             self._left = float("inf")
@@ -50,16 +49,35 @@ class FailCommand:
             return failure(2, f"the router double knows no fail point mode {mode!r}")
         return {"count": self.count, "ok": 1.0}
 
+    def _triggers(self) -> bool:
+        if self._skips > 0:
+            self._skips -= 1
+            return False
+        self._left -= 1
+        self.count += 1
+        return True
+
+
+class FailGetMore(_FailPoint):
+    """A router's ``failGetMoreAfterCursorCheckout``: a getMore of a cursor that the router has fails with a code."""
+
+    def meet(self, is_change_stream: bool) -> dict[str, Any] | None:
+        """What the router answers to such a getMore; None lets it pass."""
+        if self._left <= 0 or not self._triggers():
+            return None
+        code = int(self._data["errorCode"])
+        labels = ["ResumableChangeStreamError"] if is_change_stream and code in RESUMABLE_CODES else []
+        return failure(code, "Hit the 'failGetMoreAfterCursorCheckout' failpoint", labels)
+
+
+class FailCommand(_FailPoint):
+    """A router's ``failCommand``."""
+
     def meet(self, command: Mapping[str, Any], app_name: str | None) -> Strike | None:
         """What happens to this command, or None."""
         data = self._data
-        if self._left <= 0 or not _is_meant(data, command, app_name):
+        if self._left <= 0 or not _is_meant(data, command, app_name) or not self._triggers():
             return None
-        if self._skips > 0:
-            self._skips -= 1
-            return None
-        self._left -= 1
-        self.count += 1
         wait = data.get("blockTimeMS", 0) / 1000 if data.get("blockConnection") else 0.0
         limit = _time_limit(command)
         if wait > limit:

@@ -10,6 +10,7 @@ from bson.raw_bson import RawBSONDocument
 from bson.son import SON
 
 from wiredrv import (
+    ChangeStream,
     Client,
     ClientSession,
     Collection,
@@ -125,8 +126,23 @@ async def reads(orders: Collection[Order]) -> None:
         assert_type(cursor, Cursor[Order])
     assert_type(orders.aggregate([{"$match": {}}]), CommandCursor[Order])
     assert_type(await orders.aggregate([]), CommandCursor[Order])
+    assert_type(orders.watch(), ChangeStream[Order])
+    assert_type(await orders.watch([], "updateLookup", batch_size=5), ChangeStream[Order])
     assert_type(await orders.distinct("sku"), list[Any])
     assert_type(await orders.count_documents({}), int)
+
+
+async def watched(client: Client, database: Database[RawBSONDocument], orders: Collection[Order]) -> None:
+    assert_type(client.watch(), ChangeStream[Plain])
+    assert_type(database.watch(), ChangeStream[RawBSONDocument])
+    async with client.watch() as stream:
+        assert_type(await stream.next(), Plain)
+        assert_type(await stream.try_next(), Plain | None)
+        assert_type(stream.resume_token, Mapping[str, Any] | None)
+        async for event in stream:
+            assert_type(event, Plain)
+    async with await orders.with_options(document_class=Plain).watch() as plain:
+        assert_type(await plain.next(), Plain)
 
 
 async def changed_and_returned(orders: Collection[Order]) -> None:
