@@ -72,7 +72,7 @@ def stages(context: FakeContext) -> list[Any]:
 
 
 async def test_it_is_opened_by_await_by_a_block_and_by_the_first_call() -> None:
-    for spelling in range(4):
+    for spelling in range(3):
         context = FakeContext([reply(after=1), reply(event(2), after=2), reply(event(2), after=2)])
         stream = watch(context, [{"$match": {"n": 1}}], "updateLookup", batch_size=5, max_await_time_ms=40, comment="c")
         assert context.executor.commands == []
@@ -80,9 +80,7 @@ async def test_it_is_opened_by_await_by_a_block_and_by_the_first_call() -> None:
             assert await stream is stream
         elif spelling == 1:
             await stream.__aenter__()
-        elif spelling == 2:
-            assert await stream.try_next() is None
-        assert context.executor.names == (["aggregate"] if spelling < 3 else [])
+        assert context.executor.names == (["aggregate"] if spelling < 2 else [])
         assert await stream.next() == event(2)
         assert context.executor.commands == [
             {
@@ -328,6 +326,22 @@ async def test_try_next_resumes_once_and_asks_no_more() -> None:
     assert await stream.try_next() is None
     assert stream.resume_token == token(2)
     assert context.executor.names == ["aggregate", "getMore", "killCursors", "aggregate"]
+    await stream.close()
+
+
+async def test_try_next_opens_the_stream_and_asks_once() -> None:
+    context = FakeContext([reply(after=1), reply(after=2), Block(), reply(after=3), reply(after=4)])
+    block = context.executor.script[2]
+    stream = watch(context)
+    assert await stream.try_next() is None
+    assert context.executor.names == ["aggregate", "getMore"]
+    async with anyio.create_task_group() as group:
+        group.start_soon(stream.try_next)
+        await block.reached.wait()
+        group.cancel_scope.cancel()
+    assert await stream.try_next() is None
+    assert context.executor.names[2:] == ["getMore", "killCursors", "aggregate", "getMore"]
+    assert stream.resume_token == token(4)
     await stream.close()
 
 

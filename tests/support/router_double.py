@@ -405,7 +405,7 @@ class _Client:
 
 
 def _is_change_stream(command: Mapping[str, Any]) -> bool:
-    pipeline = command.get("pipeline") if "aggregate" in command else None
+    pipeline: Any = command.get("pipeline") if "aggregate" in command else None
     return bool(pipeline) and "$changeStream" in pipeline[0]
 
 

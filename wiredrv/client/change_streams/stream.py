@@ -185,7 +185,11 @@ class ChangeStream(AsyncBlock, Generic[DocumentT_co]):
         if self._closed:
             return None
         if self._cursor is None or self._cursor.is_drained:
-            await self._advance(in_force_now(self._plan.target.limit))
+            limit = in_force_now(self._plan.target.limit)
+            if self._cursor is None:
+                await self._advance(limit)
+            if self._cursor is not None and self._cursor.is_drained:
+                await self._advance(limit)
         return await self._buffered()
 
     async def _buffered(self) -> DocumentT_co | None:
