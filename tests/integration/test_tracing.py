@@ -241,6 +241,51 @@ async def test_what_the_client_does_by_itself_belongs_to_no_request(replica_set:
         assert ("endSessions admin", "endSessions") in watch.outline
 
 
+@pytest.mark.filterwarnings("ignore:a session started at:ResourceWarning")
+async def test_a_transaction_that_is_collected_ends_its_span_after_the_abort(replica_set: ReplicaSet) -> None:
+    watch = SpanWatch()
+    async with traced(replica_set, watch) as (client, collection):
+        with watch.request("request"):
+            session = client.start_session()
+            session.start_transaction()
+            await collection.insert_one({}, session=session)
+        circle: list[Any] = [session]
+        circle.append(circle)  # only the garbage collector frees it
+        del session, circle
+        with watch.request("another request"):
+            gc.collect()
+            await until(lambda: bool(watch.named("transaction")), "the transaction ends")
+        assert watch.outline == [("request", ("transaction", INSERT, ABORT)), "another request"]
+
+
+async def test_what_is_read_ahead_belongs_to_the_reader(replica_set: ReplicaSet) -> None:
+    watch = SpanWatch()
+    async with traced(replica_set, watch) as (_, collection):
+        with watch.request("request"):
+            found = await collection.find({}, batch_size=2, prefetch=True).to_list()
+        assert len(found) == 5
+        more = (f"getMore {SPACE}", "getMore")
+        assert watch.outline == [("request", FIND, more, more)]
+
+
+async def test_change_streams_and_files_have_the_spans_of_their_operations(replica_set: ReplicaSet) -> None:
+    watch = SpanWatch()
+    async with traced(replica_set, watch) as (client, collection):
+        with watch.request("stream request"):
+            async with collection.watch(max_await_time_ms=10) as stream:
+                await stream.try_next()
+        names = {span.name for span in watch.finished}
+        assert {f"aggregate {SPACE}", "aggregate", f"killCursors {SPACE}"} <= names
+        watch.clear()
+        with watch.request("file request"):
+            async with wiredrv.GridFSBucket(client.wiredrv_sessions).open_upload_stream("tracing") as file:
+                await file.write(b"x")
+        ((request, *operations),) = watch.outline
+        assert request == "file request"
+        assert ("insert wiredrv_sessions.fs.chunks", "insert") in operations
+        assert ("insert wiredrv_sessions.fs.files", "insert") in operations
+
+
 async def test_the_commands_of_a_session_carry_its_id_and_numbers(replica_set: ReplicaSet) -> None:
     watch = SpanWatch()
     async with traced(replica_set, watch) as (client, collection), client.start_session() as session:

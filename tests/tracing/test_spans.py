@@ -12,6 +12,7 @@ from typing import Any
 
 import anyio
 import pytest
+from opentelemetry import context as contexts
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
@@ -194,6 +195,20 @@ async def test_a_bulk_is_one_operation(
         ("find shop.orders", "find"),
     ]
     assert watch.failed() == ["insert shop.orders"]
+
+
+async def test_nothing_is_traced_where_that_is_suppressed(client: Client, watch: SpanWatch) -> None:
+    """As by ``suppress_instrumentation()``, and while an exporter of the SDK works."""
+    for key in ("suppress_instrumentation", contexts._SUPPRESS_INSTRUMENTATION_KEY):
+        token = contexts.attach(contexts.set_value(key, True))
+        await client.shop.orders.find_one({})
+        await client.shop.orders.insert_many([{}, {}])
+        async with client.start_session() as session, session.start_transaction():
+            pass
+        contexts.detach(token)
+    assert watch.finished == ()
+    await client.shop.orders.find_one({})
+    assert watch.outline == [("find shop.orders", "find")]
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")

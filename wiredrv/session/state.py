@@ -40,6 +40,7 @@ class SessionState:
         "server_session",
         "servers_to_kill",
         "snapshot_time",
+        "traced",
         "transaction",
         "turns",
     )
@@ -56,6 +57,9 @@ class SessionState:
         self.operation_time: Timestamp | None = None
         self.snapshot_time: Timestamp | None = options.snapshot_time
         self.pin: Pin | None = None
+        #: The span of its transaction, if the client is traced. (Not in a weak dictionary: the garbage collector clears
+        #: weak references before the session's finalizer has the transaction aborted.)
+        self.traced: object = None
         #: The time limit of its commits, aborts, ``with_transaction`` and ``end_session``; None if there is none.
         self.default_limit: TimeLimit | None = None
         #: The time limit of the ``with_transaction`` in progress; nothing but that sets it.

@@ -21,7 +21,7 @@ from wiredrv.session.state import SessionState
 from wiredrv.session.turns import Turn
 from wiredrv.topology.topology import Topology
 from wiredrv.tracing.attributes import call_text, operation_text
-from wiredrv.tracing.spans import CommandSpans, OperationSpan, TransactionSpans, in_call, make_tracer
+from wiredrv.tracing.spans import CommandSpans, OperationSpan, TransactionSpans, in_call, is_suppressed, make_tracer
 
 if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
@@ -55,7 +55,7 @@ class TracedExecutor(Executor):
         hub.command = (CommandSpans(self._tracer, text_length), *hub.command)
 
     async def execute(self, operation: Operation[T], session: SessionState | None = None) -> T:
-        if in_call(self._tracer):
+        if in_call(self._tracer) or is_suppressed():
             return await super().execute(operation, session)
         with self._span(operation, session):
             return await super().execute(operation, session)
@@ -68,7 +68,7 @@ class TracedExecutor(Executor):
         on_settled: Callable[[], None] | None = None,
         pause: float = 0.0,
     ) -> T:
-        if in_call(self._tracer):
+        if in_call(self._tracer) or is_suppressed():
             return await super().execute_in(turn, operation, session, on_settled, pause)
         with self._span(operation, session):
             return await super().execute_in(turn, operation, session, on_settled, pause)
@@ -77,6 +77,10 @@ class TracedExecutor(Executor):
     async def one_turn(
         self, session: SessionState | None, command: str, call: tuple[str, Target]
     ) -> AsyncIterator[Turn | None]:
+        if is_suppressed():
+            async with super().one_turn(session, command, call) as turn:
+                yield turn
+            return
         name, target = call
         parent = self._transactions.of(session, OperationKind.WRITE)
         text = call_text(name, target.database, target.collection)

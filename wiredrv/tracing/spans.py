@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import logging
 import traceback
-import weakref
 from contextvars import Token
 from dataclasses import dataclass
 from types import TracebackType
@@ -34,6 +33,11 @@ from wiredrv.waits import time_ns
 
 _LOG = logging.getLogger("wiredrv.tracing")
 
+#: Under these keys a context says that instrumentation is suppressed: ``suppress_instrumentation()`` of
+#: opentelemetry-instrumentation sets the first, and exporters of the SDK set the second.
+_SUPPRESSED = "suppress_instrumentation"
+_EXPORTING = getattr(contexts, "_SUPPRESS_INSTRUMENTATION_KEY", _SUPPRESSED)
+
 #: In the context of a call that sends several commands: its tracer.
 _CALL = contexts.create_key("wiredrv-call")
 
@@ -46,6 +50,13 @@ def make_tracer(provider: TracerProvider | None) -> Tracer:
 def in_call(tracer: Tracer) -> bool:
     """Whether a call that sends several commands is running here, which has the operation's span."""
     return contexts.get_value(_CALL) is tracer
+
+
+def is_suppressed() -> bool:
+    """Whether nothing is traced here: the application said so, or an exporter is at work, whose spans would be
+    endless.
+    """
+    return bool(contexts.get_value(_SUPPRESSED) or contexts.get_value(_EXPORTING))
 
 
 def _record(span: Span, error: BaseException, stack: str = "", *, hidden: bool = False) -> None:
@@ -130,7 +141,7 @@ class CommandSpans:
     def __call__(self, event: object) -> None:
         """Start or end a span. Called in the context of the command's operation."""
         if isinstance(event, CommandStartedEvent):
-            if event.command:
+            if event.command and not is_suppressed():
                 self._start(event)
         elif isinstance(event, CommandEvent):
             span = self._open.pop(event.request_id, None)
@@ -187,14 +198,13 @@ class TransactionSpans:
 
     def __init__(self, tracer: Tracer) -> None:
         self._tracer = tracer
-        self._traced: weakref.WeakKeyDictionary[SessionState, _Traced] = weakref.WeakKeyDictionary()
 
     def of(self, session: SessionState | None, kind: OperationKind) -> Span | None:
         """The span that an operation of this kind is a part of. It may have ended, if a commit is sent again."""
         if session is None or not belongs(session, kind):
             return None
-        traced = self._traced.get(session)
-        return traced.span if traced is not None and traced.number == session.transaction.number else None
+        traced = session.traced
+        return traced.span if isinstance(traced, _Traced) and traced.number == session.transaction.number else None
 
     def changed(self, session: SessionState) -> None:
         """Something happened to a transaction, or to its session. Never raises."""
@@ -204,13 +214,16 @@ class TransactionSpans:
             _LOG.exception("a transaction could not be traced")
 
     def _follow(self, session: SessionState) -> None:
-        traced = self._traced.get(session)
+        traced = session.traced if isinstance(session.traced, _Traced) else None
         match change(session, traced.number if traced else 0, traced is not None and traced.is_open):
             case Change.START:
                 if traced is not None and traced.is_open:
                     traced.end_as_left("the session went on to another transaction")
+                if is_suppressed():
+                    session.traced = None
+                    return
                 span = self._tracer.start_span(TRANSACTION, kind=SpanKind.CLIENT, attributes=dict(SYSTEM))
-                self._traced[session] = _Traced(session.transaction.number, span)
+                session.traced = _Traced(session.transaction.number, span)
             case Change.PAUSE if traced is not None:
                 traced.paused = (failure(session), time_ns())
             case Change.END if traced is not None:
