@@ -26,10 +26,11 @@ from wiredrv.operations.base import Operation, Target
 from wiredrv.operations.client_bulk import ClientBulkBatch, ClientBulkTotals, ClientWrite
 from wiredrv.operations.cursors import CursorReply, kill
 from wiredrv.operations.results import ClientBulkWriteResult
-from wiredrv.types import Document, PlainDocument, ServerCursor
+from wiredrv.types import Address, Document, PlainDocument, ServerCursor
 from wiredrv.wire.op_msg import next_request_id
 
 if TYPE_CHECKING:
+    from wiredrv.client.cursors.prefetch import Ahead
     from wiredrv.client.handle import HandleContext
     from wiredrv.client.sessions.client_session import ClientSession
     from wiredrv.session.state import SessionState
@@ -208,5 +209,14 @@ class _InTurn:
     def session_state(self, session: ClientSession | None) -> SessionState | None:
         return self._context.session_state(session)
 
-    def orphan_cursor(self, cursor: ServerCursor) -> None:
-        self._context.orphan_cursor(cursor)
+    def session_settled(self, session: Any) -> None:
+        self._context.executor.session_settled(session)
+
+    def has_waiters(self, address: Address) -> bool:
+        return self._context.executor.has_waiters(address)
+
+    def orphan_cursor(self, cursor: ServerCursor, ahead: Ahead | None = None) -> None:
+        self._context.orphan_cursor(cursor, ahead)
+
+    def read_ahead(self, ahead: Ahead) -> bool:
+        return False  # the bulk waits for each batch
