@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from wiredrv.connection.auth.callbacks import OIDCCallbackContext as OIDCCallbackContext
     from wiredrv.connection.auth.callbacks import OIDCCallbackResult as OIDCCallbackResult
     from wiredrv.connection.auth.callbacks import OIDCIdPInfo as OIDCIdPInfo
+    from wiredrv.connection.settings import ClientCredentials as ClientCredentials
     from wiredrv.connection.settings import DriverInfo as DriverInfo
     from wiredrv.connection.settings import ServerApi as ServerApi
     from wiredrv.errors import DriverError as DriverError
@@ -75,6 +76,7 @@ _HOMES = {
     "ChangeStream": "wiredrv.client.change_streams.stream",
     "Client": "wiredrv.client.client",
     "ClientBulkWriteResult": "wiredrv.operations.results",
+    "ClientCredentials": "wiredrv.connection.settings",
     "ClientSession": "wiredrv.client.sessions.client_session",
     "Collection": "wiredrv.client.collection",
     "CommandCursor": "wiredrv.client.cursors.command_cursor",
@@ -137,6 +139,7 @@ __all__ = [
     "ChangeStream",
     "Client",
     "ClientBulkWriteResult",
+    "ClientCredentials",
     "ClientSession",
     "Collection",
     "CommandCursor",

@@ -16,7 +16,7 @@ from tests.fuzz.deployment import Deployment, Peer
 from wiredrv.errors import AutoReconnect
 from wiredrv.net.asyncio_transport import socket_transport
 from wiredrv.net.dial import Dialer
-from wiredrv.net.settings import NetSettings
+from wiredrv.net.settings import NetSettings, TLSSettings
 from wiredrv.net.transport import Transport
 from wiredrv.types import Address, Buffers
 
@@ -131,7 +131,7 @@ class FuzzDialer(Dialer):
     def without_socket_timeout(self) -> FuzzDialer:
         return FuzzDialer(replace(self.settings, socket_timeout=None), self._deployment)
 
-    async def open(self, address: Address) -> Transport:
+    async def open(self, address: Address, tls: TLSSettings | None = None) -> Transport:
         if address not in self._deployment.members:
             return await super().open(address)
         await anyio.sleep(LATENCY)

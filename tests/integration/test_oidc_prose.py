@@ -17,7 +17,7 @@ from tests.support.event_log import EventLog
 from tests.support.oidc_double import ISSUER, OIDCDouble
 from tests.support.waiting import until
 from wiredrv import OIDCCallback, OIDCCallbackContext, OIDCCallbackResult, OIDCIdPInfo, events
-from wiredrv.errors import AutoReconnect, ConfigurationError, CredentialsError, OperationFailure
+from wiredrv.errors import AutoReconnect, ConfigurationError, CredentialsError, OperationFailure, OperationTimeout
 
 pytestmark = pytest.mark.anyio
 
@@ -347,6 +347,33 @@ async def test_the_time_of_a_callback_is_no_time_of_connecting(uri: str, server:
     async with machine(uri, slowly, connectTimeoutMS=300) as client:
         await find(client)
         server.fail("find", REAUTHENTICATE)
+        await find(client)
+
+
+async def test_a_time_limit_of_the_operation_covers_the_callback(uri: str, server: OIDCDouble) -> None:
+    given: list[float] = []
+    forever = False
+
+    async def callback(context: OIDCCallbackContext) -> OIDCCallbackResult:
+        given.append(context.timeout_seconds)
+        if forever:
+            await anyio.sleep_forever()
+        return OIDCCallbackResult(GOOD)
+
+    async with machine(uri, callback) as client:
+        with wiredrv.timeout(5):
+            await find(client)
+        assert 0 < given[0] <= 5
+        forever = True
+        server.fail("find", REAUTHENTICATE)
+        with (
+            pytest.raises(OperationTimeout, match="while the connection was authenticated again"),
+            wiredrv.timeout(0.4),
+        ):
+            await find(client)
+        with pytest.raises(OperationTimeout, match="while a connection was opened"), wiredrv.timeout(0.4):
+            await find(client)
+        forever = False
         await find(client)
 
 

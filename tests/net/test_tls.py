@@ -383,12 +383,14 @@ async def test_a_session_that_the_server_does_not_know_any_more_is_a_whole_hands
     server: Issued, trusting: TLSSettings
 ) -> None:
     dialer = Dialer(NetSettings(tls=trusting))
+    assert dialer._contexts is not None
     port = None
     for _ in range(2):
         with tls_peer(server_context(server), echo) as address:
             if port is not None:
                 # The same session under the new server's address.
-                dialer._tls._sessions[address] = dialer._tls._sessions.pop(Address("127.0.0.1", port))  # type: ignore[union-attr]
+                sessions = dialer._contexts.first._sessions
+                sessions[address] = sessions.pop(Address("127.0.0.1", port))
             with closed(await dialer.open(address)) as stream:
                 await stream.send(b"hello")
                 assert await receive_exactly(stream, 5) == b"hello"
@@ -409,15 +411,15 @@ async def test_a_failed_handshake_forgets_the_session(server: Issued, trusting: 
                 echo(encrypted)
 
     dialer = Dialer(NetSettings(tls=trusting))
-    assert dialer._tls is not None
+    assert dialer._contexts is not None
     with listening(once) as address:
         with closed(await dialer.open(address)) as stream:
             await stream.send(b"hello")
             await receive_exactly(stream, 5)
-        assert address in dialer._tls._sessions
+        assert address in dialer._contexts.first._sessions
         with pytest.raises(AutoReconnect):
             await dialer.open(address)
-        assert address not in dialer._tls._sessions
+        assert address not in dialer._contexts.first._sessions
 
 
 def test_the_sessions_kept_are_bounded(authority: Authority) -> None:

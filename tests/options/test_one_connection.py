@@ -31,6 +31,7 @@ TAKEN = {
     "driver",
     "username",
     "password",
+    "credentials",
     "authMechanism",
     "authMechanismProperties",
     "authSource",

@@ -97,7 +97,7 @@ def test_an_option_reaches_its_setting_as_keyword_and_in_the_string(
 
 def test_every_option_with_a_place_is_tried_above() -> None:
     elsewhere = {"server_api", "driver", "document_class", "tzinfo", "type_registry", "srvMaxHosts"}
-    elsewhere |= {"srvServiceName", "unicode_decode_error_handler"}
+    elsewhere |= {"srvServiceName", "unicode_decode_error_handler", "credentials"}
     assert {option.name for option in OPTIONS if option.into} == {row[0] for row in PLACES} - {
         "loadBalanced"
     } | elsewhere

@@ -32,7 +32,7 @@ from wiredrv.connection.auth.keys import Derivation, KeyCache, ScramKeys
 from wiredrv.connection.auth.mechanisms import begin_again
 from wiredrv.connection.auth.negotiation import Speculation, choose_mechanism, speculate, take_up
 from wiredrv.connection.connection import Connection
-from wiredrv.connection.settings import Credentials
+from wiredrv.connection.settings import ClientCredentials, Credentials
 from wiredrv.errors import DriverError, NetworkTimeout
 from wiredrv.types import Address, Document
 from wiredrv.waits import monotonic
@@ -65,16 +65,29 @@ class Authenticator:
 
             self._aws = AWSSource(credentials)
 
-    def begin(self, address: Address, seconds: float | None) -> Login:
-        """Begin to authenticate a connection, before its handshake.
+    def begin(self, address: Address, seconds: float | None, current: ClientCredentials | None = None) -> Login | None:
+        """Begin to authenticate a connection, before its handshake; None if there is no user.
 
         :param seconds: how long it may take to authenticate again; None sets no limit.
+        :param current: what the callback ``credentials`` gave for this connection.
+        :raises CredentialsError: that does not fit the mechanism.
         :raises ConfigurationError: the user's token must not be sent to this host.
         """
         if self.tokens is None:
-            return Login(self.credentials, speculate(self.credentials), seconds, aws=self._aws)
+            credentials: Credentials | None = self.credentials
+            if current is not None:
+                from wiredrv.connection.auth.current import with_user
+
+                credentials = with_user(self.credentials, current)
+            if credentials is None:
+                return None
+            return Login(credentials, speculate(credentials), seconds, aws=self._aws)
         from wiredrv.connection.auth.oidc import check_host
 
+        if current is not None:
+            from wiredrv.connection.auth.current import with_user
+
+            with_user(self.credentials, current)
         check_host(address, self.credentials)
         tokens = self.tokens.for_connection()
         return Login(self.credentials, speculate(self.credentials, tokens), seconds, self.tokens, tokens)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 from wiredrv import waits
-from wiredrv.connection.auth.negotiation import Speculation
-from wiredrv.connection.authenticate import Authenticator
+from wiredrv.connection.authenticate import Authenticator, Login
 from wiredrv.connection.connection import Connection
 from wiredrv.connection.handshake import hello_command, read_handshake
 from wiredrv.connection.metadata import client_metadata
-from wiredrv.connection.settings import ConnectionSettings
+from wiredrv.connection.rotation import current_credentials, current_tls
+from wiredrv.connection.settings import ClientCredentials, ConnectionSettings
 from wiredrv.errors import (
     RETRYABLE,
     SYSTEM_OVERLOADED,
@@ -22,6 +23,7 @@ from wiredrv.errors import (
     UnreadableReply,
 )
 from wiredrv.net.dial import Dialer, HostNotResolved
+from wiredrv.net.settings import NetSettings, TLSSettings
 from wiredrv.net.tls import TLSRefused
 from wiredrv.types import Address, Document
 from wiredrv.waits import monotonic
@@ -62,13 +64,15 @@ async def establish(
     if authenticator is None and settings.credentials is not None:
         authenticator = Authenticator(settings.credentials)
     timeout = dialer.settings.connect_timeout
+    # The time that this takes does not count.
+    current, tls = await _current(settings, dialer.settings)
     connection: Connection | None = None
     shaken = ready = False
     try:
         with waits.fail_after(timeout) as limit:
-            login = authenticator.begin(address, timeout) if authenticator is not None else None
-            connection = Connection(await dialer.open(address), address, connection_id, generation)
-            hello = await _shake_hands(connection, settings, metadata, login.speculation if login is not None else None)
+            login = authenticator.begin(address, timeout, current) if authenticator is not None else None
+            connection = Connection(await dialer.open(address, tls), address, connection_id, generation)
+            hello = await _shake_hands(connection, settings, metadata, login)
             shaken = True
             # An arbiter has no users.
             if login is not None and not hello.get("arbiterOnly"):
@@ -90,6 +94,17 @@ async def establish(
             connection.close()
     connection.socket_timeout = dialer.settings.socket_timeout
     return connection
+
+
+async def _current(
+    settings: ConnectionSettings, net: NetSettings
+) -> tuple[ClientCredentials | None, TLSSettings | None]:
+    """What the callback ``credentials`` gives for this connection, and the settings of TLS that follow from it."""
+    if settings.credentials_callback is None:
+        return None, None
+
+    current = await current_credentials(settings, net)
+    return current, None if current is None else current_tls(net.tls, current)
 
 
 def _timeout(address: Address, timeout: float | None, connected: bool, shaken: bool) -> NetworkTimeout:
@@ -119,9 +134,12 @@ async def _shake_hands(
     connection: Connection,
     settings: ConnectionSettings,
     metadata: Document,
-    speculation: Speculation | None,
+    login: Login | None,
 ) -> Document:
-    command = hello_command(settings, metadata, speculation)
+    if login is None:
+        command = hello_command(replace(settings, credentials=None), metadata)
+    else:
+        command = hello_command(replace(settings, credentials=login.credentials), metadata, login.speculation)
     connection.accepts_compressed = bool(settings.compressors)
     request_id = next_request_id()
     started = monotonic()

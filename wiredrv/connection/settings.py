@@ -6,7 +6,7 @@ Specifications: mongodb-handshake, auth ("MongoCredential"), compression, versio
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -81,6 +81,26 @@ class Credentials:
     properties: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientCredentials:
+    """What the callback ``credentials`` gives: the user and the certificate of now.
+
+    What is None is as the client's options say. Such a callback is this driver's own: no specification has it.
+
+    :param username: the user's name.
+    :param password: the password; never shown.
+    :param tls_certificate_key_file: as ``tlsCertificateKeyFile``. A file whose content has changed is read again.
+    :param tls_certificate_key_file_password: opens the key in it; never shown.
+    :param tls_ca_file: as ``tlsCAFile``.
+    """
+
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    tls_certificate_key_file: str | None = None
+    tls_certificate_key_file_password: str | None = field(default=None, repr=False)
+    tls_ca_file: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class ConnectionSettings:
     """The settings of every connection's handshake.
@@ -91,6 +111,7 @@ class ConnectionSettings:
     :param zlib_compression_level: ``zlibCompressionLevel``: -1 (zlib's default) to 9.
     :param server_api: the Stable API version to declare.
     :param credentials: the user to authenticate as; None for no authentication.
+    :param credentials_callback: ``credentials``: gives the user and the certificate of each new connection.
     :param load_balanced: ``loadBalanced``: a load balancer stands between client and servers.
     :param any_wire_version: whether servers that are too old or too new are accepted: monitors do, so that the topology
         can report them.
@@ -104,3 +125,4 @@ class ConnectionSettings:
     credentials: Credentials | None = None
     load_balanced: bool = False
     any_wire_version: bool = False
+    credentials_callback: Callable[[], object] | None = field(default=None, repr=False)

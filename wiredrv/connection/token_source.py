@@ -92,8 +92,10 @@ class TokenSource:
         return Token(result.access_token, False)
 
     async def _call(self, request: TokenRequest) -> OIDCCallbackResult:
+        # What the caller has left is shorter, if it has a time limit.
+        seconds = max(min(self._seconds, waits.seconds_left()), 0.0)
         context = OIDCCallbackContext(
-            self._seconds, self._username, CALLBACK_VERSION, request.refresh_token, request.idp_info
+            seconds, self._username, CALLBACK_VERSION, request.refresh_token, request.idp_info
         )
         return read_token(self._name, await ask(self._name, self._fetch, context, seconds=self._seconds))
 

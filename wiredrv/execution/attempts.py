@@ -20,6 +20,7 @@ from wiredrv.errors import (
     NetworkTimeout,
     NotPrimaryError,
     OperationFailure,
+    OperationTimeout,
     UnreadableReply,
     WriteConcernError,
 )
@@ -155,7 +156,13 @@ class Attempts:
         it may be the one that starts a transaction, and a write keeps its number. If the server requires it again, that
         is the operation's error (auth specification, "Reauthentication").
         """
-        await login.again(connection)
+        left = None if run.deadline is None else run.seconds_left(monotonic())
+        with waits.move_on_after(left) as limit:
+            await login.again(connection)
+        if limit.cancelled_caught:
+            raise OperationTimeout(
+                f"{connection.address}: the operation's time limit ended while the connection was authenticated again"
+            )
         first_of_transaction = run.first_of_transaction
         try:
             reply = await exchange(connection, command, run, self._hub)

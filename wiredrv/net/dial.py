@@ -15,11 +15,12 @@ import contextlib
 import os
 import socket
 from dataclasses import replace
+from functools import partial
 
 from wiredrv import waits
 from wiredrv.errors import AutoReconnect, NetworkTimeout
 from wiredrv.net.asyncio_transport import socket_transport
-from wiredrv.net.settings import NetSettings
+from wiredrv.net.settings import NetSettings, TLSSettings
 from wiredrv.net.tls import TLSContext, start_tls
 from wiredrv.net.transport import SocketTransport, Transport, reason
 from wiredrv.types import Address
@@ -29,37 +30,80 @@ class HostNotResolved(AutoReconnect):
     """DNS has no such host: never a sign of an overloaded server."""
 
 
+class TLSContexts:
+    """The TLS contexts of a client: that of its options and, if its files are given anew for each connection, the last
+    one of these.
+
+    :raises ConfigurationError: a file that the options name cannot be used.
+    """
+
+    __slots__ = ("_last", "first")
+
+    def __init__(self, settings: TLSSettings) -> None:
+        #: The context of the client's options.
+        self.first = TLSContext(settings)
+        self._last: tuple[object, TLSContext] | None = None
+
+    async def of(self, settings: TLSSettings) -> TLSContext:
+        """The context of these settings. It is made anew if they, or the files that they name, have changed.
+
+        :raises ConfigurationError: a file that they name cannot be used.
+        """
+        state, context = await waits.to_thread(partial(self._renewed, settings))
+        self._last = state, context
+        return context
+
+    def _renewed(self, settings: TLSSettings) -> tuple[object, TLSContext]:
+        state = (settings, *map(_state_of, (settings.ca_file, settings.certificate_key_file)))
+        last = self._last
+        # A new context has no sessions to resume: the server sees the new certificate.
+        return last if last is not None and last[0] == state else (state, TLSContext(settings))
+
+
+def _state_of(file: str | None) -> tuple[int, int, int] | None:
+    """What changes when a file is written or replaced."""
+    if file is None:
+        return None
+    try:
+        found = os.stat(file)
+    except OSError:
+        return None  # The context says what is wrong with it.
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
 class Dialer:
     """Opens transports according to ``settings``.
 
-    :param tls: the context of another dialer of the same client; None creates one if the settings require TLS.
+    :param contexts: those of another dialer of the same client; None creates them if the settings require TLS.
     :raises ConfigurationError: a file that the TLS options name cannot be used.
     """
 
-    __slots__ = ("_tls", "settings")
+    __slots__ = ("_contexts", "settings")
 
-    def __init__(self, settings: NetSettings, tls: TLSContext | None = None) -> None:
+    def __init__(self, settings: NetSettings, contexts: TLSContexts | None = None) -> None:
         self.settings = settings
-        self._tls = tls
-        if tls is None and settings.tls is not None:
-            self._tls = TLSContext(settings.tls)
+        self._contexts = contexts
+        if contexts is None and settings.tls is not None:
+            self._contexts = TLSContexts(settings.tls)
 
     def without_socket_timeout(self) -> Dialer:
         """A dialer that shares everything with this one, for callers that limit every read themselves."""
-        return Dialer(replace(self.settings, socket_timeout=None), self._tls)
+        return Dialer(replace(self.settings, socket_timeout=None), self._contexts)
 
-    async def open(self, address: Address) -> Transport:
+    async def open(self, address: Address, tls: TLSSettings | None = None) -> Transport:
         """Connect to a server over TCP or, for an address without a port, a Unix socket.
 
         The caller limits the time; a cancellation leaves no socket open.
 
+        :param tls: the settings of TLS for this connection; None for those of ``settings``.
+        :raises ConfigurationError: a file that they name cannot be used.
         :raises AutoReconnect: no address that the name resolves to accepted the connection, or (TLSRefused) the two
             sides did not agree on TLS.
         """
-        transport = await _open_socket(address)
-        if self._tls is None:
-            return transport
-        return await start_tls(transport, self._tls)
+        if self._contexts is None:
+            return await _open_socket(address)
+        context = self._contexts.first if tls is None else await self._contexts.of(tls)
+        return await start_tls(await _open_socket(address), context)
 
 
 async def _open_socket(address: Address) -> SocketTransport:

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import datetime
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Literal, TypeAlias, TypedDict
 
 from bson.codec_options import DatetimeConversion, TypeRegistry
 
 from wiredrv.concerns import ReadConcern, ReadPreference, TagSet, WriteConcern
-from wiredrv.connection.settings import DriverInfo, ServerApi
+from wiredrv.connection.settings import ClientCredentials, DriverInfo, ServerApi
 from wiredrv.options.meanings import options_help
 from wiredrv.options.tracing import TracingOptions
 
 CompressorName: TypeAlias = Literal["snappy", "zlib", "zstd"]
+#: Gives the user and the certificate of each new connection.
+CredentialsCallback: TypeAlias = Callable[[], ClientCredentials | Awaitable[ClientCredentials]]
 Mode: TypeAlias = Literal["primary", "primaryPreferred", "secondary", "secondaryPreferred", "nearest"]
 
 
@@ -52,6 +54,7 @@ class ClientOptions(TypedDict, total=False):
     driver: DriverInfo | None
     username: str | None
     password: str | None
+    credentials: CredentialsCallback | None
     authMechanism: str | None
     authMechanismProperties: str | Mapping[str, object] | None
     authSource: str | None

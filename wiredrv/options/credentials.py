@@ -34,9 +34,15 @@ def credentials_of(given: Given) -> Credentials | None:
     mechanism, source = options.get("authMechanism"), options.get("authSource")
     if source == "":
         raise ConfigurationError("authSource is empty: name the database that knows the user, or leave it out")
+    rotated = "credentials" in options
+    if rotated and (username is not None or password is not None):
+        raise ConfigurationError(
+            "credentials gives the user and the password of each connection: leave username and password out, in the "
+            "connection string too"
+        )
     if mechanism is not None:
         refuse_mechanism(mechanism, _SPOKEN)
-    if username is None and mechanism is None:
+    if username is None and mechanism is None and not rotated:
         if password is not None:
             raise ConfigurationError("a password is given, but no user name")
         # authSource alone, or a database in the connection string, does not ask for authentication.
@@ -49,11 +55,13 @@ def credentials_of(given: Given) -> Credentials | None:
         return _EXTERNALS[mechanism](username, password, properties)
     name = mechanism or "authentication"
     _refuse_properties(mechanism or "the default mechanism", properties)
+    default = given.database or (_EXTERNAL if mechanism == "PLAIN" else "admin")
+    if rotated:
+        return Credentials(mechanism, source or default)
     if username is None or username == "":
         raise ConfigurationError(f"{name} needs a user name: mongodb://user:password@host, or username=")
     if password is None:
         raise ConfigurationError(f"{name} needs a password: mongodb://user:password@host, or password=")
-    default = given.database or (_EXTERNAL if mechanism == "PLAIN" else "admin")
     return Credentials(mechanism, source or default, username, password)
 
 

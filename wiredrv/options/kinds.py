@@ -151,8 +151,17 @@ def instance(words: str, *types: type) -> OptionKind:
     return OptionKind(words, _refuse_text, check)
 
 
+def _check_function(value: object) -> object:
+    if not callable(value):
+        raise BadValue
+    return value
+
+
 def _refuse_text(text: str) -> object:
     raise BadValue("it can be given as a keyword argument only")
+
+
+FUNCTION = OptionKind("a function", _refuse_text, _check_function)
 
 
 def _check_document_class(value: Any) -> object:

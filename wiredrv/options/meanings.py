@@ -148,6 +148,11 @@ HANDSHAKE: Mapping[str, Meaning] = {
         "message, log or repr.",
         _AUTH,
     ),
+    "credentials": Meaning(
+        "A function, synchronous or not, that returns ClientCredentials: the user, the password and the files for TLS "
+        "of each new connection. For passwords and certificates that change while the client is open.",
+        "this driver's own",
+    ),
     "authMechanism": Meaning(
         "How to authenticate: `SCRAM-SHA-256`, `SCRAM-SHA-1`, `MONGODB-X509`, `PLAIN`, `MONGODB-OIDC` or "
         "`MONGODB-AWS`. Others are refused.",

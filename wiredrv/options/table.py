@@ -109,6 +109,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("driver", kinds.instance("a DriverInfo", DriverInfo), "connection.driver_info", lambda info: (info,)),
     Option("username", kinds.instance("a string", str)),
     Option("password", kinds.instance("a string", str), secret=True),
+    Option("credentials", kinds.FUNCTION, "connection.credentials_callback", secret=True),
     Option("authMechanism", _TEXT),
     Option("authMechanismProperties", kinds.PAIRS, secret=True),
     Option("authSource", _SHOWN_TEXT),

@@ -8,6 +8,7 @@ clean-up are written once for every scheduler. Today there is one implementation
 ``sleep``, ``sleep_forever``      seconds
 ``CancelScope``                   a block that can be cancelled
 ``fail_after``, ``move_on_after`` a block with a deadline, in seconds from now
+``seconds_left``                  until the earliest deadline of the blocks around
 ``shield``                        a block that outer cancellations do not reach, with a deadline
 ``run_shielded``                  awaits clean-up under a shield, through the end of an asyncio loop
 ``checkpoint``                    lets other tasks run, and a cancellation arrive
@@ -60,6 +61,7 @@ from wiredrv.waits.anyio import (
     reader_loop,
     run_shielded,
     running_loop,
+    seconds_left,
     shield,
     sleep,
     sleep_forever,
@@ -96,6 +98,7 @@ __all__ = [
     "reader_loop",
     "run_shielded",
     "running_loop",
+    "seconds_left",
     "shield",
     "sleep",
     "sleep_forever",

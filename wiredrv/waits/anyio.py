@@ -101,6 +101,11 @@ async def run_shielded(work: Callable[[], Awaitable[None]], seconds: float) -> b
     return False
 
 
+def seconds_left() -> float:
+    """The seconds until the earliest deadline of the blocks around the caller; infinite without one."""
+    return anyio.current_effective_deadline() - anyio.current_time()
+
+
 def cancelled() -> type[BaseException]:
     """The class of the cancellation exception on the running event loop."""
     return anyio.get_cancelled_exc_class()

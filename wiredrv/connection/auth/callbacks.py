@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
 
+from wiredrv.connection.settings import ClientCredentials
 from wiredrv.errors import CredentialsError
 
 #: The version of the callbacks' interface that they are told (auth, "OIDC Callback").
@@ -133,3 +134,17 @@ def read_aws_credentials(provider: str, found: object) -> AWSCredentials:
     if token is not None and not isinstance(token, str):
         raise CredentialsError(f"{provider}: token must be a string or None, not a {type(token).__name__}")
     return AWSCredentials(access, secret, token or None)
+
+
+def read_client_credentials(given: object) -> ClientCredentials:
+    """Check what the callback ``credentials`` gave.
+
+    :raises CredentialsError: it is of the wrong form. No message shows a value.
+    """
+    if not isinstance(given, ClientCredentials):
+        raise CredentialsError(f"credentials must return wiredrv.ClientCredentials, not a {type(given).__name__}")
+    for name in ClientCredentials.__slots__:
+        value = getattr(given, name)
+        if value is not None and not isinstance(value, str):
+            raise CredentialsError(f"credentials: {name} must be a string or None, not a {type(value).__name__}")
+    return given
