@@ -19,6 +19,7 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 import anyio
@@ -81,10 +82,9 @@ def run(backend: str, function: Callable[..., Awaitable[Any]], *arguments: Any) 
 
 def make_repeatable(seed: str) -> None:
     """Make trio wake tasks in the same order each time; it shuffles them on purpose."""
-    trio = sys.modules.get("trio")
-    shuffler = getattr(getattr(getattr(trio, "_core", None), "_run", None), "_r", None)
-    if shuffler is not None:
-        shuffler.seed(seed)
+    scheduling: Any = import_module("trio._core._run")
+    scheduling._ALLOW_DETERMINISTIC_SCHEDULING = True
+    scheduling._r.seed(seed)
 
 
 @contextmanager
