@@ -18,6 +18,7 @@ from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 
 from tests.client.fakes import ADDRESS, Block, FakeContext, FakeSessionState, batch
+from wiredrv import waits
 from wiredrv.client.change_streams.stream import ChangeStream
 from wiredrv.errors import (
     AutoReconnect,
@@ -317,6 +318,24 @@ async def test_each_failure_of_a_get_more_is_resumed_once() -> None:
     stream = watch(context)
     assert await stream.next() == event(2)
     assert context.executor.names.count("aggregate") == 4
+    await stream.close()
+
+
+async def test_resumes_without_effect_pause_and_one_with_effect_ends_the_pauses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    monkeypatch.setattr(waits, "sleep", sleep)
+    monkeypatch.setattr(waits, "random", lambda: 1.0)
+    failures = [RESUMABLE, reply(after=1)]
+    context = FakeContext([reply(after=1), *failures * 5, reply(event(2), after=2), *failures * 4, reply(event(3))])
+    stream = watch(context)
+    assert [(await stream.next())["n"] for _ in range(2)] == [2, 3]
+    assert pauses == [0.1, 0.2, 0.1]
     await stream.close()
 
 

@@ -14,7 +14,7 @@ from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 from bson.timestamp import Timestamp
 
-from wiredrv.client.change_streams.failures import Fate, fate_after_aggregate, fate_after_get_more
+from wiredrv.client.change_streams.failures import Fate, fate_after_aggregate, fate_after_get_more, longest_pause
 from wiredrv.client.change_streams.plan import OPTIONS, Plan
 from wiredrv.client.change_streams.position import Position
 from wiredrv.client.watchable import Watchable
@@ -163,6 +163,11 @@ AFTER_AGGREGATE: list[tuple[DriverError, Fate]] = [
 @pytest.mark.parametrize("error, fate", AFTER_AGGREGATE)
 def test_an_error_of_an_aggregate_is_never_resumed(error: DriverError, fate: Fate) -> None:
     assert fate_after_aggregate(error) is fate
+
+
+def test_a_stream_that_is_resumed_again_and_again_pauses() -> None:
+    assert [longest_pause(resumes) for resumes in range(1, 7)] == [0, 0, 0, 0.1, 0.2, 0.4]
+    assert [longest_pause(resumes) for resumes in (9, 10, 99)] == [3.2, 5, 5]
 
 
 def test_the_classes_of_the_errors_are_those_that_servers_cause() -> None:

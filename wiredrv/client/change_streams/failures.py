@@ -26,6 +26,12 @@ from wiredrv.server_facts import RESUMABLE_CODES, SERVER_4_4, ErrorCode
 RESUMABLE = "ResumableChangeStreamError"
 
 
+#: Seconds: the first pause between two resumes, and the longest.
+_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+#: How often a stream is resumed at once although no getMore succeeds in between: a failover may take several attempts.
+_AT_ONCE = 3
+
+
 class Fate(Enum):
     """What becomes of a stream after a failure."""
 
@@ -59,6 +65,15 @@ def _fate(error: DriverError) -> Fate:
     if error.timeout or error.has_error_label(SYSTEM_OVERLOADED):
         return Fate.INTERRUPTED
     return Fate.ENDED
+
+
+def longest_pause(resumes: int) -> float:
+    """The seconds that a stream may wait before it is resumed, so that a server which fails each getMore is not sent
+    commands without end. The specification asks for an attempt after each failure, and not for a pause.
+
+    :param resumes: how often it was resumed since its last getMore that succeeded, this time included.
+    """
+    return 0.0 if resumes <= _AT_ONCE else float(min(_LONGEST_PAUSE, _PAUSE * 2 ** (resumes - _AT_ONCE - 1)))
 
 
 def _is_resumable_refusal(error: DriverError) -> bool:

@@ -23,7 +23,12 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self
 
 from wiredrv import waits
 from wiredrv.client.change_streams.cursor import StreamCursor
-from wiredrv.client.change_streams.failures import Fate, fate_after_aggregate, fate_after_get_more
+from wiredrv.client.change_streams.failures import (
+    Fate,
+    fate_after_aggregate,
+    fate_after_get_more,
+    longest_pause,
+)
 from wiredrv.client.change_streams.plan import Plan
 from wiredrv.client.change_streams.position import Position
 from wiredrv.client.cursors.base import DOCUMENTS_PER_CHECKPOINT
@@ -79,6 +84,7 @@ class ChangeStream(AsyncBlock, Generic[DocumentT_co]):
         "_origin",
         "_plan",
         "_position",
+        "_resumes",
         "_scope",
         "_session",
         "_state",
@@ -107,6 +113,8 @@ class ChangeStream(AsyncBlock, Generic[DocumentT_co]):
         self._position = Position.of(plan.beginning)
         self._state: SessionState | None = None
         self._cursor: StreamCursor | None = None
+        #: How often it was resumed since the last getMore that succeeded.
+        self._resumes = 0
         #: How many events were given.
         self._given = 0
         self._closed = False
@@ -270,23 +278,38 @@ class ChangeStream(AsyncBlock, Generic[DocumentT_co]):
             if limit is not None and is_timeout(error):
                 fate = Fate.INTERRUPTED  # There is no time left to resume it: the next call does.
             if fate is Fate.RESUMED and not self._closed:
+                await self._pause(limit)
                 await self._open(limit)
                 return
             if fate is Fate.ENDED:
                 self._end()
             raise
+        self._resumes = 0
         if cursor.is_drained:
             self._position = self._position.after_empty_batch(cursor.batch_token)
             if not cursor.is_open:
                 self._end()
 
+    async def _pause(self, limit: TimeLimit | None) -> None:
+        """Wait before another resume, where several had no effect."""
+        self._resumes += 1
+        seconds = waits.random() * longest_pause(self._resumes)
+        if limit is not None and limit.until is not None:
+            seconds = min(seconds, limit.until - waits.monotonic())
+        if seconds > 0:
+            await waits.sleep(seconds)
+
     # --- closing ---
 
-    async def close(self) -> None:
+    async def close(self, timeout_ms: int | None = None) -> None:
         """Close the stream, here and on the server. Events that were not given yet are dropped.
 
         It may be called twice, and by another task than the one that waits for an event: that wait ends then. Server
         errors are not raised.
+
+        :param timeout_ms: milliseconds that this may take; 0 sets no limit. None takes the whole time limit of the
+            stream, even if a call has used it up.
+        :raises ConfigurationError: it is not a whole number from 0 up.
         """
         self._end(keep_cursor=True)
         busy, scope = self._busy, self._scope
@@ -295,7 +318,7 @@ class ChangeStream(AsyncBlock, Generic[DocumentT_co]):
             await busy.wait()
         cursor, self._cursor = self._cursor, None
         if cursor is not None:
-            await cursor.close()
+            await cursor.close(timeout_ms)
 
     def _end(self, *, keep_cursor: bool = False) -> None:
         self._closed = self._used = True
