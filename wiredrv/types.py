@@ -174,6 +174,11 @@ class Pin(Protocol):
         """Remove a holder; the last one gives back what is pinned."""
         ...
 
+    @property
+    def for_stream(self) -> bool:
+        """Whether it is a connection on which a server streams replies: nothing else can be sent there meanwhile."""
+        ...
+
 
 class ServerCursor(NamedTuple):
     """A cursor that is open on a server, and all that is needed to kill it.

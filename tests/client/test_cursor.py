@@ -202,7 +202,7 @@ async def test_settings_are_refused_once_the_first_document_was_asked_for() -> N
         {"limit": "1"},
         {"batch_size": 1.5},
         {"sort": 5},
-        {"cursor_type": 64},
+        {"cursor_type": 64, "limit": 1},
         {"cursor_type": 5},
         {"cursor_type": None},
         {"typo": 1},
@@ -714,6 +714,8 @@ async def test_aggregate_that_writes_and_never_ran_warns() -> None:
 
 class CountedPin:
     """A pinned connection; counts its holders."""
+
+    for_stream = False
 
     def __init__(self) -> None:
         self.address = ADDRESS

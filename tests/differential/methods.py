@@ -263,6 +263,8 @@ CHAIN: Mapping[str, tuple[Strategy, ...]] = {
     "max": (st.just([("u", 4)]),),
     "allow_disk_use": (v.FLAGS,),
     "where": (st.sampled_from(("this._id > 1", "nope(", 5)),),
+    "add_option": (st.sampled_from((4, 8, 16, 128, 16 | 128, 2)),),
+    "remove_option": (st.sampled_from((4, 8, 16, 128, 16 | 128, 2)),),
     "clone": (),
     "rewind": (),
 }

@@ -38,3 +38,10 @@ def test_a_router_is_kept_from_nobody() -> None:
 def test_both_are_what_a_session_keeps() -> None:
     assert isinstance(RouterPin(ADDRESS), Pin)
     assert isinstance(ConnectionPin(FakeConnection(), lambda connection: None, "cursor"), Pin)
+
+
+def test_only_a_connection_that_streams_is_pinned_for_a_stream() -> None:
+    connection = FakeConnection()
+    assert not RouterPin(ADDRESS).for_stream
+    assert not ConnectionPin(connection, lambda connection: None, "cursor").for_stream
+    assert ConnectionPin(connection, lambda connection: None, "cursor", for_stream=True).for_stream

@@ -51,6 +51,36 @@ async def test_a_cursor_keeps_its_connection_until_it_is_exhausted(sharded_doubl
         assert len(ids) == 1
 
 
+async def test_raw_batches_and_cursors_that_would_stream_or_read_ahead(sharded_double: ShardedDouble) -> None:
+    """A router does not stream, and a pinned connection has no time for a batch ahead: they read like any other."""
+    async with _scene(sharded_double.multiple_uri) as (client, collection, log):
+        for cursor in (
+            collection.find_raw_batches({}, batch_size=4),
+            collection.find({}, batch_size=4, cursor_type=wiredrv.CursorType.EXHAUST),
+            collection.find({}, batch_size=4, prefetch=True),
+        ):
+            log.clear()
+            await cursor.next()
+            assert (_introspect.checked_out(client), log.names) == (1, ["find"])
+            await cursor.to_list()
+            assert (_introspect.checked_out(client), log.names) == (0, ["find", "getMore", "getMore"])
+            async with cursor.clone() as left:
+                await left.next()
+            assert _introspect.checked_out(client) == 0
+
+
+async def test_a_pinned_cursor_of_a_closed_client_has_no_connection(sharded_double: ShardedDouble) -> None:
+    log = EventLog()
+    async with wiredrv.Client(sharded_double.multiple_uri, event_listeners=[log]) as client:
+        collection = await fresh_collection(client, "balanced", 10)
+        cursor = collection.find({}, batch_size=2)
+        await cursor.next()
+        await client.close()
+        assert len(log.of(events.ConnectionCreatedEvent)) > 0
+        await cursor.close()
+        assert len(log.of(events.ConnectionClosedEvent)) == len(log.of(events.ConnectionCreatedEvent))
+
+
 async def test_a_closed_cursor_gives_its_connection_back(sharded_double: ShardedDouble) -> None:
     async with _scene(sharded_double.multiple_uri) as (client, collection, log):
         async with collection.find({}, batch_size=2) as cursor:

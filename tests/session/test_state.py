@@ -19,6 +19,7 @@ class FakePin:
     """Stands in for a mongos."""
 
     address = Address("mongos.example", 1)
+    for_stream = False
 
     def __init__(self) -> None:
         self.released = 0

@@ -33,5 +33,5 @@ class CursorType:
     TAILABLE: Final = 2
     #: As TAILABLE, and the server waits a while for more before it answers.
     TAILABLE_AWAIT: Final = 34
-    #: The server would stream batches; not supported by this driver.
+    #: The server streams the batches, without being asked for each, on a connection that the cursor holds meanwhile.
     EXHAUST: Final = 64

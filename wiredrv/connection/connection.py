@@ -153,10 +153,10 @@ class Connection:
         """
         return self.closed or self.is_out_of_step or self._transport.is_readable()
 
-    async def round_trip(self, message: Buffers, request_id: int) -> bytes:
+    async def round_trip(self, message: Buffers | None, request_id: int) -> bytes:
         """Send a message and wait for its reply.
 
-        :param message: the message to send.
+        :param message: the message to send; None waits for the next reply of a stream (``more_to_come``).
         :param request_id: the number of the message.
         :returns: the body of the reply, still encoded.
         :raises AutoReconnect: the connection broke.
@@ -166,19 +166,20 @@ class Connection:
         """
         if self.socket_timeout is not None:
             return await self._bounded_round_trip(message, request_id, self.socket_timeout)
-        await self.send(message)
-        self._owed = request_id
+        if message is not None:
+            await self.send(message)
+            self._owed = request_id
         return (await self.receive()).body
 
-    async def _bounded_round_trip(self, message: Buffers, request_id: int, seconds: float) -> bytes:
+    async def _bounded_round_trip(self, message: Buffers | None, request_id: int, seconds: float) -> bytes:
         limit = f"socketTimeoutMS ({seconds * 1000:.0f} ms)"
         return await self._round_trip_in(seconds, message, request_id, limit)
 
-    async def round_trip_until(self, deadline: float, message: Buffers, request_id: int) -> bytes:
+    async def round_trip_until(self, deadline: float, message: Buffers | None, request_id: int) -> bytes:
         """As :meth:`round_trip`, but until ``deadline``, whatever ``socket_timeout`` is.
 
         :param deadline: when the reply must have arrived, on the monotonic clock.
-        :param message: the message to send.
+        :param message: the message to send; None waits for the next reply of a stream.
         :param request_id: the number of the message.
         :returns: the body of the reply, still encoded.
         :raises NetworkTimeout: it did not arrive; the connection is closed.
@@ -189,11 +190,12 @@ class Connection:
         seconds = deadline - waits.monotonic()
         return await self._round_trip_in(seconds, message, request_id, "the operation's time limit")
 
-    async def _round_trip_in(self, seconds: float, message: Buffers, request_id: int, limit: str) -> bytes:
+    async def _round_trip_in(self, seconds: float, message: Buffers | None, request_id: int, limit: str) -> bytes:
         try:
             with waits.fail_after(seconds):
-                await self.send(message)
-                self._owed = request_id
+                if message is not None:
+                    await self.send(message)
+                    self._owed = request_id
                 return (await self.receive()).body
         except TimeoutError as error:
             self.close()

@@ -310,8 +310,13 @@ class Attempts:
     def _keep_for_cursor(
         self, run: Run[object], server: TopologyServer, connection: Connection, result: CursorReply
     ) -> None:
-        """Keep what an open cursor needs: its server session and, behind a load balancer, its connection."""
-        if result.id and connection.service_id is not None and run.operation.server is None:
+        """Keep what an open cursor needs: its server session and, behind a load balancer or while the server streams,
+        its connection.
+        """
+        result.streams = run.operation.exhaust and connection.more_to_come
+        if result.streams and run.held is None:
+            result.pin = run.hold_for_cursor(connection, server.pool.check_in, for_stream=True)
+        elif result.id and connection.service_id is not None and run.operation.server is None:
             result.pin = run.hold_for_cursor(connection, server.pool.check_in)
         if run.session is not None and run.in_transaction:
             result.opened_in = run.session.transaction.number

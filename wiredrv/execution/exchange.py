@@ -23,7 +23,14 @@ from wiredrv.server_facts import HELLO_COMMANDS, SENSITIVE_COMMANDS
 from wiredrv.types import Buffers, Document, Limits, PlainDocument, Reply
 from wiredrv.waits import monotonic
 from wiredrv.wire.codec import decode, decode_raw, encode
-from wiredrv.wire.op_msg import MORE_TO_COME, DocumentSequence, encode_message, encode_request, next_request_id
+from wiredrv.wire.op_msg import (
+    EXHAUST_ALLOWED,
+    MORE_TO_COME,
+    DocumentSequence,
+    encode_message,
+    encode_request,
+    next_request_id,
+)
 
 #: The bytes that a command may have besides a document of the largest size.
 _COMMAND_OVERHEAD = 16 * 1024
@@ -50,12 +57,14 @@ async def exchange(connection: Connection, command: PlainDocument, run: Run[obje
     sequences = operation.sequences(limits)
     request_id = next_request_id()
     flags = 0 if run.acknowledged else MORE_TO_COME
-    message: Buffers
-    if sequences:
+    message: Buffers | None
+    if operation.exhaust:
+        message = _exhaust(connection, body, request_id)
+    elif sequences:
         message = encode_request(body, request_id, sequences, flags)
     else:
         message = encode_message(body, request_id, (), flags)
-    if connection.compressor is not None:
+    if connection.compressor is not None and message is not None:
         message = connection.compress(message, next(iter(command)))
     now = monotonic()
     if run.deadline is not None:
@@ -63,7 +72,7 @@ async def exchange(connection: Connection, command: PlainDocument, run: Run[obje
     run.sending(now)
     if hub.command:
         return await _observed(connection, command, sequences, message, request_id, run, hub)
-    if not run.acknowledged:
+    if not run.acknowledged and message is not None:
         await _send_only(connection, message, run.deadline)
         return {}
     if run.deadline is None:
@@ -76,6 +85,14 @@ async def exchange(connection: Connection, command: PlainDocument, run: Run[obje
         return decode(reply) if target.plain else decode_raw(reply)
     except UnreadableReply as error:
         return salvage(reply, error, operation, connection.address)
+
+
+def _exhaust(connection: Connection, body: bytes, request_id: int) -> bytes | None:
+    """The message that lets a server stream its replies; None if it streams already (OP_MSG, "moreToCome")."""
+    if connection.more_to_come:
+        return None
+    # Routers do not stream: the cursor is read with ordinary getMores.
+    return encode_message(body, request_id, (), 0 if connection.handshake.is_mongos else EXHAUST_ALLOWED)
 
 
 def _check_size(size: int, run: Run[object], limits: Limits) -> None:
@@ -101,7 +118,7 @@ async def _observed(
     connection: Connection,
     command: PlainDocument,
     sequences: Sequence[DocumentSequence],
-    message: Buffers,
+    message: Buffers | None,
     request_id: int,
     run: Run[object],
     hub: ListenerHub,
@@ -122,7 +139,7 @@ async def _observed(
     hub.publish(hub.command, events.CommandStartedEvent(**common, command=described))
     started = monotonic()
     try:
-        if run.acknowledged:
+        if run.acknowledged or message is None:
             if run.deadline is None:
                 body = await connection.round_trip(message, request_id)
             else:

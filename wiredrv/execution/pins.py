@@ -1,5 +1,7 @@
 """What a session or a cursor can be pinned to: a router or, behind a load balancer, a connection. Pure.
 
+A connection is also pinned while a server streams replies on it (exhaust cursors).
+
 A pinned connection stays checked out. The pin counts its holders; the connection goes back to its pool when the last
 one releases it. A cursor that was opened in a transaction shares the transaction's connection.
 
@@ -36,21 +38,30 @@ class RouterPin(NamedTuple):
     def release(self) -> None:
         """Remove a holder."""
 
+    @property
+    def for_stream(self) -> bool:
+        """Never: a router does not stream."""
+        return False
+
 
 class ConnectionPin(Generic[C]):
-    """A connection behind a load balancer. The creator of the pin is its first holder; ``give_back`` checks it in."""
+    """A connection behind a load balancer, or one on which a server streams the batches of an exhaust cursor.
 
-    __slots__ = ("_give_back", "_holders", "connection")
+    The creator of the pin is its first holder; ``give_back`` checks the connection in, which closes one that streams.
+    """
 
-    def __init__(self, connection: C, give_back: Callable[[C], None], holder: str) -> None:
+    __slots__ = ("_give_back", "_holders", "connection", "for_stream")
+
+    def __init__(self, connection: C, give_back: Callable[[C], None], holder: str, *, for_stream: bool = False) -> None:
         self.connection = connection
+        self.for_stream = for_stream
         self._give_back = give_back
         self._holders = 1
         connection.pinned_by = holder
 
     @property
     def address(self) -> Address:
-        """The load balancer."""
+        """The server, or the load balancer."""
         return self.connection.address
 
     def hold(self) -> Self:

@@ -129,11 +129,13 @@ class Run(Generic[T_co]):
         """Whether the retryable reads or writes specification allows a retry of this very command."""
         return self.acknowledged and self.traits.retryable and not self.operation.touches_many
 
-    def hold_for_cursor(self, connection: Any, give_back: Callable[[Any], None]) -> ConnectionPin[Any]:
-        """Behind a load balancer, a cursor's pin: the transaction's, if the cursor is in one, or its own."""
+    def hold_for_cursor(
+        self, connection: Any, give_back: Callable[[Any], None], *, for_stream: bool = False
+    ) -> ConnectionPin[Any]:
+        """A cursor's pin: behind a load balancer, the transaction's, if the cursor is in one; else its own."""
         if self.held is not None:
             return self.held.hold()
-        self.held = ConnectionPin(connection, give_back, "cursor")
+        self.held = ConnectionPin(connection, give_back, "cursor", for_stream=for_stream)
         return self.held
 
     def identify(self) -> int:

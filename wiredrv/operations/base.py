@@ -132,6 +132,8 @@ class Operation(Generic[T_co]):
     #: The size in bytes from which the batch of a reply stays encoded (``wire.batch``), for a caller that decodes its
     #: documents later, or not at all.
     encoded_from: int = NEVER_ENCODED
+    #: Whether the server may send further replies without being asked: a getMore of an exhaust cursor (OP_MSG).
+    exhaust: bool = False
     #: Of a command for a cursor: the number of the transaction that it was opened in, 0 for none (``session.cursors``).
     opened_in: int | None = None
 

@@ -25,8 +25,9 @@ class CursorReply:
     """A batch of a cursor. ``id`` is 0 when the server has no more.
 
     ``lease`` is the implicit server session that goes with an open cursor, ``pin`` the connection that it needs behind
-    a load balancer, and ``opened_in`` the number of the transaction that it was opened in (0: in none); the executor
-    sets them. ``reply`` is the whole reply, for callers that need more of it (post batch resume tokens).
+    a load balancer, or while the server ``streams`` its batches there, and ``opened_in`` the number of the transaction
+    that it was opened in (0: in none); the executor sets them. ``reply`` is the whole reply, for callers that need more
+    of it (post batch resume tokens).
     """
 
     id: int
@@ -37,6 +38,7 @@ class CursorReply:
     lease: Any = None
     pin: Pin | None = None
     opened_in: int = 0
+    streams: bool = False
 
     @property
     def is_change_stream(self) -> bool:
@@ -96,6 +98,7 @@ class GetMore(Operation[CursorReply]):
     pin: Pin | None = None
     opened_in: int = 0
     encoded_from: int = NEVER_ENCODED
+    exhaust: bool = False
 
     def command(self, limits: Limits) -> PlainDocument:
         command: PlainDocument = {"getMore": bson.int64.Int64(self.cursor_id), "collection": self.collection}

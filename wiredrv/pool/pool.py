@@ -340,6 +340,9 @@ class Pool:
         if not self.state.close(self._closed_error):
             return
         self._close_discarded()
+        for connection in list(self.state.in_use):
+            if connection.pinned_by is not None:
+                connection.close()  # no operation uses it: a cursor or a session holds it
         if self._hub.pool:
             self._hub.publish(self._hub.pool, events.PoolClosedEvent(self.address))
         self._nudge()

@@ -91,6 +91,8 @@ class ClosableCursor(AsyncBlock):
             return
         # A failed getMore leaves the connection pinned until the cursor is closed (load-balancers, "Cursors").
         pin = self._pin if isinstance(error, Exception) else None
+        if pin is not None and pin.for_stream:
+            pin = None
         if pin is not None:
             pin.hold()
         try:
@@ -148,6 +150,9 @@ class ClosableCursor(AsyncBlock):
         self._ended = True
         self._id = 0
         self._lease = None
+        if self._pin is not None and self._pin.for_stream:
+            # Closes the connection, unless the stream is over: the server would send the whole rest there.
+            self._unpin()
         if not cursor_id or address is None:
             return
         pin, self._pin = self._pin, None

@@ -14,9 +14,10 @@ from wiredrv.client import validation as check
 from wiredrv.client.arguments import FIND
 from wiredrv.client.constants import CursorType
 from wiredrv.client.cursors.base import CursorBase
+from wiredrv.client.cursors.flags import FLAGS, OF_TYPE, WAITING, cursor_type, query_flags, refuse_limit_of_exhaust
 from wiredrv.client.limits import limited
 from wiredrv.client.validation import Collation, Keys
-from wiredrv.errors import ConfigurationError
+from wiredrv.errors import ConfigurationError, InvalidOperation
 from wiredrv.operations.base import Operation
 from wiredrv.operations.cursors import CursorReply
 from wiredrv.operations.find import Find
@@ -55,7 +56,7 @@ class Cursor(CursorBase[DocumentT_co]):
         self._collection = collection
         self._filter: Document = {} if filter is None else check.document("filter", filter)
         self._limit = 0
-        self._cursor_type = CursorType.NON_TAILABLE
+        self._cursor_type: int = CursorType.NON_TAILABLE
         self._options: PlainDocument = {}
         super().__init__(collection._context, collection._target, session)
         if options:
@@ -76,7 +77,7 @@ class Cursor(CursorBase[DocumentT_co]):
         if options.get("prefetch") is not None:
             self._prefetch = check.boolean("prefetch", options["prefetch"])
         if options.get("cursor_type", CursorType.NON_TAILABLE) != CursorType.NON_TAILABLE:
-            self._cursor_type = _tailable_type(options["cursor_type"])
+            self._set_type(cursor_type(options["cursor_type"]))
 
     # --- the commands ---
 
@@ -84,10 +85,13 @@ class Cursor(CursorBase[DocumentT_co]):
         options = self._options
         if self._limit or self._batch_size or self._prefetch:
             options = {**options, **self._sizes()}
-        if self._cursor_type:
-            options = {**options, "tailable": True}
-            if self._cursor_type == CursorType.TAILABLE_AWAIT:
-                options["awaitData"] = True
+        if self._cursor_type & CursorType.TAILABLE_AWAIT:
+            options = {**options, **{name: True for bit, name in WAITING.items() if self._cursor_type & bit}}
+        if self._exhaust and self._state is not None and self._state.transaction.active:
+            raise InvalidOperation(
+                "an exhaust cursor cannot be used in a transaction, whose statements follow one another: leave out "
+                "cursor_type=CursorType.EXHAUST, the documents are the same"
+            )
         return Find(self._target, self._filter, options, encoded_from)
 
     def _sizes(self) -> PlainDocument:
@@ -126,7 +130,7 @@ class Cursor(CursorBase[DocumentT_co]):
 
     @property
     def _is_tailable(self) -> bool:
-        return self._cursor_type != CursorType.NON_TAILABLE
+        return bool(self._cursor_type & CursorType.TAILABLE)
 
     @property
     def _awaits_data(self) -> bool:
@@ -167,7 +171,45 @@ class Cursor(CursorBase[DocumentT_co]):
         :raises ConfigurationError: the value is of the wrong kind.
         """
         self._check_unstarted("limit")
-        self._limit = check.any_integer("limit", limit)
+        limit = check.any_integer("limit", limit)
+        refuse_limit_of_exhaust(self._cursor_type, limit)
+        self._limit = limit
+        return self
+
+    def _set_type(self, kind: int) -> None:
+        refuse_limit_of_exhaust(kind, self._limit)
+        self._cursor_type = kind
+        self._exhaust = bool(kind & CursorType.EXHAUST)
+
+    def add_option(self, mask: int) -> Self:
+        """Set options by the bits of the old query flags, as PyMongo does; the arguments of ``find`` say the same.
+
+        :param mask: the sum of: 2 tailable, 8 oplog replay, 16 no cursor timeout, 32 await data, 64 exhaust, 128 allow
+            partial results; 4 (secondary ok) is ignored, since the read preference says it.
+        :returns: this cursor.
+        :raises InvalidOperation: the first document was requested already.
+        :raises ConfigurationError: another bit is set, or it cannot be combined with the cursor's limit.
+        """
+        self._check_unstarted("add_option")
+        mask = query_flags(mask)
+        self._set_type(self._cursor_type | mask & OF_TYPE)
+        self._options.update({name: True for bit, name in FLAGS.items() if mask & bit})
+        return self
+
+    def remove_option(self, mask: int) -> Self:
+        """Unset options by the bits of the old query flags.
+
+        :param mask: the sum of the bits, as :meth:`add_option` takes them.
+        :returns: this cursor.
+        :raises InvalidOperation: the first document was requested already.
+        :raises ConfigurationError: another bit is set.
+        """
+        self._check_unstarted("remove_option")
+        mask = query_flags(mask)
+        self._set_type(self._cursor_type & ~mask)
+        for bit, name in FLAGS.items():
+            if mask & bit:
+                self._options.pop(name, None)
         return self
 
     def skip(self, skip: int) -> Self:
@@ -304,7 +346,7 @@ class Cursor(CursorBase[DocumentT_co]):
 
     def _copy_to(self, copy: AnyCursor) -> AnyCursor:
         copy._limit = self._limit
-        copy._cursor_type = self._cursor_type
+        copy._set_type(self._cursor_type)
         copy._options = dict(self._options)
         copy._batch_size = self._batch_size
         copy._max_await_time_ms = self._max_await_time_ms
@@ -365,11 +407,3 @@ class Cursor(CursorBase[DocumentT_co]):
     def __repr__(self) -> str:
         state = "not sent yet" if not self._started else "open" if self._id else "ended"
         return f"{type(self).__name__}({self._target.namespace}, {state})"
-
-
-def _tailable_type(value: object) -> int:
-    if value in (CursorType.TAILABLE, CursorType.TAILABLE_AWAIT):
-        return int(value)
-    if value == CursorType.EXHAUST:
-        raise ConfigurationError("CursorType.EXHAUST is not supported: leave it out, the documents are the same")
-    raise ConfigurationError(f"cursor_type must be a CursorType, not {value!r}")

@@ -47,6 +47,7 @@ class FetchingCursor(ClosableCursor):
         "_batch_size",
         "_comment",
         "_endless",
+        "_exhaust",
         "_fetching",
         "_max_await_time_ms",
         "_per_call",
@@ -66,6 +67,8 @@ class FetchingCursor(ClosableCursor):
         self._comment: object = None
         self._timeout_mode: object = None
         self._prefetch = False
+        #: Whether the server is to stream its batches.
+        self._exhaust = False
         self._reset()
 
     def _reset(self) -> None:
@@ -194,7 +197,7 @@ class FetchingCursor(ClosableCursor):
             in_session=self._state is not None,
             tailable=self._is_tailable,
             endless=self._endless,
-            pinned=self._pin is not None,
+            pinned=self._exhaust or self._pin is not None,
             contended=executor.has_waiters(self._address),
         ):
             return
@@ -241,6 +244,8 @@ class FetchingCursor(ClosableCursor):
             self._pin,
             self._opened_in,
             self._encoded_from(whole),
+            # Behind a load balancer, the connection of a cursor is pinned for other reasons.
+            self._exhaust and (self._pin is None or self._pin.for_stream),
         )
 
     def _take(self, reply: CursorReply) -> None:
@@ -251,6 +256,10 @@ class FetchingCursor(ClosableCursor):
             self._pin = reply.pin
             self._opened_in = reply.opened_in
             self._endless = reply.is_change_stream
+        elif reply.pin is not None:
+            self._pin = reply.pin  # the server began to stream
+        elif self._pin is not None and self._pin.for_stream and not reply.streams:
+            self._unpin()  # the next getMore is sent
         self._id = reply.id
         self._namespace = reply.namespace or self._namespace
         self._retrieved += len(reply.batch)

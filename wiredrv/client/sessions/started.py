@@ -151,6 +151,10 @@ class StartedSessions:
         self._post(lambda: self._clean_up_cursor(cursor, ahead))
 
     def _clean_up_cursor(self, cursor: ServerCursor, ahead: Ahead | None) -> None:
+        if cursor.pin is not None and cursor.pin.for_stream:
+            cursor.pin.release()
+            cursor = cursor._replace(pin=None)
+
         async def kill_it() -> None:
             await self._executor.execute(kill(cursor))
 
