@@ -42,3 +42,4 @@ test_command_logging = suite_tests("command-logging-and-monitoring", _writes_in_
 test_server_selection = suite_tests("server-selection", _writes_in_bulk)
 test_client_backpressure = suite_tests("client-backpressure", _writes_in_bulk)
 test_versioned_api = suite_tests("versioned-api", _writes_in_bulk)
+test_open_telemetry = suite_tests("open-telemetry", _writes_in_bulk)
