@@ -79,6 +79,7 @@ MATCHES: list[tuple[Any, Any]] = [
     ({"x": {"$$unsetOrMatches": EXISTS}}, {"x": 1}),
     # $$sessionLsid
     ({"lsid": {"$$sessionLsid": "session0"}}, {"lsid": dict(_LSID)}),
+    ({"lsid": {"$$sessionLsid": "session0"}}, {"lsid": str(_LSID["id"].as_uuid())}),  # an attribute of a span
     # $$lte
     ({"$$lte": 1}, 1.0),
     ({"$$lte": 1}, 0.0),
@@ -127,6 +128,7 @@ MISMATCHES: list[tuple[Any, Any, str]] = [
     ({"x": {"$$unsetOrMatches": 1}}, {"x": None}, "x"),
     ({"x": {"$$unsetOrMatches": {"y": 1}}}, {"x": {"y": 1, "z": 1}}, "x"),
     ({"lsid": {"$$sessionLsid": "session0"}}, {"lsid": {"id": 1}}, "lsid"),
+    ({"lsid": {"$$sessionLsid": "session0"}}, {"lsid": "another"}, "lsid"),
     ({"lsid": {"$$sessionLsid": "session0"}}, {}, "lsid"),
     ({"$$lte": 1}, 1.1, ""),
     ({"$$lte": 1}, "0", ""),
