@@ -9,6 +9,7 @@ import pytest
 from bson.binary import Binary
 from bson.int64 import Int64
 
+from tests.operations.test_commands import COMMANDS
 from wiredrv.events import CommandStartedEvent
 from wiredrv.operations.base import Operation, Target
 from wiredrv.operations.collections import Create, Drop, ListCollections, Rename
@@ -181,3 +182,15 @@ def test_the_query_text_is_relaxed_extended_json_without_what_the_session_adds()
     }
     assert query_text(command, 1000) == '{"find": "orders", "filter": {"_id": 1}, "txnNumber": 5}'
     assert query_text(command, 9) == '{"find": ...'
+
+
+@pytest.mark.parametrize("operation, command", COMMANDS, ids=lambda value: getattr(value, "name", ""))
+def test_the_span_of_a_command_names_the_collection_of_its_operation(
+    operation: Operation[Any], command: dict[str, Any]
+) -> None:
+    """A command that is added has to be in the list of those that name a collection, if it does."""
+    if isinstance(operation, (RunCommand, RunCursorCommand)):
+        return
+    event = CommandStartedEvent(operation.name, operation.target.database, 1, 2, SERVER, 3, 4, None, command)
+    expected = operation_text(operation).attributes.get("db.collection.name")
+    assert command_text(event).attributes.get("db.collection.name") == expected
