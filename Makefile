@@ -87,8 +87,9 @@ format: $(VENV)/.lint  ## let ruff put the code into its format
 	@$(BIN)/ruff check --fix $(SOURCES)
 	@$(BIN)/ruff format $(SOURCES)
 
-bench: $(VENV)/.bench  ## wiredrv beside the other drivers, against one server
+bench: $(VENV)/.bench  ## wiredrv beside the other drivers (DRIVERBENCH="--check" goes to MongoDB's driver benchmark)
 	@$(BIN)/python -m benchmarks $(ARGS)
+	@$(BIN)/python -m benchmarks.driverbench $(DRIVERBENCH)
 
 docs: $(VENV)/.docs  ## build the documentation and the reference into site/; warnings are errors
 	@$(BIN)/python -m docs.generate --check

@@ -1,4 +1,4 @@
-"""The server that all contenders are measured against: the user's, or an embedded replica set of three."""
+"""The servers that all contenders are measured against: the user's, or an embedded replica set."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ MEMBERS = 3
 
 
 @contextmanager
-def deployment(uri: str | None) -> Iterator[str]:
-    """The URI to measure at: `uri` itself, or that of embedded servers which stop at the block's end."""
+def deployment(uri: str | None, members: int = MEMBERS) -> Iterator[str]:
+    """The URI to measure at: `uri` itself, or that of an embedded replica set which stops at the block's end."""
     if uri is not None:
         yield uri
         return
-    with ReplicaSet(members=MEMBERS) as servers:
+    with ReplicaSet(members=members) as servers:
         yield servers.uri

@@ -47,8 +47,8 @@ def print_report(outcome: Outcome, verdicts: Sequence[Verdict]) -> None:
     lines = sorted(Results(outcome.samples).lines(), key=_order)
     for (backend, operation), group in groupby(lines, key=lambda line: (line.cell.backend, line.cell.operation)):
         against = "PyMongo Async on asyncio" if backend == "trio" else "PyMongo Async"
-        _print_table(f"{operation} on {backend}, ratios to {against}", HEADINGS, [_row(line) for line in group])
-    _print_table("Targets", ("target", "wanted", "measured", ""), [_verdict_row(verdict) for verdict in verdicts])
+        print_table(f"{operation} on {backend}, ratios to {against}", HEADINGS, [_row(line) for line in group])
+    print_table("Targets", ("target", "wanted", "measured", ""), [_verdict_row(verdict) for verdict in verdicts])
     for name, reason in outcome.unavailable.items():
         print(f"not measured: {name}: {reason}")
     for failure, times in failure_counts(outcome).items():
@@ -92,7 +92,8 @@ def _ratio(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
 
 
-def _print_table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def print_table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Write a table to standard output, with rich where it is installed."""
     try:
         from rich.console import Console
         from rich.table import Table

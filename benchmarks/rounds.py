@@ -97,7 +97,7 @@ class Turn:
         """Start a process for every contender of `jobs`; the jobs whose contender can run here."""
         backend = jobs[0].cell.backend
         for name in dict.fromkeys(job.contender for job in jobs):
-            process = stack.enter_context(WorkerProcess(name, backend))
+            process = stack.enter_context(WorkerProcess("benchmarks.worker", name, backend))
             reason = process.answer()["unavailable"]
             if reason is None:
                 self.processes[name] = process
@@ -132,10 +132,14 @@ class WorkerFailed(Exception):
 
 
 class WorkerProcess:
-    """The parent's end of one ``benchmarks.worker``; use it as a context manager."""
+    """The parent's end of a process that measures; use it as a context manager.
 
-    def __init__(self, contender: str, backend: str) -> None:
-        self.command = [sys.executable, "-m", "benchmarks.worker", contender, backend]
+    :param module: the program, ``benchmarks.worker`` for one.
+    :param arguments: its arguments.
+    """
+
+    def __init__(self, module: str, *arguments: str) -> None:
+        self.command = [sys.executable, "-m", module, *arguments]
 
     def __enter__(self) -> Self:
         self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

@@ -222,7 +222,7 @@ class TestWorkers:
 
 class TestWorkerProcess:
     def test_a_process_that_fails_is_named(self) -> None:
-        with WorkerProcess("pymongo", "no_such_backend") as process:
+        with WorkerProcess("benchmarks.worker", "pymongo", "no_such_backend") as process:
             assert "no_such_backend" in process.answer()["unavailable"]
             process.ask({"job": "nonsense"})
             with pytest.raises(WorkerFailed, match="status 1"):
