@@ -92,6 +92,19 @@ def test_a_client_loads_tracing_only_if_it_is_traced() -> None:
     assert "opentelemetry.sdk" not in loaded
 
 
+def test_a_client_with_a_password_loads_nothing_of_tokens_and_clouds() -> None:
+    loaded = _loaded(
+        "import wiredrv\nfrom wiredrv.connection.auth.negotiation import speculate\n"
+        "client = wiredrv.Client('mongodb://ann:secret@localhost:27017')\n"
+        "assert speculate(client._core.settings.connection.credentials)"
+    )
+    assert "wiredrv.connection.auth.scram" in loaded
+    names = ("auth.oidc", "auth.aws", "auth.callbacks", "auth.current", "auth.environments")
+    names += ("ask", "token_source", "aws_source", "rotation")
+    assert not {f"wiredrv.connection.{name}" for name in names} & loaded
+    assert not _among(loaded, "botocore", "http")
+
+
 def test_every_public_name_is_found_and_listed() -> None:
     missing = [name for name in wiredrv.__all__ if not hasattr(wiredrv, name)]
     assert not missing

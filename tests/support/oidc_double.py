@@ -48,10 +48,16 @@ class OIDCDouble:
         self._failures.append((command, code))
 
     @contextmanager
-    def serving(self) -> Iterator[str]:
-        """Listen while the block runs. Yields the connection string."""
+    def listening(self) -> Iterator[Address]:
+        """Listen while the block runs."""
         with listening(answering(self)) as address:
             self._address = address
+            yield address
+
+    @contextmanager
+    def serving(self) -> Iterator[str]:
+        """Listen while the block runs. Yields the connection string."""
+        with self.listening() as address:
             yield f"mongodb://{address}/?authMechanism=MONGODB-OIDC&retryReads=false&retryWrites=false"
 
     def __call__(self, command: dict[str, Any]) -> Mapping[str, Any] | None:
@@ -71,9 +77,24 @@ class OIDCDouble:
             return self._start(bson.decode(command["payload"])) or DENIAL
         if name == "saslContinue":
             return self._jwt(bson.decode(command["payload"])["jwt"]) or DENIAL
+        if name == "configureFailPoint":
+            return self._configure(command)
+        if name == "buildInfo":
+            return {"ok": 1, "version": "7.0.0", "versionArray": [7, 0, 0, 0]}
+        if name == "getParameter":
+            return {"ok": 1, "authenticationMechanisms": ["MONGODB-OIDC"]}
         if name == "find":
             return {"ok": 1, "cursor": {"id": 0, "ns": "shop.orders", "firstBatch": []}}
         return {"ok": 1, "n": 1}
+
+    def _configure(self, command: dict[str, Any]) -> Mapping[str, Any]:
+        """A fail point ``failCommand``. That it is for clients of one name is ignored: no others send such commands."""
+        self._failures.clear()
+        if isinstance(command["mode"], dict):
+            data = command["data"]
+            code = None if data.get("closeConnection") else data["errorCode"]
+            self._failures = [(name, code) for name in data["failCommands"]] * command["mode"]["times"]
+        return {"ok": 1}
 
     def _hello(self, command: dict[str, Any]) -> Mapping[str, Any]:
         address = str(self._address)

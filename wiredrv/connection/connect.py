@@ -10,7 +10,6 @@ from wiredrv.connection.authenticate import Authenticator, Login
 from wiredrv.connection.connection import Connection
 from wiredrv.connection.handshake import hello_command, read_handshake
 from wiredrv.connection.metadata import client_metadata
-from wiredrv.connection.rotation import current_credentials, current_tls
 from wiredrv.connection.settings import ClientCredentials, ConnectionSettings
 from wiredrv.errors import (
     RETRYABLE,
@@ -102,6 +101,7 @@ async def _current(
     """What the callback ``credentials`` gives for this connection, and the settings of TLS that follow from it."""
     if settings.credentials_callback is None:
         return None, None
+    from wiredrv.connection.rotation import current_credentials, current_tls
 
     current = await current_credentials(settings, net)
     return current, None if current is None else current_tls(net.tls, current)

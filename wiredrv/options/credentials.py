@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from wiredrv.connection.auth.environments import ENVIRONMENTS, WITH_RESOURCE, WITH_USERNAME
 from wiredrv.connection.settings import Credentials
 from wiredrv.errors import ConfigurationError
 from wiredrv.options.refused import refuse_mechanism
@@ -111,6 +110,8 @@ def _oidc(username: str | None, password: str | None, properties: Mapping[str, A
 
 
 def _check_environment(username: str | None, properties: Mapping[str, Any]) -> None:
+    from wiredrv.connection.auth.environments import ENVIRONMENTS, WITH_RESOURCE, WITH_USERNAME
+
     environment, resource = properties.get("ENVIRONMENT"), properties.get("TOKEN_RESOURCE")
     if environment is not None and environment not in ENVIRONMENTS:
         raise ConfigurationError(f"ENVIRONMENT must be one of {', '.join(ENVIRONMENTS[1:])}")
