@@ -1,19 +1,24 @@
 """What objects need of a client that last longer than one call, as the streams of GridFS do: a session to keep, the
-transaction that they belong to, and cleaning up when a call is cancelled or the object is forgotten.
+transaction that they belong to, one time limit, and cleaning up when a call is cancelled or the object is forgotten.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from wiredrv import waits
+from wiredrv.client.limits import limited
 from wiredrv.client.sessions.binding import bound_session
 from wiredrv.execution import budget
 from wiredrv.execution.executor import CleanUp
+from wiredrv.execution.timeout import in_force_now
+from wiredrv.types import DocumentT, TimeLimit
 
 if TYPE_CHECKING:
     from wiredrv.client.client import Client
+    from wiredrv.client.collection import Collection
     from wiredrv.client.sessions.client_session import ClientSession
 
 #: Seconds between two looks at a session that is being settled.
@@ -35,6 +40,22 @@ def transaction_of(session: ClientSession | None) -> int:
     if session is None or not session.in_transaction:
         return 0
     return session._state.transaction.number
+
+
+def time_limit(collection: Collection[Any], timeout_ms: int | None) -> TimeLimit | None:
+    """The limit of an object that begins now and sends several commands; None if it has none.
+
+    :param timeout_ms: milliseconds; 0 for no limit, None for that of the collection, or of the block around the call.
+    :raises ConfigurationError: ``timeout_ms`` is not a whole number from 0 up.
+    """
+    return in_force_now(limited(collection._target, timeout_ms).limit)
+
+
+def within(collection: Collection[DocumentT], limit: TimeLimit) -> Collection[DocumentT]:
+    """The same collection, with a limit that has begun: its commands have the time together that is left of it."""
+    copy: Collection[DocumentT] = collection.with_options()
+    copy._target = replace(collection._target, limit=limit)
+    return copy
 
 
 def retries_writes(client: Client[Any]) -> bool:

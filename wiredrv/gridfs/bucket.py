@@ -40,6 +40,8 @@ class GridFSBucket:
     :param write_concern: what a write waits for; None takes the database's. It must be acknowledged.
     :param read_preference: which members may answer reads; None takes the database's.
     :param read_concern: how durable what is read must be; None takes the database's.
+    :param timeout_ms: milliseconds for each call, and for the whole life of each stream; 0 sets no limit, None takes
+        the database's.
     :raises ConfigurationError: an option is of the wrong kind, or the write concern is unacknowledged.
     :raises InvalidName: the name cannot be that of collections.
     """
@@ -52,10 +54,12 @@ class GridFSBucket:
         write_concern: WriteConcern | None = None,
         read_preference: ReadPreference | None = None,
         read_concern: ReadConcern | None = None,
+        *,
+        timeout_ms: int | None = None,
     ) -> None:
         if not isinstance(db, Database):
             refuse("db", "a Database, as client['files']", db)
-        self._store = Store(db, bucket_name, write_concern, read_preference, read_concern)
+        self._store = Store(db, bucket_name, write_concern, read_preference, read_concern, timeout_ms)
         self._bucket_name = bucket_name
         self._chunk_size = check_chunk_size(chunk_size_bytes)
 
@@ -77,6 +81,8 @@ class GridFSBucket:
         chunk_size_bytes: int | None = None,
         metadata: Document | None = None,
         session: ClientSession | None = None,
+        *,
+        timeout_ms: int | None = None,
     ) -> GridIn:
         """Open a stream to write a file to. Nothing is sent yet.
 
@@ -90,11 +96,12 @@ class GridFSBucket:
         :param chunk_size_bytes: how many bytes each chunk of the file has; None takes the bucket's.
         :param metadata: a document that is stored with the file; None stores none.
         :param session: the session of the whole upload; without it the bound one, or implicit ones.
+        :param timeout_ms: milliseconds for the whole upload; 0 sets no limit, None takes the bucket's.
         :returns: the stream, for ``async with``.
         :raises ConfigurationError: an argument is of the wrong kind.
         :raises InvalidOperation: the session is another client's or is bound in another task, or the client is closed.
         """
-        return self._upload(ObjectId(), True, filename, chunk_size_bytes, metadata, session)
+        return self._upload(ObjectId(), True, filename, chunk_size_bytes, metadata, session, timeout_ms)
 
     def open_upload_stream_with_id(
         self,
@@ -103,6 +110,8 @@ class GridFSBucket:
         chunk_size_bytes: int | None = None,
         metadata: Document | None = None,
         session: ClientSession | None = None,
+        *,
+        timeout_ms: int | None = None,
     ) -> GridIn:
         """Open a stream to write a file to that has an id of your own. Nothing is sent yet.
 
@@ -111,12 +120,13 @@ class GridFSBucket:
         :param chunk_size_bytes: how many bytes each chunk of the file has; None takes the bucket's.
         :param metadata: a document that is stored with the file; None stores none.
         :param session: the session of the whole upload; without it the bound one, or implicit ones.
+        :param timeout_ms: milliseconds for the whole upload; 0 sets no limit, None takes the bucket's.
         :returns: the stream, for ``async with``.
         :raises ConfigurationError: an argument is of the wrong kind.
         :raises InvalidDocument: the id has no BSON form.
         :raises InvalidOperation: the session is another client's or is bound in another task, or the client is closed.
         """
-        return self._upload(file_id, False, filename, chunk_size_bytes, metadata, session)
+        return self._upload(file_id, False, filename, chunk_size_bytes, metadata, session, timeout_ms)
 
     async def upload_from_stream(
         self,
@@ -125,6 +135,8 @@ class GridFSBucket:
         chunk_size_bytes: int | None = None,
         metadata: Document | None = None,
         session: ClientSession | None = None,
+        *,
+        timeout_ms: int | None = None,
     ) -> ObjectId:
         """Store a file. If reading ``source`` fails, or the call is cancelled, what was stored of it is removed.
 
@@ -134,12 +146,13 @@ class GridFSBucket:
         :param chunk_size_bytes: how many bytes each chunk of the file has; None takes the bucket's.
         :param metadata: a document that is stored with the file; None stores none.
         :param session: the session of the whole upload; without it the bound one, or implicit ones.
+        :param timeout_ms: milliseconds for the whole upload; 0 sets no limit, None takes the bucket's.
         :returns: the file's id.
         :raises ConfigurationError: an argument is of the wrong kind.
         :raises OperationFailure: the server refused; nothing is removed then.
         """
         file_id = ObjectId()
-        async with self._upload(file_id, True, filename, chunk_size_bytes, metadata, session) as stream:
+        async with self._upload(file_id, True, filename, chunk_size_bytes, metadata, session, timeout_ms) as stream:
             await stream.write(source)
         return file_id
 
@@ -151,6 +164,8 @@ class GridFSBucket:
         chunk_size_bytes: int | None = None,
         metadata: Document | None = None,
         session: ClientSession | None = None,
+        *,
+        timeout_ms: int | None = None,
     ) -> None:
         """Store a file that has an id of your own. If reading ``source`` fails, what was stored of it is removed.
 
@@ -161,11 +176,12 @@ class GridFSBucket:
         :param chunk_size_bytes: how many bytes each chunk of the file has; None takes the bucket's.
         :param metadata: a document that is stored with the file; None stores none.
         :param session: the session of the whole upload; without it the bound one, or implicit ones.
+        :param timeout_ms: milliseconds for the whole upload; 0 sets no limit, None takes the bucket's.
         :raises ConfigurationError: an argument is of the wrong kind.
         :raises FileExists: another file has this id.
         :raises OperationFailure: the server refused; nothing is removed then.
         """
-        async with self._upload(file_id, False, filename, chunk_size_bytes, metadata, session) as stream:
+        async with self._upload(file_id, False, filename, chunk_size_bytes, metadata, session, timeout_ms) as stream:
             await stream.write(source)
 
     def _upload(
@@ -176,6 +192,7 @@ class GridFSBucket:
         chunk_size_bytes: int | None,
         metadata: Document | None,
         session: ClientSession | None,
+        timeout_ms: int | None,
     ) -> GridIn:
         return GridIn(
             self._store,
@@ -185,34 +202,40 @@ class GridFSBucket:
             self._chunk_size if chunk_size_bytes is None else check_chunk_size(chunk_size_bytes),
             check_metadata(metadata),
             kept_session(self._store.client, session),
+            timeout_ms,
         )
 
     # --- downloads ---
 
-    async def open_download_stream(self, file_id: object, session: ClientSession | None = None) -> GridOut:
+    async def open_download_stream(
+        self, file_id: object, session: ClientSession | None = None, *, timeout_ms: int | None = None
+    ) -> GridOut:
         """Find a file, and open a stream to read it from.
 
         :param file_id: the file's id.
         :param session: the session of the whole download; without it the bound one, or implicit ones.
+        :param timeout_ms: milliseconds for the whole download; 0 sets no limit, None takes the bucket's.
         :returns: the stream.
         :raises NoFile: there is no such file.
         :raises CorruptGridFile: its document does not say how long it is.
         :raises OperationFailure: the server refused.
         """
-        kept = kept_session(self._store.client, session)
-        file = await self._store.files.find_one({"_id": is_equal(file_id)}, session=kept)
+        store = self._store.begin(timeout_ms)
+        kept = kept_session(store.client, session)
+        file = await store.files.find_one({"_id": is_equal(file_id)}, session=kept)
         if file is None:
             raise NoFile(f"there is no file with the id {file_id!r} in the bucket {self._bucket_name!r}")
-        return GridOut(self._store, file, kept)
+        return GridOut(store, file, kept)
 
     async def open_download_stream_by_name(
-        self, filename: str, revision: int = -1, session: ClientSession | None = None
+        self, filename: str, revision: int = -1, session: ClientSession | None = None, *, timeout_ms: int | None = None
     ) -> GridOut:
         """Find a file by its name, and open a stream to read it from.
 
         :param filename: the file's name.
         :param revision: which one of that name: 0 is the oldest, 1 the second; -1 the newest, -2 the one before.
         :param session: the session of the whole download; without it the bound one, or implicit ones.
+        :param timeout_ms: milliseconds for the whole download; 0 sets no limit, None takes the bucket's.
         :returns: the stream.
         :raises NoFile: there is no file of that name, or it has no such revision.
         :raises ConfigurationError: an argument is of the wrong kind.
@@ -221,18 +244,24 @@ class GridFSBucket:
         """
         query = {"filename": check_filename("filename", filename)}
         direction, skip = revision_order(revision)
-        kept = kept_session(self._store.client, session)
-        files = self._store.files
+        store = self._store.begin(timeout_ms)
+        kept = kept_session(store.client, session)
+        files = store.files
         file = await files.find_one(query, sort=[("uploadDate", direction)], skip=skip, session=kept)
         if file is not None:
-            return GridOut(self._store, file, kept)
+            return GridOut(store, file, kept)
         where = f"in the bucket {self._bucket_name!r}"
         if skip and await files.find_one(query, {"_id": 1}, session=kept) is not None:
             raise NoFile(f"the file {filename!r} {where} has no revision {revision}")
         raise NoFile(f"there is no file with the name {filename!r} {where}")
 
     async def download_to_stream(
-        self, file_id: object, destination: object, session: ClientSession | None = None
+        self,
+        file_id: object,
+        destination: object,
+        session: ClientSession | None = None,
+        *,
+        timeout_ms: int | None = None,
     ) -> None:
         """Copy a file to a destination.
 
@@ -240,16 +269,23 @@ class GridFSBucket:
         :param destination: a file object with ``write()``, synchronous or not, or a stream with ``send()``. It is not
             closed.
         :param session: the session of the whole download; without it the bound one, or implicit ones.
+        :param timeout_ms: milliseconds for the whole download; 0 sets no limit, None takes the bucket's.
         :raises NoFile: there is no such file.
         :raises CorruptGridFile: the chunks are not those that the file must have.
         :raises ConfigurationError: nothing can be written to the destination.
         :raises OperationFailure: the server refused.
         """
         write = writer(destination)
-        await (await self.open_download_stream(file_id, session))._copy(write)
+        await (await self.open_download_stream(file_id, session, timeout_ms=timeout_ms))._copy(write)
 
     async def download_to_stream_by_name(
-        self, filename: str, destination: object, revision: int = -1, session: ClientSession | None = None
+        self,
+        filename: str,
+        destination: object,
+        revision: int = -1,
+        session: ClientSession | None = None,
+        *,
+        timeout_ms: int | None = None,
     ) -> None:
         """Copy a file to a destination, by its name.
 
@@ -258,13 +294,15 @@ class GridFSBucket:
             closed.
         :param revision: which one of that name: 0 is the oldest, 1 the second; -1 the newest, -2 the one before.
         :param session: the session of the whole download; without it the bound one, or implicit ones.
+        :param timeout_ms: milliseconds for the whole download; 0 sets no limit, None takes the bucket's.
         :raises NoFile: there is no file of that name, or it has no such revision.
         :raises CorruptGridFile: the chunks are not those that the file must have.
         :raises ConfigurationError: an argument is of the wrong kind.
         :raises OperationFailure: the server refused.
         """
         write = writer(destination)
-        await (await self.open_download_stream_by_name(filename, revision, session))._copy(write)
+        stream = await self.open_download_stream_by_name(filename, revision, session, timeout_ms=timeout_ms)
+        await stream._copy(write)
 
     # --- files ---
 
@@ -295,32 +333,38 @@ class GridFSBucket:
         cursor = self._store.files.find(filter, session=session, **options)
         return GridOutCursor(self._store, cursor, session)
 
-    async def delete(self, file_id: object, session: ClientSession | None = None) -> None:
+    async def delete(
+        self, file_id: object, session: ClientSession | None = None, *, timeout_ms: int | None = None
+    ) -> None:
         """Delete a file. Chunks without a file are deleted too, where they have this id.
 
         :param file_id: the file's id.
         :param session: the session to use; without it the bound one, or an implicit one.
+        :param timeout_ms: milliseconds for the call; 0 sets no limit, None takes the bucket's.
         :raises NoFile: there is no such file.
         :raises OperationFailure: the server refused. If the file is gone already, delete it once more to delete its
             chunks too.
         """
-        store = self._store
+        store = self._store.begin(timeout_ms)
         kept = kept_session(store.client, session)
         result = await store.files.delete_one({"_id": is_equal(file_id)}, session=kept)
         await store.delete_chunks("files_id", [file_id], kept)
         if not result.deleted_count:
             raise NoFile(f"there is no file with the id {file_id!r} in the bucket {self._bucket_name!r}")
 
-    async def delete_by_name(self, filename: str, session: ClientSession | None = None) -> None:
+    async def delete_by_name(
+        self, filename: str, session: ClientSession | None = None, *, timeout_ms: int | None = None
+    ) -> None:
         """Delete all files of one name.
 
         :param filename: their name.
         :param session: the session to use; without it the bound one, or an implicit one.
+        :param timeout_ms: milliseconds for the call; 0 sets no limit, None takes the bucket's.
         :raises NoFile: there is none.
         :raises ConfigurationError: the name is not a string.
         :raises OperationFailure: the server refused; some of the files, or of their chunks, may be deleted.
         """
-        store = self._store
+        store = self._store.begin(timeout_ms)
         kept = kept_session(store.client, session)
         query = {"filename": check_filename("filename", filename)}
         ids = [file["_id"] for file in await store.files.find(query, {"_id": 1}, session=kept).to_list()]
@@ -329,32 +373,39 @@ class GridFSBucket:
         await store.delete_files(ids, kept)
         await store.delete_chunks("files_id", ids, kept)
 
-    async def rename(self, file_id: object, new_filename: str, session: ClientSession | None = None) -> None:
+    async def rename(
+        self, file_id: object, new_filename: str, session: ClientSession | None = None, *, timeout_ms: int | None = None
+    ) -> None:
         """Give a file another name.
 
         :param file_id: the file's id.
         :param new_filename: its new name.
         :param session: the session to use; without it the bound one, or an implicit one.
+        :param timeout_ms: milliseconds for the call; 0 sets no limit, None takes the bucket's.
         :raises NoFile: there is no such file.
         :raises ConfigurationError: the name is not a string.
         :raises OperationFailure: the server refused.
         """
         change = {"$set": {"filename": check_filename("new_filename", new_filename)}}
-        result = await self._store.files.update_one({"_id": is_equal(file_id)}, change, session=session)
+        files = self._store.begin(timeout_ms).files
+        result = await files.update_one({"_id": is_equal(file_id)}, change, session=session)
         if not result.matched_count:
             raise NoFile(f"there is no file with the id {file_id!r} in the bucket {self._bucket_name!r}")
 
-    async def rename_by_name(self, filename: str, new_filename: str, session: ClientSession | None = None) -> None:
+    async def rename_by_name(
+        self, filename: str, new_filename: str, session: ClientSession | None = None, *, timeout_ms: int | None = None
+    ) -> None:
         """Give all files of one name another name.
 
         :param filename: their name.
         :param new_filename: their new name.
         :param session: the session to use; without it the bound one, or an implicit one.
+        :param timeout_ms: milliseconds for the call; 0 sets no limit, None takes the bucket's.
         :raises NoFile: there is none.
         :raises ConfigurationError: a name is not a string.
         :raises OperationFailure: the server refused; some of the files may have the new name.
         """
-        store = self._store
+        store = self._store.begin(timeout_ms)
         kept = kept_session(store.client, session)
         query = {"filename": check_filename("filename", filename)}
         change = {"$set": {"filename": check_filename("new_filename", new_filename)}}
@@ -363,25 +414,28 @@ class GridFSBucket:
         if not result.matched_count and not repeated:
             raise NoFile(f"there is no file with the name {filename!r} in the bucket {self._bucket_name!r}")
 
-    async def drop(self, session: ClientSession | None = None) -> None:
+    async def drop(self, session: ClientSession | None = None, *, timeout_ms: int | None = None) -> None:
         """Drop both collections of the bucket, with their indexes.
 
         :param session: the session to use; without it the bound one, or an implicit one.
+        :param timeout_ms: milliseconds for the call; 0 sets no limit, None takes the bucket's.
         :raises OperationFailure: the server refused, as it does in a transaction.
         """
-        kept = kept_session(self._store.client, session)
-        await self._store.drop(kept)
+        store = self._store.begin(timeout_ms)
+        await store.drop(kept_session(store.client, session))
 
-    async def create_indexes(self, session: ClientSession | None = None) -> None:
+    async def create_indexes(self, session: ClientSession | None = None, *, timeout_ms: int | None = None) -> None:
         """Create the indexes of both collections, if they do not exist.
 
         The first upload of a bucket does this if there are no files yet. Call it where the first upload would be in a
         transaction, in which no index is created.
 
         :param session: the session to use; without it the bound one, or an implicit one.
+        :param timeout_ms: milliseconds for the call; 0 sets no limit, None takes the bucket's.
         :raises OperationFailure: the server refused.
         """
-        await self._store.create_indexes(kept_session(self._store.client, session))
+        store = self._store.begin(timeout_ms)
+        await store.create_indexes(kept_session(store.client, session))
 
     def __repr__(self) -> str:
         return f"GridFSBucket({self._store.files.database!r}, {self._bucket_name!r})"

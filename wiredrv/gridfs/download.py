@@ -68,6 +68,7 @@ class GridOut(AsyncBlock):
         self._window: list[bytes] = []
         self._first = 0
         self._busy = False
+        self._begun = False
         self._closed = False
 
     # --- what it is ---
@@ -374,6 +375,10 @@ class GridOut(AsyncBlock):
         """Read a window of chunks."""
         if self._transaction and transaction_of(self._session) != self._transaction:
             raise InvalidOperation("this file was opened in a transaction that has ended: read files within it")
+        if not self._begun:
+            self._begun = True
+            # A stream that was opened has begun already; one that a query found begins with its first read.
+            self._store = self._store.begin(None)
         chunks = self._store.chunks
         try:
             return check_chunks(self._shape, first, count, await self._find(chunks, first, count))

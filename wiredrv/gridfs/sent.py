@@ -13,6 +13,7 @@ GridFS specification, "Aborting an upload".
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from wiredrv import waits
@@ -42,17 +43,37 @@ _SECONDS = 5.0
 class Sent:
     """What was sent for one file.
 
-    :param store: the collections.
+    :param store: the collections, with the time limit of the upload.
+    :param fresh: the same with the whole limit again, for what is removed because the upload failed.
     :param file_id: the file's id.
     :param generated: whether no other file can have that id.
     :param session: the session that the upload was given; without one, the upload has a session of its own, since what
         is sent in one session is sent one after the other, also after a cancellation.
     """
 
-    __slots__ = ("_anything", "_chunk_ids", "_file", "_file_id", "_generated", "_own", "_store", "given", "transaction")
+    __slots__ = (
+        "_anything",
+        "_chunk_ids",
+        "_file",
+        "_file_id",
+        "_fresh",
+        "_generated",
+        "_own",
+        "_store",
+        "given",
+        "transaction",
+    )
 
-    def __init__(self, store: Store, file_id: object, generated: bool, session: ClientSession | None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        fresh: Callable[[], Store],
+        file_id: object,
+        generated: bool,
+        session: ClientSession | None,
+    ) -> None:
         self._store = store
+        self._fresh = fresh
         self._file_id = file_id
         self._generated = generated
         self._own: ClientSession | None = None
@@ -106,16 +127,21 @@ class Sent:
             await own.end_session()
 
     async def remove(self) -> None:
-        """Remove everything.
+        """Remove everything, within the time limit of the upload.
 
         :raises DriverError: that was not possible.
         """
+        await self._remove_with(self._store)
+
+    async def _remove_with(self, store: Store) -> None:
         if self._anything:
             try:
-                await self._remove(self.given or self._own)
+                await self._remove(store, self.given or self._own)
             except BaseException as error:
                 if isinstance(error, waits.cancelled()):
                     await self.remove_after_cancellation()
+                elif isinstance(error, DriverError):
+                    await self.end()
                 raise
         await self.end()
 
@@ -127,7 +153,7 @@ class Sent:
             await self.remove_after_cancellation()
         else:
             try:
-                await self.remove()
+                await self._remove_with(self._fresh())
             except DriverError as failure:
                 self._tell(failure)
 
@@ -142,13 +168,13 @@ class Sent:
 
     def remove_later(self) -> None:
         """Have the background remove everything, unless that was sent in a transaction. For finalizers."""
-        if self._anything and not self.transaction:
+        if (self._anything or self._own is not None) and not self.transaction:
             clean_up_later(self._store.client, self._in_background)
 
     async def _remove_in_transaction(self) -> None:
         try:
             if transaction_of(self.given) == self.transaction:
-                await self._remove(self.given)
+                await self._remove(self._fresh(), self.given)
         except DriverError as error:
             # A cancelled statement has doomed the transaction, so nothing of it is ever stored.
             _LOG.debug("an upload was not removed from its transaction: %s", error)
@@ -156,6 +182,8 @@ class Sent:
     async def _in_background(self, seconds: float) -> None:
         if not await waits.run_shielded(lambda: self._settle_and_remove(seconds), seconds):
             self._tell("there was no time for it")
+        if self._own is not None and not self._own.has_ended:
+            await end_session(self._own, 0.0)
 
     async def _settle_and_remove(self, seconds: float) -> None:
         try:
@@ -164,16 +192,16 @@ class Sent:
                 await until_settled(session)
             if self._own is not None and not self._own.has_ended:
                 await end_session(self._own, seconds)
-            with unbound():
-                await self._remove(None)
+            if self._anything:
+                with unbound():
+                    await self._remove(self._fresh(), None)
         except DriverError as error:
             self._tell(error)
 
     def _tell(self, reason: object) -> None:
         _LOG.warning("the chunks of an upload that was given up, of the file %r, are left: %s", self._file_id, reason)
 
-    async def _remove(self, session: ClientSession | None) -> None:
-        store = self._store
+    async def _remove(self, store: Store, session: ClientSession | None) -> None:
         if self._file is not None:
             # First, as when a file is deleted: without it there is no file, whatever chunks there are.
             await store.files.delete_one(self._file, session=session)

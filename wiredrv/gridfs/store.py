@@ -7,6 +7,7 @@ of many documents. Those of GridFS have the same effect when they are carried ou
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from copy import copy
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,7 +16,7 @@ from bson.regex import Regex
 
 from wiredrv.client.collection import Collection
 from wiredrv.client.database import Database
-from wiredrv.client.lasting import retries_writes
+from wiredrv.client.lasting import retries_writes, time_limit, within
 from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
 from wiredrv.errors import AutoReconnect, ConfigurationError, OperationFailure, ServerSelectionTimeoutError
 from wiredrv.gridfs.files import CHUNKS_INDEX, FILES_INDEX, has_index
@@ -33,6 +34,15 @@ _MOST_IDS = 10_000
 _PRIMARY = ReadPreference("primary")
 
 
+class _Indexes:
+    """Whether the indexes are known to exist: for a bucket, and for all of its streams."""
+
+    __slots__ = ("exist",)
+
+    def __init__(self) -> None:
+        self.exist = False
+
+
 class Store:
     """The collections of one bucket.
 
@@ -46,24 +56,42 @@ class Store:
         write_concern: WriteConcern | None,
         read_preference: ReadPreference | None,
         read_concern: ReadConcern | None,
+        timeout_ms: int | None,
     ) -> None:
         if not isinstance(name, str):
             raise ConfigurationError(f"bucket_name must be a string, not {name!r}")
         # A user's types are for the user's documents: the driver reads and compares the values of these itself.
         codec = database.codec_options.with_options(document_class=dict, type_registry=TypeRegistry())
         options = (codec, read_preference, write_concern, read_concern)
-        self.files: Collection[PlainDocument] = database.get_collection(f"{name}.files", *options)
-        self.chunks: Collection[PlainDocument] = database.get_collection(f"{name}.chunks", *options)
+        self.files: Collection[PlainDocument] = database.get_collection(
+            f"{name}.files", *options, timeout_ms=timeout_ms
+        )
+        self.chunks: Collection[PlainDocument] = database.get_collection(
+            f"{name}.chunks", *options, timeout_ms=timeout_ms
+        )
         if not self.files.write_concern.acknowledged:
             raise ConfigurationError(
                 "GridFS needs an acknowledged write concern: give the bucket write_concern=WriteConcern(w=1) or more"
             )
-        self._has_indexes = False
+        self._indexes = _Indexes()
 
     @property
     def client(self) -> Client[Any]:
         """The client."""
         return self.files.database.client
+
+    def begin(self, timeout_ms: int | None) -> Store:
+        """The same collections for a call or a stream that begins now: all of its commands have one time limit.
+
+        :param timeout_ms: milliseconds; 0 for no limit, None for the bucket's.
+        :raises ConfigurationError: it is not a whole number from 0 up.
+        """
+        limit = time_limit(self.files, timeout_ms)
+        if limit is None:
+            return self
+        begun = copy(self)
+        begun.files, begun.chunks = within(self.files, limit), within(self.chunks, limit)
+        return begun
 
     def chunks_on_primary(self) -> Collection[PlainDocument]:
         """The collection of the chunks, read on the primary."""
@@ -76,12 +104,12 @@ class Store:
 
         Not in a transaction, where servers do not list indexes and create some only on new collections.
         """
-        if self._has_indexes or (session is not None and session.in_transaction):
+        if self._indexes.exist or (session is not None and session.in_transaction):
             return
         files = self.files.with_options(read_preference=_PRIMARY)
         if await files.find_one({}, {"_id": 1}, session=session) is None:
             await self.create_indexes(session)
-        self._has_indexes = True
+        self._indexes.exist = True
 
     async def create_indexes(self, session: ClientSession | None) -> None:
         """Create those indexes that do not exist."""
@@ -89,13 +117,13 @@ class Store:
             if not has_index(await collection.list_indexes(session=session).to_list(), keys):
                 options: Any = {"unique": True} if unique else {}
                 await collection.create_index(keys, session=session, **options)
-        self._has_indexes = True
+        self._indexes.exist = True
 
     async def drop(self, session: ClientSession | None) -> None:
         """Drop both collections: first that of the files, so that no file is found whose chunks are gone."""
         await self.files.drop(session=session)
         await self.chunks.drop(session=session)
-        self._has_indexes = False
+        self._indexes.exist = False
 
     # --- writes of many documents ---
 
@@ -126,6 +154,8 @@ class Store:
 
     def _may_help(self, error: AutoReconnect | OperationFailure, session: ClientSession | None) -> bool:
         if not retries_writes(self.client) or (session is not None and session.in_transaction):
+            return False
+        if error.timeout:
             return False
         if isinstance(error, OperationFailure):
             return error.code in RETRYABLE_WRITE_CODES

@@ -16,6 +16,7 @@ import datetime
 import warnings
 from collections.abc import AsyncIterable, Iterable
 from enum import Enum
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -66,6 +67,7 @@ class GridIn(AsyncBlock):
         chunk_size: int,
         metadata: Document | None,
         session: ClientSession | None,
+        timeout_ms: int | None,
     ) -> None:
         """Made by the bucket.
 
@@ -76,10 +78,13 @@ class GridIn(AsyncBlock):
         :param chunk_size: how many bytes each chunk has, except the last one.
         :param metadata: a document that is stored with the file; None stores none.
         :param session: the session of the upload, given or bound.
+        :param timeout_ms: milliseconds for the whole upload; 0 sets no limit, None takes the bucket's.
+        :raises ConfigurationError: ``timeout_ms`` is not a whole number from 0 up.
         :raises InvalidDocument: the id has no BSON form.
         """
+        fresh = partial(store.begin, timeout_ms)
+        self._store = fresh()
         self._state = _State.OPEN
-        self._store = store
         self._id = file_id
         self._writer = ChunkWriter(encode({"files_id": file_id}, store.chunks.codec_options))
         self._filename = filename
@@ -93,7 +98,7 @@ class GridIn(AsyncBlock):
         self._batch: list[ChunkDocument] = []
         self._batch_size = 0
         self._busy = False
-        self._sent = Sent(store, file_id, generated, session)
+        self._sent = Sent(self._store, fresh, file_id, generated, session)
         self._origin = caller()
 
     # --- what it is ---
