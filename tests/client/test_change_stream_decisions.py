@@ -263,4 +263,4 @@ def test_documents_are_decoded_one_by_one_where_the_user_has_options_of_their_ow
     for options in (CodecOptions(tz_aware=True), CodecOptions(document_class=RawBSONDocument)):
         own = Plan.of(Target("shop", "orders", codec_options=options), None, {})
         assert own.target.codec_options.document_class is RawBSONDocument
-        assert not own.target.codec_options.tz_aware
+        assert own.target.codec_options.tz_aware == options.tz_aware, "for the pipeline"

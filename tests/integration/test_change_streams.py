@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import gc
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from decimal import Decimal
 from typing import Any
 
 import anyio
 import anyio.to_thread
 import pytest
-from bson.codec_options import CodecOptions
+from bson.binary import UuidRepresentation
+from bson.codec_options import CodecOptions, TypeCodec, TypeRegistry
+from bson.int64 import Int64
 from bson.raw_bson import RawBSONDocument
 
 import wiredrv
@@ -80,6 +84,35 @@ async def test_documents_of_other_classes(replica_set: ReplicaSet) -> None:
                 assert type(stream.resume_token) is dict
             async with collection.watch(resume_after=event["_id"]) as stream:
                 assert await stream.try_next() is None
+
+
+class _Cents(TypeCodec):
+    """Amounts of money are integers to the server."""
+
+    python_type = Decimal
+    bson_type = Int64
+
+    def transform_python(self, value: Any) -> Any:
+        return Int64(value * 100)
+
+    def transform_bson(self, value: Any) -> Any:
+        return Decimal(value) / 100
+
+
+async def test_the_pipeline_and_the_events_have_the_collections_codec_options(replica_set: ReplicaSet) -> None:
+    async with _scene(replica_set) as (_, collection, _log):
+        options: CodecOptions[Any] = CodecOptions(
+            uuid_representation=UuidRepresentation.STANDARD, type_registry=TypeRegistry([_Cents()])
+        )
+        own = collection.with_options(codec_options=options)
+        number = uuid.uuid4()
+        match = {"$match": {"fullDocument.number": number, "fullDocument.amount": Decimal("2.5")}}
+        async with own.watch([match], batch_size=1) as stream:
+            await own.insert_one({"_id": 1, "number": uuid.uuid4(), "amount": Decimal("2.5")})
+            await own.insert_one({"_id": 2, "number": number, "amount": Decimal("2.5")})
+            document = (await stream.next())["fullDocument"]
+            assert document == {"_id": 2, "number": number, "amount": Decimal("2.5")}
+            assert list(stream.resume_token or ()) == ["_data"]
 
 
 async def test_pre_and_post_images(replica_set: ReplicaSet) -> None:

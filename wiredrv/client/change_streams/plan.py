@@ -10,7 +10,6 @@ from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, replace
 
-from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 from bson.timestamp import Timestamp
 
@@ -19,7 +18,6 @@ from wiredrv.client.change_streams.position import BEGINNINGS, Position
 from wiredrv.operations.base import NEVER_ENCODED, Target
 from wiredrv.operations.change_stream import OpenChangeStream
 from wiredrv.types import Document, Pipeline, PlainDocument
-from wiredrv.wire.envelope import TOLERANT
 
 
 def _text(name: str, value: object) -> str:
@@ -56,9 +54,6 @@ _CURSOR: check.Table = {
     "max_await_time_ms": ("max_await_time_ms", check.whole_number),
 }
 OPTIONS: check.Table = {**_STAGE, **_COMMAND, **_CURSOR}
-
-#: Events are decoded one by one, with the user's options, if these are not the driver's own.
-_RAW: CodecOptions[RawBSONDocument] = TOLERANT.with_options(document_class=RawBSONDocument)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +104,8 @@ class Plan:
         if whole_deployment:
             stage = {"allChangesForCluster": True, **stage}
         if not target.plain:
-            target = replace(target, codec_options=_RAW)
+            # Commands are encoded with the user's options. Events stay encoded until the stream gives them.
+            target = replace(target, codec_options=target.codec_options.with_options(document_class=RawBSONDocument))
         return cls(target, stage, beginning, stages, command, **cursor)
 
     def operation(self, position: Position, encoded_from: int = NEVER_ENCODED) -> OpenChangeStream:

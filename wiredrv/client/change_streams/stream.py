@@ -38,7 +38,7 @@ from wiredrv.execution.timeout import in_force_now
 from wiredrv.origin import caller
 from wiredrv.session.state import SessionState
 from wiredrv.types import Document, DocumentT_co, PlainDocument, TimeLimit
-from wiredrv.wire.codec import decode_document, sound_document
+from wiredrv.wire.codec import decode_document, decode_raw, sound_document
 
 if TYPE_CHECKING:
     from bson.codec_options import CodecOptions
@@ -211,8 +211,9 @@ class ChangeStream(AsyncBlock, Generic[DocumentT_co]):
                 found = await cursor.decode()
                 if found is None:
                     return None
-            token = _token_in(found)
-            event: DocumentT_co = found if self._plan.target.plain else decode_document(found, self._codec_options)
+            plain = self._plan.target.plain
+            token = _token_in(found if plain else decode_raw(found.raw))
+            event: DocumentT_co = found if plain else decode_document(found, self._codec_options)
         except (UnreadableReply, InvalidOperation):
             await self.close()
             raise
