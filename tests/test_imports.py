@@ -99,9 +99,9 @@ def test_a_client_with_a_password_loads_nothing_of_tokens_and_clouds() -> None:
         "assert speculate(client._core.settings.connection.credentials)"
     )
     assert "wiredrv.connection.auth.scram" in loaded
-    names = ("auth.oidc", "auth.aws", "auth.callbacks", "auth.current", "auth.environments")
-    names += ("ask", "token_source", "aws_source", "rotation")
-    assert not {f"wiredrv.connection.{name}" for name in names} & loaded
+    absent = {"auth.oidc", "auth.aws", "auth.callbacks", "auth.current", "auth.environments"}
+    absent |= {"ask", "token_source", "aws_source", "rotation"}
+    assert not {f"wiredrv.connection.{name}" for name in absent} & loaded
     assert not _among(loaded, "botocore", "http")
 
 
