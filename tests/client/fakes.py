@@ -107,6 +107,7 @@ class FakeContext:
         self.orphans: list[ServerCursor] = []
         self.open_streams: weakref.WeakSet[Any] = weakref.WeakSet()
         self.ahead: list[Ahead] = []
+        self.prefetch = False
         self.orphans_ahead: list[Ahead | None] = []
         self.ended = False
 

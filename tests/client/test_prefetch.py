@@ -239,6 +239,21 @@ async def test_it_waits_in_its_own_event_loop_and_process_alone(monkeypatch: pyt
     assert isinstance(context.executor.operations[1], GetMore)
 
 
+@pytest.mark.parametrize("client", [False, True])
+@pytest.mark.parametrize("call", [None, False, True])
+async def test_a_call_wins_over_the_clients_option(client: bool, call: bool | None) -> None:
+    context = FakeContext([batch({"n": 1}, id=9, lease=Lease()), batch({"n": 1}, id=9, lease=Lease())])
+    context.prefetch = client
+    reads_ahead = client if call is None else call
+    for cursor in (
+        context.database.orders.find(prefetch=call),
+        context.database.orders.aggregate([], prefetch=call),
+    ):
+        await cursor.next()
+        assert len(context.ahead) == reads_ahead
+        context.ahead.clear()
+
+
 async def test_prefetch_is_true_or_false() -> None:
     value: Any
     for value in (1, "yes"):

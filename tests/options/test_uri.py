@@ -95,6 +95,13 @@ def test_an_option_reaches_its_setting_as_keyword_and_in_the_string(
     assert _at(parse(**{name.upper(): value}), place) == expected
 
 
+def test_cursors_read_ahead_if_the_client_says_so() -> None:
+    assert not parse_client_settings(None, {}).prefetch
+    assert parse_client_settings(None, {"prefetch": True}).prefetch
+    assert parse_client_settings("mongodb://a/?prefetch=true", {}).prefetch
+    assert not parse_client_settings("mongodb://a/?prefetch=true", {"prefetch": False}).prefetch
+
+
 def test_every_option_with_a_place_is_tried_above() -> None:
     elsewhere = {"server_api", "driver", "document_class", "tzinfo", "type_registry", "srvMaxHosts"}
     elsewhere |= {"srvServiceName", "unicode_decode_error_handler", "credentials"}

@@ -82,7 +82,8 @@ class FindOptions(FindOneOptions, total=False):
         that it belongs to still ends after thirty.
     :param timeout_mode: what ``timeout_ms`` limits: ``"cursor_lifetime"``, the first command and all getMores together
         (the default), or ``"iteration"``, each call that returns documents (the only one for tailable cursors).
-    :param prefetch: whether the next batch is fetched in the background while the documents of the one before are read.
+    :param prefetch: whether the next batch is fetched in the background while the documents of the one before are read;
+        None takes the client's ``prefetch``.
     """
 
     limit: int | None
@@ -221,7 +222,8 @@ class AggregateOptions(CommonOptions, total=False):
     :param allow_disk_use: whether stages may write to the server's disk when they exceed 100 MB; None leaves it to the
         server, which does by default from 6.0 on.
     :param bypass_document_validation: whether ``$out`` and ``$merge`` ignore their collection's validation rules.
-    :param prefetch: whether the next batch is fetched in the background while the documents of the one before are read.
+    :param prefetch: whether the next batch is fetched in the background while the documents of the one before are read;
+        None takes the client's ``prefetch``.
     :param batchSize: ``batch_size`` under the command's own name, as PyMongo takes it here; so are the next three.
     :param maxAwaitTimeMS: another name of ``max_await_time_ms`` (milliseconds).
     :param allowDiskUse: as ``allow_disk_use``.

@@ -218,5 +218,9 @@ class _InTurn:
     def orphan_cursor(self, cursor: ServerCursor, ahead: Ahead | None = None) -> None:
         self._context.orphan_cursor(cursor, ahead)
 
+    @property
+    def prefetch(self) -> bool:
+        return False
+
     def read_ahead(self, ahead: Ahead) -> bool:
         return False  # the bulk waits for each batch

@@ -328,6 +328,7 @@ def aggregate(
     rest = {n: v for n, v in options.items() if n not in _AGGREGATE_CURSOR}
     target, mode = limited(target, rest.pop("timeout_ms", None)), rest.pop("timeout_mode", None)
     fields = check.wire_options(rest, arguments.AGGREGATE, strict=False)
+    cursor.setdefault("prefetch", context.prefetch)
     first_batch = cursor.pop("cursor", {}).get("batchSize")
     operation = Aggregate(target, stages, fields, cursor.get("batch_size", first_batch))
     must_run = "an aggregate with $out or $merge" if writes(stages) else None

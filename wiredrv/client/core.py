@@ -306,6 +306,11 @@ class ClientCore:
         """
         self.started_sessions.orphan_cursor(cursor, ahead)
 
+    @property
+    def prefetch(self) -> bool:
+        """Whether cursors read ahead, unless a call says otherwise."""
+        return self.settings.prefetch
+
     def read_ahead(self, ahead: Ahead) -> bool:
         """Start to read ahead for a cursor. False if the background has ended."""
         background = self._background

@@ -64,6 +64,11 @@ class HandleContext(Protocol):
         ...
 
     @property
+    def prefetch(self) -> bool:
+        """Whether cursors read ahead, unless a call says otherwise."""
+        ...
+
+    @property
     def open_streams(self) -> MutableSet[Any]:
         """The change streams that are open: closed with the client."""
         ...

@@ -76,6 +76,7 @@ def assemble(given: Given) -> ClientSettings:
         codec_options=_codec_options(packages["codec"]),
         default_database=given.database,
         tracing=options.get("tracing", TracingSettings()),
+        prefetch=options.get("prefetch", False),
         given=given if given.srv_host is not None and not given.seeds else None,
     )
 

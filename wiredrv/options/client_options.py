@@ -81,6 +81,7 @@ class ClientOptions(TypedDict, total=False):
     timeoutMS: int | None
     maxAdaptiveRetries: int | None
     enableOverloadRetargeting: bool | None
+    prefetch: bool | None
     tracing: TracingOptions | None
     # Concerns and preferences.
     readConcernLevel: str | None

@@ -287,6 +287,13 @@ SERVERS: Mapping[str, Meaning] = {
 }
 
 EXECUTION: Mapping[str, Meaning] = {
+    "prefetch": Meaning(
+        "Whether the cursors of `find` and `aggregate` fetch the next batch in the background while the documents of "
+        "the one before are read. A call's own `prefetch` wins over it.",
+        "this driver's own",
+        False,
+        "prefetch=true",
+    ),
     "retryReads": Meaning(
         "Whether a read that failed by the network, or because the primary changed, is sent once more.",
         "retryable-reads",

@@ -37,6 +37,7 @@ _REASON_OF_PACKAGE = {
 _REASON_OF_OPTION = {
     **dict.fromkeys(("serverSelectionTryOnce",), _NO_DISCOVERY),
     "tracing": _NO_TRACING,
+    "prefetch": _NO_EXECUTION,
     **dict.fromkeys(("readConcernLevel", "read_concern", "w", "wTimeoutMS", "journal", "write_concern"), _NO_CONCERNS),
     **dict.fromkeys(("readPreference", "readPreferenceTags", "maxStalenessSeconds"), _NO_PREFERENCE),
 }

@@ -53,6 +53,7 @@ class ClientSettings:
     :param codec_options: how documents become Python objects and back.
     :param default_database: the database that the connection string names.
     :param tracing: whether operations are traced with OpenTelemetry, and how.
+    :param prefetch: whether the cursors of find and aggregate read ahead, unless a call says otherwise.
     :param given: for a ``mongodb+srv`` string that is not looked up yet: the user's options, since DNS adds to these.
     """
 
@@ -67,4 +68,5 @@ class ClientSettings:
     codec_options: CodecOptions[Any] = DEFAULT_CODEC_OPTIONS
     default_database: str | None = None
     tracing: TracingSettings = field(default_factory=TracingSettings)
+    prefetch: bool = False
     given: Given | None = field(default=None, repr=False, compare=False)

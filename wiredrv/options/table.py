@@ -137,6 +137,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("maxAdaptiveRetries", _NATURAL, "execution.max_adaptive_retries"),
     Option("enableOverloadRetargeting", kinds.BOOLEAN, "execution.enable_overload_retargeting"),
     Option("tracing", TRACING),
+    Option("prefetch", kinds.BOOLEAN),
     # Concerns and preferences.
     Option("readConcernLevel", _TEXT),
     Option("read_concern", kinds.instance("a ReadConcern", ReadConcern)),

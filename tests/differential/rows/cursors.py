@@ -279,6 +279,21 @@ CURSORS: Sequence[Known] = (
         ),
     ),
     Known(
+        "exhaust-in-transactions",
+        "the batches of an exhaust cursor are streamed within a transaction",
+        "it is refused before anything is sent",
+        "the statements of a transaction follow one another",
+        shown_by="tests/integration/test_exhaust.py::test_it_is_refused_in_a_transaction_before_anything_is_sent",
+    ),
+    Known(
+        "exhaust-on-routers",
+        "an exhaust cursor is refused on a sharded cluster",
+        "it is read with ordinary getMores there",
+        "OP_MSG specification: a server may ignore `exhaustAllowed`",
+        shown_by="tests/integration/test_load_balanced.py"
+        "::test_raw_batches_and_cursors_that_would_stream_or_read_ahead",
+    ),
+    Known(
         "unreadable-document",
         "a document that cannot be decoded hides all others of its batch",
         "those before it are read first; the error names its `_id`",

@@ -59,6 +59,7 @@ class Cursor(CursorBase[DocumentT_co]):
         self._cursor_type: int = CursorType.NON_TAILABLE
         self._options: PlainDocument = {}
         super().__init__(collection._context, collection._target, session)
+        self._prefetch = collection._context.prefetch
         if options:
             self._set_up(options)
 
