@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from wiredrv.client.change_streams.stream import ChangeStream as ChangeStream
     from wiredrv.client.client import Client as Client
     from wiredrv.client.collection import Collection as Collection
+    from wiredrv.client.collection_search import SearchIndexModel as SearchIndexModel
     from wiredrv.client.connect import connect as connect
     from wiredrv.client.constants import ASCENDING as ASCENDING
     from wiredrv.client.constants import DESCENDING as DESCENDING
@@ -111,6 +112,7 @@ _HOMES = {
     "ReplaceOne": "wiredrv.client.requests",
     "RetryPolicy": "wiredrv.client.sessions.with_transaction",
     "ReturnDocument": "wiredrv.client.constants",
+    "SearchIndexModel": "wiredrv.client.collection_search",
     "ServerApi": "wiredrv.connection.settings",
     "SessionOptions": "wiredrv.session.options",
     "TEXT": "wiredrv.client.constants",
@@ -170,6 +172,7 @@ __all__ = [
     "ReplaceOne",
     "RetryPolicy",
     "ReturnDocument",
+    "SearchIndexModel",
     "ServerApi",
     "SessionOptions",
     "TransactionOptions",

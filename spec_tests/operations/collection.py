@@ -53,6 +53,13 @@ async def opened(call: Call, cursor: Any) -> CursorHandle:
     return CursorHandle(client, cursor)
 
 
+async def _list_search_indexes(call: Call) -> Any:
+    """``listSearchIndexes``, with the options of its aggregate among its own."""
+    arguments = {name: value for name, value in call.arguments.items() if name != "aggregationOptions"}
+    bare = Call(call.run, call.target, call.name, {**arguments, **call.arguments.get("aggregationOptions", {})})
+    return await Method(("list_search_indexes",), rows=True)(bare, call.target.collection)
+
+
 def change_stream(arguments: str = _STREAM_ARGUMENTS) -> Spec:
     """The row of ``createChangeStream``."""
     common = "session timeoutMS comment rawData"
@@ -145,7 +152,7 @@ OPERATIONS = {
     ),
     "listIndexNames": spec(Method(("list_index_names",)), _owner, "batchSize timeoutMode"),
     "listIndexes": spec(Method(("list_indexes",), rows=True), _owner, "batchSize timeoutMode maxTimeMS"),
-    "listSearchIndexes": spec(Method(("list_search_indexes",), rows=True), _owner, "name aggregationOptions"),
+    "listSearchIndexes": Spec(_list_search_indexes, frozenset({"name", "aggregationOptions"}), rows=True),
     "mapReduce": spec(Method(("map_reduce",), rows=True), _owner, "query sort limit", "map reduce out"),
     "rename": spec(Method(("rename",), {"to": "new_name"}), _owner, "dropTarget", "to"),
     "replaceOne": spec(

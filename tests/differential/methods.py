@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from bson.dbref import DBRef
 from hypothesis import strategies as st
 
 from tests.differential import values as v
@@ -47,6 +48,7 @@ class Method:
     on: Strategy | None = None
 
 
+_REFERENCES = (DBRef("items", 1), DBRef("items", 99), DBRef("items", 1, "other"), 5)
 _COMMENT = {"comment": v.COMMENTS}
 _COLLATION_HINT = {"collation": v.COLLATIONS, "hint": v.HINTS}
 _LET = {"let": v.LETS}
@@ -226,6 +228,9 @@ METHODS: Sequence[Method] = (
     Method("database", "get_collection", (v.NAMES,),
            {"read_concern": v.READ_CONCERNS, "write_concern": v.WRITE_CONCERNS}, session=False, weight=1),
     # the client
+    Method("database", "validate_collection", (st.sampled_from(("items", "missing", "a$b", 5)),),
+           {"full": v.FLAGS, "background": v.FLAGS, **_COMMENT}, weight=1),
+    Method("database", "dereference", (st.sampled_from(_REFERENCES),), _COMMENT, weight=1),
     Method("client", "list_databases", (),
            {"filter": st.just({"name": TheDatabase()}), "nameOnly": v.FLAGS, **_COMMENT}, _TAKE_ALL, weight=1),
     Method("client", "list_database_names", (), _COMMENT, weight=1),

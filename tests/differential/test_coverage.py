@@ -55,6 +55,16 @@ LEFT_OUT: Mapping[str, Mapping[str, str]] = {
     "collection": {
         **dict.fromkeys(sorted(_OPTIONS), "an attribute: with_options and the commands show it"),
         **dict.fromkeys(("name", "full_name", "database"), "an attribute without behaviour"),
+        **dict.fromkeys(
+            (
+                "create_search_index",
+                "create_search_indexes",
+                "drop_search_index",
+                "list_search_indexes",
+                "update_search_index",
+            ),
+            "servers without search refuse them all; tests/integration/test_collection_helpers.py",
+        ),
         **_WATCH,
     },
     "database": {

@@ -175,6 +175,10 @@ _ANSWERS: dict[str, _Answer] = {
     "listCollections": _list_collections,
     "listIndexes": _list_indexes,
     "createIndexes": lambda *_: {"numIndexesBefore": 1, "numIndexesAfter": 2, "createdCollectionAutomatically": False},
+    "createSearchIndexes": lambda command, *_: {
+        "indexesCreated": [{"id": str(at), "name": f"index {at}"} for at in range(len(command["indexes"]))]
+    },
+    "validate": lambda *_: {"ns": "db.c", "nrecords": 2, "valid": True, "errors": []},
     "dropIndexes": lambda *_: {"nIndexesWas": 2},
     "drop": lambda *_: {"nIndexesWas": 2, "ns": "db.c"},
     "dropDatabase": lambda *_: {"dropped": "db"},

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from itertools import count as count_up
 from typing import Any
 
+from bson.dbref import DBRef
+
 import wiredrv
 from tests.fuzz.chance import Chance
 from tests.fuzz.options import CODECS
@@ -24,6 +26,7 @@ from wiredrv import (
     ReadPreference,
     ReplaceOne,
     ReturnDocument,
+    SearchIndexModel,
     UpdateMany,
     UpdateOne,
     WriteConcern,
@@ -295,6 +298,22 @@ async def unacknowledged(scene: Scene) -> Any:
 # --- indexes, collections, databases ---
 
 
+async def validate_collection(scene: Scene) -> Any:
+    return await scene.collection.database.validate_collection("c", session=scene.session)
+
+
+async def dereference(scene: Scene) -> Any:
+    return await scene.collection.database.dereference(DBRef("c", 1), session=scene.session)
+
+
+async def search_indexes(scene: Scene) -> Any:
+    collection, session = scene.collection, scene.session
+    name = await collection.create_search_index(SearchIndexModel({"mappings": {}}), session)
+    await collection.update_search_index(name, {"mappings": {"dynamic": True}}, session)
+    await collection.drop_search_index(name, session)
+    return await collection.list_search_indexes(session=session).to_list()
+
+
 async def create_index(scene: Scene) -> Any:
     return await scene.collection.create_index([("a", 1)], session=scene.session)
 
@@ -434,6 +453,9 @@ PLAIN: tuple[Call, ...] = (
     count,
     map_reduce,
     unacknowledged,
+    validate_collection,
+    dereference,
+    search_indexes,
     create_index,
     create_indexes,
     drop_index,

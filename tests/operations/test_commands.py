@@ -22,8 +22,9 @@ from wiredrv.execution import decorate as decorate_module
 from wiredrv.execution.run import Run
 from wiredrv.operations.aggregate import Aggregate, CountDocuments
 from wiredrv.operations.base import DRIVER_FIELDS, Operation, OperationKind, Target
+from wiredrv.operations.change_stream import OpenChangeStream
 from wiredrv.operations.client_bulk import ClientBulkBatch, ClientWrite
-from wiredrv.operations.collections import Create, Drop, ListCollections, Rename
+from wiredrv.operations.collections import Create, Drop, ListCollections, Rename, Validate
 from wiredrv.operations.count import Count
 from wiredrv.operations.cursors import GetMore, KillCursors
 from wiredrv.operations.databases import DropDatabase, ListDatabases
@@ -35,6 +36,7 @@ from wiredrv.operations.indexes import CreateIndexes, DropIndexes, ListIndexes
 from wiredrv.operations.insert import Insert
 from wiredrv.operations.map_reduce import MapReduce
 from wiredrv.operations.run_command import RunCommand, RunCursorCommand
+from wiredrv.operations.search_indexes import CreateSearchIndexes, DropSearchIndex, UpdateSearchIndex
 from wiredrv.operations.update import Update
 from wiredrv.operations.write_batch import Statement, StatementGroup, WriteBatch
 
@@ -116,6 +118,24 @@ COMMANDS: list[tuple[Operation[Any], dict[str, Any]]] = [
     ),
     (ListIndexes(ORDERS, {}, 4), {"listIndexes": "orders", "cursor": {"batchSize": 4}}),
     (DropIndexes(ORDERS, "*", {}), {"dropIndexes": "orders", "index": "*"}),
+    (
+        CreateSearchIndexes(ORDERS, [{"definition": {"mappings": {}}}], {"comment": "c"}),
+        {"createSearchIndexes": "orders", "indexes": [{"definition": {"mappings": {}}}], "comment": "c"},
+    ),
+    (
+        UpdateSearchIndex(ORDERS, "a", {"mappings": {}}, {}),
+        {"updateSearchIndex": "orders", "name": "a", "definition": {"mappings": {}}},
+    ),
+    (DropSearchIndex(ORDERS, "a", {}), {"dropSearchIndex": "orders", "name": "a"}),
+    (Validate(ORDERS, {"full": True}), {"validate": "orders", "full": True}),
+    (
+        OpenChangeStream(ORDERS, {"fullDocument": "updateLookup"}, [MATCH], {}, 2),
+        {
+            "aggregate": "orders",
+            "pipeline": [{"$changeStream": {"fullDocument": "updateLookup"}}, MATCH],
+            "cursor": {"batchSize": 2},
+        },
+    ),
     (
         MapReduce(ORDERS, "f", "g", {}),
         {"mapReduce": "orders", "map": Code("f"), "reduce": Code("g"), "out": {"inline": 1}},
@@ -238,6 +258,11 @@ TRAITS: list[tuple[Operation[Any], OperationKind, bool, bool, bool, bool, bool]]
     (MapReduce(ORDERS, "f", "g", {}), R, False, True, False, False, False),
     (RunCommand(SHOP, {"insert": "orders"}), C, False, False, False, False, False),
     (RunCursorCommand(SHOP, {"find": "orders"}), C, False, False, False, False, True),
+    (CreateSearchIndexes(ORDERS, [], {}), W, False, False, False, False, False),
+    (UpdateSearchIndex(ORDERS, "a", {}, {}), W, False, False, False, False, False),
+    (DropSearchIndex(ORDERS, "a", {}), W, False, False, False, False, False),
+    (Aggregate(ORDERS, [{"$listSearchIndexes": {}}], {}), R, True, False, False, False, True),
+    (Validate(ORDERS, {}), C, False, False, False, False, False),
     (ListDatabases(SHOP, {}), R, True, False, False, False, False),
     (ListCollections(SHOP, {}), R, True, False, False, False, True),
     (ListIndexes(ORDERS, {}), R, True, False, False, False, True),

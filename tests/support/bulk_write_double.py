@@ -1,10 +1,12 @@
-"""A test double of a server 8.0, as far as ``bulkWrite`` goes: routers that translate it for a real replica set.
+"""A test double of a server 8.0, for ``bulkWrite`` and the commands on search indexes: routers before a replica set.
 
 It is a double: no server 8.0 answers. It is the double of a router (``router_double``) that says it is 8.0, and sends
 each write of a bulkWrite as an insert, update or delete command to the replica set behind it: in the same transaction,
 or with the same transaction number and a statement id for each write, so that the real servers recognize a retry. What
 they answer becomes the reply of bulkWrite as the specification describes it (CRUD, "Handling the bulkWrite Server
 Response"), with a cursor over the results. Fail points are the router double's.
+
+The commands on search indexes are refused, as servers without search do, with "Atlas" in the message.
 
 ``limits`` replaces limits of ``hello``: with smaller ones, batches are split without large documents. ``batch_bytes``
 is how large a batch of results may be.
@@ -21,6 +23,7 @@ import bson
 from bson.int64 import Int64
 
 from tests.support.router_double import Router, _append, _Client, _without
+from tests.support.router_errors import failure
 from tests.support.router_shard import Backend
 from tests.support.sharded_double import ShardedDouble
 from wiredrv.wire.codec import decode, decode_raw
@@ -29,6 +32,8 @@ from wiredrv.wire.op_msg import Message
 VERSION = [8, 0, 0, 0]
 WIRE_VERSION = 25
 _NAMESPACE = "admin.$cmd.bulkWrite"
+_OF_SEARCH = frozenset({"createSearchIndexes", "updateSearchIndex", "dropSearchIndex"})
+_NO_SEARCH, _NO_SEARCH_TEXT = 31082, "Search index commands are only supported with Atlas, or a local deployment of it"
 _FIELDS = {"insert": "documents", "update": "updates", "delete": "deletes"}
 _COUNTS = ("nErrors", "nInserted", "nUpserted", "nMatched", "nModified", "nDeleted")
 #: Fields of a bulkWrite that its translation has too.
@@ -82,6 +87,9 @@ class _BulkClient(_Client):
         name = next(iter(command))
         if name == "bulkWrite":
             return await self._bulk(message, command)
+        if name in _OF_SEARCH or (name == "aggregate" and "$listSearchIndexes" in (command["pipeline"] or [{}])[0]):
+            assert not {"readConcern", "writeConcern"} & command.keys(), "the specification forbids both"
+            return bson.encode({**failure(_NO_SEARCH, _NO_SEARCH_TEXT), **self._router.shard.times})
         if name == "getMore" and int(command["getMore"]) in self._router.results:
             number = int(command["getMore"])
             batch, number = self._router.batch(self._router.results[number], number)

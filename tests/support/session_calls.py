@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from bson.dbref import DBRef
+
 import wiredrv
 from tests.support.commands import DATABASE, fresh_collection
 
@@ -189,7 +191,9 @@ CALLS: tuple[Call, ...] = (
     Call("count_documents", "aggregate", _R, lambda p, o: p.collection.count_documents({}, **o), level=True),
     Call("count", "count", _R, lambda p, o: p.collection.count({}, **o), level=True),
     Call("distinct", "distinct", _R, lambda p, o: p.collection.distinct("_id", **o), level=True),
+    Call("dereference", "find", _R, lambda p, o: p.database.dereference(DBRef("calls", 1), **o), level=True),
     # neither, or not according to all specifications
+    Call("validate_collection", "validate", _O, lambda p, o: p.database.validate_collection("calls", **o)),
     Call("watch", "aggregate", _O, _watch),
     Call("map_reduce", "mapReduce", _O, lambda p, o: p.collection.map_reduce(_MAP, _REDUCE, **o)),
     Call("aggregate with $out", "aggregate", _O, _aggregate_out, level=True),

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from wiredrv.types import near_match
 
-_NO_SEARCH = "helpers for search indexes are not supported yet; database.command() sends their commands"
 _NO_ITERATION = "it cannot be iterated"
 
 #: For each kind of handle: the names that are missing, and what to use instead.
@@ -29,17 +28,10 @@ ABSENT: dict[str, dict[str, str]] = {
         "options": "the client has codec_options, read_preference, read_concern and write_concern",
     },
     "Database": {
-        "dereference": "find the document by its _id in the collection that the DBRef names",
         "next": _NO_ITERATION,
-        "validate_collection": 'use command("validate", name)',
     },
     "Collection": {
-        "create_search_index": _NO_SEARCH,
-        "create_search_indexes": _NO_SEARCH,
-        "drop_search_index": _NO_SEARCH,
-        "list_search_indexes": "aggregate([{'$listSearchIndexes': {}}]) lists them",
         "next": _NO_ITERATION,
-        "update_search_index": _NO_SEARCH,
     },
 }
 

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from wiredrv.client.collection_indexes import CollectionIndexes
 from wiredrv.client.collection_reads import CollectionReads
+from wiredrv.client.collection_search import CollectionSearchIndexes
 from wiredrv.client.collection_writes import CollectionWrites
 from wiredrv.types import DocumentT
 
 
-class Collection(CollectionReads[DocumentT], CollectionWrites[DocumentT], CollectionIndexes[DocumentT]):
+class Collection(
+    CollectionReads[DocumentT],
+    CollectionWrites[DocumentT],
+    CollectionIndexes[DocumentT],
+    CollectionSearchIndexes[DocumentT],
+):
     """The documents of one collection: ``database.name``, ``database["name"]`` or ``database.get_collection("name")``.
 
     It costs nothing to make, sends nothing until a method is awaited, and never changes. Every method but

@@ -16,6 +16,7 @@ from wiredrv.client.collection_base import derived_target
 from wiredrv.client.collection_indexes import drop
 from wiredrv.client.cursors.command_cursor import CommandCursor
 from wiredrv.client.database_commands import DatabaseCommands
+from wiredrv.client.database_helpers import DatabaseHelpers
 from wiredrv.client.handle import HandleContext
 from wiredrv.client.limits import TimeoutMode, limited
 from wiredrv.client.schema_arguments import CreateCollectionOptions, ListCollectionNamesOptions, ListCollectionsOptions
@@ -41,7 +42,7 @@ _LIST: check.Table = {
 }
 
 
-class Database(DatabaseCommands[DocumentT]):
+class Database(DatabaseCommands[DocumentT], DatabaseHelpers[DocumentT]):
     """A database of a client. Creating it costs nothing and sends nothing; it is immutable.
 
     Attributes that are not methods, and items, are its collections: ``database.orders``, ``database["orders"]``.

@@ -29,6 +29,9 @@ _WRITING = replace(
     CURSOR_READ, retryable=False, accepts_write_concern=True, has_write_stage=True, secondaries_since=SERVER_5_0
 )
 
+#: Of a pipeline that lists search indexes: it takes no read concern (index-management, "Search Indexes").
+_OF_SEARCH = replace(CURSOR_READ, accepts_read_concern=False, accepts_cluster_time=False)
+
 
 def writes(pipeline: Sequence[Document]) -> bool:
     """Whether the pipeline's last stage writes its result to a collection."""
@@ -66,7 +69,9 @@ class Aggregate(Operation[CursorReply]):
 
     @property
     def traits(self) -> Traits:
-        return _WRITING if writes(self.pipeline) else CURSOR_READ
+        if writes(self.pipeline):
+            return _WRITING
+        return _OF_SEARCH if self.pipeline and "$listSearchIndexes" in self.pipeline[0] else CURSOR_READ
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,12 @@
-"""listCollections, create, drop, renameCollection. Enumerate-collections specification."""
+"""listCollections, create, drop, renameCollection, validate. Enumerate-collections specification."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from wiredrv.operations.base import WRITE, Limits, Operation, OperationKind, Target, Traits, add_options
+from wiredrv.operations.base import WRITE, Limits, Operation, OperationKind, Target, Traits, add_options, decoded
 from wiredrv.operations.cursors import CursorReply, parse_cursor
 from wiredrv.operations.failures import raise_concern_failure
 from wiredrv.types import Address, Document, PlainDocument, Reply
@@ -63,6 +64,31 @@ class Drop(Operation[Reply]):
     def parse(self, reply: Reply, address: Address) -> Reply:
         raise_concern_failure(reply)
         return reply
+
+
+@dataclass(frozen=True, slots=True)
+class Validate(Operation[Reply]):
+    """Check a collection's data and indexes, on the primary."""
+
+    name: ClassVar[str] = "validate"
+    traits = Traits(OperationKind.COMMAND, reads_primary=True)
+
+    target: Target
+    options: Document
+
+    def command(self, limits: Limits) -> PlainDocument:
+        return add_options({"validate": self.target.collection}, self.options, limits)
+
+    def parse(self, reply: Reply, address: Address) -> Reply:
+        return decoded(reply, self.target)
+
+
+def is_valid(reply: Reply) -> bool:
+    """Whether the reply to a validate says that the collection is valid; on a sharded cluster, on every shard."""
+    shards = reply.get("raw")
+    if isinstance(shards, Mapping):
+        return all(isinstance(found, Mapping) and bool(found.get("valid")) for found in shards.values())
+    return bool(reply.get("valid"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The unified tests of ``clientBulkWrite``, of all specifications, against a double of a server 8.0.
+"""The unified tests of ``clientBulkWrite``, of all specifications, and of search indexes, on a double of a server 8.0.
 
 No server 8.0 is at hand: ``tests/support/bulk_write_double.py`` says what the double does, and that it is one.
 """
@@ -43,3 +43,10 @@ test_server_selection = suite_tests("server-selection", _writes_in_bulk)
 test_client_backpressure = suite_tests("client-backpressure", _writes_in_bulk)
 test_versioned_api = suite_tests("versioned-api", _writes_in_bulk)
 test_open_telemetry = suite_tests("open-telemetry", _writes_in_bulk)
+
+
+def _manages_search_indexes(case: Case) -> bool:
+    return case.test is not None and any("SearchIndex" in each.name for each in case.test.operations)
+
+
+test_index_management = suite_tests("index-management", _manages_search_indexes)
