@@ -19,6 +19,7 @@ from spec_tests.capture import Trace, describe, spec_name
 from spec_tests.data.case import DataCase
 from spec_tests.environment import Environment
 from spec_tests.errors import RunnerError, SchemaError, SpecFailure, Unsupported
+from spec_tests.inapplicable import INAPPLICABLE
 from spec_tests.internal import Internal
 from spec_tests.requirements import unmet
 from spec_tests.results import EventsReport, Outcome, Report, TestResult, WireLine
@@ -81,6 +82,9 @@ def judge(case: Case, environment: Environment) -> TestResult | None:
         return case.result(Outcome.FAILED, case.problem)
     if case.test.skip_reason is not None:
         return case.result(Outcome.SKIPPED, f"skipReason: {case.test.skip_reason}")
+    reason = INAPPLICABLE.get((case.file_name, case.test.description))
+    if reason is not None:
+        return case.result(Outcome.UNSUPPORTED, reason, "does not fit this driver")
     lacking = unmet(case.file.run_on, environment.deployment) or unmet(case.test.run_on, environment.deployment)
     return case.result(Outcome.SKIPPED, lacking) if lacking is not None else None
 

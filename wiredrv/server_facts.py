@@ -56,6 +56,7 @@ class ErrorCode(IntEnum):
     PrimarySteppedDown = 189
     RetryChangeStream = 234
     CursorKilled = 237
+    NoSuchTransaction = 251
     ExceededTimeLimit = 262
     CurrentConfigNotCommittedYet = 308
     ReauthenticationRequired = 391

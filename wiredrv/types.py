@@ -184,7 +184,8 @@ class ServerCursor(NamedTuple):
     """A cursor that is open on a server, and all that is needed to kill it.
 
     ``lease`` is the implicit server session that was kept for it, and ``pin`` the connection that it needs behind a
-    load balancer; both are given back once the cursor is killed. ``limit`` is how long killing it may take.
+    load balancer; both are given back once the cursor is killed. ``limit`` is how long killing it may take;
+    ``done`` is called afterwards.
     """
 
     address: Address
@@ -193,6 +194,7 @@ class ServerCursor(NamedTuple):
     lease: Any = None
     pin: Pin | None = None
     limit: TimeLimit | None = None
+    done: Callable[[], None] | None = None
 
 
 class SentCommand(NamedTuple):

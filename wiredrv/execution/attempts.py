@@ -373,8 +373,8 @@ class Attempts:
         if run.server_session is not None and connection is not None and is_network_error(error):
             run.server_session.dirty = True
         if run.started and run.is_statement and run.session is not None and isinstance(error, NetworkTimeout):
-            # It may still be running on the server, and nobody will read its answer.
-            run.session.transaction.doom(run.operation.name, error)
+            assert server is not None
+            run.session.transaction.answer_lost(run.operation.name, server.address, error)
         history = run.failed(error)
         retry = decide(error, history, where, self._settings)
         if retry is not None and retry.deprioritize and server is not None:

@@ -14,6 +14,7 @@ from wiredrv.errors import (
     DriverError,
     InvalidOperation,
     OperationFailure,
+    OperationTimeout,
     WriteConcernError,
 )
 from wiredrv.execution.circumstances import Circumstances
@@ -92,6 +93,8 @@ def _is_retryable_write_error(
 
 
 def _commit_is_unknown(error: DriverError, sent_before: bool) -> bool:
+    if isinstance(error, OperationTimeout):
+        return sent_before  # Not sent this time either.
     if sent_before and kind_of(error) is FailureKind.REFUSED_HERE:
         # Not sent this time, so nothing new is known. (InvalidOperation: this client is closed.)
         return not isinstance(error, InvalidOperation)

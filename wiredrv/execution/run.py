@@ -166,7 +166,7 @@ class Run(Generic[T_co]):
 
     def was_refused(self, error: DriverError) -> bool:
         """Whether a statement, or the first commit, was refused before it was sent: the transaction is as it was."""
-        if self.started or kind_of(error) is not FailureKind.REFUSED_HERE:
+        if self.started or not (kind_of(error) is FailureKind.REFUSED_HERE or isinstance(error, OperationTimeout)):
             return False
         return self.traits.kind is not OperationKind.ABORT and not self.commit_sent
 

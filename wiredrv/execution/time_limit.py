@@ -102,13 +102,15 @@ class TimeSpent:
                 continue
             count = f", {self.attempts} attempts" if phase is Phase.SERVER and self.attempts > 1 else ""
             parts.append(f"{phase.value} ({seconds * 1000:.0f} ms{count})")
+        if not parts:
+            return f"the time limit was {milliseconds(self.limit)}"
         listed = " and ".join((", ".join(parts[:-1]), parts[-1]) if len(parts) > 1 else parts)
         return f"the time limit of {milliseconds(self.limit)} went to {listed}"
 
 
 def milliseconds(limit: TimeLimit) -> str:
     """The whole limit, for messages."""
-    return "any length" if limit.seconds == math.inf else f"{limit.seconds * 1000:.0f} ms"
+    return f"{limit.seconds * 1000:.0f} ms"
 
 
 def timed_out(error: DriverError, shown: DriverError, spent: TimeSpent, now: float) -> DriverError:
@@ -127,5 +129,6 @@ def timed_out(error: DriverError, shown: DriverError, spent: TimeSpent, now: flo
     text = str(error)
     if shown is not error:
         text += f"; the attempt before failed with {type(shown).__name__}: {shown}"
-    error.args = (f"{text}; {spent.describe(now)}", *error.args[1:])
+    told = "" if spent.limit.seconds == math.inf else f"; {spent.describe(now)}"
+    error.args = (text + told, *error.args[1:])
     return error

@@ -5,13 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from bson.int64 import Int64
+
 from wiredrv.concerns import WriteConcern
 from wiredrv.operations.base import Limits, Operation, OperationKind, Target, Traits
 from wiredrv.operations.failures import raise_concern_failure
-from wiredrv.types import Address, PlainDocument, Reply
+from wiredrv.types import Address, Document, PlainDocument, Reply
 
 #: The write concern timeout of a repeated commit, unless its write concern has one (milliseconds).
 RETRIED_COMMIT_WTIMEOUT = 10_000
+
+
+_ADMIN = Target("admin")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,30 @@ class AbortTransaction(Operation[None]):
 
     def parse(self, reply: Reply, address: Address) -> None:
         raise_concern_failure(reply)
+
+
+@dataclass(frozen=True, slots=True)
+class AbortAgain(Operation[None]):
+    """Abort a transaction that the driver has aborted before, whatever its session does now.
+
+    :param lsid: the session's id.
+    :param txn_number: which of its transactions.
+    :param server: where it is; None for the primary.
+    """
+
+    name: ClassVar[str] = "abortTransaction"
+    traits = Traits(OperationKind.HOUSEKEEPING, uses_session=False)
+
+    lsid: Document
+    txn_number: int
+    server: Address | None
+    target: Target = _ADMIN
+
+    def command(self, limits: Limits) -> PlainDocument:
+        return {"abortTransaction": 1, "lsid": self.lsid, "txnNumber": Int64(self.txn_number), "autocommit": False}
+
+    def parse(self, reply: Reply, address: Address) -> None:
+        return None
 
 
 def retried_commit_concern(concern: WriteConcern) -> WriteConcern:

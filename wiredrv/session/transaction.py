@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from wiredrv.errors import DriverError, InvalidOperation
+from wiredrv.errors import DriverError, InvalidOperation, is_timeout
 from wiredrv.session.kept_error import KeptError
 from wiredrv.session.options import TransactionOptions
 from wiredrv.types import Address, Document, SentCommand, TransactionRecord
@@ -38,7 +38,7 @@ class TransactionEvent(Enum):
     COMMIT = "commit_transaction"
     WITHDRAW = "the commit was cancelled, or refused here, before it was sent"
     ABORT = "abort_transaction"
-    DOOM = "a statement was cancelled"
+    DOOM = "a statement was cancelled, or not answered in time"
     ENDING_SENT = "the commit or the abort is sent"
     COMMIT_SUCCEEDED = "the commit succeeded"
     COMMIT_FAILED = "the commit failed, or its reply was abandoned"
@@ -137,6 +137,7 @@ class Transaction:
         "commit_attempted",
         "doomed_by",
         "ending_sent",
+        "lost_on",
         "number",
         "options",
         "outcome",
@@ -164,6 +165,8 @@ class Transaction:
         # The statement after which the transaction can only be aborted, and the error that it failed with.
         self.doomed_by: str | None = None
         self._doom: KeptError | None = None
+        # The server that may still be running a statement whose answer nobody waits for.
+        self.lost_on: Address | None = None
         self._sent: list[SentCommand] = []
         self._left_out = 0
 
@@ -192,6 +195,7 @@ class Transaction:
         self.number += 1
         self.doomed_by = None
         self._doom = None
+        self.lost_on = None
         self._sent = []
         self._left_out = 0
 
@@ -261,12 +265,18 @@ class Transaction:
         ended.
 
         :param statement: the name of the command.
-        :param error: what it failed with while a commit was waiting for it; None if it was cancelled.
+        :param error: what it failed with: no answer came in time, or a commit was waiting for it. None if it was
+            cancelled.
         """
         if self.active and self.doomed_by is None:
             self.state = transition(self.state, TransactionEvent.DOOM)
             self.doomed_by = statement
             self._doom = None if error is None else KeptError(error)
+
+    def answer_lost(self, statement: str, address: Address, error: BaseException) -> None:
+        """A statement was not answered in time: the transaction is abort-only, and the server may be running it."""
+        self.doom(statement, error)
+        self.lost_on = address
 
     def leave_block(self) -> None:
         """The transaction's block was left by an error: only an abort may follow."""
@@ -304,6 +314,12 @@ class Transaction:
             )
         failure = self._doom.get()
         labels = failure.error_labels if isinstance(failure, DriverError) else ()
+        if is_timeout(failure):
+            raise InvalidOperation(
+                f"{self.doomed_by!r} was not answered in time in this transaction, which therefore can only be "
+                "aborted: whether the statement took effect is not known",
+                labels,
+            ) from failure
         raise InvalidOperation(
             f"{self.doomed_by!r}, which was called before the commit and not awaited, failed; the transaction can "
             "therefore only be aborted: await each statement before the commit",

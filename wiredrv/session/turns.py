@@ -220,7 +220,7 @@ class Turns:
         if now != turn.transaction:
             return f"the transaction in which {turn.command!r} was called ended while it waited for its turn"
         if transaction.doomed:
-            return f"{turn.command!r} waited for its turn behind a statement that was cancelled: abort the transaction"
+            return f"{turn.command!r} waited for its turn behind a statement that was given up: abort the transaction"
         return None
 
     def _turn_down(self, turn: Turn, refusal: str) -> None:

@@ -47,6 +47,7 @@ class ClosableCursor(AsyncBlock):
         "_context",
         "_ended",
         "_id",
+        "_killed",
         "_lease",
         "_namespace",
         "_opened_in",
@@ -80,6 +81,8 @@ class ClosableCursor(AsyncBlock):
         self._time_limit: TimeLimit | None = None
         #: The next batch, where it is read ahead.
         self._ahead: Ahead | None = None
+        #: Set once the background has killed it on the server, after its time limit ended.
+        self._killed: waits.Event | None = None
         self._started = False
         self._ended = False
 
@@ -108,8 +111,9 @@ class ClosableCursor(AsyncBlock):
         elif isinstance(error, (GeneratorExit, KeyboardInterrupt, SystemExit)):
             self._abandon()  # It is not possible to wait any more.
         elif self._time_limit is not None and is_timeout(error):
-            # The caller gets control back now. Closing the cursor, or dropping it, kills it on the server.
-            self._ended = True
+            # The caller gets control back now; closing the cursor waits until it is killed.
+            self._killed = waits.Event()
+            self._abandon()
         elif isinstance(error, AutoReconnect) and self._opened_in and self._pin is None:
             # Its transaction is aborted next, but the server keeps the cursor.
             self._abandon()
@@ -138,6 +142,9 @@ class ClosableCursor(AsyncBlock):
         self._started = True
         try:
             await self._end()
+            if self._killed is not None:
+                with waits.move_on_after(KILL_DEADLINE):
+                    await self._killed.wait()
         finally:
             self._unpin()
 
@@ -231,9 +238,11 @@ class ClosableCursor(AsyncBlock):
         """Have the server's cursor killed in the background, as soon as that does not affect a transaction."""
         pin, self._pin = self._pin, None
         ahead, self._ahead = self._ahead, None
-        cursor = ServerCursor(address, cursor_id, self._namespace, lease, pin, self._time_limit)
+        done = None if self._killed is None else self._killed.set
+        cursor = ServerCursor(address, cursor_id, self._namespace, lease, pin, self._time_limit, done)
         state = self._state
         if state is not None and way_to_kill(self._opened_in, state) is not Kill.OUTSIDE:
+            self._killed = None  # It is killed after its transaction.
             state.leave_cursor(cursor)
         else:
             self._context.orphan_cursor(cursor, ahead)

@@ -17,7 +17,7 @@ import math
 from wiredrv import waits
 from wiredrv.client.core import ClientCore
 from wiredrv.client.limits import limit_of
-from wiredrv.errors import ConfigurationError, DriverError, InvalidOperation
+from wiredrv.errors import ConfigurationError, DriverError, InvalidOperation, OperationTimeout
 from wiredrv.execution.timeout import in_force_now
 from wiredrv.failures import FailureKind, kind_of
 from wiredrv.operations.base import Target
@@ -88,8 +88,8 @@ class TransactionEnding:
         try:
             await self._core.executor.execute_in(turn, commit, state, lambda: self._sessions.conclude(state), pause)
         except DriverError as error:
-            if kind_of(error) is FailureKind.REFUSED_HERE:
-                transaction.withdraw_commit()  # the client was closed meanwhile, or no server is available
+            if kind_of(error) is FailureKind.REFUSED_HERE or isinstance(error, OperationTimeout):
+                transaction.withdraw_commit()  # the client was closed meanwhile, or there was no time to send it
             raise
         except BaseException as error:
             if not isinstance(error, (Exception, GeneratorExit)) and transaction.withdraw_commit():

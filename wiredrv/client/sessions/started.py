@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from wiredrv import waits
 from wiredrv.client.sessions.hooks import Hooks
+from wiredrv.client.sessions.late_abort import late_abort
 from wiredrv.concerns import WriteConcern
 from wiredrv.errors import DriverError, InvalidOperation
 from wiredrv.execution.executor import CleanUp, Executor
@@ -91,8 +92,12 @@ class StartedSessions:
             abort = AbortTransaction(
                 Target("admin", write_concern=concern, limit=limit or state.limit or state.default_limit)
             )
-            with contextlib.suppress(DriverError):
+            try:
                 await self._executor.execute_in(turn, abort, state)
+            except DriverError as error:
+                later = late_abort(self._executor, state, error)
+                if later is not None:
+                    self._in_background(later)
 
     def add(self, state: SessionState, hooks: Hooks) -> None:
         """A session was started. It is tracked by a weak reference."""
@@ -170,9 +175,14 @@ class StartedSessions:
                     cursor.pin.release()
                 if cursor.lease is not None and (ahead is None or not ahead.exhausted):
                     self._executor.release(cursor.lease)
+                if cursor.done is not None:
+                    cursor.done()
 
-        if self._in_background(work) is None and cursor.pin is not None:
-            cursor.pin.release()
+        if self._in_background(work) is None:
+            if cursor.pin is not None:
+                cursor.pin.release()
+            if cursor.done is not None:
+                cursor.done()
 
     def orphan_cursors_left(self, state: SessionState) -> None:
         """Kill, in the background, the cursors that could not be killed before their transaction had ended."""
