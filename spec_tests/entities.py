@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
@@ -28,10 +28,12 @@ from spec_tests.schema import (
     SessionEntity,
     ThreadEntity,
 )
-from spec_tests.spans import SpanLog
 from spec_tests.uris import SpecUri
 from wiredrv.description import TopologyDescription
 from wiredrv.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from spec_tests.spans import SpanLog
 
 T = TypeVar("T")
 
@@ -203,7 +205,7 @@ class EntityFactory:
         direct = options.get("directConnection") is True
         uri = self.uri.for_client(model.use_multiple_mongoses, self.topology, direct=direct)
         log = EventLog(model, self.trace)
-        spans = SpanLog() if model.observe_tracing else None
+        spans = _span_log() if model.observe_tracing else None
         if spans is not None:
             options["tracing"] = spans.option(model.tracing_command_payload)
         handle = ClientHandle(model, _known_options(uri, options, log, server_api), log, spans)
@@ -309,6 +311,14 @@ def _scoped(owner: Any, method: str, name: str, options: ScopeOptions | None) ->
                 raise Unsupported("timeoutMS", f"{method} has no timeout_ms")
             keywords["timeout_ms"] = options.timeout_ms
     return make(name, **keywords)
+
+
+def _span_log() -> SpanLog:
+    try:
+        from spec_tests.spans import SpanLog
+    except ModuleNotFoundError:
+        raise Unsupported("tracing (OpenTelemetry)", "the package opentelemetry-sdk is not installed") from None
+    return SpanLog()
 
 
 def _known_options(uri: str, options: Mapping[str, Any], log: EventLog, server_api: Any) -> Any:

@@ -268,6 +268,15 @@ async def test_what_is_read_ahead_belongs_to_the_reader(replica_set: ReplicaSet)
         assert watch.outline == [("request", FIND, more, more)]
 
 
+async def test_each_batch_that_the_server_streams_is_an_operation(replica_set: ReplicaSet) -> None:
+    watch = SpanWatch()
+    async with traced(replica_set, watch) as (_, collection):
+        cursor = collection.find({}, batch_size=2, cursor_type=wiredrv.CursorType.EXHAUST)
+        assert len(await cursor.to_list()) == 5
+        more = (f"getMore {SPACE}", "getMore")
+        assert watch.outline == [FIND, more, more]
+
+
 async def test_change_streams_and_files_have_the_spans_of_their_operations(replica_set: ReplicaSet) -> None:
     watch = SpanWatch()
     async with traced(replica_set, watch) as (client, collection):

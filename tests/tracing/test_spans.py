@@ -240,6 +240,33 @@ class Broken(SpanProcessor):
             raise RuntimeError("broken")
 
 
+@pytest.mark.parametrize("command", [{}, {1: 1}, {"ping": 1, 2: 2}, {"": 1}])
+async def test_a_command_of_a_strange_shape_fails_as_without_tracing(
+    server: FakeServer, watch: SpanWatch, command: Any
+) -> None:
+    outcomes = []
+    for tracing in (None, watch.option(100)):
+        async with Client(server.uri, tracing=tracing) as client:
+            try:
+                outcomes.append(str(await client.shop.command(command)))
+            except wiredrv.errors.DriverError as error:
+                outcomes.append(repr(error))
+    assert outcomes[0] == outcomes[1]
+
+
+async def test_an_error_that_cannot_be_printed_is_recorded_without_its_text(
+    client: Client, watch: SpanWatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: object) -> str:
+        raise RuntimeError("it cannot be printed")
+
+    monkeypatch.setattr(OperationFailure, "__str__", fail)
+    with pytest.raises(OperationFailure):
+        await client.shop.command("collMod", "orders")
+    assert watch.outline == [("runCommand shop", "collMod")]
+    assert watch.failed() == ["collMod", "runCommand shop"]
+
+
 @pytest.mark.parametrize("when", ["on_start", "on_end"])
 async def test_tracing_that_fails_changes_no_outcome(
     server: FakeServer, caplog: pytest.LogCaptureFixture, when: str

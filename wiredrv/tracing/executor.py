@@ -99,4 +99,6 @@ class TracedExecutor(Executor):
 def _hides(operation: Operation[object]) -> bool:
     """Whether an operation, and the text of its errors, may hold credentials."""
     body = getattr(operation, "body", None)
-    return is_sensitive(body if isinstance(body, Mapping) and body else {operation.name: 1})
+    command = body if isinstance(body, Mapping) and body else {operation.name: 1}
+    # A user's command that has no proper name is refused later.
+    return not isinstance(next(iter(command)), str) or is_sensitive(command)

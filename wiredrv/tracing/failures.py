@@ -46,15 +46,22 @@ def exception_attributes(error: BaseException, stack: str = "", *, hidden: bool 
         trace = stack + "".join(traceback.format_exception(error))
     return {
         "exception.type": name,
-        "exception.message": REDACTED if hidden else str(error),
+        "exception.message": _message(error, hidden),
         "exception.stacktrace": trace,
     }
 
 
 def description(error: BaseException, *, hidden: bool = False) -> str:
     """The status of a failed span, in words."""
-    text = REDACTED if hidden else str(error)
+    text = _message(error, hidden)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _message(error: BaseException, hidden: bool) -> str:
+    try:
+        return REDACTED if hidden else str(error)
+    except Exception:  # the class's own __str__ failed
+        return ""
 
 
 def status_code(error: BaseException) -> Attributes:

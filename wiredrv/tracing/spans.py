@@ -120,11 +120,16 @@ class OperationSpan:
             if self._token is not None and not foreign:
                 contexts.detach(self._token)
             if self._span is not None:
-                if error is not None and not is_expected(self._text.attributes["db.operation.name"], error):
-                    _record(self._span, error, hidden=self._hidden)
-                self._span.end()
+                self._end(self._span, error)
         except Exception:
             _LOG.exception("the span of an operation could not be ended")
+
+    def _end(self, span: Span, error: BaseException | None) -> None:
+        try:
+            if error is not None and not is_expected(self._text.attributes["db.operation.name"], error):
+                _record(span, error, hidden=self._hidden)
+        finally:
+            span.end()
 
 
 class CommandSpans:
