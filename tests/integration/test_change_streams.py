@@ -347,6 +347,32 @@ async def test_closing_a_stream_or_its_client_ends_it_here_and_on_the_server(
         await leaks.check("a stream that was closed")
 
 
+async def test_closing_a_client_ends_a_stream_that_is_being_opened(replica_set: ReplicaSet) -> None:
+    async with wiredrv.Client(replica_set.uri) as other:
+        collection = await fresh_collection(other, _NAME)
+        leaks = LeakWatch(replica_set, other, collection.full_name)
+        await leaks.remember()
+        log = CommandLog()
+        client = wiredrv.Client(replica_set.uri, appName="opening", event_listeners=[log])
+        await client.admin.command("ping")
+        stream = client[collection.database.name][_NAME].watch()
+        seen: list[Any] = []
+
+        async def read() -> None:
+            seen.append([event async for event in stream])
+
+        async with (
+            fail_command(primary_of(client), "aggregate", block_ms=1500, app_name="opening"),
+            anyio.create_task_group() as group,
+        ):
+            group.start_soon(read)
+            await until(lambda: "aggregate" in log.names, "the stream is being opened")
+            with anyio.fail_after(5):
+                await client.close()
+        assert seen == [[]]
+        await leaks.check("a stream that was being opened")
+
+
 async def test_a_stream_that_is_collected_is_closed_on_the_server(replica_set: ReplicaSet) -> None:
     async with wiredrv.Client(replica_set.uri) as client:
         collection = await fresh_collection(client, _NAME)

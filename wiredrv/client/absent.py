@@ -39,10 +39,13 @@ ABSENT: dict[str, dict[str, str]] = {
 RENAMED = {
     "AsyncChangeStream": "ChangeStream",
     "AsyncClientSession": "ClientSession",
+    "AsyncClusterChangeStream": "ChangeStream",
     "AsyncCollection": "Collection",
+    "AsyncCollectionChangeStream": "ChangeStream",
     "AsyncCommandCursor": "CommandCursor",
     "AsyncCursor": "Cursor",
     "AsyncDatabase": "Database",
+    "AsyncDatabaseChangeStream": "ChangeStream",
     "AsyncGridFSBucket": "GridFSBucket",
     "AsyncGridIn": "GridIn",
     "AsyncGridOut": "GridOut",

@@ -95,7 +95,7 @@ class ClientCore:
         self.started_sessions = StartedSessions(
             self.executor, settings.write_concern, self.is_open, self._in_background, self._post
         )
-        #: The change streams that are open.
+        #: The change streams that were opened, or are being opened, and not closed.
         self.open_streams: weakref.WeakSet[Closable] = weakref.WeakSet()
         _cores.add(self)
 

@@ -70,7 +70,7 @@ class HandleContext(Protocol):
 
     @property
     def open_streams(self) -> MutableSet[Any]:
-        """The change streams that are open: closed with the client."""
+        """The change streams that were opened, or are being opened, and not closed: they are closed with the client."""
         ...
 
     def session_state(self, session: ClientSession | None) -> SessionState | None:

@@ -237,6 +237,7 @@ class ChangeStream(AsyncBlock, Generic[DocumentT_co]):
                 "task a stream of its own, or hand the events on"
             )
         self._used = True
+        self._context.open_streams.add(self)
         self._busy = done = waits.Event()
         try:
             with waits.CancelScope() as self._scope:
@@ -260,7 +261,6 @@ class ChangeStream(AsyncBlock, Generic[DocumentT_co]):
             if fate_after_aggregate(error) is Fate.ENDED:
                 self._end()
             raise
-        self._context.open_streams.add(self)
         self._cursor = cursor
         empty = cursor.is_drained
         self._position = self._position.after_opening(empty, cursor.batch_token, cursor.operation_time)
