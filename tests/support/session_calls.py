@@ -5,6 +5,7 @@ Each call can be repeated. ``Call.first`` is the command that it sends first.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -14,6 +15,7 @@ from bson.dbref import DBRef
 
 import wiredrv
 from tests.support.commands import DATABASE, fresh_collection
+from wiredrv.errors import OperationFailure
 
 DOCUMENTS = 5
 
@@ -158,6 +160,24 @@ async def _watch(place: Place, options: dict[str, Any]) -> object:
         return await stream.try_next()
 
 
+def _refused(call: Function) -> Function:
+    """A call that the server refuses: it has no search."""
+
+    async def refused(place: Place, options: dict[str, Any]) -> None:
+        with contextlib.suppress(OperationFailure):
+            await call(place, options)
+
+    return refused
+
+
+def _search(method: str, *arguments: Any) -> Call:
+    """A call of a method on search indexes."""
+    first = {"create_search_index": "createSearchIndexes"}.get(method) or "".join(
+        part if at == 0 else part.title() for at, part in enumerate(method.split("_"))
+    )
+    return Call(method, first, Sort.OTHER, _refused(lambda p, o: getattr(p.collection, method)(*arguments, **o)))
+
+
 _R, _W, _O = Sort.READ, Sort.WRITE, Sort.OTHER
 _MAP = "function() { emit(1, 1); }"
 _REDUCE = "function(key, values) { return Array.sum(values); }"
@@ -201,6 +221,13 @@ CALLS: tuple[Call, ...] = (
     Call("create_index", "createIndexes", _O, _create_index),
     Call("create_indexes", "createIndexes", _O, _create_indexes),
     Call("drop_index", "createIndexes", _O, _drop_index),
+    _search("create_search_index", {"definition": {}}),
+    _search("create_search_indexes", [wiredrv.SearchIndexModel({})]),
+    _search("update_search_index", "default", {}),
+    _search("drop_search_index", "default"),
+    Call(
+        "list_search_indexes", "aggregate", _O, _refused(lambda p, o: p.collection.list_search_indexes(**o).to_list())
+    ),
     Call("drop_indexes", "dropIndexes", _O, lambda p, o: p.scratch.drop_indexes(**o)),
     Call("list_indexes", "listIndexes", _O, lambda p, o: p.collection.list_indexes(**o).to_list()),
     Call("list_index_names", "listIndexes", _O, lambda p, o: p.collection.list_index_names(**o)),
