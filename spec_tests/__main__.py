@@ -11,6 +11,7 @@ from pathlib import Path
 
 import anyio
 
+from spec_tests import seam
 from spec_tests.conformance import update_conformance
 from spec_tests.deployment import KINDS, deployment
 from spec_tests.html import write_html
@@ -30,6 +31,12 @@ def parser() -> argparse.ArgumentParser:
         "--deployment", choices=KINDS, default="replicaset", help="start this one (the default: %(default)s)"
     )
     line.add_argument("--specs", metavar="DIR", help="the specifications repository or its source/")
+    line.add_argument(
+        "--driver",
+        choices=tuple(seam.DRIVERS),
+        default="wiredrv",
+        help="run the unified tests with this driver (the default: %(default)s); pymongo is PyMongo Async, on asyncio",
+    )
     line.add_argument("--backend", choices=("asyncio", "trio"), default="asyncio")
     line.add_argument(
         "--suite",
@@ -58,6 +65,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         suites = discover(find_specs(chosen.specs), chosen.suite)
     except SpecsMissing as error:
         return _complain(str(error))
+    if chosen.driver != "wiredrv":
+        if chosen.backend != "asyncio":
+            return _complain(f"{chosen.driver} runs on asyncio only")
+        # Data-driven cases look at this project's own functions.
+        suites = [suite for suite in suites if suite.needs_deployment]
+    try:
+        seam.use_driver(chosen.driver)
+    except ImportError as error:
+        return _complain(f"{chosen.driver} cannot be run here: {error}")
     with ExitStack() as stack:
         plan = Plan(suites, chosen.text, chosen.stop)
         total = plan.count()
@@ -67,7 +83,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             uri = stack.enter_context(deployment(chosen.deployment, chosen.uri) if needed else nullcontext())
             hear = stack.enter_context(progress(total))
-            run = functools.partial(run_plan, Plan(suites, chosen.text, chosen.stop, hear), uri, chosen.backend)
+            run = functools.partial(
+                run_plan, Plan(suites, chosen.text, chosen.stop, hear), uri, chosen.backend, chosen.driver
+            )
             report: Report = anyio.run(run, backend=chosen.backend)
         except DriverError as error:
             return _complain(f"the deployment cannot be used: {type(error).__name__}: {error}")

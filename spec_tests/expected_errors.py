@@ -89,7 +89,7 @@ def _code(expected: ExpectedError, error: Any, matcher: Matcher, path: str) -> M
 
 
 def _labels(expected: ExpectedError, error: Any, matcher: Matcher, path: str) -> Mismatch | None:
-    labels = sorted(getattr(error, "error_labels", ()))
+    labels = seam.labels_of(error)
     for index, label in enumerate(expected.error_labels_contain):
         if label not in labels:
             return _mismatch(path, f"errorLabelsContain[{index}]", label, labels, error)

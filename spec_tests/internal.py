@@ -1,6 +1,6 @@
 """The runner's own client: it sets data up, reads it back, ends fail points and kills sessions.
 
-It is a client of the driver under test, with its own application name so that no test's fail point hits it.
+It is a client of this project's driver, with its own application name so that no test's fail point hits it.
 
 Unified test format specification, "Initializing the Test Runner", "Terminating Open Transactions".
 """
@@ -18,9 +18,11 @@ from spec_tests.errors import RunnerError
 from spec_tests.requirements import Deployment
 from spec_tests.schema import CollectionData, Version
 from spec_tests.uris import SpecUri
+from wiredrv import Client
 from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
+from wiredrv.errors import DriverError
 
-_OPTIONS = {"appName": "spec-tests-internal", "retryWrites": True, "serverSelectionTimeoutMS": 15_000}
+_OPTIONS: dict[str, Any] = {"appName": "spec-tests-internal", "retryWrites": True, "serverSelectionTimeoutMS": 15_000}
 _WRITE_SECONDS = 2.0
 _MAJORITY = WriteConcern(w="majority")
 # Interrupted and Unauthorized: the two failures of killAllSessions that a runner may ignore.
@@ -32,7 +34,7 @@ class Internal:
 
     def __init__(self, uri: SpecUri) -> None:
         self._uri = uri
-        self._client = seam.make_client(uri.first_host(), _OPTIONS)
+        self._client = Client(uri.first_host(), **_OPTIONS)
         self._direct: dict[str, Any] = {}
 
     async def __aenter__(self) -> Internal:
@@ -152,7 +154,7 @@ class Internal:
             client = await self._direct_client(host) if host else self._client
             try:
                 await client.get_database("admin").command({"killAllSessions": []})
-            except seam.OPERATION_ERRORS as error:
+            except DriverError as error:
                 if getattr(error, "code", None) not in _IGNORED_KILL:
                     raise
 
@@ -164,11 +166,11 @@ class Internal:
         if not address:
             raise RunnerError("the server of the fail point is not known")
         if address not in self._direct:
-            self._direct[address] = seam.make_client(self._uri.direct(address), _OPTIONS)
+            self._direct[address] = Client(self._uri.direct(address), **_OPTIONS)
         return self._direct[address]
 
     async def _parameters(self) -> Mapping[str, Any]:
         try:
             return await self.admin({"getParameter": "*"})
-        except seam.OPERATION_ERRORS:
+        except DriverError:
             return {}  # not permitted: no requirement on a parameter holds then

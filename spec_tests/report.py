@@ -80,7 +80,8 @@ def print_table(report: Report, out: TextIO) -> None:
         print(f"  {number:5} {kind}{f' ({detail})' if detail else ''}", file=out)
     deployment = report.deployment
     where = f"server {deployment.version}, {deployment.label}" if deployment is not None else "no server"
-    title = f"{where}, {report.backend}"
+    driver = "" if report.driver == "wiredrv" else f"{report.driver}, "
+    title = f"{driver}{where}, {report.backend}"
     rows = [(name, *(report.counts(name)[o] for o in _OUTCOMES)) for name in report.document()["suites"]]
     rows.append(("all", *(report.counts()[o] for o in _OUTCOMES)))
     if out.isatty():

@@ -76,6 +76,7 @@ class Report:
     deployment: Deployment | None = None
     results: list[TestResult] = field(default_factory=list)
     suites: list[str] = field(default_factory=list)
+    driver: str = "wiredrv"
 
     @property
     def failed(self) -> bool:
@@ -92,6 +93,7 @@ class Report:
             "server_version": None if self.deployment is None else str(self.deployment.version),
             "topology": None if self.deployment is None else self.deployment.label,
             "backend": self.backend,
+            "driver": self.driver,
             "suites": {name: self._suite(name) for name in names},
             "tests": [
                 {

@@ -181,9 +181,9 @@ class Plan:
         return data + sum(1 for suite in self.suites for _ in cases(suite, self.text))
 
 
-async def run_plan(plan: Plan, uri: SpecUri | None, backend: str) -> Report:
+async def run_plan(plan: Plan, uri: SpecUri | None, backend: str, driver: str = "wiredrv") -> Report:
     """Run everything that the plan names. ``uri`` may be None if no suite needs a deployment."""
-    report = Report(backend, suites=[suite.name for suite in plan.suites])
+    report = Report(backend, driver=driver, suites=[suite.name for suite in plan.suites])
     if await _run_data(plan, report) and uri is not None:
         async with open_environment(uri) as environment:
             report.deployment = environment.deployment

@@ -21,6 +21,8 @@ looks up these functions, each only when a test needs it; if one is missing, the
 ``observe_logs(client, levels, sink) -> None``
     Calls ``sink(component, level, data)`` for each structured log message of this client at or above the level of
     its component; ``levels`` maps the logging specification's component names to its level names.
+
+:func:`use_driver` puts another driver in the place of ``wiredrv``: a module with the same names (``spec_tests.peers``).
 """
 
 from __future__ import annotations
@@ -28,16 +30,27 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import bson.errors
 
 from spec_tests.errors import RunnerError, Unsupported
-from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
 from wiredrv.errors import DriverError, NotPrimaryError, OperationFailure
 
+#: The drivers that can be run: the module with the public names, and the one with what tests inspect.
+DRIVERS = {
+    "wiredrv": ("wiredrv", "wiredrv._introspect"),
+    "pymongo": ("spec_tests.peers.pymongo_driver", "spec_tests.peers.pymongo_driver"),
+}
+_names, _inspection = DRIVERS["wiredrv"]
+
+_ERRORS: tuple[type[BaseException], ...] = (DriverError, bson.errors.BSONError)
+_REFUSALS: tuple[type[BaseException], ...] = (OperationFailure, NotPrimaryError)
+
 #: What an operation may raise and a test may expect. Anything else is a defect, of the driver or of the runner.
-OPERATION_ERRORS: tuple[type[BaseException], ...] = (DriverError, bson.errors.BSONError)
+OPERATION_ERRORS = _ERRORS
+_server_errors = _REFUSALS
 
 # Names of features: each is missing if this one method or function is missing.
 _FEATURES = {
@@ -46,28 +59,40 @@ _FEATURES = {
 }
 
 
+def use_driver(name: str) -> None:
+    """Run the tests of this process with one of :data:`DRIVERS`.
+
+    :raises ImportError: it is not installed.
+    """
+    global _names, _inspection, OPERATION_ERRORS, _server_errors
+    module = importlib.import_module(DRIVERS[name][0])
+    _names, _inspection = DRIVERS[name]
+    OPERATION_ERRORS = getattr(module, "OPERATION_ERRORS", _ERRORS)
+    _server_errors = getattr(module, "SERVER_ERRORS", _REFUSALS)
+
+
 def public(name: str) -> Any:
-    """A public name of ``wiredrv``; Unsupported if it has none."""
-    found = getattr(importlib.import_module("wiredrv"), name, None)
+    """A public name of the driver; Unsupported if it has none."""
+    found = getattr(importlib.import_module(_names), name, None)
     if found is None:
-        raise Unsupported(f"wiredrv.{name}", "this driver has no such name")
+        raise Unsupported(f"{_names}.{name}", "this driver has no such name")
     return found
 
 
 def has_public(name: str) -> bool:
-    """Whether ``wiredrv`` has a public name."""
-    return getattr(importlib.import_module("wiredrv"), name, None) is not None
+    """Whether the driver has a public name."""
+    return getattr(importlib.import_module(_names), name, None) is not None
 
 
 def introspect(name: str) -> Callable[..., Any]:
     """A function of the introspection seam; Unsupported if it has none."""
     try:
-        module = importlib.import_module("wiredrv._introspect")
+        module = importlib.import_module(_inspection)
     except ModuleNotFoundError:
-        raise Unsupported(f"wiredrv._introspect.{name}", "there is no such module") from None
+        raise Unsupported(f"{_inspection}.{name}", "there is no such module") from None
     found = getattr(module, name, None)
     if found is None:
-        kind = _FEATURES.get(name, f"wiredrv._introspect.{name}")
+        kind = _FEATURES.get(name, f"{_inspection}.{name}")
         raise Unsupported(kind, "this driver has none yet" if name in _FEATURES else "there is no such function")
     return found  # type: ignore[no-any-return]  # the module is looked up by name
 
@@ -143,23 +168,23 @@ def make_server_api(version: str, strict: bool | None, deprecation_errors: bool 
     return public("ServerApi")(version, strict=strict, deprecation_errors=deprecation_errors)
 
 
-def read_concern(value: Mapping[str, Any]) -> ReadConcern:
+def read_concern(value: Mapping[str, Any]) -> Any:
     """Build a read concern from the format's common options."""
     _known(value, {"level"}, "readConcern")
-    return ReadConcern(value.get("level"))
+    return public("ReadConcern")(value.get("level"))
 
 
-def write_concern(value: Mapping[str, Any]) -> WriteConcern:
+def write_concern(value: Mapping[str, Any]) -> Any:
     """Build a write concern from the format's common options."""
     _known(value, {"w", "journal", "wtimeoutMS"}, "writeConcern")
-    return WriteConcern(w=value.get("w"), wtimeout=value.get("wtimeoutMS"), j=value.get("journal"))
+    return public("WriteConcern")(w=value.get("w"), wtimeout=value.get("wtimeoutMS"), j=value.get("journal"))
 
 
-def read_preference(value: Mapping[str, Any]) -> ReadPreference:
+def read_preference(value: Mapping[str, Any]) -> Any:
     """Build a read preference from the format's common options."""
     _known(value, {"mode", "tagSets", "maxStalenessSeconds", "hedge"}, "readPreference")
     mode = value["mode"]
-    return ReadPreference(
+    return public("ReadPreference")(
         mode[0].lower() + mode[1:],
         value.get("tagSets"),
         value.get("maxStalenessSeconds", -1),
@@ -175,4 +200,22 @@ def _known(value: Mapping[str, Any], keys: set[str], what: str) -> None:
 
 def is_server_error(error: BaseException) -> bool:
     """Whether an error comes from a server's reply."""
-    return isinstance(error, (OperationFailure, NotPrimaryError))
+    return isinstance(error, _server_errors)
+
+
+def labels_of(error: BaseException) -> list[str]:
+    """The labels of an error, in order. PyMongo only says whether an error has a certain one."""
+    return sorted(getattr(error, "error_labels", None) or getattr(error, "_error_labels", None) or ())
+
+
+def passes_on(function: Callable[..., Any], name: str) -> bool:
+    """Whether a method that takes any keyword passes this one on. ``wiredrv`` itself refuses those that it does not."""
+    options_of = getattr(importlib.import_module(_inspection), "options_of", None)
+    known = options_of(function) if options_of is not None else None
+    return known is None or name in known
+
+
+def time_limit(arguments: dict[str, Any]) -> AbstractContextManager[None]:
+    """A block with the limit ``timeoutMS`` in ``arguments``, for a driver whose methods have no such argument."""
+    limit = getattr(importlib.import_module(_inspection), "time_limit", None)
+    return nullcontext() if limit is None else limit(arguments)

@@ -118,6 +118,10 @@ class Method:
     async def __call__(self, call: Call, owner: Any) -> Any:
         seam.method(owner, *self.names)  # a missing method is the better reason
         keywords = resolve(call, self.convert)
+        with seam.time_limit(keywords):
+            return await self._call(owner, keywords)
+
+    async def _call(self, owner: Any, keywords: dict[str, Any]) -> Any:
         target, keywords = _with_concerns(owner, self.names, keywords)
         function = seam.method(target, *self.names)
         value = function(**self.bind(function, keywords))
@@ -169,6 +173,7 @@ def bind(
         spellings = [*renames.get(name, "").split(), snake(name), name]
         keyword = next((s for s in spellings if seam.accepts(function, s)), None)
         as_option = seam.accepts(function, name) is None and (snake_options or name not in _DRIVER_ARGUMENTS)
+        as_option = as_option and seam.passes_on(function, spellings[0] if snake_options else name)
         if keyword is None and not as_option:
             owner = getattr(function, "__self__", None)
             prefix = f"{type(owner).__name__}." if owner is not None else ""

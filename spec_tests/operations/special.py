@@ -18,7 +18,6 @@ from spec_tests.expectations import check_event
 from spec_tests.operations.base import Call, Spec
 from spec_tests.schema import ExpectedEvent, Operation, read_entities
 from wiredrv import events
-from wiredrv.concerns import ReadPreference
 
 #: Seconds that an event, a thread or a new primary may take. The format says 10; some files are run at a slower pace.
 _WAIT = 40.0
@@ -35,7 +34,7 @@ async def _fail_point(call: Call) -> None:
     extra = {} if session is None else {"session": call.run.entities.get(session, SessionHandle).session}
     database = handle.client.get_database("admin")
     seen = len(call.run.trace.lines)
-    await database.command(command, read_preference=ReadPreference.PRIMARY, **extra)
+    await database.command(command, read_preference=seam.public("ReadPreference").PRIMARY, **extra)
     address = next(
         str(event.address)
         for _, client, event in call.run.trace.lines[seen:]

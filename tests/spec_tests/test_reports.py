@@ -59,7 +59,7 @@ def _report() -> Report:
 def test_the_json_has_the_promised_shape(tmp_path: Path) -> None:
     write_json(_report(), tmp_path / "new" / "results.json")
     document = json.loads((tmp_path / "new" / "results.json").read_text())
-    assert list(document) == ["server_version", "topology", "backend", "suites", "tests"]
+    assert list(document) == ["server_version", "topology", "backend", "driver", "suites", "tests"]
     assert (document["server_version"], document["topology"], document["backend"]) == ("6.0.5", "replicaset", "trio")
     assert document["suites"] == {
         "crud": {"passed": 1, "failed": 1, "skipped": 1, "unsupported": 2},
