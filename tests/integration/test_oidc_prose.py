@@ -426,6 +426,38 @@ async def test_connections_of_the_background_ask_too(uri: str, server: OIDCDoubl
         await until(lambda: server.presented == [GOOD, GOOD], "two connections")
 
 
+async def test_connections_that_must_authenticate_again_at_once_share_one_call(uri: str, server: OIDCDouble) -> None:
+    callback = Tokens(GOOD, BETTER)
+    async with machine(uri, callback, maxPoolSize=8, maxConnecting=8) as client:
+
+        async def all_at_once() -> None:
+            async with anyio.create_task_group() as group:
+                for _ in range(8):
+                    group.start_soon(find, client)
+
+        server.delay = 0.05  # so that each find needs a connection of its own
+        await all_at_once()
+        for _ in range(8):
+            server.fail("find", REAUTHENTICATE)
+        server.presented.clear()
+        await all_at_once()
+    assert callback.calls == 2
+    assert server.presented.count(BETTER) == 8
+
+
+async def test_a_callback_written_for_pymongo_works_as_it_is(uri: str) -> None:
+    from pymongo import auth_oidc_shared
+
+    class Callback(auth_oidc_shared.OIDCCallback):
+        def fetch(self, context: Any) -> auth_oidc_shared.OIDCCallbackResult:
+            assert context.version == 1
+            assert context.timeout_seconds == 60
+            return auth_oidc_shared.OIDCCallbackResult(GOOD, expires_in_seconds=60)
+
+    async with machine(uri, Callback()) as client:
+        await find(client)
+
+
 async def test_a_client_that_is_opened_again_asks_again(uri: str) -> None:
     callback = Tokens(GOOD)
     client = machine(uri, callback)

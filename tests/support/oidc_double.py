@@ -6,6 +6,7 @@ It is a double: it accepts the tokens that the test names, and does not look int
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -34,6 +35,8 @@ class OIDCDouble:
         self.presented: list[str] = []
         self._provider = dict(provider)
         self._failures: list[tuple[str, int | None]] = []
+        #: Seconds that the answer to each find takes.
+        self.delay = 0.0
         self._lock = threading.Lock()
         self._address: Address | None = None
 
@@ -61,9 +64,11 @@ class OIDCDouble:
             yield f"mongodb://{address}/?authMechanism=MONGODB-OIDC&retryReads=false&retryWrites=false"
 
     def __call__(self, command: dict[str, Any]) -> Mapping[str, Any] | None:
+        name = next(iter(command))
+        if name == "find" and self.delay:
+            time.sleep(self.delay)
         with self._lock:
             self.commands.append(command)
-            name = next(iter(command))
             for failure in self._failures:
                 if failure[0] == name:
                     self._failures.remove(failure)

@@ -12,6 +12,7 @@ from bson.son import SON
 from wiredrv import (
     ChangeStream,
     Client,
+    ClientCredentials,
     ClientSession,
     Collection,
     CommandCursor,
@@ -40,6 +41,10 @@ ORDER = Order(sku="abc", quantity=1)
 Plain = dict[str, Any]
 
 
+async def given_now() -> ClientCredentials:
+    return ClientCredentials(username="ann", password="secret")
+
+
 # --- which documents a client has ---
 
 
@@ -51,6 +56,8 @@ def clients() -> None:
     assert_type(Client(document_class=Order), Client[Order])
     assert_type(Client(document_class=SON), Client[SON[Any, Any]])
     assert_type(Client(event_listeners=[print, CommandListener()]), Client[Plain])
+    assert_type(Client(credentials=given_now), Client[Plain])
+    assert_type(Client(credentials=lambda: ClientCredentials(username="ann")), Client[Plain])
     annotated: Client[Order] = Client()
     assert_type(annotated.shop.orders, Collection[Order])
 

@@ -46,6 +46,8 @@ def options(client: Client, orders: Collection[Order]) -> None:
     Client(maxPoolsSize=20)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     Client(document_class=int)  # type: ignore[type-var]  # pyright: ignore[reportArgumentType]
     Client(event_listeners=[5])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+    Client(credentials=("ann", "secret"))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    Client(credentials=lambda: ("ann", "secret"))  # type: ignore[arg-type, return-value]  # pyright: ignore[reportArgumentType]
     orders.find({}, limmit=5)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     orders.find({}, limit="5")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
