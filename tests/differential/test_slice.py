@@ -60,8 +60,8 @@ def test_generated_scenarios_differ_only_as_the_table_says(runner: asyncio.Runne
     assert findings.examples == SLICE
     found = [text for _, text in reports(runner, labs, findings)]
     assert not found, "\n\n".join(found)
-    # It detects something: many of the deliberate differences appear in any two hundred scenarios.
-    assert len(findings.used) > 10
+    # It detects something: several of the deliberate differences appear in any two hundred scenarios.
+    assert len(findings.used) > 7
 
 
 @pytest.mark.parametrize("trio", [False, True], ids=["asyncio", "trio"])

@@ -96,6 +96,13 @@ async def test_sessions_take_one_turn_for_each_reply(replica_set: ReplicaSet) ->
         assert set(log.lsids()) == {bytes(session.session_id["id"])}
         async with session.bind(end_session=False):
             assert len(await orders.find({}, batch_size=3, cursor_type=EXHAUST).to_list()) == 40
+        majority = orders.with_options(write_concern=wiredrv.WriteConcern("majority"))
+        await majority.update_one({"_id": 0}, {"$set": {"a": 1}})
+        async with client.start_session(snapshot=True) as snapshot:
+            cursor = orders.find({}, batch_size=3, cursor_type=EXHAUST, session=snapshot)
+            await cursor.next()
+            await majority.delete_many({"_id": {"$gt": 20}})
+            assert len(await cursor.to_list()) == 39
 
 
 async def test_it_is_refused_in_a_transaction_before_anything_is_sent(replica_set: ReplicaSet) -> None:
