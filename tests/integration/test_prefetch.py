@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import warnings
 from typing import Any
 
 import anyio
@@ -194,3 +196,43 @@ async def test_it_makes_way_for_operations_that_wait_for_a_connection(replica_se
             sent = [event.command_name for event in log.of(events.CommandStartedEvent)]
             assert "getMore" not in sent
         assert len(await cursor.to_list()) == 29
+
+
+@pytest.mark.parametrize("how", ["closed", "left open", "failed"])
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_an_event_loop_that_ends_meanwhile_leaves_nothing_open(replica_set: ReplicaSet, backend: str, how: str) -> None:
+    name = f"{NAME}_{backend}_{how.replace(' ', '_')}"
+
+    async def program() -> None:
+        client = wiredrv.Client(replica_set.uri, appName=APP_NAME)
+        orders = client[DATABASE][name]
+        await orders.drop()
+        await orders.insert_many([{"_id": number} for number in range(50)])
+        delay = {"failCommands": ["getMore"], "blockConnection": True, "blockTimeMS": 150, "appName": APP_NAME}
+        await client.admin.command({"configureFailPoint": "failCommand", "mode": {"times": 1}, "data": delay})
+        cursor = orders.find({}, prefetch=True, batch_size=5)
+        await cursor.next()
+        await until(lambda: _introspect.checked_out(client) == 1, "a getMore in flight")
+        if how == "closed":
+            await client.close()
+        if how == "failed":
+            raise ZeroDivisionError
+
+    async def idle_cursors() -> int:
+        async with wiredrv.Client(replica_set.uri) as client:
+            stages: list[dict[str, Any]] = [
+                {"$currentOp": {"idleCursors": True, "allUsers": True}},
+                {"$match": {"type": "idleCursor", "ns": f"{DATABASE}.{name}"}},
+            ]
+            found = -1
+            with anyio.move_on_after(5):
+                while found:
+                    found = len(await client.admin.aggregate(stages).to_list())
+            return found
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # clients that were not closed
+        with contextlib.suppress(ZeroDivisionError):
+            anyio.run(program, backend=backend)
+        gc.collect()
+    assert anyio.run(idle_cursors) == 0

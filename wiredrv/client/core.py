@@ -260,6 +260,7 @@ class ClientCore:
     def _drop_when_clean(background: Background, drop: Callable[[], None]) -> None:
         async def work(seconds: float) -> None:
             with waits.shield(seconds):
+                await background.stop_reading_ahead()
                 await background.wait_clean(besides=1)
             drop()
 
