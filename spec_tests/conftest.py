@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,14 @@ from spec_tests.deployment import deployment
 from spec_tests.environment import Environment
 from spec_tests.runner import open_environment
 from spec_tests.uris import SpecUri
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not read the suites when only unit tests are wanted: all of their tests need servers."""
+    if config.option.markexpr == "unit" and collection_path.suffix == ".py":
+        source = collection_path.read_text(encoding="utf-8")
+        return True if "= suite_tests(" in source and "def test_" not in source else None
+    return None
 
 
 @pytest.fixture(scope="session", params=["asyncio", "trio"])

@@ -212,28 +212,34 @@ def test_a_run_without_servers_announces_none() -> None:
     assert not any(line.startswith("servers") for line in lines)
 
 
-def test_the_start_and_the_progress_are_in_a_log_too(tmp_path: Path) -> None:
-    for number in (1, 2):
-        (tmp_path / f"test_{number}.py").write_text("def test(starts_servers): ...\n")
+def test_the_start_the_progress_and_the_skips_are_in_a_log_too(tmp_path: Path) -> None:
+    (tmp_path / "test_1.py").write_text("def test(starts_servers): ...\n")
+    (tmp_path / "test_2.py").write_text("import pytest\ndef test(starts_servers): pytest.skip('there is no moon')\n")
     command = (sys.executable, "-m", "pytest", *_FOR_TESTS_ELSEWHERE, str(tmp_path))
-    lines = _run(*command, WIREDRV_MONGOD="/nowhere", WIREDRV_SPECS=str(tmp_path), CI="true").stdout.splitlines()
+    printed = _run(*command, WIREDRV_MONGOD="/nowhere", WIREDRV_SPECS=str(tmp_path), CI="true").stdout
+    lines = [line for line in printed.splitlines() if line]
     found = lines.index("2 tests: 2 use servers that they start, 0 need none")
     assert lines[found + 1].startswith("servers: their tests will fail: The mongod that WIREDRV_MONGOD names")
     assert any(line.startswith("specifications: their tests fail: ") and "make specs" in line for line in lines)
-    shown = [re.fullmatch(r".*(test_[12]\.py) \. +\[ *([0-9]+)%\]", line) for line in lines]
+    shown = [re.fullmatch(r".*(test_[12]\.py) [.s] +\[ *([0-9]+)%\]", line) for line in lines]
     assert [match.groups() for match in shown if match] == [("test_1.py", "50"), ("test_2.py", "100")]
+    # The explanation of the skips stands before pytest's closing line.
+    assert lines[-4].strip("= ") == "1 skipped test"
+    assert lines[-3:-1] == ["    1 have reasons of their own:", "           1 there is no moon"]
+    assert re.fullmatch(r"=+ 1 passed, 1 skipped in [0-9.]+s =+", lines[-1])
 
 
-def test_several_processes_announce_the_run_once_and_explain_all_skips(tmp_path: Path) -> None:
+def test_processes_that_share_the_tests_announce_the_run_once_and_explain_all_skips(tmp_path: Path) -> None:
     for number in (1, 2):
         (tmp_path / f"test_{number}.py").write_text(
             "import pytest\ndef test(starts_servers): ...\ndef test_skipped(): pytest.skip('there is no moon')\n"
         )
     command = (sys.executable, "-m", "pytest", "-n", "2", *_FOR_TESTS_ELSEWHERE, str(tmp_path))
-    lines = _run(*command, WIREDRV_MONGOD="/nowhere").stdout.splitlines()
+    lines = [line for line in _run(*command, WIREDRV_MONGOD="/nowhere").stdout.splitlines() if line]
     assert lines.count("4 tests, in 2 processes: 2 use servers that they start, 2 need none") == 1
     assert any(re.fullmatch(r"[.s]{4} +\[100%\]", line) for line in lines)
-    assert "           2 there is no moon" in lines
+    assert lines[-4].strip("= ") == "2 skipped tests"
+    assert lines[-3:-1] == ["    2 have reasons of their own:", "           2 there is no moon"]
     assert re.fullmatch(r"=+ 2 passed, 2 skipped in [0-9.]+s =+", lines[-1])
 
 
@@ -260,14 +266,3 @@ def test_skips_are_explained_in_groups_with_their_numbers() -> None:
         "           1 Docker Compose is not installed",
     ]
     assert explained([]) == []
-
-
-def test_the_explanation_of_skips_stands_before_pytests_closing_line(tmp_path: Path) -> None:
-    (tmp_path / "test_one.py").write_text("import pytest\ndef test_one():\n    pytest.skip('there is no moon')\n")
-    printed = _run(sys.executable, "-m", "pytest", *_FOR_TESTS_ELSEWHERE, str(tmp_path)).stdout
-    lines = [line for line in printed.splitlines() if line]
-    found = lines.index("           1 there is no moon")
-    assert lines[found - 2].strip("= ") == "1 skipped test"
-    assert lines[found - 1] == "    1 have reasons of their own:"
-    assert re.fullmatch(r"=+ 1 skipped in [0-9.]+s =+", lines[found + 1])
-    assert found + 2 == len(lines)

@@ -132,7 +132,7 @@ def _generated(first_seed: int, count: int) -> list[Scenario]:
 def generated() -> list[Scenario]:
     """Some scenarios, always the same."""
     # Hypothesis varies what it generated before: several seeds yield more variety than many scenarios of one.
-    return [scenario for number in range(12) for scenario in _generated(number, 60)]
+    return [scenario for number in range(12) for scenario in _generated(number, 40)]
 
 
 def _steps(scenario: Scenario) -> list[Step]:

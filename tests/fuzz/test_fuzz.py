@@ -66,7 +66,7 @@ def _cases(backend: str, count: int) -> range:
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_peer_that_does_no_harm_is_understood(backend: str) -> None:
     outcomes: dict[str, int] = {}
-    for result in run_cases(_SEED, _cases(backend, 150), harmless=True):
+    for result in run_cases(_SEED, _cases(backend, min(150, _CASES // 4)), harmless=True):
         assert result.findings == []
         for _, outcome in result.outcomes:
             outcomes[outcome] = outcomes.get(outcome, 0) + 1
@@ -96,7 +96,7 @@ def test_a_run_that_is_interrupted_says_what_it_came_to() -> None:
 
 
 def test_a_case_runs_as_it_does_among_others() -> None:
-    together = {result.number: result.log for result in run_cases(_SEED, range(60))}
+    together = {result.number: result.log for result in run_cases(_SEED, range(16, 41))}
     for number in (21, 40):
         [alone] = run_cases(_SEED, [number])
         assert alone.log == together[number]
