@@ -17,15 +17,31 @@ FACTORS = {
     "auth-network-timeout-error.json": 4,
     "backpressure-network-timeout-fail-replicaset.json": 4,
     "backpressure-network-timeout-fail-single.json": 4,
+    "deprecated-options.json": 3,
     "error-labels-blockConnection.json": 10,
     "find-network-timeout-error.json": 4,
     "hello-command-error.json": 4,
     "hello-network-error.json": 4,
     "hello-timeout.json": 4,
     "interruptInUse-pool-clear.json": 3,
+    "retryability-legacy-timeouts.json": 3,
+    "retryability-timeoutMS.json": 3,
 }
-#: The keys that hold a duration: options of the connection string, of fail points, and of the runner's own ``wait``.
-_DURATIONS = frozenset({"blockTimeMS", "connectTimeoutMS", "heartbeatFrequencyMS", "ms", "socketTimeoutMS"})
+#: The keys that hold a duration: options of connection strings, calls and fail points, the runner's own ``wait``, and the
+#: bounds of a ``maxTimeMS`` that is expected.
+_DURATIONS = frozenset(
+    {
+        "$$lte",
+        "blockTimeMS",
+        "connectTimeoutMS",
+        "heartbeatFrequencyMS",
+        "maxTimeMS",
+        "ms",
+        "socketTimeoutMS",
+        "timeoutMS",
+        "waitQueueTimeoutMS",
+    }
+)
 #: A duration in JavaScript code that the server runs.
 _SLEEP = re.compile(r"\bsleep\((\d+)\)")
 

@@ -11,6 +11,7 @@ from wiredrv.errors import (
     ConfigurationError,
     DriverError,
     NetworkTimeout,
+    NotPrimaryError,
     OperationTimeout,
     ServerSelectionTimeoutError,
 )
@@ -138,6 +139,14 @@ def test_retries_go_on_while_there_is_time() -> None:
     error = NetworkTimeout("connecting took too long")
     assert decide(error, _after(50), _where(READ, 0.1), ExecutionSettings()) == Retry()
     assert decide(error, _after(1), _where(READ, -0.1), ExecutionSettings()) is None
+
+
+def test_a_failure_after_the_time_is_followed_by_the_timeout() -> None:
+    """The next attempt sends nothing and raises the timeout, whose cause is this failure ("Retryability")."""
+    error = NotPrimaryError("stepped down")
+    history = History()
+    history.add(error)
+    assert decide(error, history, _where(READ, -0.1), ExecutionSettings()) == Retry()
 
 
 def test_a_pause_that_does_not_fit_into_the_time_is_not_begun() -> None:

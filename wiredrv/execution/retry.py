@@ -90,7 +90,7 @@ def decide(error: DriverError, history: History, where: Circumstances, settings:
     if history.failures > allowed:
         return None
     backoff = _backoff(error, history.failures) if overload else 0.0
-    if backoff >= where.seconds_left:
+    if backoff and backoff >= where.seconds_left:
         return None
     # Elsewhere than on a sharded cluster only overload may move a retry to another server, and only where allowed.
     deprioritize = where.sharded or (overload and settings.enable_overload_retargeting)
