@@ -27,8 +27,8 @@ FACTORS = {
     "retryability-legacy-timeouts.json": 3,
     "retryability-timeoutMS.json": 3,
 }
-#: The keys that hold a duration: options of connection strings, calls and fail points, the runner's own ``wait``, and the
-#: bounds of a ``maxTimeMS`` that is expected.
+#: The keys that hold a duration: options of connection strings, calls and fail points, the runner's own ``wait``, and
+#: the bounds of a ``maxTimeMS`` that is expected.
 _DURATIONS = frozenset(
     {
         "$$lte",

@@ -167,4 +167,4 @@ def test_all_durations_of_a_file_with_short_time_limits_are_multiplied_by_one_fa
 @pytest.mark.parametrize("name", FACTORS)
 def test_files_that_are_run_at_a_pace_of_their_own_exist(name: str) -> None:
     source = find_spec_dir()
-    assert source is None or list(source.glob(f"*/tests/unified/{name}"))
+    assert source is None or list(source.glob(f"*/tests/**/{name}"))
