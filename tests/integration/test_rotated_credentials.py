@@ -148,6 +148,29 @@ async def test_a_synchronous_callback_that_fails_once(secured: Standalone) -> No
         await client.shop.orders.find_one({})
 
 
+async def test_while_a_callback_fails_the_connections_that_there_are_stay_in_use(secured: Standalone) -> None:
+    away, log = False, EventLog()
+
+    def callback() -> ClientCredentials:
+        if away:
+            raise OSError("the vault is away")
+        return ClientCredentials(username="app", password="steady")
+
+    async with root_of(secured) as root:
+        await set_password(root, "steady")
+        async with wiredrv.Client(secured.uri, credentials=callback, event_listeners=[log]) as client:
+            await client.shop.orders.find_one({})
+            away = True
+            async with anyio.create_task_group() as group:
+                group.start_soon(client.admin.command, {"sleep": 1, "millis": 500, "lock": "none"})
+                await log.wait_for(events.CommandStartedEvent, command_name="sleep")
+                with pytest.raises(CredentialsError):
+                    await client.shop.orders.find_one({})
+            assert not log.of(events.PoolClearedEvent)
+            await client.shop.orders.find_one({})
+        assert len(log.of(events.ConnectionReadyEvent)) == 1
+
+
 async def test_a_callback_that_hangs_has_the_time_for_connecting(secured: Standalone) -> None:
     async def callback() -> ClientCredentials:
         await anyio.sleep_forever()

@@ -7,6 +7,8 @@ Rules kept here:
 * An error of an older pool generation, or of an older topologyVersion, is ignored.
 * An error with the label ``SystemOverloadedError`` never marks a server and never clears a pool: the server is alive,
   and many new connections would add to its load.
+* Neither does a :class:`~wiredrv.errors.CredentialsError`: the server was not asked, and the connections that are
+  authenticated are needed all the more while a source of credentials is away.
 
 Specifications: server-discovery-and-monitoring ("Application errors"; with backpressure, 2025-11-21), server-monitoring
 ("Network or command error during server check"), load-balancers.
@@ -24,6 +26,7 @@ from wiredrv.description import ServerDescription, ServerType, TopologyDescripti
 from wiredrv.errors import (
     SYSTEM_OVERLOADED,
     BulkWriteError,
+    CredentialsError,
     DriverError,
     NetworkTimeout,
     NotPrimaryError,
@@ -141,7 +144,7 @@ def on_error(failure: Failure, topology: TopologyDescription, pool_generation: i
     load_balanced = topology.topology_type is TopologyType.LOAD_BALANCED
     if kind is ErrorKind.STATE_CHANGE:
         return _on_state_change(failure, known, load_balanced)
-    if kind is ErrorKind.NONE or _is_overloaded(failure.error):
+    if kind is ErrorKind.NONE or _is_overloaded(failure.error) or isinstance(failure.error, CredentialsError):
         return IGNORE
     if failure.completed_handshake and kind is not ErrorKind.NETWORK:
         # A timeout may be due to a slow operation, a command error to the command.
