@@ -368,6 +368,35 @@ async def test_a_time_limit_holds_for_all_commands_of_a_bulk(double: BulkWriteDo
         assert 0 < log.sent("bulkWrite")[0]["maxTimeMS"] <= 500
 
 
+@pytest.mark.parametrize("how", ["alone", "in a session", "in a transaction", "cut short"])
+async def test_behind_a_load_balancer_results_are_read_on_the_connection_of_their_command(
+    replica_set: ReplicaSet, how: str
+) -> None:
+    """Each connection leads to the next router, and only one has the cursor ("Handling the Server Response")."""
+    limits: Any = {"limits": LIMITS, "batch_bytes": 4_000}
+    with BulkWriteDouble.before(replica_set, routers=2, load_balancers=True, **limits) as balanced:
+        async with watched(balanced.multiple_uri) as (client, log):
+            await client[DATABASE].orders.drop()
+            log.clear()
+            if how == "in a session":
+                async with client.start_session() as session:
+                    result = await client.bulk_write(upserts(), session, verbose_results=True)
+            elif how == "in a transaction":
+                async with client.transaction():
+                    result = await client.bulk_write(upserts(), verbose_results=True)
+            elif how == "cut short":
+                with pytest.raises(ClientBulkWriteException):
+                    await client.bulk_write([*upserts(), *inserts(1), *inserts(1)], verbose_results=True)
+            else:
+                result = await client.bulk_write(upserts(), verbose_results=True)
+            assert how == "cut short" or len(result.update_results) == 2
+            assert "getMore" in log.names
+            assert {event.service_id for event in log.started_events} != {None}
+        for router in balanced.routers:
+            assert isinstance(router, BulkWriteRouter)
+            assert router.results == {}
+
+
 # --- what is refused ---
 
 

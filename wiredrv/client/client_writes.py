@@ -11,7 +11,7 @@ from wiredrv.client.collection_base import derived_target
 from wiredrv.client.core import ClientCore
 from wiredrv.client.handle import HandleOptions
 from wiredrv.client.limits import limited
-from wiredrv.client.requests import WriteRequest
+from wiredrv.client.requests import WriteRequest, add_ids
 from wiredrv.concerns import WriteConcern
 from wiredrv.errors import ConfigurationError, InvalidOperation
 from wiredrv.operations.base import Target
@@ -112,6 +112,7 @@ class ClientWrites(HandleOptions[DocumentT]):
             raise ConfigurationError("models must not be empty")
         from wiredrv.client.client_bulk import ClientBulk  # most programs never use it
 
+        add_ids(models)
         bulk = ClientBulk(self._core, target, ordered, verbose_results, options)
         return await bulk.send([model.client_write() for model in models], state)
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from reprlib import repr as shown
+from typing import NamedTuple
 
 from wiredrv.concerns import DEFAULT_WRITE_CONCERN
 from wiredrv.errors import BulkWriteError, DocumentTooLarge, InvalidDocument, UnreadableReply
@@ -61,8 +62,7 @@ _FIELDS = {"insert": "documents", "update": "updates", "delete": "deletes"}
 _UNORDERED_RANK = {name: rank for rank, name in enumerate(_FIELDS)}
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(NamedTuple):
     """One write of a bulk: the command that it belongs to, and the document that is sent.
 
     ``body`` is the document itself for an insert, ``{"q": ..., "u": ...}`` for an update, ``{"q": ..., "limit": ...}``
