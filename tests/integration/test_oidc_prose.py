@@ -341,10 +341,10 @@ async def test_human_4_4_fails_if_every_token_is_bad(uri: str, server: OIDCDoubl
 
 async def test_the_time_of_a_callback_is_no_time_of_connecting(uri: str, server: OIDCDouble) -> None:
     async def slowly(context: OIDCCallbackContext) -> OIDCCallbackResult:
-        await anyio.sleep(0.4)
+        await anyio.sleep(0.7)
         return OIDCCallbackResult(GOOD)
 
-    async with machine(uri, slowly, connectTimeoutMS=300) as client:
+    async with machine(uri, slowly, connectTimeoutMS=500) as client:
         await find(client)
         server.fail("find", REAUTHENTICATE)
         await find(client)
@@ -368,10 +368,10 @@ async def test_a_time_limit_of_the_operation_covers_the_callback(uri: str, serve
         server.fail("find", REAUTHENTICATE)
         with (
             pytest.raises(OperationTimeout, match="while the connection was authenticated again"),
-            wiredrv.timeout(0.4),
+            wiredrv.timeout(0.6),
         ):
             await find(client)
-        with pytest.raises(OperationTimeout, match="while a connection was opened"), wiredrv.timeout(0.4):
+        with pytest.raises(OperationTimeout, match="while a connection was opened"), wiredrv.timeout(0.6):
             await find(client)
         forever = False
         await find(client)
