@@ -118,6 +118,12 @@ async def find_closed(scene: Scene) -> Any:
     return cursor.alive
 
 
+async def find_streamed(scene: Scene) -> Any:
+    kind = CursorType.EXHAUST
+    async with scene.collection.find({}, session=scene.session, batch_size=1, cursor_type=kind) as cursor:
+        return await cursor.to_list(scene.chance.choice((None, 1, 2)))
+
+
 async def find_in_batches(scene: Scene) -> Any:
     async with scene.collection.find({}, session=scene.session, batch_size=2) as cursor:
         return [batch async for batch in cursor.batches()]
@@ -446,6 +452,7 @@ PLAIN: tuple[Call, ...] = (
     aggregate_raw_batches,
     find_ahead,
     find_in_batches,
+    find_streamed,
     find_raw_batches,
     database_aggregate,
     watch,
