@@ -740,3 +740,11 @@ async def test_a_cursor_whose_killing_is_interrupted_gives_its_connection_back_w
         await cursor.next()
     await cursor.close()
     assert pin.holders == 0
+
+
+@pytest.mark.parametrize("timeout_ms, seconds", [(None, None), (250, 0.25), (0, float("inf"))])
+async def test_the_distinct_of_a_cursor_has_its_time_limit(timeout_ms: int | None, seconds: float | None) -> None:
+    context = FakeContext([[]])
+    await find(context, timeout_ms=timeout_ms).distinct("a")
+    limit = context.executor.operations[0].target.limit
+    assert (None if limit is None else limit.seconds) == seconds

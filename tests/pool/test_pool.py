@@ -22,6 +22,7 @@ from wiredrv.errors import (
     DriverError,
     InvalidOperation,
     OperationFailure,
+    OperationTimeout,
     PoolClearedError,
     WaitQueueTimeoutError,
 )
@@ -93,6 +94,37 @@ async def test_an_operations_own_deadline_bounds_the_wait_too() -> None:
     await pool.check_out()
     with anyio.fail_after(5), pytest.raises(WaitQueueTimeoutError):
         await pool.check_out(deadline=monotonic() + 0.02)
+
+
+async def test_an_operations_own_deadline_replaces_the_wait_queue_timeout() -> None:
+    """Client-side-operations-timeout specification, "Unit Tests"."""
+    pool = make_pool(Maker(), max_pool_size=1, wait_queue_timeout=0.01)
+    held = await pool.check_out()
+    got: list[Connection] = []
+
+    async def wait() -> None:
+        got.append(await pool.check_out(deadline=monotonic() + 30))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(wait)
+        await in_line(pool, 1)
+        await anyio.sleep(0.1)
+        pool.check_in(held)
+    assert got == [held]
+
+
+async def test_an_operations_own_deadline_bounds_the_making_of_its_connection() -> None:
+    """The topology is not told: that the operation had little time says nothing about the server."""
+    told: list[DriverError] = []
+    maker = Maker()
+    maker.held = True
+    pool = make_pool(maker, max_pool_size=1, failed=lambda error, _: told.append(error))
+    with anyio.fail_after(5), pytest.raises(OperationTimeout, match="while a connection was opened"):
+        await pool.check_out(deadline=monotonic() + 0.02)
+    nothing_is_lost(pool)
+    assert told == []
+    maker.let_go()
+    assert await pool.check_out() is not None
 
 
 async def test_a_deadline_that_has_passed_fails_without_waiting_for_ever() -> None:

@@ -5,6 +5,7 @@ Find-getMore-killCursors specification, "Behavior of Limit, skip and batchSize";
 
 from __future__ import annotations
 
+import math
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -403,6 +404,9 @@ class Cursor(CursorBase[DocumentT_co]):
         :raises OperationFailure: the server refused the command.
         """
         options = {name: self._options[name] for name in _OF_DISTINCT if name in self._options}
+        limit = self._target.limit
+        if limit is not None and limit.of_call:
+            options["timeout_ms"] = 0 if limit.seconds == math.inf else round(limit.seconds * 1000)
         return await self._collection.distinct(key, self._filter, session=self._session, **options)
 
     def __repr__(self) -> str:
