@@ -455,9 +455,11 @@ def test_namespaces_that_no_server_takes_are_refused(namespace: Any, error: type
 
 
 async def test_a_request_for_another_collection_is_refused(double: BulkWriteDouble) -> None:
+    untouched: dict[str, Any] = {}
     async with opened(double) as (client, log):
         with pytest.raises(ConfigurationError, match=r"client\.bulk_write takes requests for several collections"):
-            await client[DATABASE].orders.bulk_write([InsertOne({}, namespace=OTHER)])
+            await client[DATABASE].orders.bulk_write([InsertOne(untouched), InsertOne({}, namespace=OTHER)])
         assert log.names == []
+        assert untouched == {}
         await client[DATABASE].orders.bulk_write([InsertOne({"_id": 1}, namespace=NS)])
         assert await ids(client) == [1]

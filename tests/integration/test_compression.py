@@ -51,6 +51,10 @@ async def use(uri: str) -> None:
         await orders.drop()
         await orders.insert_many(DOCUMENTS)
         assert [document async for document in orders.find({}, batch_size=100).sort("_id")] == DOCUMENTS
+        # So large a document is a buffer of its own, until it is compressed with the rest of its message.
+        large = {"_id": "large", "text": "abc" * 500_000}
+        await orders.insert_one(large)
+        assert await orders.find_one("large") == large
 
 
 @pytest.mark.parametrize("name", NAMES)
