@@ -83,6 +83,12 @@ def test_change_streams_are_loaded_when_one_is_made() -> None:
     assert "wiredrv.client.change_streams.stream" in _loaded(watched)
 
 
+def test_gridfs_is_loaded_with_a_bucket() -> None:
+    made = "import wiredrv\nclient = wiredrv.Client()\nclient.shop.orders.find_one"
+    assert not {name for name in _loaded(made) if name.startswith("wiredrv.gridfs")}
+    assert "wiredrv.gridfs.bucket" in _loaded("import wiredrv\nwiredrv.GridFSBucket")
+
+
 def test_a_client_loads_tracing_only_if_it_is_traced() -> None:
     loaded = _loaded("import wiredrv\nwiredrv.Client()")
     assert not _among(loaded, "opentelemetry")

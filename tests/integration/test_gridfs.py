@@ -18,10 +18,12 @@ import anyio.to_thread
 import bson
 import bson.decimal128
 import pytest
+from gridfs.asynchronous import AsyncGridFSBucket
 
 import wiredrv
 from tests.support.commands import CommandLog
 from tests.support.failpoints import fail_command
+from tests.support.pymongo_peer import with_pymongo
 from tests.support.waiting import until_async
 from wiredrv.errors import (
     AutoReconnect,
@@ -154,6 +156,51 @@ async def test_a_file_is_copied_from_a_bucket_to_another(replica_set: ReplicaSet
 
 
 @pytest.mark.usefixtures("small_windows")
+async def test_a_download_is_opened_with_await_or_as_a_block(replica_set: ReplicaSet) -> None:
+    async with scene_on(replica_set) as it:
+        file_id = await it.bucket.upload_from_stream("file", b"12345")
+        async with (
+            it.bucket.open_download_stream(file_id) as first,
+            await it.bucket.open_download_stream(file_id) as same,
+        ):
+            assert await first.read() == await same.read() == b"12345"
+        async with it.bucket.open_download_stream_by_name("file") as second:
+            assert await second.read() == b"12345"
+        assert [stream.closed for stream in (first, same, second)] == [True] * 3
+        with pytest.raises(NoFile):
+            await it.bucket.open_download_stream(1).__aenter__()
+
+
+async def test_files_are_exchanged_with_pymongo(replica_set: ReplicaSet) -> None:
+    data = os.urandom(700_000)
+
+    async def theirs(client: Any) -> Any:
+        bucket = AsyncGridFSBucket(client[_NAME])
+        await bucket.upload_from_stream("theirs", data, metadata={"a": 1})
+        return await (await bucket.open_download_stream_by_name("ours")).read()
+
+    async with scene_on(replica_set) as it:
+        bucket = wiredrv.GridFSBucket(it.database)
+        await bucket.upload_from_stream("ours", data, metadata={"a": 1})
+        found, _ = await with_pymongo(replica_set.uri, theirs)
+        assert found == data
+        assert await (await bucket.open_download_stream_by_name("theirs")).read() == data
+        ours_file, theirs_file = await it.files.find().sort("filename").to_list()
+        drop = {"_id": None, "filename": None, "uploadDate": None}
+        assert {**ours_file, **drop} == {**theirs_file, **drop}
+        assert {name: type(value) for name, value in ours_file.items()} == {
+            name: type(value) for name, value in theirs_file.items()
+        }
+        by_file = [
+            [
+                (chunk["n"], type(chunk["n"]), chunk["data"], list(chunk))
+                async for chunk in it.chunks.find(query).sort("n")
+            ]
+            for query in ({"files_id": ours_file["_id"]}, {"files_id": theirs_file["_id"]})
+        ]
+        assert by_file[0] == by_file[1]
+
+
 async def test_a_download_is_a_file_object(replica_set: ReplicaSet) -> None:
     text = b"first line\n\nthird line\nthe last"
     async with scene_on(replica_set) as it:

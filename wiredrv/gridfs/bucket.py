@@ -5,6 +5,7 @@ GridFS specification.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Unpack
 
 from bson.objectid import ObjectId
@@ -17,7 +18,7 @@ from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
 from wiredrv.errors import NoFile
 from wiredrv.gridfs.chunks import DEFAULT_CHUNK_SIZE, check_chunk_size
 from wiredrv.gridfs.cursor import GridOutCursor
-from wiredrv.gridfs.download import GridOut
+from wiredrv.gridfs.download import GridOut, OpeningGridOut
 from wiredrv.gridfs.files import check_filename, check_metadata, revision_order
 from wiredrv.gridfs.sources import writer
 from wiredrv.gridfs.store import Store, is_equal
@@ -207,19 +208,41 @@ class GridFSBucket:
 
     # --- downloads ---
 
-    async def open_download_stream(
+    def open_download_stream(
         self, file_id: object, session: ClientSession | None = None, *, timeout_ms: int | None = None
-    ) -> GridOut:
-        """Find a file, and open a stream to read it from.
+    ) -> OpeningGridOut:
+        """Find a file, and open a stream to read it from: with ``await``, or with ``async with``, which closes it.
 
         :param file_id: the file's id.
         :param session: the session of the whole download; without it the bound one, or implicit ones.
         :param timeout_ms: milliseconds for the whole download; 0 sets no limit, None takes the bucket's.
-        :returns: the stream.
+        :returns: the stream, once it is awaited or entered; that is also when the file is looked for.
         :raises NoFile: there is no such file.
         :raises CorruptGridFile: its document does not say how long it is.
         :raises OperationFailure: the server refused.
         """
+        return OpeningGridOut(partial(self._find, file_id, session, timeout_ms))
+
+    def open_download_stream_by_name(
+        self, filename: str, revision: int = -1, session: ClientSession | None = None, *, timeout_ms: int | None = None
+    ) -> OpeningGridOut:
+        """Find a file by its name, and open a stream to read it from: with ``await``, or with ``async with``.
+
+        :param filename: the file's name.
+        :param revision: which one of that name: 0 is the oldest, 1 the second; -1 the newest, -2 the one before.
+        :param session: the session of the whole download; without it the bound one, or implicit ones.
+        :param timeout_ms: milliseconds for the whole download; 0 sets no limit, None takes the bucket's.
+        :returns: the stream, once it is awaited or entered; that is also when the file is looked for.
+        :raises NoFile: there is no file of that name, or it has no such revision.
+        :raises ConfigurationError: an argument is of the wrong kind.
+        :raises CorruptGridFile: its document does not say how long it is.
+        :raises OperationFailure: the server refused.
+        """
+        query = {"filename": check_filename("filename", filename)}
+        revision_order(revision)
+        return OpeningGridOut(partial(self._find_by_name, query, revision, session, timeout_ms))
+
+    async def _find(self, file_id: object, session: ClientSession | None, timeout_ms: int | None) -> GridOut:
         store = self._store.begin(timeout_ms)
         kept = kept_session(store.client, session)
         file = await store.files.find_one({"_id": is_equal(file_id)}, session=kept)
@@ -227,33 +250,19 @@ class GridFSBucket:
             raise NoFile(f"there is no file with the id {file_id!r} in the bucket {self._bucket_name!r}")
         return GridOut(store, file, kept)
 
-    async def open_download_stream_by_name(
-        self, filename: str, revision: int = -1, session: ClientSession | None = None, *, timeout_ms: int | None = None
+    async def _find_by_name(
+        self, query: Document, revision: int, session: ClientSession | None, timeout_ms: int | None
     ) -> GridOut:
-        """Find a file by its name, and open a stream to read it from.
-
-        :param filename: the file's name.
-        :param revision: which one of that name: 0 is the oldest, 1 the second; -1 the newest, -2 the one before.
-        :param session: the session of the whole download; without it the bound one, or implicit ones.
-        :param timeout_ms: milliseconds for the whole download; 0 sets no limit, None takes the bucket's.
-        :returns: the stream.
-        :raises NoFile: there is no file of that name, or it has no such revision.
-        :raises ConfigurationError: an argument is of the wrong kind.
-        :raises CorruptGridFile: its document does not say how long it is.
-        :raises OperationFailure: the server refused.
-        """
-        query = {"filename": check_filename("filename", filename)}
         direction, skip = revision_order(revision)
         store = self._store.begin(timeout_ms)
         kept = kept_session(store.client, session)
-        files = store.files
-        file = await files.find_one(query, sort=[("uploadDate", direction)], skip=skip, session=kept)
+        file = await store.files.find_one(query, sort=[("uploadDate", direction)], skip=skip, session=kept)
         if file is not None:
             return GridOut(store, file, kept)
         where = f"in the bucket {self._bucket_name!r}"
-        if skip and await files.find_one(query, {"_id": 1}, session=kept) is not None:
-            raise NoFile(f"the file {filename!r} {where} has no revision {revision}")
-        raise NoFile(f"there is no file with the name {filename!r} {where}")
+        if skip and await store.files.find_one(query, {"_id": 1}, session=kept) is not None:
+            raise NoFile(f"the file {query['filename']!r} {where} has no revision {revision}")
+        raise NoFile(f"there is no file with the name {query['filename']!r} {where}")
 
     async def download_to_stream(
         self,

@@ -41,6 +41,37 @@ _ID_SIZE = 128
 _AHEAD = 1
 
 
+class OpeningGridOut(AsyncBlock):
+    """What ``open_download_stream`` and ``open_download_stream_by_name`` return: a stream that is about to be opened.
+
+    ``await`` opens it; ``async with`` opens it and closes it at the end of the block. GridFS specification, "File
+    Download".
+    """
+
+    _written = "bucket.open_download_stream(...)"
+
+    def __init__(self, open_stream: Callable[[], Awaitable[GridOut]]) -> None:
+        """Made by the bucket.
+
+        :param open_stream: finds the file.
+        """
+        self._open = open_stream
+        self._stream: GridOut | None = None
+
+    def __await__(self) -> Generator[Any, Any, GridOut]:
+        return self._open().__await__()
+
+    async def __aenter__(self) -> GridOut:
+        self._stream = await self._open()
+        return self._stream
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._stream is not None:
+            await self._stream.close()
+
+
 class GridOut(AsyncBlock):
     """A stored file that is read. Made by ``bucket.open_download_stream`` and its like, and by ``bucket.find``.
 
