@@ -565,7 +565,8 @@ async def test_calls_are_retried_after_a_broken_connection(replica_set: ReplicaS
             it.log.clear()
             async with fail_command(primary, command, data=broken, app_name=_APP_NAME):
                 result = await call
-            assert len(it.log.failed_events) == 1
+            # Of finds that are sent at once, the fail point may fail two.
+            assert 1 <= len(it.log.failed_events) <= 2
             return result
 
         second = await failing("insert", it.bucket.upload_from_stream("a", bytes(range(30))))
@@ -699,7 +700,7 @@ async def test_concerns_and_preference_are_the_databases_or_the_buckets_own(repl
         database = it.database.with_options(
             write_concern=majority,
             read_concern=wiredrv.ReadConcern("majority"),
-            read_preference=wiredrv.ReadPreference("nearest"),
+            read_preference=wiredrv.ReadPreference("primaryPreferred"),
         )
         inherited = wiredrv.GridFSBucket(database)
         own = wiredrv.GridFSBucket(
