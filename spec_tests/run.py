@@ -56,6 +56,8 @@ class TestRun:
     trace: Trace = field(default_factory=Trace)
     fail_points: list[tuple[str, str]] = field(default_factory=list)
     used_transaction: bool = False
+    #: Cursors and change streams that a test opened and did not save.
+    unsaved: list[CursorHandle] = field(default_factory=list)
     _tasks: anyio.abc.TaskGroup | None = None
     _factory: EntityFactory | None = None
     _matcher: Matcher | None = None
@@ -156,6 +158,8 @@ class TestRun:
             raise SpecFailure(f"unexpected {type(error).__name__}: {error}", path, "no error", error) from error
 
     def _check_result(self, operation: Operation, result: Any, path: str, *, rows: bool) -> None:
+        if isinstance(result, CursorHandle) and operation.save_result_as_entity is None:
+            self.unsaved.append(result)
         if operation.expect_error is not None:
             raise SpecFailure("expected an error, and there was none", f"{path}.expectError", "an error", result)
         if operation.has_expect_result:
@@ -244,7 +248,7 @@ class TestRun:
                 problems.append(error)
 
         await attempt(self._end_fail_points)
-        for cursor in self.entities.all(CursorHandle):
+        for cursor in (*self.entities.all(CursorHandle), *self.unsaved):
             await attempt(cursor.cursor.close)
         for session in self.entities.all(SessionHandle):
             await attempt(session.session.end_session)
