@@ -198,13 +198,14 @@ class Topology:
         deprioritized: Collection[Address],
         telling: SelectionLog,
     ) -> TopologyServer:
+        allowed = max(limit - monotonic(), 0.0)
         while True:
             server = self._select_now(read_preference, deprioritized)
             if server is not None:
                 return server
             left = limit - monotonic()
             if left <= 0:
-                raise self._selection_failed(read_preference, operation)
+                raise self._selection_failed(read_preference, operation, allowed)
             telling.waiting(self.description, left)
             for known in self._servers.values():
                 if known.monitor is not None:
@@ -294,11 +295,11 @@ class Topology:
         chosen = selection.choose([server.description for server in candidates], counts)
         return self._servers[chosen.address]
 
-    def _selection_failed(self, read_preference: ReadPreference | None, operation: str) -> ServerSelectionTimeoutError:
+    def _selection_failed(
+        self, read_preference: ReadPreference | None, operation: str, waited: float
+    ) -> ServerSelectionTimeoutError:
         settings = self._settings
-        text = selection.describe_failure(
-            self.description, read_preference, settings.heartbeat_frequency, settings.server_selection_timeout
-        )
+        text = selection.describe_failure(self.description, read_preference, settings.heartbeat_frequency, waited)
         return ServerSelectionTimeoutError(f"{operation}: {text}", self.description)
 
     def _forget_selections(self) -> None:
