@@ -487,7 +487,7 @@ async def test_an_exception_in_the_block_or_of_the_source_removes_what_was_store
         with pytest.raises(ZeroDivisionError):
             await stream.write(source())
         assert await it.counts() == (0, 0)
-        with pytest.raises(InvalidOperation, match="a write was cancelled or its source failed"):
+        with pytest.raises(InvalidOperation, match="a write was cancelled or refused, or its source failed"):
             await stream.close()
         with pytest.raises(ZeroDivisionError):
             await _fail_after(it.bucket.open_upload_stream("file"), bytes(50))
@@ -537,6 +537,23 @@ async def test_after_a_failure_of_the_server_nothing_is_removed(replica_set: Rep
         assert await it.counts() == (1, 3)
         await stream.abort()
         assert await it.counts() == (1, 0)
+
+
+@pytest.mark.usefixtures("small_windows")
+async def test_an_upload_that_is_refused_before_its_end_is_sent_is_removed(replica_set: ReplicaSet) -> None:
+    async with scene_on(replica_set) as it:
+        stream = it.bucket.open_upload_stream("file", metadata={"a": object()})
+        await stream.write(bytes(50))
+        assert (await it.counts())[1] > 0
+        with pytest.raises(DriverError, match="cannot be encoded"):
+            await stream.close()
+        assert await it.counts() == (0, 0)
+        async with it.client.start_session() as session:
+            stream = it.bucket.open_upload_stream("file", session=session)
+            await stream.write(bytes(50))
+        with pytest.raises(InvalidOperation, match="ended session"):
+            await stream.close()
+        assert await it.counts() == (0, 0)
 
 
 async def test_an_upload_that_is_forgotten_warns_and_is_removed(replica_set: ReplicaSet) -> None:

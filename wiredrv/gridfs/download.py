@@ -420,7 +420,7 @@ class GridOut(AsyncBlock):
         return check_chunks(self._shape, first, count, found)
 
     async def _find(self, chunks: Collection[PlainDocument], first: int, count: int) -> list[PlainDocument]:
-        query: PlainDocument = {"files_id": is_equal(self._file["_id"])}
+        query: PlainDocument = {"files_id": is_equal(self._file.get("_id"))}
         last = first + count == self._shape.chunks
         if first:
             query["n"] = {"$gte": first}

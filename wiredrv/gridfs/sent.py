@@ -3,7 +3,7 @@
 Rules kept here:
 
 * Only what this upload sent is removed. With an id of the user's, another file may have the same id: then the chunks
-  are named by their own ids, and the file's document by all of its fields.
+  are named by their own ids, and the file's document by its other fields too.
 * What a cancelled insert does is waited for, or stopped on the server, before its chunks are deleted.
 * In a transaction everything is done within the transaction, in the task that has it.
 
@@ -116,7 +116,8 @@ class Sent:
     def file(self, document: PlainDocument) -> None:
         """The file's document is about to be sent."""
         self._anything = True
-        self._file = document
+        # Without the metadata, which may be what cannot be sent.
+        self._file = {name: value for name, value in document.items() if name != "metadata"}
 
     # --- the end ---
 
@@ -136,7 +137,8 @@ class Sent:
     async def _remove_with(self, store: Store) -> None:
         if self._anything:
             try:
-                await self._remove(store, self.given or self._own)
+                session = self.given or self._own
+                await self._remove(store, None if session is None or session.has_ended else session)
             except BaseException as error:
                 if isinstance(error, waits.cancelled()):
                     await self.remove_after_cancellation()
@@ -155,7 +157,8 @@ class Sent:
             try:
                 await self._remove_with(self._fresh())
             except DriverError as failure:
-                self._tell(failure)
+                if not self.transaction:
+                    self._tell(failure)
 
     async def remove_after_cancellation(self) -> None:
         """Remove everything, as far as the caller's budget for a cancellation allows; the rest in the background."""

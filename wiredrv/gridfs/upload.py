@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Self
 
 from wiredrv import waits
 from wiredrv.client.misuse import AsyncBlock
-from wiredrv.errors import BulkWriteError, DriverError, DuplicateKeyError, FileExists, InvalidOperation
+from wiredrv.errors import BulkWriteError, DriverError, DuplicateKeyError, FileExists, InvalidDocument, InvalidOperation
 from wiredrv.gridfs.chunks import MOST_CHUNKS, UPLOAD_BATCH, ChunkDocument, ChunkWriter, Shape
 from wiredrv.gridfs.files import check_filename, check_metadata, file_document
 from wiredrv.gridfs.sent import Sent
@@ -44,7 +44,7 @@ class _State(Enum):
     OPEN = "is open"
     CLOSED = "is closed"
     ABORTED = "was aborted"
-    INTERRUPTED = "was aborted, because a write was cancelled or its source failed"
+    INTERRUPTED = "was aborted, because a write was cancelled or refused, or its source failed"
     FAILED = "has failed"
 
 
@@ -264,11 +264,16 @@ class GridIn(AsyncBlock):
             self._sent.chunks(batch)
             await self._store.chunks.insert_many(batch, session=session)
         except DriverError as error:
-            self._state = _State.FAILED
+            self._failed(error)
             failures = error.details["writeErrors"] if isinstance(error, BulkWriteError) and error.details else ()
             if any(failure.get("code") == ErrorCode.DuplicateKey for failure in failures):
                 raise self._exists() from error
             raise
+
+    def _failed(self, error: DriverError) -> None:
+        """Something could not be stored. What was refused before it was sent is no failure of a server."""
+        if not isinstance(error, (InvalidDocument, InvalidOperation)):
+            self._state = _State.FAILED
 
     def _exists(self) -> FileExists:
         return FileExists(f"a file with the id {self._id!r} exists, or is being uploaded")
@@ -310,7 +315,7 @@ class GridIn(AsyncBlock):
             self._sent.file(document)
             await self._store.files.insert_one(document, session=session)
         except DriverError as error:
-            self._state = _State.FAILED
+            self._failed(error)
             if isinstance(error, DuplicateKeyError):
                 raise self._exists() from error
             raise
