@@ -182,7 +182,7 @@ def test_generated_examples_have_no_deadline() -> None:
             1,
             "12,000 tests: 6,000 use servers that they start, 6,000 need none",
             "three as",
-            "takes about 25 minutes",
+            "takes about 17 minutes",
         ),
         (
             6_000,
@@ -190,7 +190,7 @@ def test_generated_examples_have_no_deadline() -> None:
             2,
             "12,000 tests, in 2 processes: 6,000 use servers that they start, 6,000 need none",
             "for each process, three as",
-            "takes about 12 minutes",
+            "takes about 8 minutes",
         ),
     ],
 )

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from xdist.workermanage import WorkerController
 
 #: Seconds that a test takes one process on average: without and with servers.
-_UNIT_SECONDS, _SERVER_SECONDS = 0.02, 0.23
+_UNIT_SECONDS, _SERVER_SECONDS = 0.02, 0.15
 
 
 def announcement(unit: int, with_servers: int, mongod: str, specifications: str, processes: int = 1) -> list[str]:
