@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-_NOT_LATE = "no getMore is late: the fail point holds one back for 60 ms, and it has 100 ms or no limit (DRIVERS-2965)"
+_NOT_LATE = "no getMore is late: the fail point holds one back for 60 ms, and it has 100 ms or no limit"
 
 #: By file and description.
 INAPPLICABLE: Mapping[tuple[str, str], str] = {
