@@ -19,7 +19,7 @@ from tests.support.failpoints import fail_command
 from tests.support.leaks import LeakWatch
 from tests.support.waiting import until
 from wiredrv import _introspect, events
-from wiredrv.errors import InvalidOperation, OperationFailure, UnreadableReply
+from wiredrv.errors import InvalidOperation, OperationFailure, OperationTimeout, UnreadableReply
 from wiredrv.local import ReplicaSet
 
 pytestmark = pytest.mark.anyio
@@ -154,9 +154,73 @@ async def test_a_closed_client_leaves_nothing_open(replica_set: ReplicaSet) -> N
             await point.wait_until_entered()
             await client.close()
         await cursor.next()
-        with pytest.raises(InvalidOperation, match="after close"):
-            await cursor.next()
+        for _ in range(2):
+            with pytest.raises(InvalidOperation, match="cannot be read any further"):
+                await cursor.next()
         await watch.check("the client is closed")
+
+
+async def test_a_time_limit_of_a_block_applies_to_the_wait_alone(replica_set: ReplicaSet) -> None:
+    async with watched(replica_set) as (client, _):
+        orders = await fresh_collection(client, NAME, documents=6)
+        watch = LeakWatch(replica_set, client, f"{DATABASE}.{NAME}")
+        await watch.remember()
+        async with fail_command(primary_of(client), "getMore", app_name=APP_NAME, block_ms=600) as point:
+            cursor = orders.find({}, prefetch=True, batch_size=2)
+            await cursor.to_list(2)
+            await point.wait_until_entered()
+            with pytest.raises(OperationTimeout, match="did not come within 50 ms"), wiredrv.timeout(0.05):
+                await cursor.next()
+            await cursor.close()
+        await watch.check("out of time")
+        async with orders.find({}, prefetch=True, batch_size=2) as cursor:
+            await cursor.to_list(2)
+            await until(lambda: _introspect.checked_out(client) == 0, "the batch ahead")
+            async with fail_command(primary_of(client), "getMore", app_name=APP_NAME, block_ms=150):
+                with wiredrv.timeout(0.1):
+                    # Starts to read the last batch ahead, which is needed after the block.
+                    await cursor.next()
+                assert len(await cursor.to_list()) == 3
+        await watch.check("after the block")
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize("answered", [True, False])
+def test_another_event_loop_skips_no_batch(replica_set: ReplicaSet, backend: str, answered: bool) -> None:
+    name = f"{NAME}_loops_{backend}_{answered}"
+    log = EventLog()
+    client = wiredrv.Client(replica_set.uri, appName=APP_NAME, event_listeners=[log])
+    orders = client[DATABASE][name]
+    cursor = orders.find({}, prefetch=True, batch_size=5).sort("_id")
+
+    async def first() -> int:
+        await orders.drop()
+        await orders.insert_many([{"_id": number} for number in range(20)])
+        if not answered:
+            delay = {"failCommands": ["getMore"], "blockConnection": True, "blockTimeMS": 150, "appName": APP_NAME}
+            await client.admin.command({"configureFailPoint": "failCommand", "mode": {"times": 1}, "data": delay})
+        log.clear()
+        found: int = (await cursor.next())["_id"]
+        await until(lambda: _introspect.checked_out(client) == (0 if answered else 1), "a getMore")
+        await until(lambda: len(log.of(events.CommandStartedEvent)) == 2, "a getMore")
+        if answered:
+            await until(lambda: len(log.of(events.CommandSucceededEvent)) == 2, "its reply")
+            await until(lambda: _introspect.checked_out(client) == 0, "its connection back in the pool")
+        return found
+
+    async def second() -> list[int]:
+        async with client:
+            found = []
+            with contextlib.nullcontext() if answered else pytest.raises(InvalidOperation, match="any further"):
+                async for document in cursor:
+                    found.append(document["_id"])
+            await cursor.close()
+            return found
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the client was not closed in its first event loop
+        assert anyio.run(first, backend=backend) == 0
+        assert anyio.run(second, backend=backend) == list(range(1, 20 if answered else 5))
 
 
 async def test_cancellation_at_any_await_leaves_nothing_open(replica_set: ReplicaSet) -> None:

@@ -50,6 +50,11 @@ def current() -> TimeLimit | None:
     return None if block is None else block.limit
 
 
+def leave_blocks() -> None:
+    """Called first in a task that works for calls outside of the blocks in which it was started."""
+    _innermost.set(None)
+
+
 @contextmanager
 def timeout(seconds: float | None) -> Generator[None, None, None]:
     """Limit the time of all operations in the block together; it works in every task that the block starts.

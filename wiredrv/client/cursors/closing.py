@@ -18,7 +18,15 @@ from typing import TYPE_CHECKING, Any, Self
 from wiredrv import waits
 from wiredrv.client.limits import limit_of
 from wiredrv.client.misuse import AsyncBlock
-from wiredrv.errors import AutoReconnect, ConnectionFailure, DriverError, InvalidOperation, OperationFailure, is_timeout
+from wiredrv.errors import (
+    AutoReconnect,
+    ConnectionFailure,
+    DriverError,
+    InvalidOperation,
+    OperationFailure,
+    OperationTimeout,
+    is_timeout,
+)
 from wiredrv.execution.retry import never_sent
 from wiredrv.operations.base import Target
 from wiredrv.operations.cursors import KillCursors, kill
@@ -110,7 +118,7 @@ class ClosableCursor(AsyncBlock):
             self._forget()
         elif isinstance(error, (GeneratorExit, KeyboardInterrupt, SystemExit)):
             self._abandon()  # It is not possible to wait any more.
-        elif self._time_limit is not None and is_timeout(error):
+        elif isinstance(error, OperationTimeout) or (self._time_limit is not None and is_timeout(error)):
             # The caller gets control back now; closing the cursor waits until it is killed.
             self._killed = waits.Event()
             self._abandon()

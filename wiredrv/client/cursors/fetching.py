@@ -180,8 +180,10 @@ class FetchingCursor(ClosableCursor):
 
     async def _next_reply(self, whole: bool, limit: TimeLimit | None) -> CursorReply:
         ahead = self._ahead
-        if ahead is not None and ahead.is_usable:
-            await ahead.wait()
+        if ahead is not None:
+            await ahead.wait(in_force_now(limit))
+            if ahead.reply is None and ahead.error is None and ahead.began:
+                raise ahead.lost()
             self._ahead = None
             if ahead.error is not None:
                 raise ahead.error

@@ -4,6 +4,7 @@ Rules kept here:
 
 * At most one batch is ahead. Its connection goes back to the pool when the reply is there, whoever reads it and when.
 * An error of the getMore is raised where the batch is asked for.
+* No batch is skipped: where the outcome of a getMore is not known, no other one is sent.
 * The task holds no reference to its cursor: a cursor that is dropped is collected, and closed on the server.
 * The implicit session of the cursor is not reused before the getMore is over.
 """
@@ -15,8 +16,12 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from wiredrv import waits
+from wiredrv.errors import InvalidOperation, OperationTimeout
+from wiredrv.execution.time_limit import milliseconds
+from wiredrv.execution.timeout import leave_blocks
 from wiredrv.operations.base import Operation
 from wiredrv.operations.cursors import CursorReply
+from wiredrv.types import TimeLimit
 
 #: Documents per batch where the caller gives no ``batch_size``: few enough that the server sends them while those of
 #: the batch before are read. Measured with 125 to 2,500.
@@ -55,6 +60,7 @@ class Ahead:
         "_process",
         "_scope",
         "_settled",
+        "began",
         "error",
         "reply",
     )
@@ -73,6 +79,8 @@ class Ahead:
         self._process = os.getpid()
         self._scope: waits.CancelScope | None = None
         self._is_cancelled = False
+        #: Whether the getMore may have been sent.
+        self.began = False
         self.reply: CursorReply | None = None
         self.error: Exception | None = None
 
@@ -80,9 +88,12 @@ class Ahead:
 
     async def run(self) -> None:
         """Execute the getMore: in a task of the client's background."""
+        # The time limit of a block belongs to the calls in it. This getMore may be for one after it.
+        leave_blocks()
         with waits.CancelScope() as self._scope:
             if self._is_cancelled:
                 return
+            self.began = True
             try:
                 self.reply = await self._execute(self._operation)
             except Exception as error:
@@ -113,17 +124,39 @@ class Ahead:
         """Whether the reply says that the server has no more; its session is released then."""
         return self.reply is not None and self.reply.id == 0
 
-    async def wait(self) -> None:
-        """Wait for the end: then there is a reply or an error, or none of them if the client cancelled the getMore."""
-        await self._done.wait()
+    async def wait(self, limit: TimeLimit | None) -> None:
+        """Wait for the end: then there is a reply or an error. There is none if the client cancelled the getMore
+        (:meth:`lost`, if it had begun), or if this is another event loop or process.
+
+        :param limit: the time limit of the call that needs the batch, which has started.
+        :raises OperationTimeout: it ended before.
+        """
+        if self.reply is not None or not self.is_usable:
+            return
+        with waits.move_on_after(None if limit is None or limit.until is None else limit.until - waits.monotonic()):
+            await self._done.wait()
+            return
+        assert limit is not None
+        raise OperationTimeout(f"the next batch, which was being read ahead, did not come within {milliseconds(limit)}")
+
+    def lost(self) -> InvalidOperation:
+        """The error for a batch that never came. The server may have sent it: another getMore would skip it."""
+        return InvalidOperation(
+            "this cursor cannot be read any further: its next batch was being read ahead when its client was closed, "
+            "its event loop ended, or its process was forked; open another cursor"
+        )
 
     async def end(self, kill: Callable[[], Awaitable[Any]]) -> None:
         """Wait a short time for the reply, kill the cursor unless it is exhausted, and wait for the getMore's end."""
-        with waits.move_on_after(END_SECONDS):
-            await self._done.wait()
+        usable = self.is_usable
+        if usable:
+            with waits.move_on_after(END_SECONDS):
+                await self._done.wait()
         if self.exhausted:
             return
         await kill()
+        if not usable:
+            return
         with waits.move_on_after(END_SECONDS):
             await self._done.wait()
         self.cancel()
