@@ -42,6 +42,16 @@ def batch_of_one(difference: Difference) -> bool:
     return field(difference, r"getMore\.batchSize") and (difference.theirs, difference.ours) == (2, 1)
 
 
+def first_raw_batch(difference: Difference) -> bool:
+    step = difference.our_record.step if difference.our_record else None
+    return (
+        step is not None
+        and getattr(step, "method", "") == "aggregate_raw_batches"
+        and field(difference, r"aggregate\.cursor\.batchSize")
+        and difference.theirs == 0
+    )
+
+
 def single_batch(difference: Difference) -> bool:
     return field(difference, r"find\.batchSize") and sent(difference, "singleBatch") is True
 
@@ -144,6 +154,15 @@ CURSORS: Sequence[Known] = (
         batch_of_one,
         ends=True,
         example=(call(MANY, "aggregate", [], take=LIST, batchSize=1),),
+    ),
+    Known(
+        "first-raw-batch",
+        "`aggregate_raw_batches` requests an empty first batch",
+        "it requests the documents at once",
+        "it saves a round trip",
+        first_raw_batch,
+        ends=True,
+        example=(call(MANY, "aggregate_raw_batches", [{"$nope": 1}], take=LIST),),
     ),
     Known(
         "single-batch",

@@ -35,11 +35,11 @@ def default_left_out(difference: Difference) -> bool:
     return bool(field(difference, places) or in_error) and any(value is False for value in values) and MISSING in values
 
 
-def generated_id_first(difference: Difference) -> bool:
+def id_first(difference: Difference) -> bool:
     if not field(difference, r"insert\.documents\.\*\.<order>"):
         return False
     theirs, ours = list(difference.theirs), list(difference.ours)
-    return theirs[-1] == "_id" and ours == ["_id", *theirs[:-1]]
+    return "_id" in theirs and ours == ["_id", *(name for name in theirs if name != "_id")]
 
 
 def raw_id(difference: Difference) -> bool:
@@ -133,11 +133,11 @@ WRITES: Sequence[Known] = (
         example=(call(PEOPLE, "update_one", {"_id": 0}, {"$set": {"n": 1}}),),
     ),
     Known(
-        "generated-id-first",
-        "command events show a generated `_id` as the last field of its document",
+        "id-first",
+        "command events show an `_id` where it was given, and a generated one as the last field of its document",
         "they show it as the first, as it is sent and stored",
         "events show what was sent",
-        generated_id_first,
+        id_first,
         example=(call(PEOPLE, "insert_one", {"n": 1}),),
     ),
     Known(
