@@ -399,6 +399,28 @@ async def test_a_cursor_that_ran_out_of_time_is_killed_although_nobody_closes_it
         await until(lambda: "killCursors" in log.names, "the cursor is killed")
 
 
+async def test_a_cursor_whose_reader_ran_out_of_time_in_a_block_is_killed(replica_set: ReplicaSet) -> None:
+    async with scene(replica_set, documents=6) as (collection, log):
+        cursor = collection.find({}, batch_size=2)
+        await cursor.next()
+        async with held(collection, "getMore"):
+            with pytest.raises(NetworkTimeout), wiredrv.timeout(LIMIT / 1000):
+                await cursor.to_list()
+        await cursor.close()
+        assert log.names.count("killCursors") == 1
+
+
+async def test_a_killing_that_ran_out_of_time_is_repeated(replica_set: ReplicaSet) -> None:
+    async with scene(replica_set, documents=6) as (collection, log):
+        async with collection.database.client.start_session() as session, session.start_transaction():
+            cursor = collection.find({}, batch_size=2, session=session, timeout_ms=LIMIT)
+            await cursor.next()
+            async with held(collection, "killCursors"):
+                await cursor.close()
+        await until(lambda: log.names.count("killCursors") == 2, "the cursor is killed")
+        assert log.names.count("commitTransaction") == 1
+
+
 async def test_documents_that_are_here_are_returned_after_the_limit(replica_set: ReplicaSet) -> None:
     async with (
         scene(replica_set, documents=6) as (collection, log),

@@ -23,11 +23,13 @@ from wiredrv.errors import (
     ConnectionFailure,
     DriverError,
     InvalidOperation,
+    NetworkTimeout,
     OperationFailure,
     OperationTimeout,
     is_timeout,
 )
 from wiredrv.execution.retry import never_sent
+from wiredrv.execution.timeout import in_force_now
 from wiredrv.operations.base import Target
 from wiredrv.operations.cursors import KillCursors, kill
 from wiredrv.server_facts import CURSOR_GONE_CODES
@@ -118,7 +120,7 @@ class ClosableCursor(AsyncBlock):
             self._forget()
         elif isinstance(error, (GeneratorExit, KeyboardInterrupt, SystemExit)):
             self._abandon()  # It is not possible to wait any more.
-        elif isinstance(error, OperationTimeout) or (self._time_limit is not None and is_timeout(error)):
+        elif is_timeout(error) and self._is_limited(error):
             # The caller gets control back now; closing the cursor waits until it is killed.
             self._killed = waits.Event()
             self._abandon()
@@ -131,6 +133,11 @@ class ClosableCursor(AsyncBlock):
             self._abandon()
         else:
             await self._end()
+
+    def _is_limited(self, error: BaseException) -> bool:
+        """Whether a time limit was in force: the cursor's own, or that of a block around its reader."""
+        limited = self._time_limit is not None or isinstance(error, OperationTimeout)
+        return limited or in_force_now(None) is not None
 
     # --- closing ---
 
@@ -221,11 +228,13 @@ class ClosableCursor(AsyncBlock):
 
         Refused by the driver: the session has ended meanwhile, or a transaction would be disturbed. Refused by the
         server, within a transaction: the transaction has ended there, and the cursor is still open. Not sent: the
-        server failed, and may be back soon.
+        server failed, and may be back soon. Out of time: the server stops a command whose connection is closed.
         """
         if isinstance(error, OperationFailure):
             return self._opened_in != 0
-        return isinstance(error, InvalidOperation) or (isinstance(error, DriverError) and never_sent(error))
+        if isinstance(error, (InvalidOperation, NetworkTimeout)):
+            return True
+        return isinstance(error, DriverError) and never_sent(error)
 
     def _forget(self) -> None:
         """The server's cursor is gone, or out of reach."""
