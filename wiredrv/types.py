@@ -19,6 +19,8 @@ Pipeline: TypeAlias = Sequence[Document]
 Reply: TypeAlias = Document
 #: A message to send: in one piece, or in several so that large documents are not copied.
 Buffers: TypeAlias = bytes | list[bytes]
+#: The body of a message that was received: of a large one a view, so that it is not copied.
+Body: TypeAlias = bytes | memoryview
 #: Starts a background task in the client's task group: ``spawn(function, *arguments)``.
 Spawn: TypeAlias = Callable[..., None]
 

@@ -346,6 +346,15 @@ async def test_legacy_files_can_be_read(replica_set: ReplicaSet) -> None:
         assert (stream.filename, stream.upload_date, stream.md5, stream.owner) == (None, None, "x", "ann")
 
 
+async def test_a_length_that_no_file_can_have_is_corrupt(replica_set: ReplicaSet) -> None:
+    async with scene_on(replica_set) as it:
+        await it.files.insert_one({"_id": 1, "length": 2**40, "chunkSize": 16_000_000})
+        await it.chunks.insert_one({"files_id": 1, "n": 0, "data": b"1234"})
+        stream = await it.bucket.open_download_stream(1)
+        with pytest.raises(CorruptGridFile, match="chunk 0 has 4 bytes where 16000000 are expected"):
+            await stream.read()
+
+
 @pytest.mark.usefixtures("small_windows")
 @pytest.mark.parametrize(
     "change, message",

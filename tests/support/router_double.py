@@ -317,7 +317,7 @@ class _Client:
         try:
             if "autocommit" in command and "lsid" in command:
                 return await self._in_transaction(message, command)
-            asked = _opened_empty(command) if _is_change_stream(command) else message.body
+            asked = _opened_empty(command) if _is_change_stream(command) else bytes(message.body)
             body = as_router_says(name, await self._ask(message, asked), self._router.shard.name)
             if name == "killCursors":
                 await self._abort_where_killed(command)
@@ -351,7 +351,7 @@ class _Client:
         elif "recoveryToken" in command:
             body = await self._ask(message, _without(command, "recoveryToken"))
         else:
-            body = await self._ask(message, message.body)
+            body = await self._ask(message, bytes(message.body))
         if self._balanced:
             self._note_transaction(command)
         token = transactions.token(command, decode_raw(body))

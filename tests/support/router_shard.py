@@ -127,4 +127,4 @@ async def _round_trip(
     message = None
     while message is None:
         message = framer.feed(await stream.receive())
-    return decode_message(message).body
+    return bytes(decode_message(message).body)

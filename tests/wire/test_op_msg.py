@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from tests.wire.messages import body_section, message, sequence_section
 from wiredrv.errors import ProtocolError, UnreadableReply
+from wiredrv.wire.batch import cut
 from wiredrv.wire.checksum import crc32c
-from wiredrv.wire.codec import decode
+from wiredrv.wire.codec import decode, decode_raw
+from wiredrv.wire.envelope import decode_tolerantly, pick_envelope
 from wiredrv.wire.op_msg import (
     CHECKSUM_PRESENT,
     DEFAULT_MAX_MESSAGE_SIZE,
@@ -106,6 +108,23 @@ def test_the_usual_reply_is_read() -> None:
     read = decode_message(message(OK, request_id=11, response_to=5))
     assert (read.request_id, read.response_to, read.flags, read.sequences) == (11, 5, 0, ())
     assert decode(read.body) == {"ok": 1}
+
+
+@pytest.mark.parametrize(("size", "copied"), [(10, True), (100_000, False)], ids=["small", "large"])
+def test_the_body_of_a_large_reply_is_not_copied(size: int, copied: bool) -> None:
+    batch = [{"t": "x" * size}]
+    reply = {"cursor": {"id": 0, "firstBatch": batch}, "ok": 1}
+    received = message(body_section(reply))
+    body = decode_message(received).body
+    assert isinstance(body, bytes) if copied else isinstance(body, memoryview) and body.obj is received
+    assert bytes(body) == bson.encode(reply)
+    found = decode_raw(body)["cursor"]
+    assert decode(body) == decode_tolerantly(body) == reply
+    assert bson.decode(found["firstBatch"][0].raw) == batch[0]
+    assert pick_envelope(body) == {"cursor": {"id": 0}}
+    shortened = cut(body, bson.DEFAULT_CODEC_OPTIONS)
+    assert shortened is not None
+    assert shortened["cursor"]["firstBatch"].take(1) == batch
 
 
 @pytest.mark.parametrize("body_first", [True, False])

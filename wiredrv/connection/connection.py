@@ -22,7 +22,7 @@ from wiredrv.connection.settings import ServerApi
 from wiredrv.errors import AutoReconnect, InvalidOperation, NetworkTimeout, ProtocolError
 from wiredrv.net.transport import Transport
 from wiredrv.server_errors import command_error
-from wiredrv.types import Address, Buffers, Document, Reply
+from wiredrv.types import Address, Body, Buffers, Document, Reply
 from wiredrv.wire.codec import decode, encode
 from wiredrv.wire.compression import Compressor, decompress
 from wiredrv.wire.framing import Framer
@@ -153,7 +153,7 @@ class Connection:
         """
         return self.closed or self.is_out_of_step or self._transport.is_readable()
 
-    async def round_trip(self, message: Buffers | None, request_id: int) -> bytes:
+    async def round_trip(self, message: Buffers | None, request_id: int) -> Body:
         """Send a message and wait for its reply.
 
         :param message: the message to send; None waits for the next reply of a stream (``more_to_come``).
@@ -171,11 +171,11 @@ class Connection:
             self._owed = request_id
         return (await self.receive()).body
 
-    async def _bounded_round_trip(self, message: Buffers | None, request_id: int, seconds: float) -> bytes:
+    async def _bounded_round_trip(self, message: Buffers | None, request_id: int, seconds: float) -> Body:
         limit = f"socketTimeoutMS ({seconds * 1000:.0f} ms)"
         return await self._round_trip_in(seconds, message, request_id, limit)
 
-    async def round_trip_until(self, deadline: float, message: Buffers | None, request_id: int) -> bytes:
+    async def round_trip_until(self, deadline: float, message: Buffers | None, request_id: int) -> Body:
         """As :meth:`round_trip`, but until ``deadline``, whatever ``socket_timeout`` is.
 
         :param deadline: when the reply must have arrived, on the monotonic clock.
@@ -190,7 +190,7 @@ class Connection:
         seconds = deadline - waits.monotonic()
         return await self._round_trip_in(seconds, message, request_id, "the operation's time limit")
 
-    async def _round_trip_in(self, seconds: float, message: Buffers | None, request_id: int, limit: str) -> bytes:
+    async def _round_trip_in(self, seconds: float, message: Buffers | None, request_id: int, limit: str) -> Body:
         try:
             with waits.fail_after(seconds):
                 if message is not None:
@@ -268,7 +268,7 @@ class Connection:
         self._owed = message.request_id if self.more_to_come else 0
         return message
 
-    async def settle(self, seconds: float) -> bytes | None:
+    async def settle(self, seconds: float) -> Body | None:
         """Wait a short time for an outstanding reply; close the connection if it does not come.
 
         Called under a shield, after a cancellation. Errors of the server are not raised.
@@ -328,7 +328,7 @@ class Connection:
             message = self.compress(message, next(iter(document)))
         return decode(await self._within(timeout, message, request_id))
 
-    async def _within(self, seconds: float | None, message: bytes, request_id: int) -> bytes:
+    async def _within(self, seconds: float | None, message: bytes, request_id: int) -> Body:
         finished = False
         try:
             with waits.fail_after(seconds):

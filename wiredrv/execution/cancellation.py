@@ -26,7 +26,7 @@ from wiredrv.operations.sessions import KillSessions
 from wiredrv.session.cluster_time import ClusterClock
 from wiredrv.session.transaction import Outcome
 from wiredrv.topology.topology import TopologyServer
-from wiredrv.types import ServerCursor
+from wiredrv.types import Body, ServerCursor
 from wiredrv.wire.envelope import decode_tolerantly, pick_envelope
 
 T = TypeVar("T")
@@ -126,14 +126,14 @@ class Settlement:
         else:
             await self._kill_session()
 
-    def _look_at(self, connection: Connection, body: bytes) -> None:
+    def _look_at(self, connection: Connection, body: Body) -> None:
         try:
             self._learn(connection, body)
         except Exception:
             # An unreadable reply does not show what the server did.
             connection.close()
 
-    def _learn(self, connection: Connection, body: bytes) -> None:
+    def _learn(self, connection: Connection, body: Body) -> None:
         """Update the session from the reply, which came in time, and note what is to be undone."""
         run = self._run
         reply = decode_tolerantly(body)

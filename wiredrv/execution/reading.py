@@ -14,7 +14,7 @@ from reprlib import repr as shown
 from wiredrv.errors import DriverError, UnreadableReply
 from wiredrv.operations.base import NEVER_ENCODED, Operation
 from wiredrv.server_errors import command_error
-from wiredrv.types import Address, Document, Reply
+from wiredrv.types import Address, Body, Document, Reply
 from wiredrv.wire.batch import cut
 from wiredrv.wire.codec import decode, decode_raw, error_text
 from wiredrv.wire.envelope import decode_tolerantly, pick_envelope
@@ -22,7 +22,7 @@ from wiredrv.wire.envelope import decode_tolerantly, pick_envelope
 _FAILURES = ("writeErrors", "writeConcernError")
 
 
-def salvage(body: bytes, error: UnreadableReply, operation: Operation[object], address: Address) -> Reply:
+def salvage(body: Body, error: UnreadableReply, operation: Operation[object], address: Address) -> Reply:
     """The part of a reply that a caller can use although decoding it failed.
 
     An error whose structure is intact: its texts are decoded with replacement characters. A batch that is read document
@@ -45,7 +45,7 @@ def salvage(body: bytes, error: UnreadableReply, operation: Operation[object], a
     raise unreadable(error, operation, address, reply) from error.__cause__
 
 
-def cut_or_decode(body: bytes, operation: Operation[object]) -> Reply:
+def cut_or_decode(body: Body, operation: Operation[object]) -> Reply:
     """A reply whose batch stays encoded; decoded as a whole if it contains none, as the server's refusal.
 
     :raises UnreadableReply: it cannot be decoded.
@@ -56,7 +56,7 @@ def cut_or_decode(body: bytes, operation: Operation[object]) -> Reply:
     return decode(body) if operation.target.plain else decode_raw(body)
 
 
-def read_for_listeners(body: bytes, operation: Operation[object], address: Address) -> tuple[Reply, Reply]:
+def read_for_listeners(body: Body, operation: Operation[object], address: Address) -> tuple[Reply, Reply]:
     """A reply as the operation reads it, and as listeners see it: with the documents of its batch decoded.
 
     :raises UnreadableReply: it cannot be decoded.

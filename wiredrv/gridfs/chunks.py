@@ -25,7 +25,7 @@ MAX_CHUNK_SIZE = 16 * 1024 * 1024 - 16 * 1024
 #: Bytes of chunks that one insert carries at most.
 UPLOAD_BATCH = 8_000_000
 #: Bytes of chunks that one find asks for at most. They fit into a single reply, so that no cursor stays open.
-DOWNLOAD_BATCH = 1_100_000
+DOWNLOAD_BATCH = 2_000_000
 #: How many chunks one insert or one find has at most, however small they are.
 MOST_CHUNKS = 10_000
 

@@ -22,7 +22,7 @@ import bson
 from bson.codec_options import CodecOptions
 
 from wiredrv.errors import UnreadableReply
-from wiredrv.types import PlainDocument
+from wiredrv.types import Body, PlainDocument
 from wiredrv.wire.codec import decode, decode_for_user
 from wiredrv.wire.envelope import ARRAY, DOCUMENT, MOST_ELEMENTS, Element, elements
 
@@ -91,13 +91,15 @@ class Batch:
         return found
 
 
-def cut(body: bytes, options: CodecOptions[Any]) -> PlainDocument | None:
+def cut(data: Body, options: CodecOptions[Any]) -> PlainDocument | None:
     """Decode a reply except for the documents of its batch, which becomes a :class:`Batch`.
 
+    :param data: the reply, encoded.
     :param options: how its documents will be decoded.
     :returns: the reply; None if it contains no batch.
     :raises UnreadableReply: it cannot be decoded, or contains something other than documents in its batch.
     """
+    body = bytes(data)
     cursor = _find(body, 0, len(body), frozenset({"cursor"}), DOCUMENT)
     found = cursor and _find(body, cursor.value, cursor.end, _BATCH_FIELDS, ARRAY)
     if cursor is None or found is None:

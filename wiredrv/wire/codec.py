@@ -17,7 +17,7 @@ from bson.errors import BSONError
 from bson.raw_bson import RawBSONDocument
 
 from wiredrv.errors import InvalidDocument, UnreadableReply
-from wiredrv.types import Document, DocumentT, PlainDocument
+from wiredrv.types import Body, Document, DocumentT, PlainDocument
 from wiredrv.wire.envelope import TOLERANT
 
 # Tolerant, since only the driver's own fields are read with these options: documents of users with their own.
@@ -35,7 +35,7 @@ def encode(document: Document, options: CodecOptions[Any] = DEFAULT_CODEC_OPTION
         raise InvalidDocument(_explain(error) + _place(document, options, error)) from error
 
 
-def decode(data: bytes) -> PlainDocument:
+def decode(data: Body) -> PlainDocument:
     """Decode a reply with the driver's own options.
 
     :raises UnreadableReply: the bytes are not a BSON document, or hold a value that Python cannot represent.
@@ -46,13 +46,13 @@ def decode(data: bytes) -> PlainDocument:
         raise _unreadable(error) from error
 
 
-def decode_raw(data: bytes) -> RawBSONDocument:
+def decode_raw(data: Body) -> RawBSONDocument:
     """Decode a reply lazily: its sub-documents keep their bytes, to be read with a user's options later.
 
     :raises UnreadableReply: the bytes are not a BSON document.
     """
     try:
-        document = bson.decode(data, _RAW_OPTIONS)
+        document = bson.decode(bytes(data), _RAW_OPTIONS)
         document.get("ok")  # decodes the outermost level, which would otherwise fail at its first use
     except (BSONError, ValueError, OverflowError, RecursionError) as error:
         raise _unreadable(error) from error

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import bson
 from bson.codec_options import CodecOptions, DatetimeConversion
 
-from wiredrv.types import PlainDocument
+from wiredrv.types import Body, PlainDocument
 
 #: Substitutes for what Python cannot represent: U+FFFD for bytes that are not UTF-8, DatetimeMS for far dates.
 TOLERANT: CodecOptions[PlainDocument] = CodecOptions(
@@ -50,7 +50,7 @@ _FIXED = {
 _COUNTED = {0x02: 4, 0x03: 0, 0x04: 0, 0x05: 5, 0x0C: 16, 0x0D: 4, 0x0E: 4, 0x0F: 0}
 
 
-def decode_tolerantly(data: bytes) -> PlainDocument | None:
+def decode_tolerantly(data: Body) -> PlainDocument | None:
     """Decode a document with substitutes for what Python cannot represent; None if its structure is broken."""
     try:
         return bson.decode(data, TOLERANT)
@@ -58,11 +58,11 @@ def decode_tolerantly(data: bytes) -> PlainDocument | None:
         return None
 
 
-def pick_envelope(data: bytes) -> PlainDocument:
+def pick_envelope(data: Body) -> PlainDocument:
     """The cursor of a reply whose structure is broken, as ``{"cursor": {"id": ..., "ns": ...}}``: as far as it can be
     read.
     """
-    return _pick(data, _FIELDS)
+    return _pick(bytes(data), _FIELDS)
 
 
 def _pick(data: bytes, names: frozenset[str]) -> PlainDocument:

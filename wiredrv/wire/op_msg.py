@@ -4,7 +4,7 @@ Specification: source/message/OP_MSG.md. Requests are built without a checksum, 
 on replies a checksum is verified. Unknown required flag bits are refused, unknown optional ones ignored.
 
 A request with large documents is built as a list of buffers: the documents are sent as they were encoded, without being
-copied into one message first.
+copied into one message first. The body of a large reply is a view of its message.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from struct import Struct
 from typing import NamedTuple
 
 from wiredrv.errors import ProtocolError
-from wiredrv.types import Buffers
+from wiredrv.types import Body, Buffers
 from wiredrv.wire.checksum import crc32c
 
 OP_COMPRESSED = 2012
@@ -40,6 +40,8 @@ _SMALLEST_DOCUMENT = 5
 #: The mean size from which buffers are sent one by one: below it, copying them costs less. A message of the usual
 #: largest size has no more than 732 such buffers, and a system call takes 1,024.
 _WORTH_SENDING_APART = 65_536
+#: The length of a received message from which its body is not copied. Fresh memory for it costs more than the copying.
+_WORTH_A_VIEW = 65_536
 
 _request_ids = count(1)
 
@@ -68,7 +70,7 @@ class Message:
     request_id: int
     response_to: int
     flags: int
-    body: bytes
+    body: Body
     sequences: tuple[DocumentSequence, ...] = ()
 
     @property
@@ -149,7 +151,8 @@ def decode_message(data: bytes) -> Message:
         # The shape of nearly every reply: one body, nothing else.
         (body_length,) = _INT32.unpack_from(data, 21)
         if body_length == length - 21:
-            return Message(request_id, response_to, 0, data[21:])
+            body = data[21:] if length < _WORTH_A_VIEW else memoryview(data)[21:]
+            return Message(request_id, response_to, 0, body)
     if flags & _REQUIRED_BITS & ~_KNOWN_REQUIRED:
         raise ProtocolError(f"the peer set flag bits that this driver does not know: {flags:#x}")
     end = length
