@@ -318,3 +318,28 @@ async def test_reads_5_only_overload_is_followed_by_a_pause(
             await collection.find_one({})
         assert len(log.names) == _MAX_RETRIES + 1
         assert len(pauses) == 1
+
+
+# --- beside the prose -------------------------------------------------------------------------------------------------
+
+
+class _Changing(events.CommandListener):
+    """Changes a document as soon as a command has failed."""
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        self.document = document
+
+    def failed(self, event: events.CommandFailedEvent) -> None:
+        self.document.update(_id="another", n=2)
+
+
+async def test_a_retried_insert_sends_the_document_as_it_was_when_it_was_called(replica_set: ReplicaSet) -> None:
+    document: dict[str, Any] = {"n": 1}
+    primary = await anyio.to_thread.run_sync(replica_set.primary)
+    async with watched(replica_set, _Changing(document), retryWrites=True) as (client, log):
+        collection = await fresh_collection(client, "retried")
+        async with fail_command(primary.address, "insert", app_name=APP_NAME, data={"closeConnection": True}):
+            inserted = await collection.insert_one(document)
+        assert document["n"] == 2
+        assert len(log.sent("insert")) == 2
+        assert await collection.find().to_list() == [{"_id": inserted.inserted_id, "n": 1}]

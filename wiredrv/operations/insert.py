@@ -6,7 +6,7 @@ The document is sent as a sequence of its own: it is encoded once, with its ``_i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from wiredrv.errors import InvalidDocument
@@ -33,16 +33,20 @@ class Insert(Operation[InsertOneResult]):
     document: Document
     inserted_id: Any
     options: Document
+    #: The document's bytes, once there are any: a retry sends them again, even if the program has changed the document.
+    _encoded: list[bytes] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def command(self, limits: Limits) -> PlainDocument:
         command: PlainDocument = {"insert": self.target.collection, "ordered": True}
         return add_options(command, self.options, limits) if self.options else command
 
     def sequences(self, limits: Limits) -> Sequence[DocumentSequence]:
-        try:
-            document = encode(self.document, self.target.codec_options)
-        except InvalidDocument as error:
-            raise unencodable(error, "insert", self.target.namespace) from error.__cause__
+        if not self._encoded:
+            try:
+                self._encoded.append(encode(self.document, self.target.codec_options))
+            except InvalidDocument as error:
+                raise unencodable(error, "insert", self.target.namespace) from error.__cause__
+        document = self._encoded[0]
         if len(document) > limits.max_bson_object_size:
             check_document_size("insert", len(document), self.target, limits)
         return (DocumentSequence("documents", (document,)),)
