@@ -25,8 +25,8 @@ demo: $(VENV)/.test  ## sessions and transactions on a real replica set, on asyn
 	@$(BIN)/python -m demo --backend asyncio $(ARGS)
 	@$(BIN)/python -m demo --backend trio $(ARGS)
 
-# One more process than there are cores: many of these tests wait for a moment.
-unit: WORKERS ?= $(shell $(PYTHON) -c "import os; print((os.cpu_count() or 1) + 1)")
+# Three more processes than there are cores: many of these tests wait for a moment.
+unit: WORKERS ?= $(shell $(PYTHON) -c "import os; print((os.cpu_count() or 1) + 3)")
 unit: $(VENV)/.test  ## the tests that need no server, in random order on all cores (less than a minute on two)
 	@WIREDRV_FUZZ_CASES=$${WIREDRV_FUZZ_CASES:-200} $(BIN)/python -m pytest -m unit -n $(WORKERS) --dist worksteal --random-order $(ARGS)
 
