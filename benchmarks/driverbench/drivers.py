@@ -75,7 +75,27 @@ class Driver(Protocol):
         """An open client, closed at the block's end."""
 
 
-class _LikePyMongo:
+class _Named:
+    """The calls that all drivers spell alike, on the collection."""
+
+    collection: Any
+
+    async def find_one(self, key: int) -> Document | None:
+        found: Document | None = await self.collection.find_one({"_id": key})
+        return found
+
+    async def insert_one(self, document: Document) -> object:
+        return await self.collection.insert_one(document)
+
+    async def insert_many(self, documents: list[Document]) -> object:
+        return await self.collection.insert_many(documents)
+
+    async def import_file(self, path: Path) -> None:
+        for documents in _read(path):
+            await self.collection.insert_many(documents, ordered=False)
+
+
+class _LikePyMongo(_Named):
     """The calls that wiredrv, PyMongo Async and Motor spell alike. ``models`` come from ``package``."""
 
     def __init__(self, client: Any, bucket: Any, package: Any) -> None:
@@ -87,16 +107,6 @@ class _LikePyMongo:
 
     async def run_command(self, command: Document) -> object:
         return await self.database.command(command)
-
-    async def find_one(self, key: int) -> Document | None:
-        found: Document | None = await self.collection.find_one({"_id": key})
-        return found
-
-    async def insert_one(self, document: Document) -> object:
-        return await self.collection.insert_one(document)
-
-    async def insert_many(self, documents: list[Document]) -> object:
-        return await self.collection.insert_many(documents)
 
     def found(self, query: Document) -> Any:
         return self.collection.find(query)
@@ -134,10 +144,6 @@ class _LikePyMongo:
         stream = await self.bucket.open_download_stream_by_name(name)
         content: bytes = await stream.read()
         return content
-
-    async def import_file(self, path: Path) -> None:
-        for documents in _read(path):
-            await self.collection.insert_many(documents, ordered=False)
 
     async def export_file(self, number: int, path: Path) -> None:
         with path.open("w", encoding="utf-8") as file:
@@ -221,7 +227,7 @@ class Motor:
             client.close()
 
 
-class _MongojetClient:
+class _MongojetClient(_Named):
     """mongojet's own names. It has no bulk writes."""
 
     def __init__(self, client: Any) -> None:
@@ -231,16 +237,6 @@ class _MongojetClient:
 
     async def run_command(self, command: Document) -> object:
         return await self.database.run_command(command)
-
-    async def find_one(self, key: int) -> Document | None:
-        found: Document | None = await self.collection.find_one({"_id": key})
-        return found
-
-    async def insert_one(self, document: Document) -> object:
-        return await self.collection.insert_one(document)
-
-    async def insert_many(self, documents: list[Document]) -> object:
-        return await self.collection.insert_many(documents)
 
     async def count_found(self, query: Document) -> int:
         count = 0
@@ -263,10 +259,6 @@ class _MongojetClient:
     async def download(self, name: str) -> bytes:
         content: bytes = await self.bucket.get_by_name(name)
         return content
-
-    async def import_file(self, path: Path) -> None:
-        for documents in _read(path):
-            await self.collection.insert_many(documents, ordered=False)
 
     async def export_file(self, number: int, path: Path) -> None:
         with path.open("w", encoding="utf-8") as file:

@@ -136,7 +136,7 @@ async def test_a_later_batch(replica_set: ReplicaSet, name: str) -> None:
 @pytest.mark.parametrize("listening", [True, False], ids=["listening", "unheard"])
 @pytest.mark.parametrize("name", CASES)
 async def test_it_comes_at_its_own_place(replica_set: ReplicaSet, name: str, listening: bool, many: int) -> None:
-    """After the documents before it, whatever the size of the batch, and whether somebody listens or not."""
+    """After the documents before it, for every batch size, with and without listeners."""
     case = CASES[name]
     log = EventLog()
     async with wiredrv.Client(replica_set.uri, event_listeners=[log] if listening else []) as client:

@@ -84,7 +84,7 @@ def test_the_limit_of_an_operation_is_taken_from_its_arguments(pymongo_driver: N
 
 
 def _published(publish: Any) -> list[Any]:
-    """What our listener hears of an event that PyMongo publishes."""
+    """The events that our listener gets when PyMongo publishes one."""
     heard: list[Any] = []
     publish(monitoring._EventListeners(translators([heard.append])))
     return heard

@@ -55,7 +55,7 @@ async def connect(
     :raises OperationFailure: the server refused the handshake, or does not accept the user (code 18).
     :raises ProtocolError: what answers does not speak MongoDB's protocol.
     """
-    # "appname" is the option's other name: whoever gives both is told.
+    # "appname" is the option's other name: giving both is refused.
     settings = connection_settings(address, {**options, "appname": app_name})
     net, handshake = settings.net, settings.connection
     if connect_timeout is not ...:

@@ -70,7 +70,7 @@ def read_for_listeners(body: Body, operation: Operation[object], address: Addres
         reply = cut_or_decode(body, operation)
     except UnreadableReply as error:
         reply = salvage(body, error, operation, address)
-    # With substitutes for what Python cannot represent: whoever reads the documents gets the error.
+    # With substitutes for what Python cannot represent: the error is raised where the documents are read.
     shown = decode_tolerantly(body)
     return reply, reply if shown is None else shown
 

@@ -36,7 +36,14 @@ from wiredrv.operations.base import (
 )
 from wiredrv.operations.cursors import CursorReply, parse_cursor
 from wiredrv.operations.results import ClientBulkWriteResult, DeleteResult, InsertOneResult, UpdateResult
-from wiredrv.operations.write_batch import STATEMENT_RESERVE, USUAL_LIMITS, Statement, as_wide, id_first
+from wiredrv.operations.write_batch import (
+    STATEMENT_RESERVE,
+    USUAL_LIMITS,
+    BulkFailures,
+    Statement,
+    as_wide,
+    id_first,
+)
 from wiredrv.server_facts import SERVER_8_0
 from wiredrv.types import Address, Document, PlainDocument, Reply
 from wiredrv.wire.codec import encode
@@ -216,10 +223,10 @@ class ClientBulkBatch(Operation[CursorReply]):
         return self._cut
 
 
-class ClientBulkTotals:
+class ClientBulkTotals(BulkFailures):
     """The counts, results and failures of all batches of a bulk. ``details`` are those of its result or error."""
 
-    __slots__ = ("_labels", "_ordered", "_verbose", "_writes", "any_successful", "details")
+    __slots__ = ("_labels", "_ordered", "_verbose", "_writes", "any_successful")
 
     def __init__(self, writes: Sequence[ClientWrite], ordered: bool, verbose: bool) -> None:
         self._writes = writes
@@ -236,16 +243,6 @@ class ClientBulkTotals:
             "updateResults": {},
             "deleteResults": {},
         }
-
-    @property
-    def has_write_errors(self) -> bool:
-        """Whether a write failed, after which an ordered bulk sends no more."""
-        return bool(self.details["writeErrors"])
-
-    @property
-    def failed(self) -> bool:
-        """Whether the bulk ends in an error."""
-        return bool(self.details["writeErrors"] or self.details["writeConcernErrors"])
 
     def add(self, batch: ClientBulkBatch, reply: Document) -> None:
         """Add the counts of a reply, and the failure of its write concern."""

@@ -185,23 +185,12 @@ class DeleteResult(WriteResult):
         return f"DeleteResult(deleted_count={self.deleted_count}, acknowledged=True)"
 
 
-class BulkWriteResult(WriteResult):
-    """The result of ``bulk_write``. Counts and ``_id`` values of all its batches together.
-
-    CRUD specification, "Write Results".
-
-    :param bulk_api_result: the counts.
-    :param acknowledged: whether the server acknowledged the write.
-    """
+class _BulkCounts(WriteResult):
+    """The counts that the bulk writes of collections and of clients have in common."""
 
     __slots__ = ("bulk_api_result",)
 
-    #: The counts under the names that :class:`~wiredrv.errors.BulkWriteError` uses in its ``details``.
     bulk_api_result: Document
-
-    def __init__(self, bulk_api_result: Document, acknowledged: bool) -> None:
-        self.bulk_api_result = bulk_api_result
-        self.acknowledged = acknowledged
 
     def _count(self, name: str, field: str) -> int:
         self._need_acknowledged(name)
@@ -226,14 +215,33 @@ class BulkWriteResult(WriteResult):
         return self._count("modified_count", "nModified")
 
     @property
-    def deleted_count(self) -> int:
-        """How many documents were deleted."""
-        return self._count("deleted_count", "nRemoved")
-
-    @property
     def upserted_count(self) -> int:
         """How many documents were upserted."""
         return self._count("upserted_count", "nUpserted")
+
+
+class BulkWriteResult(_BulkCounts):
+    """The result of ``bulk_write``. Counts and ``_id`` values of all its batches together.
+
+    CRUD specification, "Write Results".
+
+    :param bulk_api_result: the counts.
+    :param acknowledged: whether the server acknowledged the write.
+    """
+
+    __slots__ = ()
+
+    #: The counts under the names that :class:`~wiredrv.errors.BulkWriteError` uses in its ``details``.
+    bulk_api_result: Document
+
+    def __init__(self, bulk_api_result: Document, acknowledged: bool) -> None:
+        self.bulk_api_result = bulk_api_result
+        self.acknowledged = acknowledged
+
+    @property
+    def deleted_count(self) -> int:
+        """How many documents were deleted."""
+        return self._count("deleted_count", "nRemoved")
 
     @property
     def upserted_ids(self) -> dict[int, Any]:
@@ -245,7 +253,7 @@ class BulkWriteResult(WriteResult):
         return f"BulkWriteResult({dict(self.bulk_api_result)!r}, acknowledged={self.acknowledged})"
 
 
-class ClientBulkWriteResult(WriteResult):
+class ClientBulkWriteResult(_BulkCounts):
     """The result of ``client.bulk_write``. CRUD specification, "Bulk Write" of clients.
 
     :param bulk_api_result: the counts, and the results of single writes.
@@ -253,7 +261,7 @@ class ClientBulkWriteResult(WriteResult):
     :param has_verbose_results: whether the results of single writes were asked for.
     """
 
-    __slots__ = ("bulk_api_result", "has_verbose_results")
+    __slots__ = ("has_verbose_results",)
 
     #: The counts under the names that the server uses, and the results of single writes.
     bulk_api_result: Document
@@ -265,38 +273,11 @@ class ClientBulkWriteResult(WriteResult):
         self.acknowledged = acknowledged
         self.has_verbose_results = has_verbose_results
 
-    def _count(self, name: str, field: str) -> int:
-        self._need_acknowledged(name)
-        return int(self.bulk_api_result.get(field, 0))
-
     def _single(self, name: str, field: str) -> Any:
         self._need_acknowledged(name)
         if not self.has_verbose_results:
             raise InvalidOperation(f"{name} is only known with verbose_results=True")
         return self.bulk_api_result[field]
-
-    @property
-    def inserted_count(self) -> int:
-        """How many documents were inserted.
-
-        :raises InvalidOperation: the writes were unacknowledged.
-        """
-        return self._count("inserted_count", "nInserted")
-
-    @property
-    def upserted_count(self) -> int:
-        """How many documents were upserted."""
-        return self._count("upserted_count", "nUpserted")
-
-    @property
-    def matched_count(self) -> int:
-        """How many documents the updates matched."""
-        return self._count("matched_count", "nMatched")
-
-    @property
-    def modified_count(self) -> int:
-        """How many documents the updates changed."""
-        return self._count("modified_count", "nModified")
 
     @property
     def deleted_count(self) -> int:

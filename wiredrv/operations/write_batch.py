@@ -315,10 +315,28 @@ def _as_details(reply: Reply) -> PlainDocument:
     return details
 
 
-class BulkTotals:
+class BulkFailures:
+    """What decides how a bulk goes on, of a collection and of a client alike. ``details`` are those of its error."""
+
+    __slots__ = ("details",)
+
+    details: PlainDocument
+
+    @property
+    def has_write_errors(self) -> bool:
+        """Whether a write failed, after which an ordered bulk sends no more."""
+        return bool(self.details["writeErrors"])
+
+    @property
+    def failed(self) -> bool:
+        """Whether the bulk ends in an error."""
+        return bool(self.details["writeErrors"] or self.details["writeConcernErrors"])
+
+
+class BulkTotals(BulkFailures):
     """The counts and failures of all batches of a bulk, in the form of ``BulkWriteError.details``."""
 
-    __slots__ = ("acknowledged", "details")
+    __slots__ = ("acknowledged",)
 
     def __init__(self, acknowledged: bool = True) -> None:
         #: Whether the server answers: in a transaction it does, whatever the write concern of the handle.
@@ -333,16 +351,6 @@ class BulkTotals:
             "nRemoved": 0,
             "upserted": [],
         }
-
-    @property
-    def has_write_errors(self) -> bool:
-        """Whether a statement failed, after which an ordered bulk sends no more."""
-        return bool(self.details["writeErrors"])
-
-    @property
-    def failed(self) -> bool:
-        """Whether the bulk ends in an error."""
-        return bool(self.details["writeErrors"] or self.details["writeConcernErrors"])
 
     def refuse(self, group: StatementGroup, position: int, reason: str) -> None:
         """Add a statement that was too large to be sent."""

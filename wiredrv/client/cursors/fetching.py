@@ -205,7 +205,7 @@ class FetchingCursor(ClosableCursor):
             return
         settled = None
         if lease is not None:
-            # Whoever releases the session meanwhile: it is not reused before the getMore is over.
+            # The session may be released meanwhile; it is not reused before the getMore is over.
             lease.settling += 1
             settled = partial(executor.session_settled, lease)
         ahead = Ahead(self._get_more(False, self._started_limit()), executor.execute, settled)

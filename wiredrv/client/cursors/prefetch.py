@@ -2,7 +2,7 @@
 
 Rules kept here:
 
-* At most one batch is ahead. Its connection goes back to the pool when the reply is there, whoever reads it and when.
+* At most one batch is ahead. Its connection goes back to the pool when the reply is there, even if nobody has read it.
 * An error of the getMore is raised where the batch is asked for.
 * No batch is skipped: where the outcome of a getMore is not known, no other one is sent.
 * The task holds no reference to its cursor: a cursor that is dropped is collected, and closed on the server.
