@@ -147,7 +147,7 @@ async def test_a_primary_killed(proxies: FaultProxies) -> None:
 
 
 async def test_a_primary_stepped_down(proxies: FaultProxies) -> None:
-    """The monitors do not notice, so the operations find out: their errors name another member as primary."""
+    """The monitors do not notice, so the operations find out: their errors say so (NotWritablePrimary)."""
 
     async def step_down(primary: FaultProxy, send: anyio.Event) -> None:
         command = {"replSetStepDown": 3, "secondaryCatchUpPeriodSecs": 2}
