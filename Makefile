@@ -16,7 +16,7 @@ SOURCES := wiredrv spec_tests tests benchmarks demo docs conftest.py
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo unit test specs spec-tests differential fuzz streams test-docker lint format bench docs clean
+.PHONY: help demo unit test specs spec-tests conformance differential fuzz streams test-docker lint format bench docs clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*##/\1:/p' $(MAKEFILE_LIST) | awk -F': *' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -50,6 +50,9 @@ specs:  ## fetch MongoDB's specifications into .specifications, where the tests 
 
 spec-tests: $(VENV)/.test  ## MongoDB's specification tests against a replica set that they start (BACKEND=trio)
 	@$(SPEC_TESTS) $(ARGS)
+
+conformance: $(VENV)/.test  ## the specification tests on every deployment; renews docs/conformance.md (ARGS="trio pymongo": only these)
+	@$(BIN)/python -m spec_tests.renew $(ARGS)
 
 differential: $(VENV)/.test  ## 20,000 generated scenarios on wiredrv and PyMongo Async, beside each other
 	@$(BIN)/python -m tests.differential $(ARGS)
@@ -97,7 +100,7 @@ docs: $(VENV)/.docs  ## build the documentation and the reference into site/; wa
 	@$(BIN)/python -m docs.offline site
 
 clean:  ## remove what the other targets made
-	rm -rf $(VENV) $(SPECS) site dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(SPECS) .conformance site dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:

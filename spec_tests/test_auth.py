@@ -33,4 +33,4 @@ async def environment(
             yield replace(opened, deployment=replace(opened.deployment, auth=True, double=True))
 
 
-test_auth = suite_tests("auth")
+test_auth = suite_tests("auth", on_page=False)

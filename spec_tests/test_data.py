@@ -12,7 +12,10 @@ import pytest
 from spec_tests.data import DATA_SUITES
 from spec_tests.data.case import DataCase
 from spec_tests.errors import Unsupported
+from spec_tests.figures import Finding
+from spec_tests.results import Outcome
 from spec_tests.suites import SpecsMissing, discover, find_specs
+from spec_tests.under_pytest import leave
 
 #: How many cases there were when this was written: data that was moved must not go unnoticed.
 COUNTS = {
@@ -43,7 +46,7 @@ CASES = [(folder, case) for folder, cases in SUITES.items() for case in cases]
 
 def _parameters(*, pure: bool) -> list[object]:
     return [
-        pytest.param(case, id=f"{folder}: {case.file}: {case.description}")
+        pytest.param(folder, case, id=f"{folder}: {case.file}: {case.description}")
         for folder, case in CASES
         if (folder not in NEEDS_EVENT_LOOP) is pure
     ]
@@ -62,17 +65,33 @@ def test_every_data_suite_is_counted() -> None:
     assert COUNTS.keys() == DATA_SUITES.keys()
 
 
-@pytest.mark.parametrize("case", _parameters(pure=True))
-def test_pure_data(case: DataCase) -> None:
+@pytest.mark.parametrize("folder, case", _parameters(pure=True))
+def test_pure_data(folder: str, case: DataCase, request: pytest.FixtureRequest) -> None:
     run = case.run().__await__()
+    outcome, reason = Outcome.FAILED, ""
     try:
         with pytest.raises(StopIteration):
             next(run)
+        outcome = Outcome.PASSED
     except Unsupported as lack:
+        outcome, reason = Outcome.UNSUPPORTED, str(lack)
         pytest.skip(f"unsupported: {lack}")
+    finally:
+        leave(request.node, _finding("", folder, case, outcome, reason))
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("case", _parameters(pure=False))
-async def test_data(case: DataCase) -> None:
-    await case.run()
+@pytest.mark.parametrize("folder, case", _parameters(pure=False))
+async def test_data(folder: str, case: DataCase, anyio_backend_name: str, request: pytest.FixtureRequest) -> None:
+    outcome = Outcome.FAILED
+    try:
+        await case.run()
+        outcome = Outcome.PASSED
+    finally:
+        leave(request.node, _finding(anyio_backend_name, folder, case, outcome))
+
+
+def _finding(run: str, folder: str, case: DataCase, outcome: Outcome, reason: str = "") -> Finding:
+    # The same file and description may be there more than once.
+    place = next(at for at, each in enumerate(SUITES[folder]) if each is case)
+    return Finding(run, f"{folder}:data", len(SUITES[folder]), str(place), outcome.value, reason)
