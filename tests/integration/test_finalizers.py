@@ -68,6 +68,23 @@ async def test_what_is_collected_in_another_thread_is_cleaned_up_on_its_own_loop
         assert await collection.count_documents({"x": 1}) == 0
 
 
+async def test_the_hooks_of_a_session_that_is_collected_in_a_cycle_are_called(replica_set: ReplicaSet) -> None:
+    """Python clears the weak references to the objects of a cycle before it calls their finalizers."""
+    async with wiredrv.Client(replica_set.uri, appName=APP_NAME) as client:
+        collection = await fresh_collection(client, _NAME, 1)
+        session = client.start_session()
+        session.start_transaction()
+        await collection.insert_one({"x": 1}, session=session)
+        told: list[str] = []
+        session.on_abort(lambda: told.append("abort"))
+        session.on_commit(lambda: told.append("commit"))
+        Holder(session)
+        del session
+        gc.collect()
+        await until(lambda: told == ["abort"], "the outcome is known")
+        assert await collection.count_documents({"x": 1}) == 0
+
+
 async def test_what_is_collected_within_a_check_in_disturbs_no_pool(
     replica_set: ReplicaSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:

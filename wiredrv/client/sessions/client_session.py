@@ -55,11 +55,11 @@ class ClientSession(AsyncBlock):
     def __init__(self, client: Client[Any], core: ClientCore, options: SessionOptions) -> None:
         self._client = client
         self._core = core
+        self._hooks = Hooks()
         self._state = SessionState(options, core.executor.acquire(), core.executor)
         self._state.default_limit = client._target.limit
         if options.default_timeout_ms is not None:
             self._state.default_limit = limit_of(options.default_timeout_ms)
-        self._hooks = Hooks()
         self._ending = TransactionEnding(core, self._state)
         core.started_sessions.add(self._state, self._hooks)
         self._state.origin = caller()
@@ -350,7 +350,7 @@ class ClientSession(AsyncBlock):
         state = getattr(self, "_state", None)
         if state is not None and not state.ended:
             # First: a program may turn the warning into an exception.
-            self._core.started_sessions.orphan_session(state)
+            self._core.started_sessions.orphan_session(state, self._hooks)
             warnings.warn(
                 f"a session started at {state.origin} was never ended: use `async with client.start_session()`",
                 ResourceWarning,

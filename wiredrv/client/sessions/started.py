@@ -189,14 +189,19 @@ class StartedSessions:
         for cursor in state.take_cursors_left():
             self.orphan_cursor(cursor)
 
-    def orphan_session(self, state: SessionState) -> None:
+    def orphan_session(self, state: SessionState, hooks: Hooks) -> None:
         """End, in the background, a session whose ClientSession object is gone: its transaction, its cursors, its pin.
 
         May be called by a finalizer, in any thread.
-        """
-        self._post(lambda: self._clean_up_session(state))
 
-    def _clean_up_session(self, state: SessionState) -> None:
+        :param hooks: those of its transaction. Before the finalizers of a cycle run, Python clears the weak references
+            to its objects, so the session may be tracked no longer.
+        """
+        self._post(lambda: self._clean_up_session(state, hooks))
+
+    def _clean_up_session(self, state: SessionState, hooks: Hooks) -> None:
+        self.add(state, hooks)
+
         async def work(seconds: float) -> None:
             limit = waits.monotonic() + seconds
             try:
