@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar, NoReturn, TypeVar, cast
+from types import TracebackType
+from typing import TYPE_CHECKING, ClassVar, NoReturn, Self, TypeVar, cast
 
 from wiredrv.errors import ConfigurationError
 
@@ -27,6 +28,24 @@ class AsyncBlock:
 
         def __exit__(self, *_: object) -> None:
             """Never called. Python looks it up before it calls ``__enter__``."""
+
+
+class ClosedAtTheEnd(AsyncBlock):
+    """The base of those whose block closes them at its end."""
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+
+        async def close(self) -> None: ...
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
 
 
 def refuse_more_by_position(constructor: F) -> F:

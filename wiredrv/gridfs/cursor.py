@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from wiredrv.client.cursors.cursor import Cursor
 from wiredrv.client.lasting import kept_session
-from wiredrv.client.misuse import AsyncBlock
+from wiredrv.client.misuse import ClosedAtTheEnd
 from wiredrv.gridfs.download import GridOut
 from wiredrv.gridfs.store import Store
 from wiredrv.types import PlainDocument
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from wiredrv.client.sessions.client_session import ClientSession
 
 
-class GridOutCursor(AsyncBlock):
+class GridOutCursor(ClosedAtTheEnd):
     """The files that match a query, as :class:`GridOut` streams. Made by ``bucket.find``.
 
     No chunk is read before a stream is read. GridFS specification, "Generic Find on Files Collection".
@@ -133,11 +132,3 @@ class GridOutCursor(AsyncBlock):
         It may be called twice. Server errors are not raised.
         """
         await self._cursor.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.close()

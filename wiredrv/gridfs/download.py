@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from wiredrv.client.lasting import transaction_of
-from wiredrv.client.misuse import AsyncBlock
+from wiredrv.client.misuse import AsyncBlock, ClosedAtTheEnd
 from wiredrv.client.sessions.blocks import unbound
 from wiredrv.concerns import ReadMode
 from wiredrv.errors import ConfigurationError, CorruptGridFile, InvalidOperation
@@ -76,7 +76,7 @@ class OpeningGridOut(AsyncBlock):
             await self._stream.close()
 
 
-class GridOut(AsyncBlock):
+class GridOut(ClosedAtTheEnd):
     """A stored file that is read. Made by ``bucket.open_download_stream`` and its like, and by ``bucket.find``.
 
     The fields of the file's document that have no property here are attributes too. Used by one task at a time. GridFS
@@ -446,14 +446,6 @@ class GridOut(AsyncBlock):
     def _refuse_if_closed(self) -> None:
         if self._closed:
             raise InvalidOperation("this file was closed: open it again with open_download_stream()")
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.close()
 
     def __repr__(self) -> str:
         return f"<GridOut {self.filename!r}, {self._shape.length} bytes>"

@@ -12,12 +12,11 @@ Rules kept here:
 from __future__ import annotations
 
 from functools import partial
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from wiredrv import waits
 from wiredrv.client.limits import limit_of
-from wiredrv.client.misuse import AsyncBlock
+from wiredrv.client.misuse import ClosedAtTheEnd
 from wiredrv.errors import (
     AutoReconnect,
     ConnectionFailure,
@@ -46,7 +45,7 @@ if TYPE_CHECKING:
 KILL_DEADLINE = 5.0
 
 
-class ClosableCursor(AsyncBlock):
+class ClosableCursor(ClosedAtTheEnd):
     """The part of a cursor that closes it. ``_id`` is its id on the server, 0 when it is not open there."""
 
     _written = "cursor"
@@ -282,11 +281,3 @@ class ClosableCursor(AsyncBlock):
         # A finalizer runs in any thread and at any time: it only queues the work.
         if getattr(self, "_id", 0) or getattr(self, "_pin", None) is not None:
             self._abandon()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.close()
