@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 import bson
@@ -84,12 +85,20 @@ def test_windows_cover_every_chunk_once(length: int, chunk_size: int, batch: int
     end = data.draw(st.integers(first + 1, shape.chunks))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(chunks, "DOWNLOAD_BATCH", batch)
-        windows = shape.windows(first, end, 12)
+        windows = list(shape.windows(first, end, 12))
+        assert shape.is_one_window(first, end, 12) is (len(windows) == 1)
     assert [n for start, count in windows for n in range(start, start + count)] == list(range(first, end))
 
 
 def test_a_chunk_that_is_larger_than_a_batch_is_a_window_of_its_own() -> None:
-    assert Shape(10**8, 10**7).windows(0, 10, 12) == [(n, 1) for n in range(10)]
+    assert list(Shape(10**8, 10**7).windows(0, 10, 12)) == [(n, 1) for n in range(10)]
+
+
+def test_the_windows_of_a_corrupt_file_take_no_memory() -> None:
+    shape = Shape(2**63 - 1, 1)
+    assert not shape.is_one_window(0, shape.chunks, 12)
+    windows = shape.windows(0, shape.chunks, 12)
+    assert list(islice(windows, 2)) == [(0, chunks.MOST_CHUNKS), (chunks.MOST_CHUNKS, chunks.MOST_CHUNKS)]
 
 
 @pytest.mark.parametrize("value", [1, 4, 261_120, chunks.MAX_CHUNK_SIZE])

@@ -6,7 +6,7 @@ GridFS specification, "Terms", "File Upload" and "File Download".
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,10 +76,19 @@ class Shape:
         needed = max(-(-wanted // self.chunk_size), 2 * before, 1)
         return min(needed, self._most(id_size), self.chunks - first)
 
-    def windows(self, first: int, end: int, id_size: int) -> list[tuple[int, int]]:
-        """The windows from chunk ``first`` up to chunk ``end``: the first chunk of each, and how many it has."""
+    def is_one_window(self, first: int, end: int, id_size: int) -> bool:
+        """Whether the chunks from ``first`` up to ``end`` are read at once."""
+        return end - first <= self._most(id_size)
+
+    def windows(self, first: int, end: int, id_size: int) -> Iterator[tuple[int, int]]:
+        """The windows from chunk ``first`` up to chunk ``end``: the first chunk of each, and how many it has.
+
+        They are counted as they are read: the length of a corrupt file may be any number.
+        """
         most = self._most(id_size)
-        return [(n, min(most, end - n)) for n in range(first, end, most)]
+        while first < end:
+            yield first, min(most, end - first)
+            first += most
 
     def _most(self, id_size: int) -> int:
         return max(min(DOWNLOAD_BATCH // (self.chunk_size + _OVERHEAD + id_size), MOST_CHUNKS), 1)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import datetime
 import os
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable
 from contextlib import contextmanager
 from io import BytesIO
 from types import TracebackType
@@ -336,9 +336,9 @@ class GridOut(ClosedAtTheEnd):
         while start < end:
             n = self._shape.at(start)[0]
             if not self._has(n):
-                windows = self._shape.windows(n, self._shape.at(end - 1)[0] + 1, _ID_SIZE)
-                if len(windows) > 1 and self._session is None:
-                    await self._each_ahead(windows, start, end, use)
+                chunks = (n, self._shape.at(end - 1)[0] + 1, _ID_SIZE)
+                if self._session is None and not self._shape.is_one_window(*chunks):
+                    await self._each_ahead(self._shape.windows(*chunks), start, end, use)
                     return
             part = await self._part(start, end - start)
             await use(part)
@@ -346,7 +346,7 @@ class GridOut(ClosedAtTheEnd):
 
     async def _each_ahead(
         self,
-        windows: list[tuple[int, int]],
+        windows: Iterable[tuple[int, int]],
         start: int,
         end: int,
         use: Callable[[bytes | memoryview], Awaitable[None]],

@@ -20,6 +20,9 @@ from wiredrv.types import Document, PlainDocument
 FILES_INDEX: Document = {"filename": 1, "uploadDate": 1}
 CHUNKS_INDEX: Document = {"files_id": 1, "n": 1}
 
+#: The largest number that a file's document can have as its length.
+_MOST = 2**63 - 1
+
 
 def has_index(indexes: Iterable[Document], keys: Document) -> bool:
     """Whether one of ``indexes`` has ``keys``, in their order. Numbers are compared by value, whatever their types."""
@@ -46,7 +49,7 @@ def _whole(file: Document, name: str, least: int) -> int:
         whole = int(value)
     except (TypeError, ValueError, OverflowError):
         whole = -1
-    if isinstance(value, (bool, str, bytes)) or whole != value or whole < least:
+    if isinstance(value, (bool, str, bytes)) or whole != value or not least <= whole <= _MOST:
         raise CorruptGridFile(f"the file {file.get('_id')!r} has the {name!r} {value!r}")
     return whole
 
