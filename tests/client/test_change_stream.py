@@ -208,6 +208,7 @@ async def test_it_ends_after_an_invalidate_event() -> None:
 
 
 async def test_fragments_of_a_large_event_are_events_with_tokens_of_their_own() -> None:
+    """Servers split events from 6.0.9 on: with those, test 19 of ``test_change_streams_prose.py`` runs as well."""
     fragments = [event(n, splitEvent={"fragment": n, "of": 3}) for n in (1, 2, 3)]
     context = FakeContext([reply(fragments[0], after=1), AutoReconnect("no"), reply(*fragments[1:], after=3)])
     stream = watch(context, [{"$changeStreamSplitLargeEvent": {}}])

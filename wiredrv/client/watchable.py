@@ -53,7 +53,8 @@ class Watchable(HandleOptions[DocumentT]):
         Change-streams specification.
 
         :param pipeline: stages that follow the ``$changeStream`` stage and filter or change the events. They must leave
-            the ``_id`` of the events in: it is their resume token.
+            the ``_id`` of the events in: it is their resume token. A last stage
+            ``{"$changeStreamSplitLargeEvent": {}}`` splits events of more than 16 MB (server 6.0.9, or 7.0).
         :param full_document: what ``fullDocument`` holds in the events of updates: ``"updateLookup"``, the document as
             it is when the event is read; ``"whenAvailable"`` or ``"required"``, as it was after the change (server 6.0,
             for collections with ``changeStreamPreAndPostImages``). None leaves it out.
