@@ -6,18 +6,22 @@ Each call can be repeated. ``Call.first`` is the command that it sends first.
 from __future__ import annotations
 
 import contextlib
+import io
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 from bson.dbref import DBRef
+from bson.objectid import ObjectId
 
 import wiredrv
 from tests.support.commands import DATABASE, fresh_collection
 from wiredrv.errors import OperationFailure
 
 DOCUMENTS = 5
+#: The id of the file in the bucket.
+FILE = 1
 
 
 class Sort(Enum):
@@ -38,6 +42,11 @@ class Place:
         self.collection = collection
         self.scratch = client[DATABASE]["calls_scratch"]
 
+    @property
+    def bucket(self) -> wiredrv.GridFSBucket:
+        """A bucket that does not know yet whether its indexes exist, with the file :data:`FILE`."""
+        return wiredrv.GridFSBucket(self.database, "calls_files", chunk_size_bytes=4)
+
     def with_concern(self, read_concern: wiredrv.ReadConcern) -> Place:
         """The same place, read with another read concern."""
         place = Place(self.client, self.collection.with_options(read_concern=read_concern))
@@ -49,6 +58,9 @@ async def make_place(client: wiredrv.Client) -> Place:
     """A place whose collections exist."""
     place = Place(client, await fresh_collection(client, "calls", DOCUMENTS))
     await fresh_collection(client, "calls_scratch")
+    await fresh_collection(client, "calls_files.files")
+    await fresh_collection(client, "calls_files.chunks")
+    await place.bucket.upload_from_stream_with_id(FILE, "kept", b"0123456789")
     return place
 
 
@@ -160,6 +172,45 @@ async def _watch(place: Place, options: dict[str, Any]) -> object:
         return await stream.try_next()
 
 
+async def _upload(place: Place, options: dict[str, Any]) -> object:
+    async with place.bucket.open_upload_stream("uploaded", **options) as stream:
+        await stream.write(b"01234")
+        await stream.write(b"56789")
+    return stream._id
+
+
+async def _upload_with_id(place: Place, options: dict[str, Any]) -> None:
+    async with place.bucket.open_upload_stream_with_id(ObjectId(), "uploaded", **options) as stream:
+        await stream.write(b"0123456789")
+
+
+async def _download(place: Place, options: dict[str, Any]) -> bytes:
+    async with place.bucket.open_download_stream(FILE, **options) as stream:
+        return await stream.read(5) + await stream.read()
+
+
+async def _download_by_name(place: Place, options: dict[str, Any]) -> list[bytes]:
+    stream = await place.bucket.open_download_stream_by_name("kept", **options)
+    return [chunk async for chunk in stream.chunks()]
+
+
+async def _find_files(place: Place, options: dict[str, Any]) -> list[bytes]:
+    return [await file.read() async for file in place.bucket.find({"_id": FILE}, **options)]
+
+
+async def _delete_file(place: Place, options: dict[str, Any]) -> None:
+    await place.bucket.delete(await _upload(place, options), **options)
+
+
+async def _delete_files(place: Place, options: dict[str, Any]) -> None:
+    await _upload(place, options)
+    await place.bucket.delete_by_name("uploaded", **options)
+
+
+async def _drop_bucket(place: Place, options: dict[str, Any]) -> None:
+    await wiredrv.GridFSBucket(place.database, "calls_dropped").drop(**options)
+
+
 def _refused(call: Function) -> Function:
     """A call that the server refuses: it has no search."""
 
@@ -247,6 +298,32 @@ CALLS: tuple[Call, ...] = (
     Call("list_database_objects", "listDatabases", _O, lambda p, o: p.client.list_database_objects(**o)),
     Call("drop_database", "dropDatabase", _O, _drop_database),
     Call("server_info", "buildInfo", _O, lambda p, o: p.client.server_info(**o)),
+    # GridFS: each sends several commands, an upload first asks whether there are files
+    Call("bucket.upload_from_stream", "find", _O, lambda p, o: p.bucket.upload_from_stream("f", b"01234", **o)),
+    Call(
+        "bucket.upload_from_stream_with_id",
+        "find",
+        _O,
+        lambda p, o: p.bucket.upload_from_stream_with_id(ObjectId(), "f", io.BytesIO(b"01234"), **o),
+    ),
+    Call("bucket.open_upload_stream", "find", _O, _upload),
+    Call("bucket.open_upload_stream_with_id", "find", _O, _upload_with_id),
+    Call("bucket.open_download_stream", "find", _O, _download),
+    Call("bucket.open_download_stream_by_name", "find", _O, _download_by_name),
+    Call("bucket.download_to_stream", "find", _O, lambda p, o: p.bucket.download_to_stream(FILE, io.BytesIO(), **o)),
+    Call(
+        "bucket.download_to_stream_by_name",
+        "find",
+        _O,
+        lambda p, o: p.bucket.download_to_stream_by_name("kept", io.BytesIO(), **o),
+    ),
+    Call("bucket.find", "find", _O, _find_files),
+    Call("bucket.rename", "update", _O, lambda p, o: p.bucket.rename(FILE, "kept", **o)),
+    Call("bucket.rename_by_name", "update", _O, lambda p, o: p.bucket.rename_by_name("kept", "kept", **o)),
+    Call("bucket.delete", "find", _O, _delete_file),
+    Call("bucket.delete_by_name", "find", _O, _delete_files),
+    Call("bucket.create_indexes", "listIndexes", _O, lambda p, o: p.bucket.create_indexes(**o)),
+    Call("bucket.drop", "drop", _O, _drop_bucket),
 )
 
 READS = tuple(call for call in CALLS if call.sort is Sort.READ)
