@@ -154,9 +154,28 @@ def _list_indexes(command: Mapping[str, Any], record: Record, chance: Chance) ->
     return _cursor(shown, command, record, chance)
 
 
+#: The file that every bucket has, and its chunks.
+_FILE: dict[str, Any] = {"_id": 1, "length": Int64(10), "chunkSize": 4, "uploadDate": NOW, "filename": "f"}
+_CHUNKS = [
+    {"_id": number, "files_id": 1, "n": number, "data": data} for number, data in enumerate((b"01\n3", b"4567", b"89"))
+]
+
+
+def _find(command: Mapping[str, Any], record: Record, chance: Chance) -> dict[str, Any]:
+    name = command["find"]
+    if isinstance(name, str) and name.endswith(".chunks"):
+        first = command["filter"].get("n", {"$gte": 0})["$gte"]
+        # A reply holds all that is asked for, so no cursor is opened.
+        batch = [copy.deepcopy(chunk) for chunk in _CHUNKS if chunk["n"] >= first][: command["limit"]]
+        return {"cursor": {"id": Int64(0), "ns": f"{command['$db']}.{name}", "firstBatch": batch}}
+    if isinstance(name, str) and name.endswith(".files"):
+        return _cursor([copy.deepcopy(_FILE)], command, record, chance)
+    return _cursor(_documents(command, chance), command, record, chance)
+
+
 _Answer = Callable[[Mapping[str, Any], Record, Chance], dict[str, Any]]
 _ANSWERS: dict[str, _Answer] = {
-    "find": lambda command, record, chance: _cursor(_documents(command, chance), command, record, chance),
+    "find": _find,
     "getMore": _get_more,
     "killCursors": _kill_cursors,
     "aggregate": _aggregate,

@@ -4,6 +4,7 @@ returned. They are used alone and, by ``sessions``, in sessions, in transactions
 
 from __future__ import annotations
 
+import io
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -21,6 +22,7 @@ from wiredrv import (
     CursorType,
     DeleteMany,
     DeleteOne,
+    GridFSBucket,
     IndexModel,
     InsertOne,
     ReadPreference,
@@ -418,6 +420,71 @@ async def supports_transactions(scene: Scene) -> Any:
     return await scene.client.supports_transactions()
 
 
+# --- files ---
+
+
+def _bucket(scene: Scene) -> GridFSBucket:
+    return GridFSBucket(scene.database, chunk_size_bytes=scene.chance.choice((1, 4, 1_000)))
+
+
+async def upload(scene: Scene) -> Any:
+    source: Any = scene.chance.choice((b"", b"0123456789", io.BytesIO(b"line\n" * 3)))
+    if scene.chance.maybe(0.5):
+        return await _bucket(scene).upload_from_stream("f", source, session=scene.session)
+    return await _bucket(scene).upload_from_stream_with_id(7, "f", source, metadata={"a": 1}, session=scene.session)
+
+
+async def upload_in_pieces(scene: Scene) -> Any:
+    async with _bucket(scene).open_upload_stream("f", session=scene.session) as stream:
+        for _ in range(scene.chance.randint(1, 3)):
+            await stream.write(b"piece")
+        if scene.chance.maybe(0.2):
+            await stream.abort()
+        scene.inspect(stream)
+        return stream._id
+
+
+async def download(scene: Scene) -> Any:
+    async with _bucket(scene).open_download_stream(1, scene.session) as stream:
+        scene.inspect((stream, stream.filename, stream.upload_date, stream.metadata, stream.length))
+        first = await stream.read(scene.chance.choice((0, 1, 5, -1)))
+        await stream.seek(scene.chance.choice((0, 4, 9, 50)))
+        return first, await stream.readline(), await stream.readchunk(), await stream.read()
+
+
+async def download_by_name(scene: Scene) -> Any:
+    bucket, target = _bucket(scene), io.BytesIO()
+    revision = scene.chance.choice((-1, 0, 2))
+    if scene.chance.maybe(0.5):
+        await bucket.download_to_stream_by_name("f", target, revision, scene.session)
+    else:
+        await bucket.download_to_stream(1, target, scene.session)
+    return target.getvalue()
+
+
+async def find_files(scene: Scene) -> Any:
+    files = await _bucket(scene).find({}, session=scene.session, batch_size=2).to_list(scene.chance.choice((None, 1)))
+    return [await file.read() for file in files[:2]]
+
+
+async def change_files(scene: Scene) -> Any:
+    bucket, session = _bucket(scene), scene.session
+    match scene.chance.choice(("rename", "rename_by_name", "delete", "delete_by_name")):
+        case "rename":
+            return await bucket.rename(1, "g", session)
+        case "rename_by_name":
+            return await bucket.rename_by_name("f", "g", session)
+        case "delete":
+            return await bucket.delete(1, session)
+        case _:
+            return await bucket.delete_by_name("f", session)
+
+
+async def change_bucket(scene: Scene) -> Any:
+    bucket = _bucket(scene)
+    return await (bucket.drop if scene.chance.maybe(0.5) else bucket.create_indexes)(scene.session)
+
+
 #: The operations that a transaction may contain.
 TRANSACTIONAL: tuple[Call, ...] = (
     find,
@@ -441,6 +508,12 @@ TRANSACTIONAL: tuple[Call, ...] = (
     bulk_write,
     client_bulk_write,
     command,
+    upload,
+    upload_in_pieces,
+    download,
+    download_by_name,
+    find_files,
+    change_files,
 )
 PLAIN: tuple[Call, ...] = (
     *TRANSACTIONAL,
@@ -484,4 +557,5 @@ PLAIN: tuple[Call, ...] = (
     drop_database,
     server_info,
     supports_transactions,
+    change_bucket,
 )
