@@ -42,8 +42,18 @@ if TYPE_CHECKING:
     from wiredrv.client.sessions.blocks import unbound as unbound
     from wiredrv.client.sessions.client_session import ClientSession as ClientSession
     from wiredrv.client.sessions.with_transaction import RetryPolicy as RetryPolicy
+    from wiredrv.collation import Collation as Collation
+    from wiredrv.collation import CollationAlternate as CollationAlternate
+    from wiredrv.collation import CollationCaseFirst as CollationCaseFirst
+    from wiredrv.collation import CollationMaxVariable as CollationMaxVariable
+    from wiredrv.collation import CollationStrength as CollationStrength
+    from wiredrv.concerns import Nearest as Nearest
+    from wiredrv.concerns import Primary as Primary
+    from wiredrv.concerns import PrimaryPreferred as PrimaryPreferred
     from wiredrv.concerns import ReadConcern as ReadConcern
     from wiredrv.concerns import ReadPreference as ReadPreference
+    from wiredrv.concerns import Secondary as Secondary
+    from wiredrv.concerns import SecondaryPreferred as SecondaryPreferred
     from wiredrv.concerns import WriteConcern as WriteConcern
     from wiredrv.connection.auth.callbacks import AWSCredentials as AWSCredentials
     from wiredrv.connection.auth.callbacks import OIDCCallback as OIDCCallback
@@ -79,6 +89,11 @@ _HOMES = {
     "ClientBulkWriteResult": "wiredrv.operations.results",
     "ClientCredentials": "wiredrv.connection.settings",
     "ClientSession": "wiredrv.client.sessions.client_session",
+    "Collation": "wiredrv.collation",
+    "CollationAlternate": "wiredrv.collation",
+    "CollationCaseFirst": "wiredrv.collation",
+    "CollationMaxVariable": "wiredrv.collation",
+    "CollationStrength": "wiredrv.collation",
     "Collection": "wiredrv.client.collection",
     "CommandCursor": "wiredrv.client.cursors.command_cursor",
     "Cursor": "wiredrv.client.cursors.cursor",
@@ -101,10 +116,13 @@ _HOMES = {
     "InsertManyResult": "wiredrv.operations.results",
     "InsertOne": "wiredrv.client.requests",
     "InsertOneResult": "wiredrv.operations.results",
+    "Nearest": "wiredrv.concerns",
     "OIDCCallback": "wiredrv.connection.auth.callbacks",
     "OIDCCallbackContext": "wiredrv.connection.auth.callbacks",
     "OIDCCallbackResult": "wiredrv.connection.auth.callbacks",
     "OIDCIdPInfo": "wiredrv.connection.auth.callbacks",
+    "Primary": "wiredrv.concerns",
+    "PrimaryPreferred": "wiredrv.concerns",
     "RawBatchCommandCursor": "wiredrv.client.cursors.raw",
     "RawBatchCursor": "wiredrv.client.cursors.raw",
     "ReadConcern": "wiredrv.concerns",
@@ -113,6 +131,8 @@ _HOMES = {
     "RetryPolicy": "wiredrv.client.sessions.with_transaction",
     "ReturnDocument": "wiredrv.client.constants",
     "SearchIndexModel": "wiredrv.client.collection_search",
+    "Secondary": "wiredrv.concerns",
+    "SecondaryPreferred": "wiredrv.concerns",
     "ServerApi": "wiredrv.connection.settings",
     "SessionOptions": "wiredrv.session.options",
     "TEXT": "wiredrv.client.constants",
@@ -143,6 +163,11 @@ __all__ = [
     "ClientBulkWriteResult",
     "ClientCredentials",
     "ClientSession",
+    "Collation",
+    "CollationAlternate",
+    "CollationCaseFirst",
+    "CollationMaxVariable",
+    "CollationStrength",
     "Collection",
     "CommandCursor",
     "Cursor",
@@ -161,10 +186,13 @@ __all__ = [
     "InsertManyResult",
     "InsertOne",
     "InsertOneResult",
+    "Nearest",
     "OIDCCallback",
     "OIDCCallbackContext",
     "OIDCCallbackResult",
     "OIDCIdPInfo",
+    "Primary",
+    "PrimaryPreferred",
     "RawBatchCommandCursor",
     "RawBatchCursor",
     "ReadConcern",
@@ -173,6 +201,8 @@ __all__ = [
     "RetryPolicy",
     "ReturnDocument",
     "SearchIndexModel",
+    "Secondary",
+    "SecondaryPreferred",
     "ServerApi",
     "SessionOptions",
     "TransactionOptions",

@@ -133,7 +133,7 @@ NO_MAX_STALENESS = -1
 SMALLEST_MAX_STALENESS = 90
 
 
-@dataclass(frozen=True, slots=True, eq=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ReadPreference:
     """Which members may answer a read. Server-selection specification, "Read Preference"; max-staleness specification.
 
@@ -204,8 +204,73 @@ class ReadPreference:
             document["hedge"] = dict(self.hedge)
         return document
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, ReadPreference):
+            return NotImplemented
+        ours = (self.mode, self.tag_sets, self.max_staleness, self.hedge)
+        return ours == (other.mode, other.tag_sets, other.max_staleness, other.hedge)
+
     def __hash__(self) -> int:
         return hash((self.mode, self.max_staleness, tuple(tuple(sorted(tags.items())) for tags in self.tag_sets)))
+
+
+class Primary(ReadPreference):
+    """``ReadPreference("primary")`` under PyMongo's name."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__(ReadMode.PRIMARY)
+
+
+class _WithTags(ReadPreference):
+    """A read preference whose class says its mode.
+
+    :param tag_sets: tag sets in the order in which they are tried; an empty mapping matches every member.
+    :param max_staleness: how many seconds a secondary may lag behind, at least 90; -1 for no limit.
+    :param hedge: the hedged-read document of servers 4.4 to 7.x; deprecated there.
+    :raises ConfigurationError: a value is of the wrong kind.
+    """
+
+    __slots__ = ()
+
+    _mode: ClassVar[ReadMode]
+
+    def __init__(
+        self,
+        tag_sets: Sequence[TagSet] | None = None,
+        max_staleness: int | float = NO_MAX_STALENESS,
+        hedge: Document | None = None,
+    ) -> None:
+        super().__init__(self._mode, tag_sets, max_staleness, hedge)
+
+
+class PrimaryPreferred(_WithTags):
+    """``ReadPreference("primaryPreferred", ...)`` under PyMongo's name."""
+
+    __slots__ = ()
+    _mode = ReadMode.PRIMARY_PREFERRED
+
+
+class Secondary(_WithTags):
+    """``ReadPreference("secondary", ...)`` under PyMongo's name."""
+
+    __slots__ = ()
+    _mode = ReadMode.SECONDARY
+
+
+class SecondaryPreferred(_WithTags):
+    """``ReadPreference("secondaryPreferred", ...)`` under PyMongo's name."""
+
+    __slots__ = ()
+    _mode = ReadMode.SECONDARY_PREFERRED
+
+
+class Nearest(_WithTags):
+    """``ReadPreference("nearest", ...)`` under PyMongo's name."""
+
+    __slots__ = ()
+    _mode = ReadMode.NEAREST
 
 
 ReadPreference.PRIMARY = ReadPreference(ReadMode.PRIMARY)

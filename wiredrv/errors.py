@@ -4,7 +4,8 @@ The names are PyMongo's, so that existing handlers work unchanged; the root clas
 
     DriverError
      ├─ ConfigurationError
-     │   └─ InvalidURI
+     │   ├─ InvalidURI
+     │   └─ UnknownOption          (also a TypeError)
      ├─ CredentialsError
      ├─ InvalidOperation
      ├─ InvalidName
@@ -15,6 +16,7 @@ The names are PyMongo's, so that existing handlers work unchanged; the root clas
      ├─ ProtocolError
      ├─ UnreadableReply            (also a bson.errors.InvalidBSON)
      ├─ TransactionTimeoutError
+     │   └─ TransactionLimitExceeded
      ├─ OperationTimeout
      ├─ GridFSError
      │   ├─ NoFile
@@ -140,6 +142,13 @@ class InvalidURI(ConfigurationError):
     """The connection string cannot be read."""
 
 
+class UnknownOption(ConfigurationError, TypeError):
+    """A call has a keyword argument that there is not. The message names the options, or the one that was meant.
+
+    Also a TypeError, as for any other Python function.
+    """
+
+
 class ConfigurationWarning(UserWarning):
     """A part of a connection string is ignored or outdated. A warning: the driver never raises it.
 
@@ -198,6 +207,10 @@ class TransactionTimeoutError(DriverError):
     @property
     def timeout(self) -> bool:
         return True
+
+
+class TransactionLimitExceeded(TransactionTimeoutError):
+    """``with_transaction`` used up its time limit: ``timeoutMS``, ``timeout_ms`` or ``wiredrv.timeout``."""
 
 
 class OperationTimeout(DriverError):

@@ -15,6 +15,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
+from wiredrv.compat.listeners import Translation, translation
 from wiredrv.errors import ConfigurationError
 from wiredrv.events import (
     CommandFailedEvent,
@@ -116,8 +117,9 @@ _UNHEARD = ("selection", "waiting")
 class ListenerHub:
     """Delivers events to listeners, by family: ``command``, ``pool``, ``topology`` (and servers), ``heartbeat``.
 
-    A listener is an object of one or more of the listener classes of ``wiredrv.events``, or any callable, which gets
-    every event. Two more families are for the log alone: ``selection``, and ``waiting`` for its step of that name.
+    A listener is an object of one or more of the listener classes of ``wiredrv.events``; or of PyMongo's, and then gets
+    PyMongo's events; or any callable, which gets every event. Two more families are for the log alone: ``selection``,
+    and ``waiting`` for its step of that name.
 
     :param call: calls a listener with an event; the client gives ``waits.user``.
     :raises ConfigurationError: a listener is neither.
@@ -138,16 +140,20 @@ class ListenerHub:
             raise ConfigurationError(f"event_listeners takes a list of listeners, not {listeners!r}")
         families: dict[str, list[Listener]] = {family: [] for family in _FAMILIES}
         for listener in listeners:
-            classes = [known for known in _METHODS if isinstance(listener, known)]
-            for known in classes:
-                family, methods = _METHODS[known]
-                families[family].append(_dispatch({event: getattr(listener, name) for event, name in methods.items()}))
-            if classes:
+            known = False
+            for kind, (family, methods) in _METHODS.items():
+                translate = None if isinstance(listener, kind) else translation(listener, kind)
+                if translate is None and not isinstance(listener, kind):
+                    continue
+                known = True
+                chosen = {event: getattr(listener, name) for event, name in methods.items()}
+                families[family].append(_dispatch(chosen, translate))
+            if known:
                 continue
             if not callable(listener):
                 raise ConfigurationError(
                     f"{listener!r} is not an event listener: pass a callable that takes the event, or an object of a "
-                    f"class derived from {', '.join(known.__name__ for known in _METHODS)}"
+                    f"class derived from {', '.join(kind.__name__ for kind in _METHODS)}"
                 )
             for listeners in families.values():
                 listeners.append(listener)
@@ -171,10 +177,10 @@ def _directly(listener: Listener, event: object) -> object:
     return listener(event)
 
 
-def _dispatch(methods: Mapping[type, Listener]) -> Listener:
+def _dispatch(methods: Mapping[type, Listener], translate: Translation | None) -> Listener:
     def deliver(event: object) -> None:
         method = methods.get(type(event))
         if method is not None:
-            method(event)
+            method(event if translate is None else translate(event))
 
     return deliver

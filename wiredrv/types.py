@@ -43,9 +43,6 @@ else:
 
 DEFAULT_PORT = 27017
 
-#: PyMongo's classes of read preferences. Here one class stands for all of them.
-_READ_MODES = ("Primary", "PrimaryPreferred", "Secondary", "SecondaryPreferred", "Nearest")
-
 
 def foreign_note(value: object) -> str:
     """Say that an object belongs to another driver, for the error that refuses it; an empty string if it does not."""
@@ -53,12 +50,7 @@ def foreign_note(value: object) -> str:
     package = kind.__module__.partition(".")[0]
     if package not in ("pymongo", "motor"):
         return ""
-    advice = "import them from wiredrv"
-    if kind.__name__ in _READ_MODES:
-        mode = kind.__name__[0].lower() + kind.__name__[1:]
-        others = "" if mode == "primary" else ", with tag_sets= and max_staleness= if it has any"
-        advice = f'write wiredrv.ReadPreference("{mode}"){others}'
-    return f": {kind.__name__} is {package}'s, and wiredrv takes its own classes only; {advice}"
+    return f": {kind.__name__} is {package}'s, and wiredrv takes its own; import it from wiredrv"
 
 
 def near_match(given: str, names: Iterable[str]) -> str | None:

@@ -12,9 +12,6 @@ import pymongo
 import pymongo.read_concern
 import pytest
 from bson.raw_bson import RawBSONDocument
-from pymongo import read_preferences
-from pymongo.driver_info import DriverInfo
-from pymongo.server_api import ServerApi
 
 import wiredrv
 from wiredrv.errors import ConfigurationError, DriverError, InvalidURI
@@ -210,22 +207,15 @@ def test_an_option_that_is_like_none_is_refused_with_the_list_alone() -> None:
 @pytest.mark.parametrize(
     "use, kind",
     [
-        (lambda client: client.shop.with_options(read_preference=pymongo.ReadPreference.SECONDARY), "Secondary"),
-        (lambda client: client.shop.with_options(write_concern=pymongo.WriteConcern(1)), "WriteConcern"),
-        (lambda client: wiredrv.Client(read_preference=pymongo.ReadPreference.NEAREST), "Nearest"),  # type: ignore[arg-type]  # bad input is the point
-        (lambda client: wiredrv.Client(server_api=ServerApi("1")), "ServerApi"),  # type: ignore[arg-type]  # bad input is the point
-        (lambda client: client.append_metadata(DriverInfo("a")), "DriverInfo"),
-        (lambda client: client.transaction(write_concern=pymongo.WriteConcern(1)), "WriteConcern"),
-        (lambda client: client.transaction(read_concern=pymongo.read_concern.ReadConcern()), "ReadConcern"),
-        (lambda client: client.shop.orders.bulk_write([pymongo.InsertOne({})]), "InsertOne"),
-        (lambda client: client.shop.orders.create_indexes([pymongo.IndexModel("a")]), "IndexModel"),
+        (lambda client: client.drop_database(pymongo.AsyncMongoClient().shop), "AsyncDatabase"),
+        (lambda client: client.shop.validate_collection(pymongo.AsyncMongoClient().shop.orders), "AsyncCollection"),
         (
             lambda client: client.shop.orders.insert_one({}, session=pymongo.AsyncMongoClient().start_session()),
             "AsyncClientSession",
         ),
     ],
 )
-async def test_an_object_of_pymongo_is_refused_with_both_packages_names(use: Callable[[Any], Any], kind: str) -> None:
+async def test_a_handle_of_pymongo_is_refused_with_both_packages_names(use: Callable[[Any], Any], kind: str) -> None:
     async def called() -> None:
         result = use(wiredrv.Client())
         if inspect.isawaitable(result):
@@ -233,26 +223,7 @@ async def test_an_object_of_pymongo_is_refused_with_both_packages_names(use: Cal
 
     with pytest.raises(DriverError) as caught:
         await called()
-    assert f"{kind} is pymongo's, and wiredrv takes its own classes only" in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "theirs, advice",
-    [
-        (read_preferences.Primary(), 'write wiredrv.ReadPreference("primary")'),
-        (read_preferences.SecondaryPreferred(), 'write wiredrv.ReadPreference("secondaryPreferred"), with tag_sets='),
-        (read_preferences.Nearest([{"dc": "a"}]), 'write wiredrv.ReadPreference("nearest"), with tag_sets='),
-    ],
-)
-def test_a_read_preference_of_pymongo_is_refused_with_the_one_to_write(theirs: Any, advice: str) -> None:
-    with pytest.raises(ConfigurationError) as caught:
-        wiredrv.Client(read_preference=theirs)
-    assert advice in str(caught.value)
-    with pytest.raises(ConfigurationError) as caught:
-        wiredrv.Client().shop.with_options(read_preference=theirs)
-    assert advice in str(caught.value)
-    mode = advice.split('"')[1]
-    assert wiredrv.ReadPreference(mode, theirs.tag_sets).mode.value == mode
+    assert f"{kind} is pymongo's, and wiredrv takes its own" in str(caught.value)
 
 
 # --- arguments of PyMongo's client ---

@@ -42,6 +42,8 @@ SERVER_REFUSALS = frozenset(
         "CollectionInvalid",
     }
 )
+#: This driver's refusals of an argument.
+OUR_REFUSALS = ("ConfigurationError", "UnknownOption", "InvalidName")
 #: An exhausted cursor reports this by an error too.
 END = ("StopAsyncIteration",)
 
@@ -79,7 +81,7 @@ def refused(difference: Difference, pattern: str) -> bool:
         return False
     late = failed(difference.theirs, *REFUSALS) and not they_sent_nothing(difference)
     theirs = late or isinstance(difference.theirs, Returned) or failed(difference.theirs, *SERVER_REFUSALS, *END)
-    return theirs and failed(difference.ours, "ConfigurationError", "InvalidName") and says(difference.ours, pattern)
+    return theirs and failed(difference.ours, *OUR_REFUSALS) and says(difference.ours, pattern)
 
 
 def accepted(difference: Difference, pattern: str) -> bool:

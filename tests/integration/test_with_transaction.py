@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
+import pymongo.errors
 import pytest
 
 import wiredrv
@@ -48,6 +49,15 @@ def _wrapped(cause: BaseException, wrapper: type[Exception] = RuntimeError) -> E
         return error
 
 
+def _pymongos() -> pymongo.errors.OperationFailure:
+    return pymongo.errors.OperationFailure("no", 112, {"errorLabels": [TRANSIENT_TRANSACTION]})
+
+
+def _caused(error: Exception) -> Exception:
+    error.__cause__ = ConnectionResetError("reset")
+    return error
+
+
 # --- pure -------------------------------------------------------------------------------------------------------------
 
 LABELLED: list[tuple[str, BaseException, bool]] = [
@@ -66,6 +76,10 @@ LABELLED: list[tuple[str, BaseException, bool]] = [
     ("a group with a cancellation", BaseExceptionGroup("g", [_transient(), _Cancelled()]), True),
     ("a group of cancellations", BaseExceptionGroup("g", [_Cancelled()]), False),
     ("a cancellation", _Cancelled(), False),
+    ("PyMongo's error with the label", _pymongos(), True),
+    ("PyMongo's error with the label and a cause", _caused(_pymongos()), True),
+    ("PyMongo's error without it", pymongo.errors.OperationFailure("no", 1, {}), False),
+    ("a group of both drivers' errors", ExceptionGroup("g", [_transient(), _pymongos()]), True),
 ]
 
 
@@ -155,6 +169,7 @@ RETRIED: list[tuple[str, Callable[[], BaseException]]] = [
     ("a transient error", _transient),
     ("one that is wrapped", lambda: _wrapped(_transient())),
     ("a group of them", lambda: ExceptionGroup("g", [_transient(), _wrapped(_transient())])),
+    ("one of PyMongo's", _pymongos),
 ]
 
 

@@ -45,7 +45,7 @@ class FindOneOptions(CommonOptions, total=False):
     :param skip: how many of the matching documents are left out first; 0 by default.
     :param sort: the order of the result: a field's name, or names with directions as in ``[("a", 1), ("b", -1)]``.
     :param hint: the index to use, by its name or its keys; None lets the server choose.
-    :param collation: how strings are compared: a mapping or a bson ``Collation``; None takes the collection's.
+    :param collation: how strings are compared: a mapping or a ``Collation``; None takes the collection's.
     :param let: variables that the query's ``$expr`` can use as ``$$name`` (server 5.0).
     :param max: for each field of the index in ``hint``, the value below which keys must be.
     :param min: for each field of the index in ``hint``, the least value of its keys.
@@ -114,7 +114,7 @@ class WriteOptions(TypedDict, total=False):
 class DeleteOptions(TypedDict, total=False):
     """The options of ``delete_one`` and ``delete_many``. CRUD specification, "Delete".
 
-    :param collation: how strings are compared: a mapping or a bson ``Collation``; None takes the collection's.
+    :param collation: how strings are compared: a mapping or a ``Collation``; None takes the collection's.
     :param hint: the index to use, by its name or its keys (server 4.4); None lets the server choose.
     :param let: variables that the filter's ``$expr`` can use as ``$$name`` (server 5.0).
     :param comment: any value that BSON can carry, shown in the server's logs and profiler (server 4.4).
@@ -134,7 +134,7 @@ class DeleteOptions(TypedDict, total=False):
 class ReplaceOptions(WriteOptions, total=False):
     """The options of ``replace_one``. CRUD specification, "Update".
 
-    :param collation: how strings are compared: a mapping or a bson ``Collation``; None takes the collection's.
+    :param collation: how strings are compared: a mapping or a ``Collation``; None takes the collection's.
     :param hint: the index to use, by its name or its keys; None lets the server choose.
     :param let: variables that the filter's ``$expr`` can use as ``$$name`` (server 5.0).
     :param sort: which document is replaced if several match: the first in this order (server 8.0).
@@ -149,7 +149,7 @@ class ReplaceOptions(WriteOptions, total=False):
 class UpdateManyOptions(WriteOptions, total=False):
     """The options of ``update_many``. CRUD specification, "Update".
 
-    :param collation: how strings are compared: a mapping or a bson ``Collation``; None takes the collection's.
+    :param collation: how strings are compared: a mapping or a ``Collation``; None takes the collection's.
     :param array_filters: conditions for the elements of arrays that the update names ``$[identifier]``.
     :param hint: the index to use, by its name or its keys; None lets the server choose.
     :param let: variables that the filter's ``$expr`` and an update pipeline can use as ``$$name`` (server 5.0).
@@ -176,7 +176,7 @@ class FindAndModifyOptions(CommonOptions, total=False):
     :param projection: the fields of the document to return, as a mapping or a list of names; None returns all.
     :param sort: which document is chosen if several match: the first in this order.
     :param hint: the index to use, by its name or its keys (server 4.4); None lets the server choose.
-    :param collation: how strings are compared: a mapping or a bson ``Collation``; None takes the collection's.
+    :param collation: how strings are compared: a mapping or a ``Collation``; None takes the collection's.
     :param let: variables that the filter's ``$expr`` can use as ``$$name`` (server 5.0).
     """
 
@@ -228,7 +228,7 @@ class AggregateOptions(CommonOptions, total=False):
     :param maxAwaitTimeMS: another name of ``max_await_time_ms`` (milliseconds).
     :param allowDiskUse: as ``allow_disk_use``.
     :param bypassDocumentValidation: as ``bypass_document_validation``.
-    :param collation: how strings are compared: a mapping or a bson ``Collation``; None takes the collection's.
+    :param collation: how strings are compared: a mapping or a ``Collation``; None takes the collection's.
     :param hint: the index to use, by its name or its keys; None lets the server choose.
     :param timeout_mode: what ``timeout_ms`` limits: ``"cursor_lifetime"``, the first command and all getMores together
         (the default), or ``"iteration"``, each call that returns documents (the only one for tailable cursors).
@@ -256,7 +256,7 @@ class CountOptions(CommonOptions, total=False):
     :param skip: how many of the matching documents are left out of the count; 0 by default.
     :param limit: the number at which counting stops; None counts all.
     :param hint: the index to use, by its name or its keys; None lets the server choose.
-    :param collation: how strings are compared: a mapping or a bson ``Collation``; None takes the collection's.
+    :param collation: how strings are compared: a mapping or a ``Collation``; None takes the collection's.
     """
 
     skip: int | None
@@ -269,7 +269,7 @@ class DistinctOptions(CommonOptions, total=False):
     """The options of ``distinct``. CRUD specification, "Read".
 
     :param hint: the index to use, by its name or its keys (server 7.1); None lets the server choose.
-    :param collation: how strings are compared: a mapping or a bson ``Collation``; None takes the collection's.
+    :param collation: how strings are compared: a mapping or a ``Collation``; None takes the collection's.
     """
 
     hint: Keys | None
@@ -288,7 +288,7 @@ class ChangeStreamOptions(TypedDict, total=False):
     :param batch_size: how many events the server sends at a time; None leaves it to the server.
     :param max_await_time_ms: milliseconds that the server waits for an event in each getMore; None leaves it to the
         server, which waits for a second.
-    :param collation: how strings are compared: a mapping or a bson ``Collation``; None compares them byte by byte.
+    :param collation: how strings are compared: a mapping or a ``Collation``; None compares them byte by byte.
     :param comment: any value that BSON can carry, shown in the server's logs and profiler, and repeated in the getMores
         from server 4.4 on; before that a string.
     :param show_expanded_events: whether changes of indexes, options and sharding are reported too (server 6.0).

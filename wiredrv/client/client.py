@@ -22,6 +22,7 @@ from wiredrv.client.limits import limited
 from wiredrv.client.misuse import AsyncBlock, refuse_more_by_position
 from wiredrv.client.sessions.client_session import ClientSession
 from wiredrv.client.sessions.client_transaction import ClientTransaction
+from wiredrv.compat.objects import of_kind
 from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
 from wiredrv.connection.settings import DriverInfo
 from wiredrv.description import ServerType
@@ -34,7 +35,7 @@ from wiredrv.options.client_options import ClientOptions
 from wiredrv.options.uri import parse_client_settings
 from wiredrv.origin import caller
 from wiredrv.session.options import SessionOptions, TransactionOptions
-from wiredrv.types import Document, DocumentT, OtherDocumentT, PlainDocument, TimeLimit, foreign_note
+from wiredrv.types import Document, DocumentT, OtherDocumentT, PlainDocument, TimeLimit
 
 
 class Client(ClientDeployment[DocumentT], ClientWrites[DocumentT], AsyncBlock):
@@ -404,11 +405,7 @@ class Client(ClientDeployment[DocumentT], ClientWrites[DocumentT], AsyncBlock):
         :param driver_info: its name, version and platform.
         :raises ConfigurationError: it is not a DriverInfo.
         """
-        if not isinstance(driver_info, DriverInfo):
-            raise ConfigurationError(
-                f"append_metadata takes a DriverInfo, not {driver_info!r}{foreign_note(driver_info)}"
-            )
-        self._core.append_metadata(driver_info)
+        self._core.append_metadata(of_kind("driver_info", driver_info, DriverInfo))
 
     def __bool__(self) -> bool:
         """Always true, as with PyMongo: for code that checks whether it was given a client."""

@@ -11,7 +11,7 @@ from wiredrv.client.collection_base import derived_target
 from wiredrv.client.core import ClientCore
 from wiredrv.client.handle import HandleOptions
 from wiredrv.client.limits import limited
-from wiredrv.client.requests import WriteRequest, add_ids
+from wiredrv.client.requests import WriteRequest, add_ids, write_request
 from wiredrv.concerns import WriteConcern
 from wiredrv.errors import ConfigurationError, InvalidOperation
 from wiredrv.operations.base import Target
@@ -100,10 +100,8 @@ class ClientWrites(HandleOptions[DocumentT]):
         target = _admin(derived_target(own, "", None, None, write_concern, None, None))
         if not in_transaction and not target.write_concern.acknowledged:
             _refuse_unacknowledged(ordered, verbose_results, state is not None)
-        models = list(models)
+        models = [write_request("each model", model) for model in models]
         for model in models:
-            if not isinstance(model, WriteRequest):
-                check.refuse("each model", "an InsertOne, UpdateOne, UpdateMany, ReplaceOne, ... object", model)
             if model.namespace is None:
                 raise ConfigurationError(
                     f"each model needs a namespace, as {type(model).__name__}(..., namespace='shop.orders')"

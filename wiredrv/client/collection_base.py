@@ -11,6 +11,7 @@ from wiredrv.client.handle import HandleContext
 from wiredrv.client.limits import limit_of
 from wiredrv.client.validation import collection_name, refuse
 from wiredrv.client.watchable import Watchable
+from wiredrv.compat.objects import of_kind
 from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
 from wiredrv.operations.base import Target
 from wiredrv.options.kinds import DOCUMENT_CLASS, BadValue
@@ -198,23 +199,19 @@ def derived_target(
 
     :raises ConfigurationError: an option is of the wrong kind.
     """
-    for name, value, kind in (
-        ("codec_options", codec_options, CodecOptions),
-        ("read_preference", read_preference, ReadPreference),
-        ("write_concern", write_concern, WriteConcern),
-        ("read_concern", read_concern, ReadConcern),
-    ):
-        if value is not None and not isinstance(value, kind):
-            refuse(name, f"a {kind.__name__}", value)
+    if codec_options is not None and not isinstance(codec_options, CodecOptions):
+        refuse("codec_options", "a CodecOptions", codec_options)
     codec_options = base.codec_options if codec_options is None else codec_options
     if document_class is not None:
         codec_options = _with_document_class(codec_options, document_class)
     return Target(
         base.database,
         collection,
-        base.read_preference if read_preference is None else read_preference,
-        base.read_concern if read_concern is None else read_concern,
-        base.write_concern if write_concern is None else write_concern,
+        base.read_preference
+        if read_preference is None
+        else of_kind("read_preference", read_preference, ReadPreference),
+        base.read_concern if read_concern is None else of_kind("read_concern", read_concern, ReadConcern),
+        base.write_concern if write_concern is None else of_kind("write_concern", write_concern, WriteConcern),
         codec_options,
         base.limit if timeout_ms is None else limit_of(timeout_ms),
     )

@@ -19,6 +19,7 @@ from wiredrv.client.limits import TimeoutMode, limited
 from wiredrv.client.requests import IndexModel, index_document, index_name
 from wiredrv.client.schema_arguments import CreateIndexesOptions, CreateIndexOptions, RenameOptions
 from wiredrv.client.validation import Keys
+from wiredrv.compat import objects
 from wiredrv.errors import ConfigurationError, OperationFailure
 from wiredrv.operations.base import Target, document_in, field_of
 from wiredrv.operations.collections import Drop, ListCollections, Rename
@@ -95,13 +96,11 @@ class CollectionIndexes(CollectionBase[DocumentT]):
         """
         if not isinstance(indexes, (list, tuple)):
             check.refuse("indexes", "a list of IndexModel objects", indexes)
-        for index in indexes:
-            if not isinstance(index, IndexModel):
-                check.refuse("each of indexes", "an IndexModel object", index)
-        if not indexes:
+        documents = [_document(index) for index in indexes]
+        if not documents:
             raise ConfigurationError("indexes must not be empty")
         given = {**options, "comment": comment, "raw_data": raw_data}
-        return await self._create_indexes([index.document for index in indexes], session, given)
+        return await self._create_indexes(documents, session, given)
 
     async def _create_indexes(
         self, indexes: Sequence[Document], session: ClientSession | None, given: PlainDocument
@@ -293,6 +292,14 @@ class CollectionIndexes(CollectionBase[DocumentT]):
         if not found or (found[0] is not None and "options" not in found[0]):
             return {}
         return dict(document_in(found[0], "options"))
+
+
+def _document(index: object) -> Document:
+    """The document of an index's model, this driver's or PyMongo's."""
+    document = objects.index_document(index)
+    if document is None:
+        check.refuse("each of indexes", "an IndexModel object", index)
+    return document
 
 
 async def drop(

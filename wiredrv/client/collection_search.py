@@ -20,6 +20,7 @@ from wiredrv.client.collection_reads import aggregate
 from wiredrv.client.cursors.command_cursor import CommandCursor
 from wiredrv.client.limits import limited
 from wiredrv.client.schema_arguments import TimeLimit
+from wiredrv.compat import objects
 from wiredrv.concerns import ReadPreference
 from wiredrv.errors import ConfigurationError, OperationFailure
 from wiredrv.operations.base import Target
@@ -195,8 +196,9 @@ class CollectionSearchIndexes(CollectionBase[DocumentT]):
 def _model(name: str, model: object) -> SearchIndexModel:
     if isinstance(model, SearchIndexModel):
         return model
-    if not isinstance(model, Mapping):
+    found = model if isinstance(model, Mapping) else objects.search_index_document(model)
+    if found is None:
         check.refuse(name, "a SearchIndexModel object", model)
-    if "definition" not in model:
+    if "definition" not in found:
         raise ConfigurationError(f"{name} has no 'definition': {model!r}")
-    return SearchIndexModel(**model)
+    return SearchIndexModel(**found)

@@ -33,7 +33,7 @@ from wiredrv.client.bulk import Bulk
 from wiredrv.client.collection_base import CollectionBase
 from wiredrv.client.limits import limited
 from wiredrv.client.object_ids import object_ids
-from wiredrv.client.requests import WriteRequest, add_ids, with_id
+from wiredrv.client.requests import WriteRequest, add_ids, with_id, write_request
 from wiredrv.errors import ConfigurationError
 from wiredrv.operations.delete import Delete
 from wiredrv.operations.find_and_modify import FindAndModify
@@ -401,11 +401,12 @@ class CollectionWrites(CollectionBase[DocumentT]):
         target = limited(self._target, options.pop("timeout_ms", None))
         fields = check.wire_options({**options, "let": let}, arguments.WRITE_COMMAND, self.bulk_write)
         state = self._context.session_state(session)
-        given = list(requests)
+        given = [
+            request if isinstance(request, WriteRequest) else write_request("each request", request)
+            for request in requests
+        ]
         own = self.full_name
         for request in given:
-            if not isinstance(request, WriteRequest):
-                check.refuse("each request", "an InsertOne, UpdateOne, UpdateMany, ReplaceOne, ... object", request)
             if request.namespace is not None and request.namespace != own:
                 raise ConfigurationError(
                     f"a request for {request.namespace} cannot be sent to {own}: client.bulk_write takes requests for "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, MutableMapping, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from typing import Any, Generic, Never, Unpack
 
 from bson.objectid import ObjectId
@@ -14,6 +14,7 @@ from wiredrv.client.object_ids import object_ids
 from wiredrv.client.schema_arguments import IndexOptions
 from wiredrv.client.signatures import expanded
 from wiredrv.client.validation import Collation, Keys
+from wiredrv.compat import objects
 from wiredrv.errors import ConfigurationError
 from wiredrv.operations.client_bulk import ClientWrite
 from wiredrv.operations.write_batch import Statement
@@ -119,7 +120,7 @@ class _Delete(WriteRequest[Never]):
     """Delete documents.
 
     :param filter: the query; ``{}`` matches every document.
-    :param collation: how strings are compared: a mapping or a bson ``Collation``; None takes the collection's.
+    :param collation: how strings are compared: a mapping or a ``Collation``; None takes the collection's.
     :param hint: the index to use, by its name or its keys (server 4.4); None lets the server choose.
     :param namespace: the collection as ``"shop.orders"``, for ``client.bulk_write``; a collection's own takes none.
     :raises ConfigurationError: an argument is of the wrong kind.
@@ -192,7 +193,7 @@ class UpdateOne(_Update[Never]):
     :param filter: the query; ``{}`` matches every document.
     :param update: operators as ``$set``, or a pipeline of stages (server 4.2).
     :param upsert: whether a document is inserted if none matches; None leaves it to the server, whose default is False.
-    :param collation: how strings are compared: a mapping or a bson ``Collation``; None takes the collection's.
+    :param collation: how strings are compared: a mapping or a ``Collation``; None takes the collection's.
     :param array_filters: conditions for the elements of arrays that the update names ``$[identifier]``.
     :param hint: the index to use, by its name or its keys; None lets the server choose.
     :param namespace: the collection as ``"shop.orders"``, for ``client.bulk_write``; a collection's own takes none.
@@ -223,7 +224,7 @@ class UpdateMany(_Update[Never]):
     :param filter: the query; ``{}`` matches every document.
     :param update: operators as ``$set``, or a pipeline of stages (server 4.2).
     :param upsert: whether a document is inserted if none matches; None leaves it to the server, whose default is False.
-    :param collation: how strings are compared: a mapping or a bson ``Collation``; None takes the collection's.
+    :param collation: how strings are compared: a mapping or a ``Collation``; None takes the collection's.
     :param array_filters: conditions for the elements of arrays that the update names ``$[identifier]``.
     :param hint: the index to use, by its name or its keys; None lets the server choose.
     :param namespace: the collection as ``"shop.orders"``, for ``client.bulk_write``; a collection's own takes none.
@@ -253,7 +254,7 @@ class ReplaceOne(_Update[DocumentT_co]):
     :param filter: the query; ``{}`` matches every document.
     :param replacement: the new document, without operators. The old ``_id`` stays.
     :param upsert: whether a document is inserted if none matches; None leaves it to the server, whose default is False.
-    :param collation: how strings are compared: a mapping or a bson ``Collation``; None takes the collection's.
+    :param collation: how strings are compared: a mapping or a ``Collation``; None takes the collection's.
     :param hint: the index to use, by its name or its keys; None lets the server choose.
     :param namespace: the collection as ``"shop.orders"``, for ``client.bulk_write``; a collection's own takes none.
     :param sort: which document is replaced if several match: the first in this order (server 8.0).
@@ -290,6 +291,26 @@ def _namespace(namespace: object) -> str | None:
     check.database_name(database)
     check.collection_name(collection)
     return namespace
+
+
+_REQUESTS: Mapping[str, type[WriteRequest[Any]]] = {
+    kind.__name__: kind for kind in (InsertOne, UpdateOne, UpdateMany, ReplaceOne, DeleteOne, DeleteMany)
+}
+
+
+def write_request(name: str, value: object) -> WriteRequest[Any]:
+    """A request of a bulk, made of one of PyMongo's if it is not this driver's.
+
+    :param name: what it is called in an error.
+    :raises ConfigurationError: it is neither, or holds an argument of the wrong kind.
+    """
+    if isinstance(value, WriteRequest):
+        return value
+    found = objects.write_request(value)
+    if found is None:
+        check.refuse(name, "an InsertOne, UpdateOne, UpdateMany, ReplaceOne, ... object", value)
+    kind, arguments = found
+    return _REQUESTS[kind](**arguments)
 
 
 @expanded(IndexOptions)

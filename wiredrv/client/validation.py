@@ -16,7 +16,7 @@ from typing import Any, NoReturn, Protocol, TypeAlias
 from bson.raw_bson import RawBSONDocument
 
 from wiredrv.client.constants import ASCENDING
-from wiredrv.errors import ConfigurationError, InvalidName
+from wiredrv.errors import ConfigurationError, InvalidName, UnknownOption
 from wiredrv.types import Document, PlainDocument, foreign_note, near_match
 
 
@@ -258,7 +258,8 @@ def wire_options(
 
     :param method: what takes the options: an error lists those in its signature, else those of the table.
     :param strict: whether a name that is not in the table is refused; else it is sent, and the server decides.
-    :raises ConfigurationError: a name is unknown, a value is of the wrong kind, or an option is given twice.
+    :raises UnknownOption: a name is unknown.
+    :raises ConfigurationError: a value is of the wrong kind, or an option is given twice.
     """
     fields: PlainDocument = {}
     for name, value in given.items():
@@ -288,7 +289,7 @@ def _refuse_option(name: str, table: Table, method: Callable[..., object] | None
         whose = f" of {method.__name__}"
     near = near_match(name, known)
     guess = f"did you mean {near}? The" if near else "the"
-    raise ConfigurationError(f"unknown option {name!r}; {guess} options{whose} are {', '.join(sorted(known))}")
+    raise UnknownOption(f"unknown option {name!r}; {guess} options{whose} are {', '.join(sorted(known))}")
 
 
 def _by_wire_name(table: Table, name: str) -> tuple[str, Check | None] | None:

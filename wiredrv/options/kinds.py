@@ -18,6 +18,8 @@ from typing import Any
 
 from bson.codec_options import CodecOptions
 
+from wiredrv.compat.objects import adopted
+
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _INT32 = 2**31 - 1
 INT64 = 2**63 - 1
@@ -151,6 +153,18 @@ def instance(words: str, *types: type) -> OptionKind:
     return OptionKind(words, _refuse_text, check)
 
 
+def value_object(kind: type) -> OptionKind:
+    """An object of ``kind``, or of PyMongo's class of that name: for keywords only."""
+
+    def check(value: object) -> object:
+        found = adopted(value, kind)
+        if not isinstance(found, kind):
+            raise BadValue
+        return found
+
+    return OptionKind(f"a {kind.__name__}", _refuse_text, check)
+
+
 def _check_function(value: object) -> object:
     if not callable(value):
         raise BadValue
@@ -197,11 +211,12 @@ def named(values: Mapping[str, object]) -> OptionKind:
     return OptionKind("one of " + ", ".join(values), read, check)
 
 
-def either(kind: OptionKind, *types: type) -> OptionKind:
-    """What ``kind`` accepts or, as a keyword, an object of one of ``types``."""
+def either(kind: OptionKind, other: type) -> OptionKind:
+    """What ``kind`` accepts or, as a keyword, an object of ``other``, or of PyMongo's class of that name."""
 
     def check(value: object) -> object:
-        return value if isinstance(value, types) else kind.from_keyword(value)
+        found = adopted(value, other)
+        return found if isinstance(found, other) else kind.from_keyword(value)
 
     return OptionKind(kind.accepts, kind.from_text, check)
 

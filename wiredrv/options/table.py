@@ -23,7 +23,7 @@ from bson.codec_options import DatetimeConversion, TypeRegistry
 
 from wiredrv.concerns import ReadConcern, ReadMode, ReadPreference, WriteConcern
 from wiredrv.connection.settings import DriverInfo, ServerApi
-from wiredrv.errors import ConfigurationError
+from wiredrv.errors import ConfigurationError, UnknownOption
 from wiredrv.options import kinds
 from wiredrv.options.kinds import BadValue, Notice, OptionKind
 from wiredrv.options.tracing import TRACING
@@ -105,8 +105,8 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option("compressors", kinds.names(("snappy", "zlib", "zstd")), "connection.compressors"),
     Option("zlibCompressionLevel", kinds.integer(-1, 9), "connection.zlib_compression_level"),
-    Option("server_api", kinds.instance("a ServerApi", ServerApi), "connection.server_api"),
-    Option("driver", kinds.instance("a DriverInfo", DriverInfo), "connection.driver_info", lambda info: (info,)),
+    Option("server_api", kinds.value_object(ServerApi), "connection.server_api"),
+    Option("driver", kinds.value_object(DriverInfo), "connection.driver_info", lambda info: (info,)),
     Option("username", kinds.instance("a string", str)),
     Option("password", kinds.instance("a string", str), secret=True),
     Option("credentials", kinds.FUNCTION, "connection.credentials_callback", secret=True),
@@ -140,11 +140,11 @@ OPTIONS: tuple[Option, ...] = (
     Option("prefetch", kinds.BOOLEAN),
     # Concerns and preferences.
     Option("readConcernLevel", _TEXT),
-    Option("read_concern", kinds.instance("a ReadConcern", ReadConcern)),
+    Option("read_concern", kinds.value_object(ReadConcern)),
     Option("w", kinds.W),
     Option("wTimeoutMS", kinds.integer(0, kinds.INT64), outdated=("wtimeout",)),
     Option("journal", kinds.BOOLEAN, outdated=("j",)),
-    Option("write_concern", kinds.instance("a WriteConcern", WriteConcern)),
+    Option("write_concern", kinds.value_object(WriteConcern)),
     Option("readPreference", kinds.either(kinds.choice(*_MODES), ReadPreference), aliases=("read_preference",)),
     Option("readPreferenceTags", kinds.TAG_SETS, listed=True),
     Option(
@@ -233,14 +233,15 @@ def read_keywords(keywords: Mapping[str, Any]) -> dict[str, Any]:
     """Check keyword arguments; those that are None count as not given.
 
     :returns: the values by the options' own names.
-    :raises ConfigurationError: an option is unknown, given under two names, or has an invalid value.
+    :raises UnknownOption: an option is unknown.
+    :raises ConfigurationError: an option is given under two names, or has an invalid value.
     """
     values: dict[str, Any] = {}
     for given, value in keywords.items():
         option = _BY_NAME.get(given.lower())
         if option is None:
             advice = f": {_ELSEWHERE[given]}" if given in _ELSEWHERE else _near_match(given)
-            raise ConfigurationError(f"unknown option {given!r}{advice}")
+            raise UnknownOption(f"unknown option {given!r}{advice}")
         if value is None:
             continue
         if option.name in values:

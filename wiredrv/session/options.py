@@ -10,9 +10,9 @@ from typing import Literal
 
 from bson.timestamp import Timestamp
 
+from wiredrv.compat.objects import of_kind
 from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
 from wiredrv.errors import ConfigurationError
-from wiredrv.types import foreign_note
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +37,8 @@ class TransactionOptions:
             ("write_concern", self.write_concern, WriteConcern),
             ("read_preference", self.read_preference, ReadPreference),
         ):
-            if value is not None and not isinstance(value, kind):
-                raise ConfigurationError(f"{name} must be a {kind.__name__}, not {value!r}{foreign_note(value)}")
+            if value is not None:
+                object.__setattr__(self, name, of_kind(name, value, kind))
         if self.write_concern is not None and not self.write_concern.acknowledged:
             raise ConfigurationError(
                 f"transactions do not support unacknowledged write concerns: {self.write_concern!r}; use w=1 or more"
@@ -106,9 +106,8 @@ class SessionOptions:
             if not isinstance(self.snapshot_time, Timestamp):
                 raise ConfigurationError(f"snapshot_time must be a bson Timestamp, not {self.snapshot_time!r}")
         defaults = self.default_transaction_options
-        if defaults is not None and not isinstance(defaults, TransactionOptions):
-            raise ConfigurationError(
-                f"default_transaction_options must be TransactionOptions, not {defaults!r}{foreign_note(defaults)}"
-            )
+        if defaults is not None:
+            checked = of_kind("default_transaction_options", defaults, TransactionOptions)
+            object.__setattr__(self, "default_transaction_options", checked)
         if self.causal_consistency is None:
             object.__setattr__(self, "causal_consistency", not self.snapshot)

@@ -8,6 +8,7 @@ from typing import Any
 from tests.differential import conditions
 from tests.differential.calls import Make
 from tests.differential.conditions import (
+    OUR_REFUSALS,
     REFUSALS,
     accepted,
     arguments,
@@ -36,7 +37,7 @@ def other_class_of_refusal(difference: Difference) -> bool:
     return (
         difference.what == "outcome"
         and failed(difference.theirs, *REFUSALS)
-        and failed(difference.ours, "ConfigurationError", "InvalidName", "InvalidOperation", "InvalidDocument")
+        and failed(difference.ours, *OUR_REFUSALS, "InvalidOperation", "InvalidDocument")
         and (not says(difference.ours, "transaction") or difference.method in _BEFORE_TRANSACTIONS)
         and sent_the_same(difference)
     )
@@ -186,7 +187,7 @@ def empty_hint(difference: Difference) -> bool:
 def refused_unchanged(difference: Difference) -> bool:
     """A generated ``_id`` on a document of a call that we refused."""
     record = difference.our_record
-    refused = record is not None and failed(record.outcome, "ConfigurationError", "InvalidOperation")
+    refused = record is not None and failed(record.outcome, *OUR_REFUSALS, "InvalidOperation")
     added = difference.place.endswith("._id") and difference.ours is MISSING
     return difference.what == "arguments" and added and refused and sent_nothing(difference)
 

@@ -281,7 +281,7 @@ class Cursor(CursorBase[DocumentT_co]):
     def collation(self, collation: Collation | None) -> Self:
         """Set how strings are compared.
 
-        :param collation: a mapping or a bson ``Collation``; None takes the collection's.
+        :param collation: a mapping or a ``Collation``; None takes the collection's.
         :returns: this cursor.
         :raises InvalidOperation: the first document was requested already.
         :raises ConfigurationError: the value is of the wrong kind.

@@ -241,7 +241,8 @@ class ClientSession(AsyncBlock):
             ``retry.timeout``. In ``callback``, a call with this session cannot have a ``timeout_ms`` of its own. An
             abort has the whole time again, so that all may take twice as long.
         :returns: what the callback returned.
-        :raises TransactionTimeoutError: time is up; ``__cause__`` is the last failure.
+        :raises TransactionTimeoutError: time is up; ``__cause__`` is the last failure. Of a time limit, it is a
+            TransactionLimitExceeded.
         :raises BaseException: what the callback raised, unless it has the label TransientTransactionError.
         :raises ConfigurationError: ``callback`` cannot be called, or an option is of the wrong kind.
         """

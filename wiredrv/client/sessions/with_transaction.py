@@ -21,6 +21,7 @@ from wiredrv.errors import (
     DriverError,
     InvalidOperation,
     OperationFailure,
+    TransactionLimitExceeded,
     TransactionTimeoutError,
 )
 from wiredrv.execution.timeout import in_force_now
@@ -74,11 +75,14 @@ def backoff(attempt: int, jitter: float) -> float:
 
 
 def leaves(error: BaseException) -> Iterator[BaseException]:
-    """The original errors: those in an exception group, and the cause of an error that wraps another."""
+    """The original errors: those in an exception group, and the cause of an error that wraps another.
+
+    An error that has labels is an original one, whatever its cause; so is PyMongo's, in a callback that uses both.
+    """
     if isinstance(error, BaseExceptionGroup):
         for inner in error.exceptions:
             yield from leaves(inner)
-    elif not isinstance(error, DriverError) and error.__cause__ is not None:
+    elif not hasattr(error, "has_error_label") and error.__cause__ is not None:
         yield from leaves(error.__cause__)
     else:
         yield error
@@ -87,7 +91,12 @@ def leaves(error: BaseException) -> Iterator[BaseException]:
 def has_label(error: BaseException, label: str, cancelled: type[BaseException]) -> bool:
     """Whether an error has a label; a group has it if all of its errors except cancellations do."""
     found = [leaf for leaf in leaves(error) if not isinstance(leaf, cancelled)]
-    return bool(found) and all(isinstance(leaf, DriverError) and leaf.has_error_label(label) for leaf in found)
+    return bool(found) and all(_labelled(leaf, label) for leaf in found)
+
+
+def _labelled(error: BaseException, label: str) -> bool:
+    ask = getattr(error, "has_error_label", None)
+    return ask is not None and bool(ask(label))
 
 
 def commit_may_be_retried(error: DriverError) -> bool:
@@ -96,26 +105,27 @@ def commit_may_be_retried(error: DriverError) -> bool:
     return error.has_error_label(UNKNOWN_COMMIT_RESULT) and not expired
 
 
-def out_of_time(error: BaseException, timeout: float) -> BaseException:
+def out_of_time(error: BaseException, timeout: float, *, limited: bool = False) -> BaseException:
     """The error to raise when there is no time for a retry: a timeout with the last error as its cause, and its labels.
 
     An error that is a timeout already is raised as it is, and so is a group that contains a cancellation.
+
+    :param limited: whether the time is that of a time limit, not of the policy.
     """
     if not isinstance(error, Exception) or (isinstance(error, DriverError) and error.timeout):
         return error
     found = [leaf for leaf in leaves(error) if isinstance(leaf, DriverError)]
     labels = frozenset.intersection(*(leaf.error_labels for leaf in found)) if found else frozenset()
-    raised = TransactionTimeoutError(
-        f"the transaction did not succeed within {timeout:g} s; the last failure: {error}", labels
-    )
+    kind = TransactionLimitExceeded if limited else TransactionTimeoutError
+    raised = kind(f"the transaction did not succeed within {timeout:g} s; the last failure: {error}", labels)
     raised.transaction = next((leaf.transaction for leaf in found if leaf.transaction is not None), None)
     raised.__cause__ = error
     return raised
 
 
-def give_up(error: BaseException, timeout: float) -> NoReturn:
+def give_up(error: BaseException, session: ClientSession, timeout: float) -> NoReturn:
     """Raise what :func:`out_of_time` says."""
-    raise out_of_time(error, timeout)
+    raise out_of_time(error, timeout, limited=session._state.limit is not None)
 
 
 async def run_in_transaction(
@@ -153,7 +163,7 @@ async def _loop(
     last: BaseException | None = None
     while True:
         if last is not None:
-            await _pause(policy, attempt, last, started)
+            await _pause(session, policy, attempt, last, started)
             await session._ending.until_free()
         attempt += 1
         session._start(options, attempt)
@@ -167,7 +177,7 @@ async def _loop(
             if final:
                 raise
             if monotonic() - started >= policy.timeout:
-                give_up(error, policy.timeout)
+                give_up(error, session, policy.timeout)
             last = error
             continue
         if not session.in_transaction:
@@ -188,10 +198,12 @@ async def _called(callback: Callable[[ClientSession], Awaitable[T]], session: Cl
     return await result
 
 
-async def _pause(policy: RetryPolicy, attempt: int, last: BaseException, started: float) -> None:
+async def _pause(
+    session: ClientSession, policy: RetryPolicy, attempt: int, last: BaseException, started: float
+) -> None:
     seconds = _backoff_after(last, attempt, policy)
     if monotonic() - started + seconds >= policy.timeout:
-        give_up(last, policy.timeout)
+        give_up(last, session, policy.timeout)
     if policy.on_retry is not None:
         waits.user(policy.on_retry, attempt + 1, last)
     await waits.sleep(seconds)
@@ -230,7 +242,7 @@ async def _commit(session: ClientSession, policy: RetryPolicy, started: float, a
                 failures += 1
                 pause = _backoff_after(error, failures, policy)
                 if monotonic() - started + pause >= policy.timeout:
-                    give_up(error, policy.timeout)
+                    give_up(error, session, policy.timeout)
                 continue
             if _whole_retry(error, policy, attempt):
                 return error
