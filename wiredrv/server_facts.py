@@ -54,6 +54,7 @@ class ErrorCode(IntEnum):
     StaleEpoch = 150
     QueryPlanKilled = 175
     PrimarySteppedDown = 189
+    TransactionTooOld = 225
     RetryChangeStream = 234
     CursorKilled = 237
     NoSuchTransaction = 251

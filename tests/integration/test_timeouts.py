@@ -6,6 +6,7 @@ What they leave behind is checked with each: no connection in use, no transactio
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -25,7 +26,9 @@ from wiredrv.errors import (
     DriverError,
     InvalidOperation,
     NetworkTimeout,
+    OperationFailure,
     OperationTimeout,
+    ServerSelectionTimeoutError,
     WaitQueueTimeoutError,
 )
 from wiredrv.local import ReplicaSet
@@ -138,6 +141,43 @@ async def test_an_operation_that_runs_out_of_time_says_where(replica_set: Replic
         assert log.names == ["find"], "nothing is sent to clean up"
 
 
+async def test_server_selection_is_named_where_it_took_the_time() -> None:
+    async with wiredrv.Client("mongodb://invalid.invalid/") as client:
+        with pytest.raises(
+            ServerSelectionTimeoutError, match=r"the time limit of 100 ms went to server selection \("
+        ) as no:
+            await client.shop.orders.find_one({}, timeout_ms=100)
+        assert no.value.timeout
+        assert "30" not in str(no.value).partition("Topology")[0]
+
+
+@pytest.mark.parametrize("code", [134, 262])
+async def test_retries_are_named_and_are_few(replica_set: ReplicaSet, code: int) -> None:
+    """A server that refuses at once does not receive thousands of commands."""
+    async with scene(replica_set) as (collection, log):
+        address = primary_of(collection.database.client)
+        async with fail_command(address, "find", times=10_000, data={"errorCode": code}, app_name=APP_NAME):
+            with pytest.raises(DriverError, match="the time limit of 500 ms went to") as caught:
+                await collection.find_one({}, timeout_ms=500)
+        assert caught.value.timeout
+        assert re.search(
+            r"the server \(\d+ ms, \d+ attempts\).* and pauses between attempts \(\d+ ms\)", str(caught.value)
+        )
+        assert isinstance(caught.value.__cause__, OperationFailure)
+        assert 3 <= log.names.count("find") < 60
+
+
+async def test_without_an_end_there_are_few_retries_too(replica_set: ReplicaSet) -> None:
+    async with scene(replica_set, documents=1, timeoutMS=0) as (collection, log):
+        address = primary_of(collection.database.client)
+        async with fail_command(address, "find", times=10_000, data={"errorCode": 262}, app_name=APP_NAME):
+            with anyio.move_on_after(1) as scope:
+                await collection.find_one({})
+        assert scope.cancelled_caught
+        assert 3 <= log.names.count("find") < 60
+        assert await collection.find_one({}) is not None
+
+
 async def test_the_wait_for_a_connection_is_part_of_it(replica_set: ReplicaSet) -> None:
     async with (
         scene(replica_set, maxPoolSize=1, waitQueueTimeoutMS=1) as (collection, _),
@@ -205,9 +245,9 @@ async def test_a_commit_that_runs_out_of_time_has_an_unknown_outcome(replica_set
         async with held(collection, "commitTransaction"):
             with pytest.raises(DriverError) as caught:
                 await session.commit_transaction(timeout_ms=LIMIT)
+            assert session._state.transaction.outcome is Outcome.UNKNOWN
         assert caught.value.timeout
         assert caught.value.has_error_label(UNKNOWN_COMMIT_RESULT)
-        assert session._state.transaction.outcome is Outcome.UNKNOWN
         with pytest.raises(InvalidOperation, match="Cannot call abortTransaction after calling commitTransaction"):
             await session.abort_transaction()
         await session.commit_transaction()

@@ -68,6 +68,7 @@ EXPECTED: dict[E, dict[S, S | str]] = {
     E.ENDING_SENT: {S.COMMITTED: S.COMMITTED, S.ABORTED: S.ABORTED},
     E.COMMIT_SUCCEEDED: {S.COMMITTED: S.COMMITTED},
     E.COMMIT_FAILED: {S.COMMITTED: S.COMMITTED},
+    E.OUTCOME_LEARNED: {S.NONE: S.NONE, S.COMMITTED: S.COMMITTED},
     E.ABORT_ANSWERED: {S.ABORTED: S.ABORTED},
     E.FAILURE: {state: state for state in (S.STARTING, S.IN_PROGRESS, S.COMMITTED, S.ABORTED)},
     E.RECOVERY_TOKEN: {state: state for state in (S.IN_PROGRESS, S.COMMITTED, S.ABORTED)},
@@ -148,6 +149,20 @@ def test_a_commit_can_be_withdrawn_only_before_it_is_sent() -> None:
     transaction.ending_went_out()
     assert transaction.withdraw_commit() is False
     assert _state(transaction) is S.COMMITTED
+
+
+def test_an_outcome_is_learned_once_and_only_for_the_current_transaction() -> None:
+    transaction = Transaction()
+    transaction.start(TransactionOptions(), 0.0, 1)
+    transaction.command_sent()
+    transaction.commit()
+    assert transaction.outcome_learned(1, Outcome.COMMITTED) is False, "nothing is unknown"
+    transaction.commit_failed(Outcome.UNKNOWN)
+    assert transaction.outcome_learned(2, Outcome.ABORTED) is False
+    transaction.command_sent()  # outside of the transaction
+    assert transaction.outcome_learned(1, Outcome.COMMITTED) is True
+    assert (_state(transaction), transaction.outcome) == (S.NONE, Outcome.COMMITTED)
+    assert transaction.outcome_learned(1, Outcome.ABORTED) is False
 
 
 def test_a_commit_of_nothing_is_not_withdrawn() -> None:

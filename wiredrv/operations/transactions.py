@@ -79,6 +79,41 @@ class AbortAgain(Operation[None]):
         return None
 
 
+@dataclass(frozen=True, slots=True)
+class CommitAgain(Operation[None]):
+    """Commit a transaction whose commit was sent before, whatever its session does now.
+
+    :param lsid: the session's id.
+    :param txn_number: which of its transactions.
+    :param write_concern: that of a repeated commit.
+    :param recovery_token: by which any router can find the outcome.
+    """
+
+    name: ClassVar[str] = "commitTransaction"
+    traits = Traits(OperationKind.HOUSEKEEPING, uses_session=False)
+
+    lsid: Document
+    txn_number: int
+    write_concern: WriteConcern
+    recovery_token: Document | None
+    target: Target = _ADMIN
+
+    def command(self, limits: Limits) -> PlainDocument:
+        command: PlainDocument = {
+            "commitTransaction": 1,
+            "lsid": self.lsid,
+            "txnNumber": Int64(self.txn_number),
+            "autocommit": False,
+            "writeConcern": self.write_concern.document,
+        }
+        if self.recovery_token is not None:
+            command["recoveryToken"] = self.recovery_token
+        return command
+
+    def parse(self, reply: Reply, address: Address) -> None:
+        raise_concern_failure(reply)
+
+
 def retried_commit_concern(concern: WriteConcern) -> WriteConcern:
     """The write concern of a repeated commit: a majority, so that the transaction cannot be applied twice."""
     document = concern.document

@@ -42,6 +42,7 @@ class TransactionEvent(Enum):
     ENDING_SENT = "the commit or the abort is sent"
     COMMIT_SUCCEEDED = "the commit succeeded"
     COMMIT_FAILED = "the commit failed, or its reply was abandoned"
+    OUTCOME_LEARNED = "the background, which sent the commit again, learned the outcome"
     ABORT_ANSWERED = "the abort was answered, or is not sent again"
     FAILURE = "a command of the transaction failed"
     RECOVERY_TOKEN = "a router sent a recovery token"
@@ -102,6 +103,8 @@ TRANSITIONS: dict[tuple[TransactionState, TransactionEvent], TransactionState | 
     (_S.ABORTED, _E.ENDING_SENT): _S.ABORTED,
     (_S.COMMITTED, _E.COMMIT_SUCCEEDED): _S.COMMITTED,
     (_S.COMMITTED, _E.COMMIT_FAILED): _S.COMMITTED,
+    (_S.NONE, _E.OUTCOME_LEARNED): _S.NONE,
+    (_S.COMMITTED, _E.OUTCOME_LEARNED): _S.COMMITTED,
     (_S.ABORTED, _E.ABORT_ANSWERED): _S.ABORTED,
     (_S.STARTING, _E.FAILURE): _S.STARTING,
     (_S.IN_PROGRESS, _E.FAILURE): _S.IN_PROGRESS,
@@ -244,6 +247,17 @@ class Transaction:
         self.state = transition(self.state, TransactionEvent.COMMIT_FAILED)
         self.commit_attempted = self.commit_attempted or attempted
         self.outcome = outcome
+
+    def outcome_learned(self, number: int, outcome: Outcome) -> bool:
+        """The background learned the outcome of a commit; return whether that is news.
+
+        :param number: of its transaction: a later one of the session is not affected.
+        """
+        if number != self.number or self.outcome is not Outcome.UNKNOWN:
+            return False
+        self.state = transition(self.state, TransactionEvent.OUTCOME_LEARNED)
+        self.outcome = outcome
+        return True
 
     def withdraw_commit(self) -> bool:
         """Return to the transaction in progress if its commit was abandoned before it was sent; return whether so."""

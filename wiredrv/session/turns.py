@@ -109,6 +109,11 @@ class Turns:
         return self.current is not None
 
     @property
+    def ending(self) -> bool:
+        """Whether a commit or an abort was called and is not done."""
+        return self._ending is not None
+
+    @property
     def cleaning_up(self) -> bool:
         """Whether an abort with the purpose CLEAN_UP has the turn, or waits for it."""
         current = self.current

@@ -318,9 +318,12 @@ class ClientSession(AsyncBlock):
         state = self._state
         if state.ended:
             return
+        limit = None if timeout_ms is None else limit_of(timeout_ms)
         try:
             if state.transaction.open_on_server:
-                await self._ending.abort_quietly(None if timeout_ms is None else limit_of(timeout_ms))
+                await self._ending.abort_quietly(limit)
+            else:
+                await self._ending.until_resolved(limit or state.default_limit)
         finally:
             if not state.ended:
                 await self._finish()

@@ -5,6 +5,7 @@ Rules kept here:
 * The transaction's state changes when the turn comes, not at the call.
 * After a commit was sent, no abort is sent.
 * If an abort is cancelled before its command is sent, the background sends it in the same turn.
+* If a commit runs out of time after it was sent, the background sends it again (``late_commit``).
 
 Transactions specification, "ClientSession changes".
 """
@@ -18,12 +19,14 @@ from wiredrv import waits
 from wiredrv.client.core import ClientCore
 from wiredrv.client.limits import limit_of
 from wiredrv.errors import ConfigurationError, DriverError, InvalidOperation, OperationTimeout
+from wiredrv.execution import budget
 from wiredrv.execution.timeout import in_force_now
 from wiredrv.failures import FailureKind, kind_of
 from wiredrv.operations.base import Target
 from wiredrv.operations.transactions import CommitTransaction
 from wiredrv.session.pinning import PinEvent
 from wiredrv.session.state import SessionState
+from wiredrv.session.transaction import Outcome
 from wiredrv.session.turns import Purpose, Turn
 from wiredrv.types import TimeLimit
 
@@ -36,12 +39,14 @@ _ABORT_SECONDS = 5.0
 class TransactionEnding:
     """Ends the transactions of one session."""
 
-    __slots__ = ("_core", "_sessions", "_state")
+    __slots__ = ("_core", "_late", "_sessions", "_state")
 
     def __init__(self, core: ClientCore, state: SessionState) -> None:
         self._core = core
         self._sessions = core.started_sessions
         self._state = state
+        # Set when the background has sent the last commit again; None if it need not.
+        self._late: waits.Event | None = None
 
     async def commit(self, pause: float = 0.0, timeout_ms: int | None = None) -> None:
         """Commit, when the turn comes.
@@ -90,11 +95,23 @@ class TransactionEnding:
         except DriverError as error:
             if kind_of(error) is FailureKind.REFUSED_HERE or isinstance(error, OperationTimeout):
                 transaction.withdraw_commit()  # the client was closed meanwhile, or there was no time to send it
+            if limit is not None and error.timeout and transaction.outcome is Outcome.UNKNOWN:
+                self._late = self._sessions.commit_later(state, commit)
             raise
         except BaseException as error:
             if not isinstance(error, (Exception, GeneratorExit)) and transaction.withdraw_commit():
                 await self._clean_up(turn)
             raise
+
+    async def until_resolved(self, limit: TimeLimit | None) -> None:
+        """Wait a short time for the background, if it sends the last commit again.
+
+        :param limit: the time limit of the end of the session, if that has one.
+        """
+        late, self._late = self._late, None
+        if late is not None and not late.is_set():
+            seconds = budget.GRACE_SECONDS if limit is None else min(budget.GRACE_SECONDS, limit.seconds)
+            await budget.bounded(late.wait, seconds, self._core.executor.grace)
 
     async def commit_block(self, pause: float = 0.0) -> None:
         """Commit at the end of a block. If the commit does not get its turn, the transaction is aborted."""

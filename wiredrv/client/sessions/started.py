@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 from wiredrv import waits
 from wiredrv.client.sessions.hooks import Hooks
 from wiredrv.client.sessions.late_abort import late_abort
+from wiredrv.client.sessions.late_commit import late_commit
 from wiredrv.concerns import WriteConcern
 from wiredrv.errors import DriverError, InvalidOperation
 from wiredrv.execution.executor import CleanUp, Executor
 from wiredrv.operations.base import Target
 from wiredrv.operations.cursors import kill
 from wiredrv.operations.sessions import ADMIN, END_SESSIONS_BATCH, EndSessions, KillSessions
-from wiredrv.operations.transactions import AbortTransaction
+from wiredrv.operations.transactions import AbortTransaction, CommitTransaction
 from wiredrv.session.server_session import ServerSession
 from wiredrv.session.state import SessionState
 from wiredrv.session.transaction import Outcome
@@ -98,6 +99,16 @@ class StartedSessions:
                 later = late_abort(self._executor, state, error)
                 if later is not None:
                     self._in_background(later)
+
+    def commit_later(self, state: SessionState, commit: CommitTransaction) -> waits.Event | None:
+        """Have the background send a commit that ran out of time again.
+
+        :returns: an event that is set at the end; None if there is no background any longer.
+        """
+        done = self._in_background(late_commit(self._executor, state, commit, partial(self.conclude, state)))
+        if done is not None:
+            state.server_session.settling += 1
+        return done
 
     def add(self, state: SessionState, hooks: Hooks) -> None:
         """A session was started. It is tracked by a weak reference."""
