@@ -4,6 +4,7 @@ retryable reads and of retryable writes."""
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -218,6 +219,34 @@ def test_an_overload_after_another_error_raises_the_limit() -> None:
 def test_only_overload_is_followed_by_a_pause() -> None:
     assert decided(AutoReconnect("x"), READ) == Retry(backoff=0.0)
     assert decided(AutoReconnect("x"), READ, ExecutionSettings(max_adaptive_retries=9), overloaded()) == Retry(0.0)
+
+
+@pytest.mark.parametrize(
+    "failures, left, seconds",
+    [
+        (1, 60, 0.0),
+        (2, 60, 0.0075),
+        (3, 60, 0.01125),
+        (10, 60, 0.192),
+        (30, 60, 0.5),
+        (10**6, math.inf, 0.5),
+        (30, 0.2, 0.1),
+        (30, 0.0, 0.0),
+    ],
+)
+def test_with_a_deadline_there_is_a_pause_from_the_third_attempt_on(failures: int, left: float, seconds: float) -> None:
+    """A server that refuses at once would receive thousands of commands in a second."""
+    timed = Circumstances(OperationKind.READ, True, False, has_deadline=True, seconds_left=left)
+    refusal = OperationFailure("x", 262)
+    retry = decide(refusal, History(failures=failures, error=refusal), timed, DEFAULT)
+    assert retry is not None
+    assert retry.backoff == pytest.approx(seconds, abs=0.001)
+
+
+def test_once_there_was_overload_only_overload_is_followed_by_a_pause() -> None:
+    timed = Circumstances(OperationKind.READ, True, False, has_deadline=True)
+    settings = ExecutionSettings(max_adaptive_retries=9)
+    assert decided(AutoReconnect("x"), timed, settings, overloaded(), AutoReconnect("x")) == Retry(0.0)
 
 
 @pytest.mark.parametrize("failures, seconds", [(1, 0.2), (2, 0.4), (3, 0.8), (6, 6.4), (7, 10.0), (40, 10.0)])

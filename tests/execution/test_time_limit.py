@@ -137,7 +137,8 @@ def _after(failures: int) -> History:
 
 def test_retries_go_on_while_there_is_time() -> None:
     error = NetworkTimeout("connecting took too long")
-    assert decide(error, _after(50), _where(READ, 0.1), ExecutionSettings()) == Retry()
+    assert decide(error, _after(1), _where(READ, 0.1), ExecutionSettings()) == Retry()
+    assert decide(error, _after(50), _where(READ, 0.1), ExecutionSettings()) == Retry(backoff=0.05)
     assert decide(error, _after(1), _where(READ, -0.1), ExecutionSettings()) is None
 
 
