@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import anyio
 import pytest
 
 from tests.support.dns_records import DOMAIN
 from tests.support.dns_server import FakeDNSServer
 from wiredrv import Client
 from wiredrv.description import ServerDescription, TopologyDescription, TopologyType
-from wiredrv.errors import ConfigurationError
+from wiredrv.errors import ConfigurationError, OperationTimeout
 from wiredrv.net.resolver import Resolver, SRVAnswer
 from wiredrv.topology.settings import TopologySettings
 from wiredrv.topology.srv_poller import MIN_RESCAN_INTERVAL, SRVPoller
@@ -40,6 +41,32 @@ async def test_a_client_that_could_not_be_opened_can_be_opened_later() -> None:
         dns.srv[NAME] = [A]
         async with client:
             assert client._core._resolved.topology.seeds == (A,)
+
+
+async def test_opening_counts_for_the_operation_that_needs_it_and_goes_on_without_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answered = anyio.Event()
+    genuine = Resolver.srv
+
+    async def late(self: Resolver, host: str, service: str) -> SRVAnswer:
+        await answered.wait()
+        return await genuine(self, host, service)
+
+    monkeypatch.setattr(Resolver, "srv", late)
+    with FakeDNSServer({NAME: [A]}) as dns:
+        client = Client(f"mongodb+srv://test1.{DOMAIN}/", tls=False, timeoutMS=100)
+        client._core._resolver = Resolver(dns.address)
+        with anyio.fail_after(5):
+            with pytest.raises(OperationTimeout, match="time limit of 100 ms went to opening the client") as caught:
+                await client.shop.orders.find_one({})
+            assert caught.value.timeout
+            async with client.start_session() as session:
+                with pytest.raises(OperationTimeout, match="'insert' was not sent"):
+                    await client.shop.orders.insert_one({}, session=session)
+            answered.set()
+            async with client:
+                assert client._core._resolved.topology.seeds == (A,)
 
 
 class FakeTopology:

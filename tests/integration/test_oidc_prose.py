@@ -17,7 +17,14 @@ from tests.support.event_log import EventLog
 from tests.support.oidc_double import ISSUER, OIDCDouble
 from tests.support.waiting import until
 from wiredrv import OIDCCallback, OIDCCallbackContext, OIDCCallbackResult, OIDCIdPInfo, events
-from wiredrv.errors import AutoReconnect, ConfigurationError, CredentialsError, OperationFailure, OperationTimeout
+from wiredrv.errors import (
+    AutoReconnect,
+    ConfigurationError,
+    CredentialsError,
+    NetworkTimeout,
+    OperationFailure,
+    OperationTimeout,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -375,6 +382,54 @@ async def test_a_time_limit_of_the_operation_covers_the_callback(uri: str, serve
             await find(client)
         forever = False
         await find(client)
+
+
+async def test_a_person_may_take_longer_than_the_operation(uri: str, server: OIDCDouble) -> None:
+    """ "OIDC Human Callback": it is not subject to timeoutMS. Neither does its time count afterwards."""
+
+    class Slow(Tokens):
+        async def fetch(self, context: OIDCCallbackContext) -> OIDCCallbackResult:
+            await anyio.sleep(1.0)
+            return await super().fetch(context)
+
+    callback = Slow(GOOD, BETTER)
+    async with human(uri, callback, timeoutMS=700, connectTimeoutMS=500) as client:
+        await find(client)
+        server.fail("find", REAUTHENTICATE)
+        await find(client)
+        assert [context.timeout_seconds for context in callback.contexts] == [300.0, 300.0]
+        server.delay = 1.5
+        with pytest.raises(NetworkTimeout, match="the time limit of 700 ms"):
+            await find(client)
+
+
+@pytest.mark.parametrize(
+    "options, most",
+    [
+        ({}, 60.0),
+        ({"connectTimeoutMS": 5000}, 60.0),
+        ({"timeoutMS": 9000}, 9.0),
+        ({"timeoutMS": 9000, "connectTimeoutMS": 4000}, 4.0),
+        ({"timeoutMS": 0, "connectTimeoutMS": 4000}, 4.0),
+    ],
+    ids=str,
+)
+async def test_how_long_a_program_may_take(uri: str, options: dict[str, Any], most: float) -> None:
+    """ "OIDC Callback": min(connectTimeoutMS, timeoutMS); a minute without timeoutMS."""
+    callback = Tokens(GOOD)
+    async with machine(uri, callback, **options) as client:
+        await find(client)
+    (given,) = (context.timeout_seconds for context in callback.contexts)
+    assert most - 2 < given <= most
+
+
+async def test_a_program_that_takes_longer_than_connecting_may_is_given_up(uri: str) -> None:
+    async def forever(context: OIDCCallbackContext) -> None:
+        await anyio.sleep_forever()
+
+    async with machine(uri, forever, timeoutMS=20_000, connectTimeoutMS=300) as client:
+        with pytest.raises(AutoReconnect, match="the authentication was not done within connectTimeoutMS"):
+            await find(client)
 
 
 async def test_a_callback_that_fails_fails_the_operation_and_not_the_client(uri: str) -> None:

@@ -7,7 +7,7 @@ Numbers 2 and 3 are about client-side encryption, 11 about servers from 8.0 on, 
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -16,10 +16,14 @@ import pytest
 
 import wiredrv
 from tests.support.commands import CommandLog
+from tests.support.event_log import EventLog
 from tests.support.failpoints import fail_command
+from tests.support.secured import create_users, with_user
+from tests.support.waiting import until
 from wiredrv import ClientSession
 from wiredrv.concerns import ReadConcern, WriteConcern
-from wiredrv.errors import DriverError, ServerSelectionTimeoutError
+from wiredrv.errors import DriverError, NetworkTimeout, ServerSelectionTimeoutError
+from wiredrv.events import ConnectionClosedEvent, ConnectionCreatedEvent, ConnectionReadyEvent
 from wiredrv.local import Deployment, ReplicaSet, Standalone
 from wiredrv.types import Address
 
@@ -117,6 +121,80 @@ async def test_8_server_selection(options: dict[str, Any]) -> None:
     assert caught.value.timeout
     assert re.search(r"within 0\.(1|0\d+) s", str(caught.value))
     assert anyio.current_time() - started < 10
+
+
+# --- with authentication ---
+
+
+@pytest.fixture(scope="module")
+def secured(starts_servers: None) -> Iterator[Standalone]:
+    """One server with users."""
+    with Standalone(test_commands=True, extra_args=["--auth"]) as deployment:
+        create_users(deployment.uri, [])
+        yield deployment
+
+
+@asynccontextmanager
+async def _blocking(secured: Standalone, app_name: str, *commands: str, times: int = 0) -> AsyncIterator[None]:
+    """Delay these commands of the handshake and the authentication; 0 times stands for always."""
+    data = {"failCommands": list(commands), "blockConnection": True, "blockTimeMS": _BLOCKED, "appName": app_name}
+    mode: Any = {"times": times} if times else "alwaysOn"
+    async with wiredrv.Client(with_user(secured.uri)) as internal:
+        await internal.admin.command({"configureFailPoint": "failCommand", "mode": mode, "data": data})
+        try:
+            yield
+        finally:
+            with anyio.CancelScope(shield=True):
+                await internal.admin.command({"configureFailPoint": "failCommand", "mode": "off"})
+
+
+#: Milliseconds for which the fail points of the following tests delay a command.
+_BLOCKED = 500
+
+
+async def test_4_the_limit_counts_for_the_handshake_of_connections_in_the_background(secured: Standalone) -> None:
+    log = EventLog()
+    options: dict[str, Any] = {"minPoolSize": 1, "timeoutMS": 200, "appName": "timeoutBackgroundPoolTest"}
+    async with (
+        _blocking(secured, "timeoutBackgroundPoolTest", "saslContinue", times=1),
+        wiredrv.Client(with_user(secured.uri), event_listeners=[log], **options),
+    ):
+        await until(lambda: log.of(ConnectionClosedEvent) != [], "the connection is closed")
+        assert log.of(ConnectionCreatedEvent)
+        error = log.of(ConnectionClosedEvent)[0].error
+        assert isinstance(error, NetworkTimeout)
+
+
+async def test_4_the_limit_counts_anew_for_each_command_of_the_handshake(secured: Standalone) -> None:
+    log, name = EventLog(), "refreshTimeoutBackgroundPoolTest"
+    options: dict[str, Any] = {"minPoolSize": 1, "timeoutMS": 800, "connectTimeoutMS": 900, "appName": name}
+    async with (
+        _blocking(secured, name, "hello", "isMaster", "saslContinue"),
+        wiredrv.Client(with_user(secured.uri), event_listeners=[log], **options),
+    ):
+        await until(lambda: log.of(ConnectionReadyEvent) != [], "the connection is ready")
+        assert log.of(ConnectionCreatedEvent)
+        assert log.of(ConnectionClosedEvent) == []
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"timeoutMS": 200, "serverSelectionTimeoutMS": 20_000},
+        {"timeoutMS": 20_000, "serverSelectionTimeoutMS": 200},
+    ],
+    ids=str,
+)
+async def test_8_the_handshake_of_an_operations_connection(secured: Standalone, options: dict[str, Any]) -> None:
+    name = "timeoutHandshakeTest"
+    async with wiredrv.Client(with_user(secured.uri), appName=name, **options) as client:
+        await until(lambda: bool(client.nodes), "the server is known")
+        async with _blocking(secured, name, "saslContinue", times=1):
+            started = anyio.current_time()
+            with pytest.raises(DriverError) as caught:
+                await client["db"]["coll"].insert_one({"x": 1})
+            assert anyio.current_time() - started < _BLOCKED / 1000
+        assert caught.value.timeout
 
 
 @pytest.mark.parametrize("given", ["client", "session", "call"])

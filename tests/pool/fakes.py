@@ -47,7 +47,7 @@ class Maker:
         self.begun = 0
         self._gate: list[anyio.Event] = []
 
-    async def __call__(self, number: int, generation: int) -> Connection:
+    async def __call__(self, number: int, generation: int, scope: object) -> Connection:
         self.begun += 1
         if self.held:
             gate = anyio.Event()

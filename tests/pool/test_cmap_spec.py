@@ -52,7 +52,7 @@ async def test_specification(file: SpecFile, standalone: Standalone) -> None:
     settings = ConnectionSettings(app_name=file.data.get("poolOptions", {}).get("appName"))
     dialer = Dialer(NetSettings())
 
-    async def connect(number: int, generation: int) -> Connection:
+    async def connect(number: int, generation: int, scope: object) -> Connection:
         return await establish(address, dialer, settings, connection_id=number, generation=generation)
 
     async with _fail_point(address, file.data.get("failPoint")):

@@ -51,7 +51,7 @@ def hello(topology_version: Mapping[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture
 async def topology() -> Topology:
-    async def connect(address: Address, number: int, generation: int) -> Connection:
+    async def connect(address: Address, number: int, generation: int, scope: object) -> Connection:
         raise AssertionError("nothing is sent here")
 
     hub = ListenerHub([])

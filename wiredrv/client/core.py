@@ -7,6 +7,7 @@ and warn.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import weakref
 from collections.abc import Callable
@@ -350,8 +351,11 @@ class ClientCore:
         )
         return Topology(monitoring, settings.pool, self._connect)
 
-    async def _connect(self, address: Address, number: int, generation: int) -> Connection:
+    async def _connect(
+        self, address: Address, number: int, generation: int, scope: waits.CancelScope | None
+    ) -> Connection:
         settings = self._resolved
+        timeout = settings.execution.timeout
         return await establish(
             address,
             self._dialer,
@@ -360,6 +364,8 @@ class ClientCore:
             generation=generation,
             metadata=self._metadata,
             authenticator=self._authenticator,
+            operation=scope,
+            command_timeout=timeout if scope is None and timeout != math.inf else None,
         )
 
 

@@ -5,16 +5,16 @@ tokens of MONGODB-OIDC. For each connection it begins a :class:`Login`, before t
 first command. The login ends when the handshake is answered, and is kept: the server may require that the connection
 authenticates again (auth, "Reauthentication").
 
-The caller limits the time and closes the connection if this fails; the time that a callback takes for a token is not
-counted. Nothing here is published to listeners, and no error contains a password, a token, a proof or a key.
+The caller limits the time (:class:`Allowance`) and closes the connection if this fails. Nothing here is published to
+listeners, and no error contains a password, a token, a proof or a key.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from wiredrv import waits
 from wiredrv.connection.auth.conversation import (
@@ -93,6 +93,20 @@ class Authenticator:
         return Login(self.credentials, speculate(self.credentials, tokens), seconds, self.tokens, tokens)
 
 
+class Allowance(NamedTuple):
+    """How long an authentication may take.
+
+    :param whole: the block that limits all of it (``connectTimeoutMS``).
+    :param operation: the block with the time limit of the operation that waits for it; None if there is no such
+        operation, or it has none.
+    :param each: seconds for each command; None for no limit of its own.
+    """
+
+    whole: waits.CancelScope
+    operation: waits.CancelScope | None = None
+    each: float | None = None
+
+
 class Login:
     """The authentication of one connection.
 
@@ -123,11 +137,11 @@ class Login:
         self._aws = aws
         self._mechanism = ""
 
-    async def finish(self, connection: Connection, hello: Document, limit: waits.CancelScope) -> None:
+    async def finish(self, connection: Connection, hello: Document, allowance: Allowance) -> None:
         """Authenticate the connection, whose handshake is done.
 
         :param hello: the server's answer to the handshake.
-        :param limit: the block with the caller's time limit.
+        :param allowance: how long it may take.
         :raises OperationFailure: the server does not accept the user (code 18), or does not prove its identity.
         :raises ConfigurationError: the password cannot be used with the mechanism.
         :raises CredentialsError: a callback gave no token.
@@ -137,19 +151,20 @@ class Login:
         speculation, self.speculation = self.speculation, None
         self._mechanism = choose_mechanism(self.credentials, hello)
         _, conversation, step = take_up(self.credentials, speculation, hello, self._tokens)
-        await self._converse(connection, conversation, step, limit)
+        await self._converse(connection, conversation, step, allowance)
         connection.login = self
 
-    async def again(self, connection: Connection) -> None:
+    async def again(self, connection: Connection, operation: waits.CancelScope | None) -> None:
         """Authenticate the connection once more, as the server requires. If that fails, it is closed.
 
+        :param operation: the block with the time limit of the operation that waits for it; None if it has none.
         :raises DriverError: as :meth:`finish`.
         """
         seconds, done = self._seconds, False
         try:
             with waits.fail_after(seconds) as limit:
                 conversation = begin_again(self._mechanism, self.credentials, self._tokens)
-                await self._converse(connection, conversation, next(conversation), limit)
+                await self._converse(connection, conversation, next(conversation), Allowance(limit, operation))
             done = True
         except TimeoutError as error:
             raise NetworkTimeout(
@@ -161,15 +176,15 @@ class Login:
                 connection.close()
 
     async def _converse(
-        self, connection: Connection, conversation: Conversation, step: Step | None, limit: waits.CancelScope
+        self, connection: Connection, conversation: Conversation, step: Step | None, allowance: Allowance
     ) -> None:
         """Take the steps of a conversation, until the connection is authenticated."""
         try:
             while step is not None:
                 if not isinstance(step, dict):
-                    step = advance(conversation, await self._obtain(step, limit))
+                    step = advance(conversation, await self._obtain(step, connection, allowance))
                     continue
-                reply = await connection.ask(self.credentials.source, step)
+                reply = await connection.ask(self.credentials.source, step, timeout=allowance.each)
                 if reply.get("ok"):
                     step = advance(conversation, reply)
                 else:
@@ -180,16 +195,35 @@ class Login:
                 self._aws.refused()
             raise
 
-    async def _obtain(self, request: Request, limit: waits.CancelScope) -> StepResult:
+    async def _obtain(self, request: Request, connection: Connection, allowance: Allowance) -> StepResult:
         if isinstance(request, Derivation):
             return await _derive(request)
-        with _untimed(limit):
-            if isinstance(request, KeysRequest):
-                assert self._aws is not None  # only MONGODB-AWS requests them
+        if isinstance(request, KeysRequest):
+            assert self._aws is not None  # only MONGODB-AWS requests them
+            with _untimed(allowance.whole):
                 return await self._aws.answer()
-            assert isinstance(request, TokenRequest)
-            assert self._source is not None  # only MONGODB-OIDC requests tokens
-            return await self._source.answer(request)
+        assert isinstance(request, TokenRequest)
+        assert self._source is not None  # only MONGODB-OIDC requests tokens
+        started = monotonic()
+        with ExitStack() as untimed:
+            for scope in _not_counting(allowance, self._source.asks_a_person):
+                untimed.enter_context(_untimed(scope))
+            token = await self._source.answer(request)
+        if self._source.asks_a_person:
+            connection.person_seconds += monotonic() - started
+        return token
+
+
+def _not_counting(allowance: Allowance, asks_a_person: bool) -> Iterator[waits.CancelScope]:
+    """The time limits for which the time of a callback for tokens does not count.
+
+    Auth specification: a person has five minutes, in spite of ``timeoutMS`` ("OIDC Human Callback"); a program has
+    ``min(connectTimeoutMS, timeoutMS)`` or, for an operation without a time limit, one minute ("OIDC Callback").
+    """
+    if asks_a_person or allowance.operation is None:
+        yield allowance.whole
+    if asks_a_person and allowance.operation is not None:
+        yield allowance.operation
 
 
 @contextmanager

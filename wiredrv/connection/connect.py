@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from math import inf
 
 from wiredrv import waits
-from wiredrv.connection.authenticate import Authenticator, Login
+from wiredrv.connection.authenticate import Allowance, Authenticator, Login
 from wiredrv.connection.connection import Connection
 from wiredrv.connection.handshake import hello_command, read_handshake
 from wiredrv.connection.metadata import client_metadata
@@ -45,11 +46,19 @@ async def establish(
     generation: int = 0,
     metadata: Document | None = None,
     authenticator: Authenticator | None = None,
+    operation: waits.CancelScope | None = None,
+    command_timeout: float | None = None,
 ) -> Connection:
     """Open a transport to ``address``, shake hands and authenticate, all within ``connect_timeout`` of the dialer.
 
     :param metadata: the handshake's ``client`` document; None builds it from ``settings``.
     :param authenticator: that of the client; None makes one, if ``settings`` have credentials.
+    :param operation: the block with the time limit of the operation that waits for the connection; None if there is no
+        such operation, or it has none.
+    :param command_timeout: seconds for each command of the authentication; ``connect_timeout`` then counts until the
+        handshake is done. (client-side-operations-timeout, "Background Connection Pooling", names the handshake's
+        command too; its unified tests, as "command is not sent if RTT is greater than timeoutMS", need connections
+        whose handshake takes longer than ``timeoutMS``.)
     :raises AutoReconnect: the server cannot be reached, or (NetworkTimeout) not in time. Before the answer to the
         handshake such an error has the labels of an overloaded server, unless there is another known cause: the host
         name, or (TLSRefused) a certificate.
@@ -73,9 +82,11 @@ async def establish(
             connection = Connection(await dialer.open(address, tls), address, connection_id, generation)
             hello = await _shake_hands(connection, settings, metadata, login)
             shaken = True
+            if command_timeout is not None:
+                limit.deadline = inf
             # An arbiter has no users.
             if login is not None and not hello.get("arbiterOnly"):
-                await login.finish(connection, hello, limit)
+                await login.finish(connection, hello, Allowance(limit, operation, command_timeout))
         ready = True
     except (TimeoutError, DriverError) as error:
         failure = (

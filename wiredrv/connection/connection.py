@@ -32,8 +32,11 @@ from wiredrv.wire.op_msg import EXHAUST_ALLOWED, MORE_TO_COME, Message, decode_m
 class Relogin(Protocol):
     """How a connection was authenticated."""
 
-    async def again(self, connection: Connection) -> None:
-        """Authenticate it once more; if that fails, it is closed."""
+    async def again(self, connection: Connection, operation: waits.CancelScope | None) -> None:
+        """Authenticate it once more; if that fails, it is closed.
+
+        :param operation: the block with the time limit of the operation that waits for it; None if it has none.
+        """
         ...
 
 
@@ -63,6 +66,7 @@ class Connection:
         "last_used",
         "login",
         "more_to_come",
+        "person_seconds",
         "pinned_by",
         "service_id",
         "socket_timeout",
@@ -100,6 +104,8 @@ class Connection:
         self.login: Relogin | None = None
         #: Whether the server streams replies.
         self.more_to_come = False
+        #: Seconds that a person took to log in, which do not count for the operation that waited for it.
+        self.person_seconds = 0.0
         #: Behind a load balancer, what it is pinned by: a cursor or a transaction.
         self.pinned_by: str | None = None
         #: Which server behind a load balancer this leads to, known after the handshake; None elsewhere.

@@ -4,7 +4,8 @@ Rules kept here:
 
 * There is one call at a time, and at least 100 ms between the beginnings of two. Conversations on other connections
   go on meanwhile: nothing waits but requests for a token.
-* The time that a call takes has its own limit and does not count as time of connecting: a minute, or five for a human.
+* A person has five minutes, which count neither as time of connecting nor for the operation that waits. A program has
+  a minute, or what is left of ``connectTimeoutMS`` and ``timeoutMS`` if an operation with a time limit waits.
 * A call whose connection is given up is cancelled, and the next request calls again. A synchronous callback cannot be
   cancelled: its thread goes on, and the next call waits in a thread of its own until that has ended.
 
@@ -49,6 +50,8 @@ class TokenSource:
         self._username = credentials.username
         properties = credentials.properties
         human = properties.get("OIDC_HUMAN_CALLBACK")
+        #: Whether the callback asks a person.
+        self.asks_a_person = human is not None
         self._seconds = MACHINE_SECONDS if human is None else HUMAN_SECONDS
         self._name = "OIDC_CALLBACK" if human is None else "OIDC_HUMAN_CALLBACK"
         self._fetch: Callable[[OIDCCallbackContext], object]

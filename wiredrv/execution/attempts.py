@@ -113,6 +113,7 @@ class Attempts:
                     if run.spent is not None:
                         run.spent.enter(Phase.CHECK_OUT, monotonic())
                     connection = await server.pool.check_out(until)
+                    _do_not_count_person(run, connection)
                 command = self._command(run, server, connection)
                 try:
                     reply = await exchange(connection, command, run, self._hub)
@@ -158,11 +159,12 @@ class Attempts:
         """
         left = None if run.deadline is None else run.seconds_left(monotonic())
         with waits.move_on_after(left) as limit:
-            await login.again(connection)
+            await login.again(connection, None if left is None else limit)
         if limit.cancelled_caught:
             raise OperationTimeout(
                 f"{connection.address}: the operation's time limit ended while the connection was authenticated again"
             )
+        _do_not_count_person(run, connection)
         first_of_transaction = run.first_of_transaction
         try:
             reply = await exchange(connection, command, run, self._hub)
@@ -391,3 +393,14 @@ class Attempts:
             connection.close()
         elif isinstance(error, UnreadableReply):
             self._take_orphan(run, server, connection, error)
+
+
+def _do_not_count_person(run: Run[object], connection: Connection) -> None:
+    """A connection was authenticated for an operation: the time that a person took for that does not count.
+
+    Auth specification, "OIDC Human Callback".
+    """
+    if connection.person_seconds:
+        if run.deadline is not None:
+            run.deadline += connection.person_seconds
+        connection.person_seconds = 0.0

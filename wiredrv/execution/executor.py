@@ -98,7 +98,7 @@ class Executor(Attempts):
         run: Run[T] | None = None
         try:
             if waits.running_loop() is not self.loop:
-                await self._open_for(session)
+                await self._open_for(session, operation.name, limit)
             run = Run(operation, session)
             run.turn = turn
             if limit is not None:
@@ -130,8 +130,17 @@ class Executor(Attempts):
         around = None if session is None else session.limit
         return in_force(operation.target.limit, around, block, operation.traits.kind, monotonic())
 
-    async def _open_for(self, session: SessionState | None) -> None:
-        await self._ensure_open()
+    async def _open_for(self, session: SessionState | None, command: str, limit: TimeLimit | None) -> None:
+        """Open the client. When the operation's time limit ends, that continues, and the next operation waits for it.
+
+        :raises OperationTimeout: the time limit ended before.
+        """
+        with waits.move_on_after(None if limit is None or limit.until is None else limit.until - monotonic()) as scope:
+            await self._ensure_open()
+        if scope.cancelled_caught and limit is not None:
+            raise OperationTimeout(
+                f"{command!r} was not sent: its time limit of {milliseconds(limit)} went to opening the client"
+            )
         if session is not None:
             self._refuse_if_foreign(session)
 
@@ -209,7 +218,7 @@ class Executor(Attempts):
         if limit is not None or use.begun or session.limit is not None:
             limit = self._limit(operation, session)
         if waits.running_loop() is not self.loop:
-            await self._open_for(session)
+            await self._open_for(session, operation.name, limit)
         run = Run(operation, session)
         run.turn = turn
         if limit is not None:

@@ -34,8 +34,9 @@ from wiredrv.pool.state import CheckOutWaiter, MayConnect, Phase, PoolState
 from wiredrv.types import Address, PlainDocument
 from wiredrv.waits import monotonic
 
-#: Opens a connection: ``connect(connection_id, generation)``.
-Connect = Callable[[int, int], Awaitable[Connection]]
+#: Opens a connection: ``connect(connection_id, generation, scope)``. The last is the block with the time limit of the
+#: operation that waits for it; None if there is no such operation, or it has none.
+Connect = Callable[[int, int, waits.CancelScope | None], Awaitable[Connection]]
 
 #: Called when a connection could not be opened: ``failed(error, generation)``.
 Failed = Callable[[DriverError, int], None]
@@ -226,8 +227,8 @@ class Pool:
         with waits.CancelScope() as scope:
             self._pending.add(scope)
             try:
-                with waits.move_on_after(None if deadline is None else deadline - monotonic()):
-                    connection = await self._connect(number, generation)
+                with waits.move_on_after(None if deadline is None else deadline - monotonic()) as limit:
+                    connection = await self._connect(number, generation, None if deadline is None else limit)
             finally:
                 self._pending.discard(scope)
         if scope.cancel_called:

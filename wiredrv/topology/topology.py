@@ -37,8 +37,8 @@ from wiredrv.topology.update import apply, initial_description, load_balancer_de
 from wiredrv.types import Address, Document, Spawn
 from wiredrv.waits import monotonic
 
-#: Opens a connection for a pool: ``connect(address, connection_id, generation)``.
-ConnectTo = Callable[[Address, int, int], Awaitable[Connection]]
+#: Opens a connection for a pool: ``connect(address, connection_id, generation, scope)``.
+ConnectTo = Callable[[Address, int, int, waits.CancelScope | None], Awaitable[Connection]]
 
 
 class TopologyServer:
@@ -229,6 +229,7 @@ class Topology:
         :raises AutoReconnect: it is no longer part of the deployment.
         :raises ServerSelectionTimeoutError: it did not answer in time.
         """
+        allowed = max(limit - monotonic(), 0.0)
         while True:
             self._refuse_if_closed()
             server = self.server(address)
@@ -240,7 +241,7 @@ class Topology:
             if left <= 0:
                 raise ServerSelectionTimeoutError(
                     f"{address}: the server, which has the cursor, failed and did not answer again within "
-                    f"serverSelectionTimeoutMS ({self._settings.server_selection_timeout * 1000:.0f} ms)",
+                    f"{allowed:.3g} s",
                     self.description,
                 )
             if server.monitor is not None:
@@ -401,8 +402,8 @@ class Topology:
         if hub.topology:
             hub.publish(hub.topology, events.ServerOpeningEvent(self.id, address))
 
-        def connect(number: int, generation: int) -> Awaitable[Connection]:
-            return self._connect(address, number, generation)
+        def connect(number: int, generation: int, scope: waits.CancelScope | None) -> Awaitable[Connection]:
+            return self._connect(address, number, generation, scope)
 
         def failed(error: DriverError, generation: int) -> None:
             self.on_error(server, error, None, generation)
