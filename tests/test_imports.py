@@ -83,6 +83,13 @@ def test_change_streams_are_loaded_when_one_is_made() -> None:
     assert "wiredrv.client.change_streams.stream" in _loaded(watched)
 
 
+def test_an_asynchronous_client_loads_nothing_of_synchronous_ones() -> None:
+    loaded = _loaded("import wiredrv\nwiredrv.Client().shop.orders.find_one")
+    assert "wiredrv.waits.choice" in loaded
+    threads = {name for name in loaded if "thread" in name and name.startswith("wiredrv")}
+    assert not threads | {name for name in loaded if name.startswith("wiredrv.sync")}
+
+
 def test_gridfs_is_loaded_with_a_bucket() -> None:
     made = "import wiredrv\nclient = wiredrv.Client()\nclient.shop.orders.find_one"
     assert not {name for name in _loaded(made) if name.startswith("wiredrv.gridfs")}

@@ -76,7 +76,7 @@ class Client(ClientDeployment[DocumentT], ClientWrites[DocumentT], AsyncBlock):
     ) -> None:
         settings = parse_client_settings(uri, {"document_class": document_class, **options})
         self._origin = caller()
-        self._context = self._core = ClientCore(settings, LoggingHub(event_listeners, waits.user))
+        self._context = self._core = ClientCore(settings, LoggingHub(event_listeners, waits.deliver))
         self._target = Target(
             "admin",
             read_preference=settings.read_preference,

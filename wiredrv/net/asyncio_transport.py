@@ -20,7 +20,7 @@ import socket
 
 from wiredrv.net.transport import SocketTransport
 from wiredrv.types import Address
-from wiredrv.waits import ReaderLoop, Waiter, reader_loop
+from wiredrv.waits import ReaderLoop, Waiter, backend, reader_loop
 
 #: How many bytes may be buffered here for a task that does not get to run.
 _MOST_KEPT = 1 << 20
@@ -109,6 +109,10 @@ class AsyncioSocketTransport(SocketTransport):
 
 
 def socket_transport(sock: socket.socket, address: Address) -> SocketTransport:
-    """The transport for the running event loop."""
+    """The transport for the running event loop, or for a synchronous call."""
+    if backend() == "threads":
+        from wiredrv.net.thread_transport import ThreadSocketTransport
+
+        return ThreadSocketTransport(sock, address)
     loop = reader_loop()
     return SocketTransport(sock, address) if loop is None else AsyncioSocketTransport(sock, address, loop)

@@ -1,7 +1,9 @@
 """What the shells wait for: events, sleep, deadlines, shields, sockets, tasks; the clock and random numbers.
 
 The rest of the driver uses these names instead of anyio, asyncio, trio, ``time`` and ``random``, so that deadlines and
-clean-up are written once for every scheduler. Today there is one implementation: ``wiredrv.waits.anyio``.
+clean-up are written once for every scheduler. There are two implementations: ``wiredrv.waits.anyio``, on asyncio and
+trio, and ``wiredrv.waits.threads``, for synchronous clients, which is loaded with the first of them. ``choice`` asks
+which of the two serves the caller.
 
 ================================  ====================================================================================
 ``Event``                         wakes the tasks that wait for it
@@ -21,11 +23,11 @@ clean-up are written once for every scheduler. Today there is one implementation
 ``cancelled``, ``is_cancelling``  the class of a cancellation; whether one is under way; ``forget_cancellation``
 ``monotonic``, ``random``         seconds of the clock; a number from 0 up to, not including, 1
 ``time_ns``                       nanoseconds since 1970, for what is shown to others
-``user``                          calls a user's function
+``user``, ``deliver``             calls a user's function; has a listener called with an event
 ================================  ====================================================================================
 
-``user`` is for what may take its time, or call the client again: listeners, hooks, the callback of
-``with_transaction``, ``on_retry`` and ``jitter``. Two kinds of functions are called without it:
+``user`` is for what may take its time, or call the client again: hooks, the callback of ``with_transaction``,
+``on_retry`` and ``jitter``; ``deliver`` is for listeners. Two kinds of functions are called without them:
 
 * What turns values into BSON and back: type encoders and decoders, document classes, the methods of users' mappings.
   BSON's C code calls them for single values, so the call would have to be wrapped around each encoding and each
@@ -37,36 +39,39 @@ clean-up are written once for every scheduler. Today there is one implementation
 
 from wiredrv.waits.anyio import (
     SOCKET_ERRORS,
+    ReaderLoop,
+    Waiter,
+    current_task,
+    monotonic,
+    notify_closing,
+    random,
+    readable,
+    reader_loop,
+    running_loop,
+    time_ns,
+)
+from wiredrv.waits.choice import (
     CancelScope,
     Event,
-    ReaderLoop,
     TaskGroup,
-    Waiter,
     addresses_of,
     backend,
     call_soon,
     cancelled,
     checkpoint,
     create_task_group,
-    current_task,
+    deliver,
     fail_after,
     forget_cancellation,
     is_cancelling,
     loop_is_closed,
-    monotonic,
     move_on_after,
-    notify_closing,
-    random,
-    readable,
-    reader_loop,
     run_shielded,
-    running_loop,
     seconds_left,
     shield,
     sleep,
     sleep_forever,
     spawn,
-    time_ns,
     to_thread,
     user,
     writable,
@@ -86,6 +91,7 @@ __all__ = [
     "checkpoint",
     "create_task_group",
     "current_task",
+    "deliver",
     "fail_after",
     "forget_cancellation",
     "is_cancelling",

@@ -10,6 +10,7 @@ import asyncio
 import contextvars
 import socket
 import sys
+import threading
 from collections.abc import Awaitable, Callable, Generator
 from random import random as random
 from time import monotonic as monotonic
@@ -30,6 +31,8 @@ from anyio import sleep as sleep
 from anyio import sleep_forever as sleep_forever
 from anyio.abc import TaskGroup as TaskGroup
 from anyio.lowlevel import checkpoint as checkpoint
+
+from wiredrv.waits.interface import here
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -78,29 +81,6 @@ class _TrioToken(Protocol):
     def run_sync_soon(self, function: Callable[[], None]) -> None: ...
 
 
-def shield(seconds: float | None = None) -> CancelScope:
-    """A scope that is shielded from outer cancellations, and cancelled itself after ``seconds``."""
-    return move_on_after(seconds, shield=True)
-
-
-async def run_shielded(work: Callable[[], Awaitable[None]], seconds: float) -> bool:
-    """Await ``work``, shielded, for at most ``seconds``.
-
-    asyncio cancels every task when a loop ends, in spite of shields: then ``work`` is called again.
-
-    :returns: whether it was completed in time.
-    """
-    with shield(seconds) as scope:
-        while True:
-            try:
-                await work()
-                return True
-            except BaseException as error:
-                if scope.cancel_called or not isinstance(error, cancelled()):
-                    raise
-    return False
-
-
 def seconds_left() -> float:
     """The seconds until the earliest deadline of the blocks around the caller; infinite without one."""
     return anyio.current_effective_deadline() - anyio.current_time()
@@ -145,7 +125,11 @@ def forget_cancellation() -> bool:
 
 
 def current_task() -> object:
-    """The running task: an :class:`asyncio.Task` or a trio task; None outside of both."""
+    """The running task: an :class:`asyncio.Task` or a trio task, or in a synchronous call its thread; None outside of
+    them.
+    """
+    if here.call is not None:
+        return threading.current_thread()
     if asyncio._get_running_loop() is not None:
         return asyncio.current_task()
     trio = sys.modules.get("trio")
@@ -153,8 +137,12 @@ def current_task() -> object:
 
 
 def running_loop() -> object:
-    """What identifies the event loop that the caller runs in: asyncio's loop or trio's token; None outside of both."""
+    """What identifies the event loop that the caller runs in: asyncio's loop or trio's token, or in a synchronous call
+    the threads of its client; None outside of all.
+    """
     # anyio.lowlevel.current_token does the same, in six Python calls instead of one; every operation calls this.
+    if here.call is not None:
+        return here.call.loop
     loop = asyncio._get_running_loop()
     if loop is not None:
         return loop
@@ -249,8 +237,3 @@ async def addresses_of(host: str, port: int) -> list[tuple[socket.AddressFamily,
     """
     found = await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return [(family, (str(sockaddr[0]), port)) for family, _type, _protocol, _name, sockaddr in found]
-
-
-def user(function: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
-    """Call a user's function: a listener, a hook, a callback. On an event loop that is a plain call."""
-    return function(*arguments, **options)
