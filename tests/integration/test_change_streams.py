@@ -24,7 +24,7 @@ from tests.support.leaks import LeakWatch
 from tests.support.pymongo_peer import plain, with_pymongo
 from tests.support.steps import cancelled_at
 from tests.support.waiting import until
-from wiredrv.errors import AutoReconnect, InvalidOperation, OperationFailure
+from wiredrv.errors import AutoReconnect, DriverError, InvalidOperation, OperationFailure
 from wiredrv.local import ReplicaSet, Standalone
 
 pytestmark = pytest.mark.anyio
@@ -288,6 +288,20 @@ async def test_a_deadline_leaves_the_stream_usable(replica_set: ReplicaSet) -> N
             assert scope.cancelled_caught
             await collection.insert_one({"_id": number})
             assert (await stream.next())["documentKey"] == {"_id": number}
+
+
+async def test_a_stream_is_resumed_within_a_block_that_is_shorter_than_max_await_time(replica_set: ReplicaSet) -> None:
+    async with _scene(replica_set) as (_, collection, log):
+        async with collection.watch(max_await_time_ms=5000) as stream:
+            for _ in range(2):
+                with pytest.raises(DriverError) as caught, wiredrv.timeout(0.2):
+                    await stream.next()
+                assert caught.value.timeout
+            assert log.names.count("aggregate") == 2
+            await collection.insert_one({"_id": 1})
+            with wiredrv.timeout(4):
+                assert (await stream.next())["documentKey"] == {"_id": 1}
+        assert all(command["maxTimeMS"] <= 5000 for command in log.sent("getMore"))
 
 
 async def test_an_operation_that_fails_for_good_leaves_the_stream_usable(replica_set: ReplicaSet) -> None:

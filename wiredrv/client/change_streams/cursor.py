@@ -66,6 +66,14 @@ class StreamCursor(CursorBase[Any]):
             time = reply.reply.get("operationTime")
             self.operation_time = time if isinstance(time, Timestamp) else None
 
+    def _next_max_time_ms(self) -> int | None:
+        """None for an aggregate that resumes the stream: a short ``wiredrv.timeout`` block around the reader may have
+        interrupted it, and is no reason to refuse ``max_await_time_ms`` then.
+        """
+        if self._position_then.opened and not self._started:
+            return None
+        return super()._next_max_time_ms()
+
     def _kind(self, opening: Operation[CursorReply]) -> CursorKind:
         return CursorKind(tailable=True, awaits_data=True)
 
