@@ -57,7 +57,6 @@ def test_the_indexes_are_those_of_the_specification() -> None:
         ({"length": Int64(2**63 - 1), "chunkSize": 1}, Shape(2**63 - 1, 1)),
         ({"length": 0, "chunkSize": 4}, Shape(0, 4)),
         ({"length": 0}, Shape(0, 1)),
-        ({"chunkSize": 4}, Shape(0, 4)),
         ({"length": 0, "chunkSize": 0}, Shape(0, 1)),
     ],
 )
@@ -82,6 +81,8 @@ def test_length_and_chunk_size_may_be_numbers_of_any_type(file: dict[str, Any], 
         {"length": 10, "chunkSize": 0},
         {"length": 10, "chunkSize": -4},
         {"length": 10},
+        {"chunkSize": 4},
+        {},
     ],
 )
 def test_a_length_that_no_file_has_is_a_corrupt_file(file: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ from wiredrv.client.validation import refuse
 from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
 from wiredrv.errors import NoFile
 from wiredrv.gridfs.chunks import DEFAULT_CHUNK_SIZE, check_chunk_size
-from wiredrv.gridfs.cursor import GridOutCursor
+from wiredrv.gridfs.cursor import GridOutCursor, refuse_partial_files
 from wiredrv.gridfs.download import GridOut, OpeningGridOut
 from wiredrv.gridfs.files import check_filename, check_metadata, revision_order
 from wiredrv.gridfs.sources import writer
@@ -337,8 +337,9 @@ class GridFSBucket:
         :param options: as of ``Collection.find``: ``sort``, ``limit``, ``skip``, ``batch_size``, ``max_time_ms``,
             ``no_cursor_timeout``, ``allow_disk_use``...
         :returns: the cursor, for ``async for`` and its methods. It gives :class:`GridOut` streams.
-        :raises ConfigurationError: an argument is of the wrong kind.
+        :raises ConfigurationError: an argument is of the wrong kind, or leaves out fields that a file needs.
         """
+        refuse_partial_files(options)
         cursor = self._store.files.find(filter, session=session, **options)
         return GridOutCursor(self._store, cursor, session)
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NoReturn, Self
 
 from wiredrv.client.cursors.cursor import Cursor
 from wiredrv.client.lasting import kept_session
 from wiredrv.client.misuse import ClosedAtTheEnd
+from wiredrv.errors import ConfigurationError
 from wiredrv.gridfs.download import GridOut
 from wiredrv.gridfs.store import Store
-from wiredrv.types import PlainDocument
+from wiredrv.types import Document, PlainDocument
 
 if TYPE_CHECKING:
     from wiredrv.client.sessions.client_session import ClientSession
@@ -87,6 +88,17 @@ class GridOutCursor(ClosedAtTheEnd):
     def __aiter__(self) -> Self:
         return self
 
+    if not TYPE_CHECKING:  # type checkers know without it which attributes there are
+
+        def __iter__(self) -> NoReturn:
+            raise TypeError("files are found with `async for`, or with `await cursor.to_list()`, not with `for`")
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise AttributeError(
+                f"a cursor of files has no {name!r}: max_time_ms, comment, hint and the like are options of "
+                "bucket.find()"
+            )
+
     async def __anext__(self) -> GridOut:
         return self._stream(await self._cursor.__anext__())
 
@@ -132,3 +144,16 @@ class GridOutCursor(ClosedAtTheEnd):
         It may be called twice. Server errors are not raised.
         """
         await self._cursor.close()
+
+
+def refuse_partial_files(options: Document) -> None:
+    """Refuse options of ``find`` with which the documents of files would lack their length or id.
+
+    :raises ConfigurationError: there is one.
+    """
+    for name in ("projection", "return_key"):
+        if options.get(name):
+            raise ConfigurationError(
+                f"bucket.find() takes no {name}, since a file cannot be read without its whole document: for parts "
+                "of the documents query their collection, as in database['fs.files'].find(...)"
+            )

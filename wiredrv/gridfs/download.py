@@ -19,7 +19,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iter
 from contextlib import contextmanager
 from io import BytesIO
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from wiredrv.client.lasting import transaction_of
 from wiredrv.client.misuse import AsyncBlock, ClosedAtTheEnd
@@ -197,6 +197,7 @@ class GridOut(ClosedAtTheEnd):
 
         :param size: how many bytes at most; a negative number, or None, reads to the end.
         :returns: the bytes: as many as were asked for, unless the file ends before; none at its end.
+        :raises ConfigurationError: ``size`` is not a whole number.
         :raises CorruptGridFile: the chunks are not those that the file must have.
         :raises InvalidOperation: it is closed, or another task is reading, or its transaction has ended.
         :raises OperationFailure: the server refused.
@@ -234,6 +235,7 @@ class GridOut(ClosedAtTheEnd):
 
         :param size: how many bytes at most; a negative number, or None, sets no limit.
         :returns: the line with its ``\\n``, which the last line of a file may lack; nothing at the end of the file.
+        :raises ConfigurationError: ``size`` is not a whole number.
         :raises CorruptGridFile: the chunks are not those that the file must have.
         :raises InvalidOperation: it is closed, or another task is reading, or its transaction has ended.
         :raises OperationFailure: the server refused.
@@ -258,16 +260,18 @@ class GridOut(ClosedAtTheEnd):
 
         :param hint: stop after the line with which they have this many bytes; a number below 1, or None, reads all.
         :returns: the lines, each with its ``\\n``.
+        :raises ConfigurationError: ``hint`` is not a whole number.
         :raises CorruptGridFile: the chunks are not those that the file must have.
         :raises InvalidOperation: it is closed, or another task is reading, or its transaction has ended.
         :raises OperationFailure: the server refused.
         """
+        stop = _number("hint", hint)
         lines: list[bytes] = []
         read = 0
         while line := await self.readline():
             lines.append(line)
             read += len(line)
-            if hint is not None and 0 < hint <= read:
+            if 0 < stop <= read:
                 break
         return lines
 
@@ -285,6 +289,11 @@ class GridOut(ClosedAtTheEnd):
     def __aiter__(self) -> Self:
         """The lines of the file, as with Python's files; :meth:`chunks` gives its chunks."""
         return self
+
+    if not TYPE_CHECKING:  # type checkers know without it that a stream has no synchronous iteration
+
+        def __iter__(self) -> NoReturn:
+            raise TypeError("a file is read with `async for`, or with `await file.read()`, not with `for`")
 
     async def __anext__(self) -> bytes:
         line = await self.readline()
@@ -306,13 +315,16 @@ class GridOut(ClosedAtTheEnd):
             to read there.
         :param whence: ``os.SEEK_SET`` (the beginning), ``os.SEEK_CUR`` (the current position) or ``os.SEEK_END``.
         :returns: the position, in bytes from the beginning.
-        :raises ConfigurationError: the position is before the beginning, or ``whence`` is none of these.
+        :raises ConfigurationError: ``pos`` is not a whole number, the position is before the beginning, or ``whence``
+            is none of these.
         :raises InvalidOperation: it is closed.
         """
         self._refuse_if_closed()
         bases = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._shape.length}
-        if whence not in bases:
+        if not isinstance(whence, int) or whence not in bases:
             raise ConfigurationError(f"whence must be os.SEEK_SET, os.SEEK_CUR or os.SEEK_END, not {whence!r}")
+        if isinstance(pos, bool) or not isinstance(pos, int):
+            raise ConfigurationError(f"pos must be a whole number of bytes, not {pos!r}")
         if bases[whence] + pos < 0:
             raise ConfigurationError(f"the position {bases[whence] + pos} is before the beginning of the file")
         self._position = bases[whence] + pos
@@ -370,7 +382,8 @@ class GridOut(ClosedAtTheEnd):
     def _within(self, size: int | None) -> int:
         """How many bytes to read where ``size`` are asked for."""
         left = max(self._shape.length - self._position, 0)
-        return left if size is None or size < 0 else min(size, left)
+        wanted = _number("size", size)
+        return left if wanted < 0 else min(wanted, left)
 
     async def _part(self, position: int, wanted: int) -> bytes | memoryview:
         """Bytes from ``position`` to the end of its chunk, at most ``wanted``."""
@@ -449,3 +462,15 @@ class GridOut(ClosedAtTheEnd):
 
     def __repr__(self) -> str:
         return f"<GridOut {self.filename!r}, {self._shape.length} bytes>"
+
+
+def _number(name: str, value: object) -> int:
+    """How much to read at most, as the user gave it; None is -1.
+
+    :raises ConfigurationError: it is not a whole number.
+    """
+    if value is None:
+        return -1
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ConfigurationError(f"{name} must be a whole number of bytes, or None for all, not {value!r}")
+    return value

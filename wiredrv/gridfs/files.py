@@ -42,7 +42,8 @@ def shape_of(file: Document) -> Shape:
 
 
 def _whole(file: Document, name: str, least: int) -> int:
-    value = file.get(name, 0)
+    # Without its length, a file would seem to be empty.
+    value = file.get(name, 0 if name != "length" else None)
     if isinstance(value, Decimal128):
         value = value.to_decimal()
     try:
@@ -86,10 +87,17 @@ def check_filename(name: str, value: object) -> str:
     """A file's name.
 
     :param name: the argument's.
-    :raises ConfigurationError: it is not a string.
+    :raises ConfigurationError: it is not a string, or has no UTF-8 form.
     """
     if not isinstance(value, str):
         raise ConfigurationError(f"{name} must be a string, not {value!r}")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ConfigurationError(
+            f"{name} cannot be encoded as UTF-8, as names of files on a disk sometimes cannot: {value!r}; "
+            "value.encode(errors='replace').decode() gives a name that can"
+        ) from None
     return value
 
 

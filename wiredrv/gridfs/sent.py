@@ -137,8 +137,8 @@ class Sent:
     async def _remove_with(self, store: Store) -> None:
         if self._anything:
             try:
-                session = self.given or self._own
-                await self._remove(store, None if session is None or session.has_ended else session)
+                with unbound():
+                    await self._remove(store, self._session_to_remove_in())
             except BaseException as error:
                 if isinstance(error, waits.cancelled()):
                     await self.remove_after_cancellation()
@@ -146,6 +146,13 @@ class Sent:
                     await self.end()
                 raise
         await self.end()
+
+    def _session_to_remove_in(self) -> ClientSession | None:
+        """The session of the upload; None if it has ended, or is in another transaction, which may be aborted."""
+        session = self.given or self._own
+        if session is None or session.has_ended or transaction_of(self.given) != self.transaction:
+            return None
+        return session
 
     async def remove_quietly(self, error: BaseException) -> None:
         """Remove everything because of ``error``, which no other error may hide."""

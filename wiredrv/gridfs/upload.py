@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Self
 
 from wiredrv import waits
 from wiredrv.client.misuse import AsyncBlock
+from wiredrv.client.validation import refuse
 from wiredrv.errors import BulkWriteError, DriverError, DuplicateKeyError, FileExists, InvalidDocument, InvalidOperation
 from wiredrv.gridfs.chunks import MOST_CHUNKS, UPLOAD_BATCH, ChunkDocument, ChunkWriter, Shape
 from wiredrv.gridfs.files import check_filename, check_metadata, file_document
@@ -57,6 +58,24 @@ class GridIn(AsyncBlock):
     """
 
     _written = "bucket.open_upload_stream(...)"
+    __slots__ = (
+        "__weakref__",
+        "_batch",
+        "_batch_size",
+        "_busy",
+        "_chunk_size",
+        "_filename",
+        "_id",
+        "_length",
+        "_metadata",
+        "_origin",
+        "_pending",
+        "_sent",
+        "_state",
+        "_store",
+        "_upload_date",
+        "_writer",
+    )
 
     def __init__(
         self,
@@ -181,6 +200,20 @@ class GridIn(AsyncBlock):
         """
         return True
 
+    if not TYPE_CHECKING:  # type checkers know without it which attributes there are
+
+        def __setattr__(self, name: str, value: object) -> None:
+            try:
+                super().__setattr__(name, value)
+            except AttributeError:
+                # PyMongo stores what is assigned to any other name in the file's document.
+                raise AttributeError(
+                    f"the {name!r} of an upload cannot be set: store it in its metadata, as in "
+                    f"stream.metadata = {{{name!r}: ...}}"
+                    if name not in type(self).__dict__
+                    else f"the {name!r} of an upload cannot be set: only filename and metadata can"
+                ) from None
+
     # --- writing ---
 
     async def write(self, data: object) -> None:
@@ -212,11 +245,13 @@ class GridIn(AsyncBlock):
         """Write several pieces of bytes, one after the other; nothing is added between them.
 
         :param lines: the pieces.
-        :raises ConfigurationError: one of them is not bytes.
+        :raises ConfigurationError: one of them is not bytes, or ``lines`` is not iterable.
         :raises FileExists: another file has the stream's id.
         :raises InvalidOperation: the stream is closed, or another task is writing, or its transaction has ended.
         :raises OperationFailure: the server refused the chunks; the upload has failed then, and nothing is removed.
         """
+        if not isinstance(lines, (AsyncIterable, Iterable)):
+            refuse("lines", "an iterable of bytes", lines)
         if isinstance(lines, AsyncIterable):
             async for line in lines:
                 await self.write(line)
@@ -226,6 +261,8 @@ class GridIn(AsyncBlock):
 
     async def _take(self, data: Bytes) -> None:
         size = self._chunk_size
+        if isinstance(data, memoryview) and not data.c_contiguous:
+            data = data.tobytes()
         with memoryview(data).cast("B") as view:
             start = 0
             if self._pending:
@@ -255,12 +292,14 @@ class GridIn(AsyncBlock):
 
     async def _send(self) -> None:
         """Insert the chunks of the batch."""
+        self._refuse_if_dropped()
         batch, self._batch, self._batch_size = self._batch, [], 0
         if not batch:
             return
         try:
             session = self._sent.start()
             await self._store.prepare(session)
+            self._refuse_if_dropped()
             self._sent.chunks(batch)
             await self._store.chunks.insert_many(batch, session=session)
         except DriverError as error:
@@ -312,6 +351,7 @@ class GridIn(AsyncBlock):
         try:
             session = self._sent.start()
             await self._store.prepare(session)
+            self._refuse_if_dropped()
             self._sent.file(document)
             await self._store.files.insert_one(document, session=session)
         except DriverError as error:
@@ -319,6 +359,7 @@ class GridIn(AsyncBlock):
             if isinstance(error, DuplicateKeyError):
                 raise self._exists() from error
             raise
+        self._refuse_if_dropped()
         self._upload_date = now
         self._state = _State.CLOSED
         await self._sent.end()
@@ -328,11 +369,13 @@ class GridIn(AsyncBlock):
 
         After a failed write it deletes what the write left.
 
-        :raises InvalidOperation: the file is stored already: ``bucket.delete`` deletes it.
+        :raises InvalidOperation: the file is stored already: ``bucket.delete`` deletes it; or another task is writing.
         :raises DriverError: the chunks could not be deleted.
         """
         if self._state is _State.CLOSED:
             raise InvalidOperation("this upload is complete, so it cannot be aborted: bucket.delete() deletes the file")
+        if self._busy and self._state is _State.OPEN:
+            raise InvalidOperation("another task is writing to this stream: cancel it, which aborts the upload")
         if self._state in (_State.OPEN, _State.FAILED):
             self._drop(_State.ABORTED)
             await self._sent.remove()
@@ -356,6 +399,11 @@ class GridIn(AsyncBlock):
             raise InvalidOperation("another task is writing to this stream: let the tasks take turns")
         self._sent.refuse_elsewhere()
         self._busy = True
+
+    def _refuse_if_dropped(self) -> None:
+        """Refuse to send anything more: another task has left the stream's block by an exception meanwhile."""
+        if self._state is not _State.OPEN:
+            raise InvalidOperation("this upload was aborted by another task: what is left of it is not stored")
 
     def _refuse_unless_open(self) -> None:
         if self._state is not _State.OPEN:
