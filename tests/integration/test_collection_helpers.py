@@ -1,6 +1,8 @@
 """Helpers of databases and collections: validate_collection, dereference, search indexes, and kinds of collections.
 
 The real server 6.0 has no search: what it refuses is tested on it, and what a server with search answers on a fake one.
+Of the prose tests of search indexes (index-management, "Search Index Management Helpers"), which need an Atlas cluster,
+case 5 is here as it is; the others wait until a search engine has built an index: what their calls send is tested here.
 """
 
 from __future__ import annotations
@@ -216,7 +218,7 @@ async def test_a_server_without_search_refuses(replica_set: ReplicaSet, name: st
 
 
 async def test_dropping_from_a_collection_that_does_not_exist_is_no_error() -> None:
-    """Index-management, "NamespaceNotFound Errors"."""
+    """Index-management, "NamespaceNotFound Errors", and its prose test of search indexes, case 5."""
     refusal = {"ok": 0, "code": 26, "errmsg": "ns not found"}
     async with answering(lambda command: refusal if "dropSearchIndex" in command else {}) as (client, _):
         await client.shop.orders.drop_search_index("movies")

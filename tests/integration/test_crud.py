@@ -33,7 +33,7 @@ from wiredrv.errors import (
     WriteError,
 )
 from wiredrv.events import CommandStartedEvent
-from wiredrv.local import ReplicaSet
+from wiredrv.local import ReplicaSet, Standalone
 
 pytestmark = pytest.mark.anyio
 
@@ -146,6 +146,38 @@ async def test_write_concern_that_cannot_be_met(replica_set: ReplicaSet) -> None
         assert bulk.value.details is not None
         assert bulk.value.details["nInserted"] == 2
         assert len(bulk.value.details["writeConcernErrors"]) == 1
+
+
+async def test_what_a_server_says_of_a_write_concern_is_in_the_error(replica_set: ReplicaSet) -> None:
+    """CRUD prose test 1."""
+    told = {"writeConcern": {"w": 2, "wtimeout": 0, "provenance": "clientSupplied"}}
+    entry = {
+        "code": 100,
+        "codeName": "UnsatisfiableWriteConcern",
+        "errmsg": "Not enough data-bearing nodes",
+        "errInfo": told,
+    }
+    async with watched(replica_set) as (client, _):
+        orders = await fresh_collection(client, NAME)
+        async with fail_command(primary_of(client), "insert", data={"writeConcernError": entry}):
+            with pytest.raises(WriteConcernError) as caught:
+                await orders.insert_one({"x": 1})
+        assert caught.value.details is not None
+        assert caught.value.details["errInfo"] == told
+
+
+async def test_what_a_server_says_of_a_write_is_in_the_error(replica_set: ReplicaSet) -> None:
+    """CRUD prose test 2."""
+    async with watched(replica_set) as (client, log):
+        await client[DATABASE].drop_collection("crud_validated")
+        orders = await client[DATABASE].create_collection("crud_validated", validator={"x": {"$type": "string"}})
+        log.clear()
+        with pytest.raises(WriteError) as caught:
+            await orders.insert_one({"x": 1})
+        assert caught.value.code == 121
+        assert caught.value.details is not None
+        (answered,) = log.succeeded_events
+        assert caught.value.details["errInfo"] == answered.reply["writeErrors"][0]["errInfo"]
 
 
 async def test_documents_that_cannot_be_sent(replica_set: ReplicaSet) -> None:
@@ -393,6 +425,31 @@ async def test_indexes_are_created_listed_and_dropped(replica_set: ReplicaSet) -
         assert await client[DATABASE].no_such_collection.list_index_names() == []
 
 
+@pytest.mark.parametrize("configuration", ["standalone", "primary", "secondary"])
+async def test_each_index_is_listed_once(replica_set: ReplicaSet, standalone: Standalone, configuration: str) -> None:
+    """Index-management, the prose tests ported from enumerate-indexes; without a router."""
+    deployment = standalone if configuration == "standalone" else replica_set
+    async with watched(deployment) as (client, _):
+        options: Any = {} if configuration == "standalone" else {"write_concern": wiredrv.WriteConcern(w=3)}
+        orders = client[DATABASE].get_collection("crud_indexes", **options)
+        await orders.drop()
+        await orders.create_indexes([IndexModel("a"), IndexModel([("a", 1), ("b", -1)]), IndexModel("c", unique=True)])
+        await orders.insert_one({"a": 1, "b": 2, "c": 3})
+        names = ["_id_", "a_1", "a_1_b_-1", "c_1"]
+        if configuration == "secondary":
+            member = (await client.admin.command("hello"))["hosts"]
+            primary = str(primary_of(client))
+            uri = f"mongodb://{next(host for host in member if host != primary)}/?directConnection=true"
+            async with wiredrv.Client(uri) as direct:
+                listed = await direct[DATABASE].crud_indexes.list_indexes().to_list()
+                assert await direct[DATABASE].crud_indexes.list_index_names() == names
+        else:
+            listed = await orders.list_indexes().to_list()
+            assert await orders.list_index_names() == names
+        assert [each["name"] for each in listed] == names
+        assert [each["name"] for each in listed if each.get("unique")] == ["c_1"]
+
+
 async def test_databases_are_listed_and_dropped(replica_set: ReplicaSet) -> None:
     async with watched(replica_set) as (client, _):
         await client["wiredrv_crud_gone"].a.insert_one({})
@@ -414,6 +471,22 @@ async def test_commands(replica_set: ReplicaSet) -> None:
         cursor = database.cursor_command({"find": NAME, "batchSize": 2}, batch_size=2)
         assert len(await cursor.to_list()) == 5
         assert (await orders.find({"_id": 1}).explain())["queryPlanner"]["namespace"] == orders.full_name
+
+
+async def test_a_time_limit_of_explain_is_that_of_its_command(replica_set: ReplicaSet) -> None:
+    """CRUD prose test 14. A maxTimeMS within the command that is explained would have no effect."""
+    async with watched(replica_set) as (client, log):
+        orders = await fresh_collection(client, NAME)
+        log.clear()
+        await orders.find({"name": "john doe"}, max_time_ms=2000).explain()
+        await orders.find({"name": "john doe"}).max_time_ms(2000).explain()
+        for sent in log.sent("explain"):
+            assert sent["maxTimeMS"] == 2000
+            assert "maxTimeMS" not in sent["explain"]
+        log.clear()
+        await orders.find({"name": "john doe"}, max_time_ms=2000, timeout_ms=60_000).explain()
+        (sent,) = log.sent("explain")
+        assert 2000 < sent["maxTimeMS"] <= 60_000
 
 
 async def test_legacy_map_reduce(replica_set: ReplicaSet) -> None:

@@ -100,7 +100,9 @@ def let_of_find(difference: Difference) -> bool:
     chained = {name for name, _, _ in step.chain}
     if "explain" in chained and says(difference.theirs, "Option singleBatch not supported"):
         return True
-    if "explain" in chained and (field(difference, r"explain\.explain\..*") or "cursor_type" in dict(step.options)):
+    if "explain" in chained and (
+        field(difference, r"explain\.(explain\..*|maxTimeMS)") or "cursor_type" in dict(step.options)
+    ):
         return True
     return "let" in dict(step.options) and bool({"clone", "explain"} & chained)
 
@@ -197,8 +199,8 @@ CURSORS: Sequence[Known] = (
     Known(
         "let-of-find",
         "`cursor.clone` and `cursor.explain` leave out the `let` of the find; `explain` has its read concern, "
-        "`singleBatch` and `tailable`",
-        "both have `let`; `explain` has what changes the plan",
+        "`singleBatch` and `tailable`, and a `maxTimeMS` that the server ignores",
+        "both have `let`; `explain` has what changes the plan, and its own `maxTimeMS`",
         "what is cloned or explained is what would run",
         let_of_find,
         ends=True,

@@ -385,11 +385,17 @@ class Cursor(CursorBase[DocumentT_co]):
     async def explain(self) -> Document:
         """The server's plan for the query. It opens no cursor.
 
+        The query is run for it. The cursor's ``max_time_ms`` limits the explain command, and a time limit
+        (``timeout_ms``) the whole call.
+
         :returns: the server's plan.
-        :raises OperationFailure: the server refused the command.
+        :raises OperationFailure: the server refused the command, or stopped it (ExecutionTimeout).
         """
-        find = {"find": self._target.collection, "filter": self._filter, **self._options, **self._sizes()}
-        operation = RunCommand(self._target, {"explain": find})
+        options = dict(self._options)
+        # The server would ignore it within the command that is explained.
+        limit = {name: options.pop(name) for name in ("maxTimeMS",) if name in options}
+        find = {"find": self._target.collection, "filter": self._filter, **options, **self._sizes()}
+        operation = RunCommand(self._target, {"explain": find, **limit})
         plan: Document = await self._context.executor.execute(operation, self._context.session_state(self._session))
         return plan
 
