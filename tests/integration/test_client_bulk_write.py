@@ -17,7 +17,7 @@ import wiredrv
 from tests.support.bulk_write_double import BulkWriteDouble, BulkWriteRouter
 from tests.support.commands import Canceller, CommandLog, watched
 from tests.support.failpoints import fail_command
-from tests.support.waiting import until_async
+from tests.support.waiting import until, until_async
 from wiredrv import (
     Client,
     DeleteMany,
@@ -27,6 +27,7 @@ from wiredrv import (
     UpdateMany,
     UpdateOne,
     WriteConcern,
+    events,
 )
 from wiredrv.errors import (
     AutoReconnect,
@@ -165,6 +166,37 @@ async def test_a_write_concern_that_fails_again_after_its_retry_ends_the_bulk_wi
         assert caught.value.partial_result.inserted_count == WRITES
         assert len({command["txnNumber"] for command in log.sent("bulkWrite")}) == 1
         assert await ids(client) == list(range(WRITES)), "the server recognized the retry"
+
+
+class RetryCanceller(Canceller):
+    """Cancels its scope when a command is sent for the second time."""
+
+    def __init__(self, command_name: str) -> None:
+        super().__init__(command_name)
+        self.sent = 0
+
+    def started(self, event: events.CommandStartedEvent) -> None:
+        self.sent += event.command_name == self._command_name
+        if self.sent == 2:
+            super().started(event)
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_the_cursor_of_an_attempt_that_is_repeated_is_killed(double: BulkWriteDouble, cancelled: bool) -> None:
+    data = {**SHUTTING_DOWN, "errorLabels": ["RetryableWriteError"]}
+    (router,) = double.routers
+    assert isinstance(router, BulkWriteRouter)
+    canceller = RetryCanceller("bulkWrite")
+    async with opened(double, canceller) as (client, log), fail_command(address(double), "bulkWrite", data=data):
+        if cancelled:
+            with canceller.cancelling() as scope:
+                await client.bulk_write(upserts(), verbose_results=True)
+            assert scope.cancelled_caught
+        else:
+            result = await client.bulk_write(upserts(), verbose_results=True)
+            assert len(result.update_results) == 2
+        assert log.names.count("bulkWrite") == 2
+        await until(lambda: router.results == {}, "both cursors are closed")
 
 
 @pytest.mark.parametrize("ordered, failures, commands", [(False, WRITES + 1, 2), (True, 1, 1)])
@@ -427,6 +459,7 @@ BAD: list[tuple[Any, dict[str, Any], type[Exception], str]] = [
         "concern and verbose results",
     ),
     ([InsertOne({"_id": object()}, namespace=NS)], {}, InvalidDocument, "write 0"),
+    (inserts(1), {"comment": object()}, InvalidDocument, "'bulkWrite' on admin was not sent"),
 ]
 
 

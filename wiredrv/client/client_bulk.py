@@ -24,7 +24,7 @@ from wiredrv.errors import DriverError, WriteConcernError
 from wiredrv.execution.timeout import in_force_now
 from wiredrv.operations.base import Operation, Target
 from wiredrv.operations.client_bulk import ClientBulkBatch, ClientBulkTotals, ClientWrite
-from wiredrv.operations.cursors import CursorReply, kill
+from wiredrv.operations.cursors import CursorReply
 from wiredrv.operations.results import ClientBulkWriteResult
 from wiredrv.types import Address, Document, PlainDocument, ServerCursor
 from wiredrv.wire.op_msg import next_request_id
@@ -102,11 +102,14 @@ class _Sending:
         """Send a batch and read its results; return whether another one may follow."""
         try:
             reply = await self.in_turn.execute(batch, self.session)
-        except WriteConcernError:
-            if batch.answer is None:
+        except BaseException as error:
+            answer = batch.answers.pop() if isinstance(error, WriteConcernError) and batch.answers else None
+            self._abandon(batch.answers)
+            if answer is None:
                 raise
-            await self._last(batch, batch.answer)
+            self._last(batch, answer)
             return False
+        self._abandon(batch.answers[:-1])
         if not reply.reply:
             return True
         self.answered = True
@@ -120,17 +123,20 @@ class _Sending:
             await results.close()
         return True
 
-    async def _last(self, batch: ClientBulkBatch, reply: CursorReply) -> None:
+    def _abandon(self, answers: Sequence[CursorReply]) -> None:
+        """Have cursors that are not read killed in the background, as soon as their server can be reached."""
+        for answer in answers:
+            if answer.id:
+                self.bulk.context.orphan_cursor(ServerCursor(answer.address, answer.id, answer.namespace, None, None))
+
+    def _last(self, batch: ClientBulkBatch, reply: CursorReply) -> None:
         """Take what is known of a batch whose server steps down or shuts down, after a retry that failed too."""
         self.answered = True
         self.totals.add(batch, reply.reply)
         assert isinstance(reply.batch, list)  # it is never kept encoded
         for entry in reply.batch:
             self.totals.record(batch, entry)
-        if reply.id:
-            cursor = ServerCursor(reply.address, reply.id, reply.namespace, None, None)
-            with contextlib.suppress(DriverError):
-                await self.in_turn.execute(kill(cursor), None)
+        self._abandon([reply])
 
     def outcome(self) -> ClientBulkWriteResult:
         """The result of the whole.

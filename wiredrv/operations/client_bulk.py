@@ -148,7 +148,7 @@ def _short(namespace: str) -> str:
 class ClientBulkBatch(Operation[CursorReply]):
     """One bulkWrite command. The value is its reply: the counts, and a cursor over the results of single writes.
 
-    Not frozen, unlike the other operations: it stores how it was cut, and the last reply.
+    Not frozen, unlike the other operations: it stores how it was cut, and its replies.
 
     :raises InvalidOperation: the server is older than 8.0.
     :raises DocumentTooLarge: the first write cannot be sent.
@@ -164,8 +164,9 @@ class ClientBulkBatch(Operation[CursorReply]):
     verbose: bool
     options: Document
     operation_id: int = 0
-    #: The last reply that could be read, also of an attempt that failed by its write concern.
-    answer: CursorReply | None = field(default=None, init=False)
+    #: The replies that could be read: that of the last attempt, and of those before it that failed by their write
+    #: concern. Each may have opened a cursor.
+    answers: list[CursorReply] = field(default_factory=list, init=False)
     _cut: ClientCut | None = field(default=None, init=False)
     _built: bool = field(default=False, init=False)
 
@@ -209,8 +210,9 @@ class ClientBulkBatch(Operation[CursorReply]):
             return CursorReply(0, "", [], address, reply)
         for name in (*_COUNTS, "nErrors"):
             count_in(reply, name)
-        self.answer = parse_cursor(reply, address, self.target)
-        return self.answer
+        answer = parse_cursor(reply, address, self.target)
+        self.answers.append(answer)
+        return answer
 
     def _fit(self, limits: Limits | None) -> ClientCut:
         """Cut the batch once a server is known; before that, by the limits of all supported servers."""
@@ -218,7 +220,10 @@ class ClientBulkBatch(Operation[CursorReply]):
         if known is not None and (limits is None or as_wide(limits, known.limits)):
             return known
         limits = limits or USUAL_LIMITS
-        size = len(encode(self._own_fields(limits), self.target.codec_options))
+        try:
+            size = len(encode(self._own_fields(limits), self.target.codec_options))
+        except InvalidDocument as error:
+            raise unencodable(error, "bulkWrite", self.target.namespace) from error.__cause__
         self._cut = cut(self.writes, self.start, limits, self.target, size)
         return self._cut
 
