@@ -205,11 +205,12 @@ class Pool:
         try:
             connection = await self._establish(number, generation, deadline)
         except BaseException as error:
-            if isinstance(error, DriverError) and self._failed is not None and not isinstance(error, OperationTimeout):
+            ours = isinstance(error, (OperationTimeout, InvalidOperation))  # and not the server's
+            if isinstance(error, DriverError) and not ours and self._failed is not None:
                 # Behind a load balancer the server's generation counts, once the server is known.
                 self._failed(error, generation if error.service_id is None else services.get(error.service_id, 0))
             self.state.connect_failed()
-            self._tell_closed(number, "error", error)
+            self._tell_closed(number, "poolClosed" if isinstance(error, InvalidOperation) else "error", error)
             self._serve()
             raise
         self.state.connected(connection)
@@ -234,6 +235,8 @@ class Pool:
         if scope.cancel_called:
             if connection is not None:
                 connection.close()
+            if self.state.phase is Phase.CLOSED:
+                raise self._closed_error()
             raise PoolClearedError(f"{self.address}: connecting was cancelled because the server's monitor timed out")
         if connection is None:
             # Not an error of the server, whose pool stays as it is.
@@ -337,9 +340,14 @@ class Pool:
         self._close_discarded()
 
     def close(self) -> None:
-        """Close the pool and its idle connections; those in use are closed when they are checked in."""
+        """Close the pool and its idle connections; those in use are closed when they are checked in.
+
+        Connections that are being opened are given up: a callback for credentials may take minutes.
+        """
         if not self.state.close(self._closed_error):
             return
+        for scope in self._pending:
+            scope.cancel()
         self._close_discarded()
         for connection in list(self.state.in_use):
             if connection.pinned_by is not None:
