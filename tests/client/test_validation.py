@@ -34,11 +34,16 @@ def test_updates(value: Any) -> None:
     assert check.update_document(value) == value
 
 
+def test_a_pipeline_that_is_a_tuple_is_sent_as_a_list() -> None:
+    assert check.update_document(({"$set": {"a": 1}},)) == [{"$set": {"a": 1}}]
+
+
 @pytest.mark.parametrize(
     "value, message",
     [
         ({}, "must not be empty"),
         ([], "must not be empty"),
+        ((), "must not be empty"),
         ({"a": 1}, "must start with an operator"),
         ([1], "each stage of update must be a mapping"),
         ("x", "must be a mapping"),

@@ -68,9 +68,11 @@ def cursor_document(name: str, value: object) -> Document:
 
 def update_document(value: object) -> Document | list[Document]:
     """An update: a document of update operators, or a pipeline."""
-    if isinstance(value, list) and value:
-        return pipeline(value, "update")
-    found = document("update", value) if value != [] else {}
+    if isinstance(value, (list, tuple)):
+        if value:
+            return pipeline(value, "update")
+        value = {}
+    found = document("update", value)
     if isinstance(found, RawBSONDocument):
         return found
     if not found:
