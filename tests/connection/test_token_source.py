@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import http.server
 import itertools
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import anyio
 import anyio.to_thread
 import pytest
 
+from tests.support.metadata_service import FakeMetadataService, fake_metadata_service
 from tests.support.waiting import until
 from wiredrv.connection import token_source
 from wiredrv.connection.auth.callbacks import OIDCCallbackContext, OIDCCallbackResult
@@ -20,7 +19,6 @@ from wiredrv.connection.auth.conversation import Token, TokenRequest
 from wiredrv.connection.settings import Credentials
 from wiredrv.connection.token_source import LEAST_DISTANCE, TokenSource
 from wiredrv.errors import AutoReconnect, CredentialsError
-from wiredrv.net import metadata
 from wiredrv.waits import monotonic
 
 pytestmark = pytest.mark.anyio
@@ -189,43 +187,10 @@ async def test_the_token_in_a_file_is_read_anew_each_time(
         source.cache.invalidate(token)
 
 
-class FakeMetadataService(http.server.BaseHTTPRequestHandler):
-    """Stands in for the metadata services of Azure and Google Cloud, which answer within these clouds only."""
-
-    asked: list[tuple[str, dict[str, str]]] = []
-    answers: list[tuple[int, bytes]] = []
-
-    def do_GET(self) -> None:
-        self.asked.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
-        status, body = self.answers.pop(0)
-        self.send_response(status)
-        self.send_header("Location", "http://127.0.0.1:1/elsewhere")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: Any) -> None: ...
-
-
 @pytest.fixture
 def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[FakeMetadataService]]:
-    server = http.server.HTTPServer(("127.0.0.1", 0), FakeMetadataService)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    genuine = metadata.get
-
-    def get(host: str, target: str, headers: Any, seconds: float) -> tuple[int, bytes]:
-        assert host in ("169.254.169.254", "metadata")
-        return genuine("127.0.0.1", target, headers, seconds, server.server_address[1])
-
-    monkeypatch.setattr(metadata, "get", get)
-    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")  # never used
-    monkeypatch.setattr(FakeMetadataService, "asked", [])
-    monkeypatch.setattr(FakeMetadataService, "answers", [])
-    yield FakeMetadataService
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with fake_metadata_service(monkeypatch) as service:
+        yield service
 
 
 async def test_azure_is_asked_for_a_token_of_the_identity(service: type[FakeMetadataService]) -> None:

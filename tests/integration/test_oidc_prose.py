@@ -5,6 +5,7 @@ What the server's part is: it accepts the tokens that a test names. Everything e
 
 from __future__ import annotations
 
+import json
 import traceback
 from collections.abc import Iterator
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 
 import wiredrv
 from tests.support.event_log import EventLog
+from tests.support.metadata_service import fake_metadata_service
 from tests.support.oidc_double import ISSUER, OIDCDouble
 from tests.support.waiting import until
 from wiredrv import OIDCCallback, OIDCCallbackContext, OIDCCallbackResult, OIDCIdPInfo, events
@@ -21,6 +23,7 @@ from wiredrv.errors import (
     AutoReconnect,
     ConfigurationError,
     CredentialsError,
+    InvalidOperation,
     NetworkTimeout,
     OperationFailure,
     OperationTimeout,
@@ -218,6 +221,26 @@ async def test_4_5_in_a_session_too(uri: str, server: OIDCDouble) -> None:
     assert first == second
 
 
+@pytest.mark.parametrize("username", [None, "bad"], ids=["5.1 no name", "5.2 a bad name"])
+async def test_5_1_and_5_2_azure(
+    uri: str, server: OIDCDouble, monkeypatch: pytest.MonkeyPatch, username: str | None
+) -> None:
+    properties = {"ENVIRONMENT": "azure", "TOKEN_RESOURCE": "api://ours"}
+    with fake_metadata_service(monkeypatch) as service:
+        if username is None:
+            service.answers.append((200, json.dumps({"access_token": GOOD}).encode()))
+        else:
+            service.answers.append((400, b"Identity not found"))
+        async with wiredrv.Client(uri, username=username, authMechanismProperties=properties) as client:
+            if username is None:
+                await find(client)
+            else:
+                with pytest.raises(CredentialsError, match="Identity not found"):
+                    await find(client)
+        ((path, _),) = service.asked
+    assert path.endswith("&resource=api%3A%2F%2Fours" if username is None else "&client_id=bad")
+
+
 # --- the human's tests ---
 
 
@@ -226,6 +249,30 @@ async def test_human_1_1_and_1_2_one_principal(uri: str, server: OIDCDouble, use
     async with human(uri, Tokens(GOOD), username=username) as client:
         await find(client)
     assert server.names[:2] == ["saslStart", "saslContinue"]
+
+
+SECOND = {"issuer": "https://second.example.com", "clientId": "efgh"}
+
+
+@pytest.mark.parametrize("number, token, issuer", [(1, GOOD, ISSUER["issuer"]), (2, BETTER, SECOND["issuer"])])
+async def test_human_1_3_and_1_4_the_name_chooses_a_provider(number: int, token: str, issuer: str) -> None:
+    names = [f"test_user{n}@example.com" for n in (1, 2)]
+    callback = Tokens(token)
+    with OIDCDouble(token, providers=dict(zip(names, (ISSUER, SECOND), strict=True))).serving() as uri:
+        async with human(uri, callback, username=f"test_user{number}@example.com") as client:
+            await find(client)
+    (context,) = callback.contexts
+    assert context.idp_info is not None
+    assert context.idp_info.issuer == issuer
+
+
+async def test_human_1_5_without_a_name_none_of_several_is_chosen() -> None:
+    callback = Tokens(GOOD)
+    with OIDCDouble(GOOD, providers={"test_user1": ISSUER, "test_user2": SECOND}).serving() as uri:
+        async with human(uri, callback) as client:
+            with pytest.raises(OperationFailure):
+                await find(client)
+    assert callback.calls == 0
 
 
 async def test_human_1_6_a_host_that_is_not_allowed_gets_nothing(uri: str, server: OIDCDouble) -> None:
@@ -463,6 +510,30 @@ async def test_an_operation_may_be_cancelled_while_the_callback_runs(uri: str) -
         assert scope.cancelled_caught
         forever = False
         await find(client)
+
+
+async def test_closing_the_client_ends_operations_whose_callback_runs(uri: str) -> None:
+    called = anyio.Event()
+    errors: list[InvalidOperation] = []
+
+    async def callback(context: OIDCCallbackContext) -> OIDCCallbackResult:
+        called.set()
+        await anyio.sleep_forever()
+        raise AssertionError("never reached")
+
+    async def refused() -> None:
+        with pytest.raises(InvalidOperation) as error:
+            await find(client)
+        errors.append(error.value)
+
+    async with machine(uri, callback, maxConnecting=2) as client:
+        with anyio.fail_after(10):
+            async with anyio.create_task_group() as group:
+                for _ in range(3):
+                    group.start_soon(refused)
+                await called.wait()
+                await client.close()
+    assert len(errors) == 3
 
 
 async def test_connections_of_the_background_ask_too(uri: str, server: OIDCDouble) -> None:

@@ -26,14 +26,21 @@ class OIDCDouble:
 
     :param accepted: the tokens that it accepts.
     :param provider: what it says of the identity provider.
+    :param providers: for a server with several: each of them, by the name of the principal that it is for.
     """
 
-    def __init__(self, *accepted: str, provider: Mapping[str, Any] = ISSUER) -> None:
+    def __init__(
+        self,
+        *accepted: str,
+        provider: Mapping[str, Any] = ISSUER,
+        providers: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
         self.accepted = set(accepted)
         self.commands: list[dict[str, Any]] = []
         #: The tokens that were presented, in their order; speculatively too.
         self.presented: list[str] = []
         self._provider = dict(provider)
+        self._providers = providers
         self._failures: list[tuple[str, int | None]] = []
         #: Seconds that the answer to each find takes.
         self.delay = 0.0
@@ -120,7 +127,10 @@ class OIDCDouble:
     def _start(self, payload: Mapping[str, Any]) -> Mapping[str, Any] | None:
         if "jwt" in payload:
             return self._jwt(payload["jwt"])
-        return {"ok": 1, "conversationId": 1, "done": False, "payload": bson.encode(self._provider)}
+        provider = self._provider if self._providers is None else self._providers.get(payload.get("n", ""))
+        if provider is None:
+            return None
+        return {"ok": 1, "conversationId": 1, "done": False, "payload": bson.encode(provider)}
 
     def _jwt(self, token: str) -> Mapping[str, Any] | None:
         self.presented.append(token)
