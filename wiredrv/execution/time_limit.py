@@ -65,7 +65,7 @@ class Phase(Enum):
     #: Earlier commands of the same call or block, and other operations of the session.
     BEFORE = "what came before"
     SELECTION = "server selection"
-    CHECK_OUT = "a connection"
+    CHECK_OUT = "waiting for a connection"
     SERVER = "the server"
     PAUSE = "pauses between attempts"
 
