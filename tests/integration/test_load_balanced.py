@@ -23,7 +23,13 @@ from tests.support.sharded_double import ShardedDouble
 from tests.support.waiting import until
 from wiredrv import _introspect, events
 from wiredrv.description import TopologyType
-from wiredrv.errors import AutoReconnect, ConfigurationError, OperationFailure, WaitQueueTimeoutError
+from wiredrv.errors import (
+    AutoReconnect,
+    ConfigurationError,
+    DriverError,
+    OperationFailure,
+    WaitQueueTimeoutError,
+)
 from wiredrv.local import ReplicaSet
 
 pytestmark = pytest.mark.anyio
@@ -203,6 +209,35 @@ async def test_a_cancelled_transaction_gives_its_connection_back(sharded_double:
             tasks.cancel_scope.cancel()
         assert _introspect.checked_out(client) == 0
         assert await collection.find_one({"_id": "cancelled"}) is None
+
+
+@pytest.mark.parametrize("through", ["single_uri", "multiple_uri"])
+async def test_a_commit_that_ran_out_of_time_gives_its_connection_back_and_is_sent_over_another(
+    sharded_double: ShardedDouble, through: str
+) -> None:
+    """With the recovery token, by which any router finds the outcome; one that has to look for it aborts a transaction
+    that is still open. One connection is enough for all of it.
+    """
+    told: list[str] = []
+    async with _scene(f"{getattr(sharded_double, through)}&maxPoolSize=1") as (client, collection, log):
+        async with client.start_session() as session, AsyncExitStack() as points:
+            for router in sharded_double.routers:
+                block = fail_command(router.address, "commitTransaction", app_name="sessions", block_ms=1000)
+                await points.enter_async_context(block)
+            session.start_transaction()
+            session.on_commit(lambda: told.append("committed"))
+            session.on_abort(lambda: told.append("aborted"))
+            await collection.insert_one({"_id": "late"}, session=session)
+            with pytest.raises(DriverError) as caught:
+                await session.commit_transaction(timeout_ms=200)
+            assert caught.value.timeout
+            assert _introspect.checked_out(client) == 0
+            await points.aclose()
+            await until(lambda: len(told) == 1, "the outcome is known")
+        again = log.sent("commitTransaction")[-1]
+        assert again["recoveryToken"] == log.sent("commitTransaction")[0]["recoveryToken"]
+        found = await collection.find_one({"_id": "late"})
+        assert told == ["aborted" if found is None else "committed"]
 
 
 async def test_waiting_in_vain_tells_what_keeps_the_connections(sharded_double: ShardedDouble) -> None:
