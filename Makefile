@@ -109,7 +109,7 @@ $(BIN)/python:
 
 $(VENV)/.test: pyproject.toml | $(BIN)/python
 	@echo "installing wiredrv with its test tools and a server into $(VENV) ..." >&2
-	@$(PIP_INSTALL) --editable '.[local,cli,test]'
+	@$(PIP_INSTALL) --editable '.[local,cli,test,ecosystem]'
 	@touch $@
 
 $(VENV)/.lint: $(VENV)/.test
