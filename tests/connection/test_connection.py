@@ -11,7 +11,14 @@ import pytest
 
 from tests.execution.fakes import make_handshake
 from wiredrv.connection.connection import Connection
-from wiredrv.errors import AutoReconnect, InvalidOperation, NetworkTimeout, OperationFailure, ProtocolError
+from wiredrv.errors import (
+    AutoReconnect,
+    ConfigurationError,
+    InvalidOperation,
+    NetworkTimeout,
+    OperationFailure,
+    ProtocolError,
+)
 from wiredrv.types import Address, Buffers
 from wiredrv.wire.op_msg import EXHAUST_ALLOWED, MORE_TO_COME, decode_message, encode_message
 
@@ -185,6 +192,29 @@ async def test_a_reply_that_does_not_come_in_time_costs_the_connection() -> None
     assert await connection.settle(0.02) is None
     assert connection.closed
     assert transport.closed
+
+
+async def test_a_connection_that_was_closed_while_it_waited_says_so() -> None:
+    connection, transport = make()
+    with anyio.move_on_after(0.01):
+        await connection.command("db", {"ping": 1})
+    assert connection.closed
+    with pytest.raises(AutoReconnect, match="the connection was closed"):
+        await connection.command("db", {"ping": 1})
+    assert len(transport.sent) == 1
+
+
+@pytest.mark.parametrize(
+    "database, command",
+    [(5, {"ping": 1}), (None, {"ping": 1}), ("db", "ping"), ("db", 5), ("db", {}), ("db", [("ping", 1)])],
+)
+async def test_bad_arguments_of_a_command_are_refused(database: Any, command: Any) -> None:
+    connection, transport = make()
+    for call in (connection.command, connection.ask, connection.stream):
+        with pytest.raises(ConfigurationError, match=r"database must be|command must be a mapping"):
+            await call(database, command)
+    assert transport.sent == []
+    assert not connection.closed
 
 
 async def test_settling_ends_with_the_stream() -> None:

@@ -6,8 +6,14 @@ from typing import Any
 
 import pytest
 
+from wiredrv.connection.settings import DriverInfo
 from wiredrv.errors import ConfigurationError, InvalidURI
-from wiredrv.options.one_connection import connection_settings, reason_to_refuse
+from wiredrv.options.one_connection import (
+    checked_driver_info,
+    checked_seconds,
+    connection_settings,
+    reason_to_refuse,
+)
 from wiredrv.options.table import OPTIONS
 from wiredrv.types import Address
 
@@ -91,6 +97,7 @@ def test_users_and_tls_are_those_of_a_client() -> None:
         ("localhost", {"tlss": True}, "unknown option 'tlss'"),
         ("localhost", {"appName": "one", "appname": "two"}, "given under two names"),
         ("mongodb://ada@localhost/", {}, "needs a password"),
+        ("localhost", {"username": "a\ud800", "password": "b"}, "username contains a surrogate"),
         (b"localhost", {}, "is a string, as 'localhost:27017', not b'localhost'"),
         (None, {}, "is a string, as 'localhost:27017', not None"),
     ],
@@ -111,3 +118,29 @@ def test_no_refusal_shows_a_password() -> None:
     with pytest.raises(ConfigurationError) as failure:
         connection_settings("mongodb://ada:hush-hush@localhost/?maxPoolSize=3", {})
     assert "hush" not in f"{failure.value!r} {failure.value.__cause__!r} {failure.value.__context__!r}"
+
+
+@pytest.mark.parametrize("options, app_name", [({"appname": "a"}, None), ({"appName": "a"}, None), ({}, "a")])
+def test_the_name_of_the_application_has_three_spellings(options: dict[str, Any], app_name: str | None) -> None:
+    assert connection_settings("localhost", options, app_name).connection.app_name == "a"
+
+
+@pytest.mark.parametrize("spelling", ["appname", "appName"])
+def test_two_names_of_the_application_are_refused(spelling: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"app_name and {spelling} are two names of one option"):
+        connection_settings("localhost", {spelling: "a"}, "b")
+
+
+def test_seconds_are_positive_or_none() -> None:
+    assert [checked_seconds("connect_timeout", value) for value in (None, 1, 0.5)] == [None, 1, 0.5]
+    for value in (0, -1, "1", True, float("inf"), float("nan"), ...):
+        with pytest.raises(ConfigurationError, match="connect_timeout must be a number of seconds above 0, or None"):
+            checked_seconds("connect_timeout", value)
+
+
+def test_driver_infos_are_in_a_tuple() -> None:
+    info = DriverInfo("a")
+    assert checked_driver_info((info,)) == (info,)
+    for value in (5, info, (5,), ("a",), None):
+        with pytest.raises(ConfigurationError, match="driver_info must be a tuple of DriverInfo objects"):
+            checked_driver_info(value)

@@ -13,7 +13,7 @@ from wiredrv.connection.connection import Connection
 from wiredrv.connection.settings import DriverInfo
 from wiredrv.net.dial import Dialer
 from wiredrv.options.client_options import ClientOptions
-from wiredrv.options.one_connection import connection_settings
+from wiredrv.options.one_connection import checked_driver_info, checked_seconds, connection_settings
 from wiredrv.wire.compression import usable
 
 
@@ -34,7 +34,8 @@ async def connect(
         async with wiredrv.connect("mongodb://ada:secret@localhost:27017/?tls=true") as conn:
             reply = await conn.command("admin", {"ping": 1})
 
-    This driver's own; the specifications are mongodb-handshake, auth, connection-string and uri-options.
+    This driver's own; the specifications are mongodb-handshake, auth, connection-string and uri-options. A
+    ``wiredrv.timeout`` block does not apply to it: each command has a ``timeout`` of its own.
 
     :param address: a connection string with one host; or ``host``, ``host:port``, ``[v6]:port`` or the path of a Unix
         socket that ends in ``.sock``.
@@ -55,16 +56,15 @@ async def connect(
     :raises OperationFailure: the server refused the handshake, or does not accept the user (code 18).
     :raises ProtocolError: what answers does not speak MongoDB's protocol.
     """
-    # "appname" is the option's other name: giving both is refused.
-    settings = connection_settings(address, {**options, "appname": app_name})
+    settings = connection_settings(address, options, app_name)
     net, handshake = settings.net, settings.connection
     if connect_timeout is not ...:
-        net = replace(net, connect_timeout=connect_timeout)
+        net = replace(net, connect_timeout=checked_seconds("connect_timeout", connect_timeout))
     if socket_timeout is not ...:
-        net = replace(net, socket_timeout=socket_timeout)
+        net = replace(net, socket_timeout=checked_seconds("socket_timeout", socket_timeout))
     handshake = replace(
         handshake,
-        driver_info=(*driver_info, *handshake.driver_info),
+        driver_info=(*checked_driver_info(driver_info), *handshake.driver_info),
         compressors=usable(handshake.compressors),
     )
     connection = await establish(settings.topology.seeds[0], Dialer(net), handshake)

@@ -12,6 +12,7 @@ Rules kept here:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from bson.objectid import ObjectId
@@ -19,10 +20,10 @@ from bson.objectid import ObjectId
 from wiredrv import waits
 from wiredrv.connection.handshake import Handshake, declare_api
 from wiredrv.connection.settings import ServerApi
-from wiredrv.errors import AutoReconnect, InvalidOperation, NetworkTimeout, ProtocolError
+from wiredrv.errors import AutoReconnect, ConfigurationError, InvalidOperation, NetworkTimeout, ProtocolError
 from wiredrv.net.transport import Transport
 from wiredrv.server_errors import command_error
-from wiredrv.types import Address, Body, Buffers, Document, Reply
+from wiredrv.types import Address, Body, Buffers, Document, PlainDocument, Reply
 from wiredrv.wire.codec import decode, encode
 from wiredrv.wire.compression import Compressor, decompress
 from wiredrv.wire.framing import Framer
@@ -233,6 +234,8 @@ class Connection:
         :raises InvalidOperation: the reply to the message before was not read yet.
         """
         if self._owed and not self.more_to_come:
+            if self.closed:
+                raise AutoReconnect(f"{self.address}: the connection was closed: a reply that it waited for never came")
             raise InvalidOperation("this connection waits for a reply; a connection carries one command at a time")
         if self._owed or self._pending:
             self.close()
@@ -306,6 +309,7 @@ class Connection:
         :raises UnreadableReply: the reply cannot be decoded; the connection stays open.
         :raises AutoReconnect: the connection broke, or (NetworkTimeout) no reply came in time; it is closed then.
         :raises InvalidDocument: the command cannot be encoded; nothing was sent.
+        :raises ConfigurationError: an argument is of the wrong kind, or the command is empty.
         :raises ProtocolError: the reply is malformed; the connection is closed.
         """
         reply = await self.ask(database, command, timeout=timeout)
@@ -323,10 +327,10 @@ class Connection:
         :raises UnreadableReply: the reply cannot be decoded; the connection stays open.
         :raises AutoReconnect: the connection broke, or (NetworkTimeout) no reply came in time; it is closed then.
         :raises InvalidDocument: the command cannot be encoded; nothing was sent.
+        :raises ConfigurationError: an argument is of the wrong kind, or the command is empty.
         :raises ProtocolError: the reply is malformed; the connection is closed.
         """
-        document = dict(command)
-        document["$db"] = database
+        document = _checked(database, command)
         declare_api(document, self.api)
         request_id = next_request_id()
         message = encode_message(encode(document), request_id)
@@ -358,10 +362,10 @@ class Connection:
         :raises UnreadableReply: the reply cannot be decoded; the connection stays open.
         :raises AutoReconnect: the connection broke, or (NetworkTimeout) no reply came in time; it is closed then.
         :raises InvalidDocument: the command cannot be encoded; nothing was sent.
+        :raises ConfigurationError: an argument is of the wrong kind, or the command is empty.
         :raises ProtocolError: the reply is malformed; the connection is closed.
         """
-        document = dict(command)
-        document["$db"] = database
+        document = _checked(database, command)
         declare_api(document, self.api)
         request_id = next_request_id()
         message = encode_message(encode(document), request_id, flags=EXHAUST_ALLOWED)
@@ -386,3 +390,15 @@ class Connection:
 
     def __repr__(self) -> str:
         return f"<Connection {self.id} to {self.address}{', closed' if self.closed else ''}>"
+
+
+def _checked(database: object, command: object) -> PlainDocument:
+    """A user's command with its database.
+
+    :raises ConfigurationError: one of them is of the wrong kind, or the command is empty.
+    """
+    if not isinstance(database, str):
+        raise ConfigurationError(f"database must be a database's name, as 'admin', not {database!r}")
+    if not isinstance(command, Mapping) or not command:
+        raise ConfigurationError(f"command must be a mapping that is not empty, as {{'ping': 1}}, not {command!r}")
+    return {**command, "$db": database}

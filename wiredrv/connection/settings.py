@@ -13,6 +13,11 @@ from typing import Any
 from wiredrv.errors import ConfigurationError
 
 
+def is_encodable(text: str) -> bool:
+    """Whether UTF-8 has a form for a text: it has none for surrogates, as ``os.environ`` may contain."""
+    return text.encode(errors="replace").decode() == text
+
+
 @dataclass(frozen=True, slots=True)
 class DriverInfo:
     """The name of a library that is built on this driver, sent to the server with the driver's own.

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from wiredrv.connection.settings import Credentials
+from wiredrv.connection.settings import Credentials, is_encodable
 from wiredrv.errors import ConfigurationError
 from wiredrv.options.refused import refuse_mechanism
 from wiredrv.options.settings import Given
@@ -30,6 +30,9 @@ def credentials_of(given: Given) -> Credentials | None:
     options = given.options
     username = options.get("username", given.username)
     password = options.get("password", given.password)
+    for name, value in (("username", username), ("password", password)):
+        if value is not None and not is_encodable(value):
+            raise ConfigurationError(f"{name} contains a surrogate, which cannot be encoded as UTF-8")
     mechanism, source = options.get("authMechanism"), options.get("authSource")
     if source == "":
         raise ConfigurationError("authSource is empty: name the database that knows the user, or leave it out")

@@ -9,9 +9,11 @@ Rules kept here:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from wiredrv.connection.settings import DriverInfo
 from wiredrv.errors import ConfigurationError
 from wiredrv.options.assemble import assemble
 from wiredrv.options.settings import ClientSettings, Given
@@ -48,11 +50,12 @@ def reason_to_refuse(option: Option) -> str | None:
     return _REASON_OF_OPTION.get(option.name) or _REASON_OF_PACKAGE.get(option.into.partition(".")[0])
 
 
-def connection_settings(address: object, keyword_options: Mapping[str, Any]) -> ClientSettings:
+def connection_settings(address: object, keyword_options: Mapping[str, Any], app_name: object = None) -> ClientSettings:
     """Read the arguments of ``wiredrv.connect``; of the settings, one seed and those of connections are meant.
 
     :param address: a connection string, or what stands for a host there.
     :param keyword_options: options as those of a client; None counts as not given.
+    :param app_name: ``appName`` by its other name.
     :raises InvalidURI: the connection string does not follow the grammar.
     :raises ConfigurationError: it names several hosts, or an option has no meaning for one connection, is unknown,
         has an invalid value, or contradicts another.
@@ -61,9 +64,36 @@ def connection_settings(address: object, keyword_options: Mapping[str, Any]) -> 
         raise ConfigurationError(
             f"a connection string or an address is a string, as 'localhost:27017', not {address!r}"
         )
+    if app_name is not None:
+        twice = next((name for name in keyword_options if name.lower() == "appname"), None)
+        if twice is not None:
+            raise ConfigurationError(f"app_name and {twice} are two names of one option: give one of them")
+        keyword_options = {**keyword_options, "appName": app_name}
     given = read_given(address, keyword_options)
     _check(given)
     return assemble(given)
+
+
+def checked_seconds(name: str, value: object) -> float | None:
+    """A time limit of the connection.
+
+    :raises ConfigurationError: it is neither a number above 0 nor None.
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
+        raise ConfigurationError(f"{name} must be a number of seconds above 0, or None for no limit, not {value!r}")
+    return value
+
+
+def checked_driver_info(value: object) -> Iterable[DriverInfo]:
+    """The libraries that are built on the driver.
+
+    :raises ConfigurationError: it is anything else than a tuple of them.
+    """
+    if not isinstance(value, (tuple, list)) or not all(isinstance(each, DriverInfo) for each in value):
+        raise ConfigurationError(f"driver_info must be a tuple of DriverInfo objects, not {value!r}")
+    return value
 
 
 def _check(given: Given) -> None:
