@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 import bson
 import pytest
@@ -375,6 +375,9 @@ async def test_command_can_return_its_failure() -> None:
     assert (await database.command("x", allowable_errors=["bad"]))["ok"] == 0
     with pytest.raises(OperationFailure):
         await database.command("x", allowable_errors=[3, "worse"])
+    for wrong in (2, "bad"):
+        with pytest.raises(ConfigurationError, match="allowable_errors must be a list of codes and messages"):
+            await database.command("x", allowable_errors=cast(Any, wrong))
 
 
 async def test_command_takes_nothing_from_the_database_but_its_name() -> None:
@@ -399,6 +402,8 @@ async def test_names_of_collections_ask_for_no_more_than_names() -> None:
     assert await database.list_collection_names() == ["a"]
     assert await database.list_collection_names(filter={"name": "b"}) == ["b"]
     await database.list_collection_names(filter={"options.capped": True})
+    with pytest.raises(ConfigurationError, match="filter must be a mapping"):
+        await database.list_collection_names(filter=cast(Any, 5))
     assert ["nameOnly" in command for command in context.executor.commands] == [True, True, False]
 
 

@@ -167,6 +167,7 @@ def test_what_a_provider_may_give(found: object, read: AWSCredentials) -> None:
         SimpleNamespace(access_key="", secret_key="hush"),
         SimpleNamespace(access_key="id", secret_key=b"hush"),
         SimpleNamespace(access_key="id", secret_key="hush", token=b"hush"),
+        SimpleNamespace(access_key="id", secret_key="hush\ud800"),
     ],
 )
 def test_anything_else_is_refused_without_showing_it(found: object) -> None:

@@ -307,6 +307,7 @@ def test_what_a_callback_may_give(result: object, read: OIDCCallbackResult) -> N
         PyMongosResult("hush-hush", "3"),
         PyMongosResult("hush-hush", True),
         PyMongosResult("hush-hush", None, b"hush-hush"),
+        PyMongosResult("hush-hush\ud800"),
     ],
 )
 def test_anything_else_is_refused_without_showing_it(result: object) -> None:

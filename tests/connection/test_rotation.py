@@ -84,6 +84,8 @@ def test_every_part_is_a_string() -> None:
     with pytest.raises(CredentialsError, match="password must be a string or None, not a bytes") as failure:
         read_client_credentials(wrong)
     assert "hush" not in f"{failure.value!r} {wrong!r}"
+    with pytest.raises(CredentialsError, match="password cannot be encoded as UTF-8"):
+        read_client_credentials(ClientCredentials(username="ann", password="hush\ud800"))
 
 
 # --- the options ---

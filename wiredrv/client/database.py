@@ -247,7 +247,7 @@ class Database(DatabaseCommands[DocumentT], DatabaseHelpers[DocumentT]):
         :raises OperationFailure: the server refused the command.
         :raises ConfigurationError: an argument is of the wrong kind.
         """
-        if filter is None or all(key == "name" for key in filter):
+        if filter is None or all(key == "name" for key in check.document("filter", filter)):
             options.pop("name_only", None)
             options["nameOnly"] = True
         cursor = self.list_collections(session, filter, comment, **options)

@@ -101,8 +101,9 @@ class DatabaseCommands(Watchable[DocumentT]):
         :returns: the server's reply.
         :raises OperationFailure: the server refused or failed it.
         :raises NotPrimaryError: the server is not the member that it needs, or no longer.
-        :raises ConfigurationError: ``command`` is empty, or a field is given twice.
+        :raises ConfigurationError: ``command`` is empty, a field is given twice, or ``allowable_errors`` is not a list.
         """
+        allowed = () if allowable_errors is None else _codes(allowable_errors)
         operation = RunCommand(
             self._command_target(read_preference, codec_options, timeout_ms), _body(command, value, comment, fields)
         )
@@ -110,7 +111,7 @@ class DatabaseCommands(Watchable[DocumentT]):
         try:
             return await self._context.executor.execute(operation, state)
         except (OperationFailure, NotPrimaryError) as error:
-            if check and not _is_allowed(error, allowable_errors or ()):
+            if check and not _is_allowed(error, allowed):
                 raise
             return dict(error.details or {})
 
@@ -252,6 +253,12 @@ def _body(command: Any, value: Any, comment: object, fields: Document) -> PlainD
         raise ConfigurationError(f"{twice!r} is in the command already: give it there or as a keyword, not both")
     body.update(fields)
     return body
+
+
+def _codes(allowable_errors: object) -> Sequence[str | int]:
+    if not isinstance(allowable_errors, (list, tuple, set, frozenset)):
+        check.refuse("allowable_errors", "a list of codes and messages", allowable_errors)
+    return tuple(allowable_errors)
 
 
 def _is_allowed(error: OperationFailure | NotPrimaryError, allowed: Sequence[str | int]) -> bool:

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
 
-from wiredrv.connection.settings import ClientCredentials
+from wiredrv.connection.settings import ClientCredentials, is_encodable
 from wiredrv.errors import CredentialsError
 
 #: The version of the callbacks' interface that they are told (auth, "OIDC Callback").
@@ -95,6 +95,8 @@ def read_token(callback: str, result: object) -> OIDCCallbackResult:
             f"{callback} must return an OIDCCallbackResult with an access_token that is a string, "
             f"not a {type(result).__name__}"
         )
+    if not is_encodable(token):
+        raise CredentialsError(f"{callback}: access_token cannot be encoded as UTF-8")
     if refresh is not None and not isinstance(refresh, str):
         raise CredentialsError(f"{callback}: refresh_token must be a string or None, not a {type(refresh).__name__}")
     if expires is not None and (isinstance(expires, bool) or not isinstance(expires, (int, float)) or expires < 0):
@@ -133,6 +135,8 @@ def read_aws_credentials(provider: str, found: object) -> AWSCredentials:
         )
     if token is not None and not isinstance(token, str):
         raise CredentialsError(f"{provider}: token must be a string or None, not a {type(token).__name__}")
+    if not is_encodable(f"{access}{secret}{token or ''}"):
+        raise CredentialsError(f"{provider}: a part of the credentials cannot be encoded as UTF-8")
     return AWSCredentials(access, secret, token or None)
 
 
@@ -147,4 +151,6 @@ def read_client_credentials(given: object) -> ClientCredentials:
         value = getattr(given, name)
         if value is not None and not isinstance(value, str):
             raise CredentialsError(f"credentials: {name} must be a string or None, not a {type(value).__name__}")
+        if value is not None and not is_encodable(value):
+            raise CredentialsError(f"credentials: {name} cannot be encoded as UTF-8")
     return given
