@@ -10,7 +10,7 @@ from typing import Any, cast
 import anyio
 import pytest
 
-from benchmarks.driverbench import report
+from benchmarks.driverbench import memory, report
 from benchmarks.driverbench.__main__ import main
 from benchmarks.driverbench.data import DataSets
 from benchmarks.driverbench.drivers import DRIVERS, OpenDriver
@@ -156,6 +156,35 @@ def test_the_referee_notices_documents_that_were_not_inserted(replica_set: Repli
             referee.verify(task, 3)
         referee.corpus.insert_one({})
         referee.verify(task, 3)
+
+
+class SlowPool:
+    """A client whose pool makes so many connections while a command takes a second; other commands wait for those."""
+
+    def __init__(self, per_second: int) -> None:
+        self.open = 1
+        self.waited: list[int] = []
+        self._per_second = per_second
+
+    async def run_command(self, command: dict[str, Any]) -> Any:
+        milliseconds = command.get("maxAwaitTimeMS", 0)
+        if milliseconds and milliseconds not in self.waited:
+            self.waited.append(milliseconds)
+            self.open = min(200, self.open + self._per_second * milliseconds // 1000)
+        return {"connections": {"current": 10 + self.open}, "topologyVersion": {}}
+
+
+@pytest.mark.parametrize(("per_second", "rounds"), [(1000, 1), (180, 2), (60, 3)])
+def test_memory_is_divided_by_the_connections_that_there_really_are(per_second: int, rounds: int) -> None:
+    pool = SlowPool(per_second)
+    added = anyio.run(memory.fill_pool, pool)
+    assert added == pool.open - 1 >= 190
+    assert len(pool.waited) == rounds
+
+
+def test_memory_of_a_pool_that_does_not_grow_is_not_measured() -> None:
+    with pytest.raises(RuntimeError, match="200 were wanted"):
+        anyio.run(memory.fill_pool, SlowPool(10))
 
 
 class TestThePage:

@@ -24,6 +24,8 @@ from benchmarks.driverbench.drivers import DRIVERS, Document
 MEASURED = ("wiredrv", "pymongo", "motor")
 _CLIENTS = 20
 _CONNECTIONS = 200
+#: How many milliseconds the commands take that make a pool grow.
+_WAITS = (300, 1000, 3000)
 _DOCUMENTS = 100_000
 _PAGE = 4096
 
@@ -69,7 +71,7 @@ async def measure(driver: str, uri: str) -> Footprint:
         clients = resident()
         many = await _opened(stack, driver, f"{uri}&maxPoolSize={_CONNECTIONS}")
         single = resident()
-        await _all_at_once(many)
+        added = await fill_pool(many)
         connections = resident()
         collection: Any = many.collection
         await collection.drop()
@@ -80,7 +82,7 @@ async def measure(driver: str, uri: str) -> Footprint:
         full = resident()
         assert len(documents) == _DOCUMENTS
         await collection.drop()
-    return Footprint(driver, (clients - before) / _CLIENTS, (connections - single) / _CONNECTIONS, full - empty)
+    return Footprint(driver, (clients - before) / _CLIENTS, (connections - single) / added, full - empty)
 
 
 async def _opened(stack: AsyncExitStack, driver: str, uri: str) -> Any:
@@ -89,18 +91,35 @@ async def _opened(stack: AsyncExitStack, driver: str, uri: str) -> Any:
     return client
 
 
-async def _all_at_once(client: Any) -> None:
-    """Make the pool grow to all of its connections: as many commands that take a moment."""
-    sleep: Document = {"$where": "sleep(300) || true"}
-    await client.collection.insert_one({"_id": 0})
+async def fill_pool(client: Any) -> int:
+    """Make the pool grow to all of its connections: as many commands that the server answers after a moment.
 
-    async def find() -> None:
-        async for _ in client.found(sleep):
-            pass
+    On a busy machine the first of them end before the last has its connection, and leave theirs to the others; then
+    they are sent again and take longer.
 
-    async with anyio.create_task_group() as tasks:
-        for _ in range(_CONNECTIONS):
-            tasks.start_soon(find)
+    :returns: how many connections were added, according to the server.
+    :raises RuntimeError: the pool did not grow to nearly all.
+    """
+    hello = await client.run_command({"hello": 1})
+    before = await _connections(client)
+    added = 0
+    for milliseconds in _WAITS:
+        # The server waits until its topology changes, and does nothing else meanwhile.
+        wait = {"hello": 1, "topologyVersion": hello["topologyVersion"], "maxAwaitTimeMS": milliseconds}
+        async with anyio.create_task_group() as tasks:
+            for _ in range(_CONNECTIONS):
+                tasks.start_soon(client.run_command, wait)
+        added = await _connections(client) - before
+        # The client had one connection before.
+        if added >= 0.95 * (_CONNECTIONS - 1):
+            return added
+    raise RuntimeError(f"the pool has {added + 1} connections, and {_CONNECTIONS} were wanted")
+
+
+async def _connections(client: Any) -> int:
+    """How many connections the server has."""
+    status = await client.run_command({"serverStatus": 1})
+    return int(status["connections"]["current"])
 
 
 def _document(number: int) -> Document:
