@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import collections
+import io
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import bson
+import gridfs
 import pymongo
 from bson.raw_bson import RawBSONDocument
 from bson.son import SON
@@ -44,6 +46,10 @@ class Adapter(Protocol):
         """A value of one of the driver's classes."""
         ...
 
+    def bucket(self, database: Any, name: str, options: dict[str, Any]) -> Any:
+        """A GridFS bucket."""
+        ...
+
 
 class Sentinel:
     """A type that neither driver supports."""
@@ -58,6 +64,7 @@ _SHARED: Mapping[str, Callable[..., Any]] = {
     "OrderedDict": collections.OrderedDict,
     "Raw": lambda document: RawBSONDocument(bson.encode(document)),
     "iter": iter,
+    "BytesIO": io.BytesIO,
     "set": set,
     "Sentinel": Sentinel,
     "CodecOptions": bson.CodecOptions,
@@ -122,6 +129,10 @@ class PyMongo:
         """A PyMongo value."""
         return (_SHARED.get(kind) or _THEIRS[kind])(*args, **options)
 
+    def bucket(self, database: Any, name: str, options: dict[str, Any]) -> Any:
+        """An AsyncGridFSBucket."""
+        return gridfs.AsyncGridFSBucket(database, name, **options)
+
 
 class Wiredrv:
     """This driver."""
@@ -135,3 +146,7 @@ class Wiredrv:
     def make(self, kind: str, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         """A wiredrv value."""
         return (_SHARED.get(kind) or _OURS[kind])(*args, **options)
+
+    def bucket(self, database: Any, name: str, options: dict[str, Any]) -> Any:
+        """A GridFSBucket."""
+        return wiredrv.GridFSBucket(database, name, **options)

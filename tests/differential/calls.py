@@ -57,9 +57,10 @@ class TheDatabase:
 class Target:
     """What a method is called on.
 
-    :param kind: ``client``, ``database``, ``collection``, ``session`` or ``cursor``.
-    :param name: the collection's name, or the number of the session or cursor.
-    :param options: the arguments of a ``with_options`` call that comes first.
+    :param kind: ``client``, ``database``, ``collection``, ``bucket``, ``session``, ``cursor``, ``file`` (a stream of
+        GridFS) or ``events`` (a change stream).
+    :param name: the collection's or bucket's name, or the number of the session, cursor or stream.
+    :param options: the arguments of a ``with_options`` call that comes first; of a bucket, those that it is made with.
     """
 
     kind: str
@@ -67,6 +68,8 @@ class Target:
     options: Options = ()
 
     def __repr__(self) -> str:
+        if self.kind == "bucket":
+            return f"GridFSBucket({_arguments((TheDatabase(), self.name), self.options)})"
         text = {"client": "client", "database": "db", "collection": f"db[{self.name!r}]"}.get(
             self.kind, f"{self.kind}{self.name}"
         )
@@ -77,10 +80,11 @@ class Target:
 class Take:
     """What is done with a call's result.
 
-    :param how: ``value``: it is compared. ``ignore``: it is not. ``keys``: only its keys are.
+    :param how: ``value``: it is compared. ``ignore``: it is not. ``keys``: only its keys are. ``written``: what was
+        written to the file that is the last argument. ``files``: the names and the contents of the files found.
         ``list``: ``to_list(number)``. ``each``: ``async for`` over at most ``number`` documents. ``next``,
         ``try_next``: that method. These four close the cursor then.
-        ``keep``: it is a cursor, from now on called ``number``.
+        ``keep``: it is a cursor or a stream, from now on called ``number``.
     """
 
     how: str

@@ -12,6 +12,7 @@ from tests.differential.outcomes import Difference, Failed, Returned
 #: How Python, PyMongo and its helpers reject an argument.
 REFUSALS = frozenset(
     {
+        "AssertionError",
         "AttributeError",
         "CollectionInvalid",
         "ConfigurationError",
@@ -21,6 +22,7 @@ REFUSALS = frozenset(
         "InvalidOperation",
         "InvalidStringData",
         "KeyError",
+        "OSError",
         "OverflowError",
         "RuntimeError",
         "SystemError",
@@ -40,6 +42,8 @@ SERVER_REFUSALS = frozenset(
         "WTimeoutError",
         "DuplicateKeyError",
         "CollectionInvalid",
+        "FileExists",
+        "NoFile",
     }
 )
 #: This driver's refusals of an argument.

@@ -15,10 +15,11 @@ from tests.differential.rows.arguments import ARGUMENTS
 from tests.differential.rows.beyond import BEYOND_CALLS
 from tests.differential.rows.collections import COLLECTIONS
 from tests.differential.rows.cursors import CURSORS
+from tests.differential.rows.files import FILES
 from tests.differential.rows.sessions import SESSIONS
 from tests.differential.rows.writes import WRITES
 
 #: What calls show; the lab sees each of them. The first row that matches a difference excuses it.
-OF_CALLS: Sequence[Known] = (*ARGUMENTS, *WRITES, *COLLECTIONS, *CURSORS, *SESSIONS)
+OF_CALLS: Sequence[Known] = (*FILES, *ARGUMENTS, *WRITES, *COLLECTIONS, *CURSORS, *SESSIONS)
 
 KNOWN: Sequence[Known] = (*BEYOND_CALLS, *OF_CALLS)

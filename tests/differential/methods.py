@@ -283,8 +283,11 @@ def methods(kinds: Sequence[str] = ("collection", "database", "client"), writes:
     return st.sampled_from([method for method in chosen for _ in range(method.weight)])
 
 
-def draw_call(draw: Draw, method: Method, session: TheSession | None) -> Call:
-    """A call of a method, sometimes with an argument of the wrong kind."""
+def draw_call(draw: Draw, method: Method, session: TheSession | None, target: Target | None = None) -> Call:
+    """A call of a method, sometimes with an argument of the wrong kind.
+
+    :param target: what it is called on; drawn without it.
+    """
     args = list(draw(_COMMANDS)) if method.name == "command" else [draw(strategy) for strategy in method.args]
     given = _draw_options(draw, method)
     if session is not None and method.session:
@@ -292,9 +295,9 @@ def draw_call(draw: Draw, method: Method, session: TheSession | None) -> Call:
     args, given = _maybe_spoiled(draw, args, given)
     chain: list[tuple[str, tuple[Any, ...], Options]] = []
     take = draw(method.take)
-    if method.name == "find" and draw(st.booleans()):
+    if method.name == "find" and method.kind == "collection" and draw(st.booleans()):
         chain, take = _draw_chain(draw, take)
-    return Call(_draw_target(draw, method), method.name, tuple(args), tuple(given), take, tuple(chain))
+    return Call(target or _draw_target(draw, method), method.name, tuple(args), tuple(given), take, tuple(chain))
 
 
 def _draw_options(draw: Draw, method: Method) -> list[tuple[str, Any]]:

@@ -26,10 +26,22 @@ from tests.differential.calls import (
     Target,
     TheSession,
 )
-from tests.differential.methods import CHAIN, COLLECTIONS, Draw, draw_call, methods
+from tests.differential.files import (
+    READ_ATTRIBUTES,
+    READING,
+    WRITE_ATTRIBUTES,
+    WRITING,
+    draw_bucket_call,
+    draw_opening,
+    draw_use,
+)
+from tests.differential.methods import CHAIN, COLLECTIONS, METHODS, Draw, draw_call, methods
 from tests.differential.values import Strategy
+from tests.differential.watching import CHANGES, draw_use_of_events, draw_watch
 
 MOST_STEPS = 7
+#: What scenarios are about: a third of them are a single call.
+SHAPES = ("single",) * 6 + ("calls",) * 3 + ("session",) * 5 + ("cursor",) * 3 + ("files", "events")
 
 _TRANSACTION_OPTIONS: dict[str, Strategy] = {
     "read_concern": v.READ_CONCERNS,
@@ -62,6 +74,9 @@ class _State:
     sessions: dict[int, bool] = field(default_factory=dict)
     cursors: list[int] = field(default_factory=list)
     next_number: int = 0
+    #: The streams of files, and whether they are written to; the change streams.
+    files: dict[int, bool] = field(default_factory=dict)
+    events: list[int] = field(default_factory=list)
 
     @property
     def in_transaction(self) -> list[int]:
@@ -89,12 +104,19 @@ def _draw_session(draw: Draw, state: _State) -> TheSession | None:
     return None if number is None else TheSession(number)
 
 
+def _may_write(state: _State, session: TheSession | None) -> bool:
+    active = state.in_transaction
+    return not active or (session is not None and session.number in active and len(active) == 1)
+
+
 def _draw_plain_call(draw: Draw, state: _State) -> Call:
     session = _draw_session(draw, state)
     active = state.in_transaction
-    writes = not active or (session is not None and session.number in active and len(active) == 1)
-    kinds = ("collection",) * 14 + ("database",) * 3 + ("client",)
-    method = draw(methods((draw(st.sampled_from(kinds)),), writes))
+    writes = _may_write(state, session)
+    kind = draw(st.sampled_from(("collection",) * 14 + ("database",) * 3 + ("client", "bucket")))
+    if kind == "bucket":
+        return draw_bucket_call(draw, session, writes)
+    method = draw(methods((kind,), writes))
     if active and not method.session:
         session = None
     return draw_call(draw, method, session)
@@ -170,6 +192,45 @@ def _on_cursor(draw: Draw, state: _State) -> Step:
             return Call(target, method)
 
 
+def _on_bucket(draw: Draw, state: _State) -> Step:
+    session = _draw_session(draw, state)
+    return draw_bucket_call(draw, session, _may_write(state, session))
+
+
+def _open_file(draw: Draw, state: _State) -> Step:
+    session = _draw_session(draw, state)
+    number = state.number()
+    step, state.files[number] = draw_opening(draw, session, number, _may_write(state, session))
+    return step
+
+
+def _on_file(draw: Draw, state: _State) -> Step:
+    number = draw(st.sampled_from(list(state.files)))
+    written = state.files[number]
+    target = Target("file", number)
+    if draw(st.sampled_from((True, False, False))):
+        return Get(target, draw(st.sampled_from(WRITE_ATTRIBUTES if written else READ_ATTRIBUTES)))
+    return Call(target, *draw_use(draw, WRITING if written else READING))
+
+
+def _watch(draw: Draw, state: _State) -> Step:
+    number = state.number()
+    step = draw_watch(draw, _draw_session(draw, state), number, state.events)
+    state.events.append(number)
+    return step
+
+
+def _on_events(draw: Draw, state: _State) -> Step:
+    return draw_use_of_events(draw, draw(st.sampled_from(state.events)))
+
+
+def _change(draw: Draw, state: _State) -> Step:
+    """A change that a change stream sees."""
+    chosen = [method for method in METHODS if method.name in CHANGES]
+    method = draw(st.sampled_from([method for method in chosen for _ in range(method.weight)]))
+    return draw_call(draw, method, _draw_session(draw, state), Target("collection", "people"))
+
+
 def _block(draw: Draw, state: _State) -> Step:
     number = draw(st.sampled_from(list(state.sessions)))
     kind = draw(st.sampled_from(BLOCKS))
@@ -188,11 +249,29 @@ def _without_session(call: Call) -> tuple[tuple[str, Any], ...]:
     return tuple((name, value) for name, value in call.options if name != "session")
 
 
+_OWN_STEPS = {"files": (_open_file, _on_file, _on_bucket), "events": (_watch, _on_events, _change)}
+
+
+def _own_steps(draw: Draw, state: _State, shape: str) -> list[Step]:
+    """The steps of a scenario about streams: open one, then use it, with the calls that it is about."""
+    opening, use, other = _OWN_STEPS[shape]
+    steps = [opening(draw, state)]
+    for _ in range(draw(st.integers(1, MOST_STEPS))):
+        kinds = [use, use, use, other, other, opening]
+        if state.sessions:
+            kinds.append(_block)
+        steps.append(draw(st.sampled_from(kinds))(draw, state))
+    # What is left open ends with the scenario: events that are not read show nothing.
+    if shape == "events":
+        steps += [Call(Target("events", number), "drain") for number in state.events]
+    return steps
+
+
 @st.composite
 def scenarios(draw: Any) -> Scenario:
-    """A scenario: a third of them are a single call."""
+    """A scenario of one of the shapes."""
     state = _State()
-    shape = draw(st.sampled_from(("single", "single", "calls", "session", "session", "cursor")))
+    shape = draw(st.sampled_from(SHAPES))
     if shape == "single":
         return Scenario((_draw_plain_call(draw, state),))
     steps: list[Step] = []
@@ -202,6 +281,10 @@ def scenarios(draw: Any) -> Scenario:
             steps.append(_start_transaction(draw, state))
     if shape == "cursor":
         steps.append(_open_cursor(draw, state))
+    if shape in ("files", "events") and draw(st.booleans()):
+        steps.append(_start_session(draw, state))
+    if shape in _OWN_STEPS:
+        return Scenario((*steps, *_own_steps(draw, state, shape)))
     for _ in range(draw(st.integers(1, MOST_STEPS))):
         kinds: list[Callable[[Draw, _State], Step]] = [_draw_plain_call] * 3
         if shape == "session":

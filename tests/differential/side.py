@@ -16,12 +16,14 @@ from tests.differential.calls import Block, Call, Get, Make, StartSession, Step,
 from tests.differential.described import TAKES_DOCUMENTS, documents, failure, is_unacknowledged, result
 from tests.differential.log import Log
 from tests.differential.normal import Names
-from tests.differential.outcomes import Failed, Record, Returned
+from tests.differential.outcomes import Command, Failed, Record, Returned
 
 T = TypeVar("T")
 
 #: Seconds that one step may take: the server ends whatever is stuck before that.
 STEP_LIMIT = 30.0
+#: How many events a change stream is read for at once.
+MOST_EVENTS = 50
 #: How often a callback of with_transaction is run before it gives up.
 MOST_ATTEMPTS = 3
 
@@ -111,7 +113,7 @@ class Side:
         except Exception as raised:
             error = raised
             outcome = failure(raised, names)
-        commands = self.log.take()
+        commands = _compared_commands(step, self.log.take())
         # Values that were not sent get no names: one driver adds a document's id before it rejects the next, one after.
         told = None if arguments is None else names.value(arguments) if commands else names.glimpse(arguments)
         self._records.append(Record(step, outcome, commands, told))
@@ -128,6 +130,8 @@ class Side:
         value = getattr(self._target(step.target), step.attribute)
         if step.attribute == "cursor_id":
             return self.log.names.cursors.get(int(value), 0) if value is not None else None
+        if step.attribute == "resume_token":
+            return "<token>" if value else value
         return tuple(value) if step.attribute == "address" and value else value
 
     async def _call(self, step: Call, given: list[Any]) -> Any:
@@ -136,11 +140,13 @@ class Side:
         given += [documents(value) for value in args]
         if step.method == "rewind":
             self.log.rewinds(self._target(step.target).cursor_id or 0)
+        if step.method == "drain":
+            return await _drained(self._target(step.target))
         found = await _awaited(getattr(self._target(step.target), step.method)(*args, **keywords))
         for method, more, options in step.chain:
             keywords = {name: self.real(value) for name, value in options}
             found = await _awaited(getattr(found, method)(*map(self.real, more), **keywords))
-        taken = await self._taken(found, step.take)
+        taken = args[-1].getvalue() if step.take.how == "written" else await self._taken(found, step.take)
         if any(is_unacknowledged(value) for value in (taken, *(v for _, v in step.target.options))):
             await self._settle()
         return taken
@@ -160,6 +166,8 @@ class Side:
             match take.how:
                 case "list":
                     return await (result.to_list() if take.number is None else result.to_list(take.number))
+                case "files":
+                    return [(file._id, file.filename, await file.read()) async for file in result]
                 case "each":
                     return [document async for document in _some(result, take.number)]
                 case _:
@@ -215,6 +223,9 @@ class Side:
                 handle = self.client[self.database_name]
             case "collection":
                 handle = self.client[self.database_name][target.name]
+            case "bucket":
+                given = {name: self.real(value) for name, value in target.options}
+                return self.adapter.bucket(self.client[self.database_name], str(target.name), given)
             case "session":
                 handle = self._sessions[int(target.name)]
             case _:
@@ -273,6 +284,23 @@ class SideOnTrio(Side):
 async def _awaited(value: Any) -> Any:
     """A method's result, awaited if it is awaitable: one driver may return a coroutine where the other does not."""
     return await value if inspect.isawaitable(value) else value
+
+
+async def _drained(stream: Any) -> list[Any]:
+    """The events of a change stream until there are no more."""
+    events: list[Any] = []
+    while len(events) < MOST_EVENTS and (event := await stream.try_next()) is not None:
+        events.append(event)
+    return events
+
+
+def _compared_commands(step: Step, commands: tuple[Command, ...]) -> tuple[Command, ...]:
+    """What is compared of a step's commands: of files and events only in which sessions they were sent."""
+    if not commands or not isinstance(step, Call | Get) or step.target.kind not in ("bucket", "file", "events"):
+        return commands
+    sessions = sorted({str(command.get("lsid", "none")).partition(",")[0] for command in commands})
+    transaction = any(command.get("autocommit") is False for command in commands)
+    return ({step.target.kind: "its commands", "sessions": sessions, "transaction": transaction},)
 
 
 async def _some(cursor: Any, number: int | None) -> AsyncIterator[Any]:

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from gridfs.asynchronous.grid_file import AsyncGridFSBucket, AsyncGridIn, AsyncGridOut
 from hypothesis import HealthCheck, Phase, given, seed, settings
+from pymongo.asynchronous.change_stream import AsyncChangeStream
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.command_cursor import AsyncCommandCursor
@@ -15,6 +17,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.asynchronous.mongo_client import AsyncMongoClient
 
 import wiredrv
+from tests.differential import files, watching
 from tests.differential.calls import Block, Call, Get, Scenario, StartSession, Step, TheSession
 from tests.differential.methods import CHAIN, CHAIN_ENDS, METHODS
 from tests.differential.sequences import (
@@ -34,6 +37,10 @@ PAIRS: Mapping[str, tuple[type[Any], type[Any]]] = {
     "session": (AsyncClientSession, wiredrv.ClientSession),
     "cursor": (AsyncCursor, wiredrv.Cursor),
     "command cursor": (AsyncCommandCursor, wiredrv.CommandCursor),
+    "bucket": (AsyncGridFSBucket, wiredrv.GridFSBucket),
+    "file that is read": (AsyncGridOut, wiredrv.GridOut),
+    "file that is written": (AsyncGridIn, wiredrv.GridIn),
+    "change stream": (AsyncChangeStream, wiredrv.ChangeStream),
 }
 
 _TAKEN = {"next", "to_list", "try_next", "close"}
@@ -43,12 +50,15 @@ EXERCISED: Mapping[str, set[str]] = {
     "session": {*SESSION_METHODS, *SESSION_ATTRIBUTES, *ADVANCES.values(), *BLOCKS, "session_id"} - {"transaction"},
     "cursor": {*CHAIN, *CHAIN_ENDS, *CURSOR_METHODS, *CURSOR_ATTRIBUTES},
     "command cursor": {*_TAKEN, "alive", "cursor_id", "address", "session", "batch_size"},
+    "bucket": {*(m.name for m in files.METHODS), "open_upload_stream", "open_upload_stream_with_id"},
+    "file that is read": {*files.READING, *files.READ_ATTRIBUTES},
+    "file that is written": {*files.WRITING, *files.WRITE_ATTRIBUTES},
+    "change stream": {*watching.EVENT_METHODS, *watching.EVENT_ATTRIBUTES},
 }
-EXERCISED["collection"].add("with_options")
-EXERCISED["database"].add("with_options")
-EXERCISED["client"].add("start_session")
+EXERCISED["collection"] |= {"with_options", "watch"}
+EXERCISED["database"] |= {"with_options", "watch"}
+EXERCISED["client"] |= {"start_session", "watch"}
 
-_WATCH = {"watch": "its events hold times and tokens: tests/integration/test_change_streams.py compares them"}
 _OPTIONS = {"codec_options", "read_concern", "read_preference", "write_concern"}
 #: The methods that they do not use, and why.
 LEFT_OUT: Mapping[str, Mapping[str, str]] = {
@@ -65,12 +75,10 @@ LEFT_OUT: Mapping[str, Mapping[str, str]] = {
             ),
             "servers without search refuse them all; tests/integration/test_collection_helpers.py",
         ),
-        **_WATCH,
     },
     "database": {
         **dict.fromkeys(sorted(_OPTIONS), "an attribute: with_options and the commands show it"),
         **dict.fromkeys(("name", "client"), "an attribute without behaviour"),
-        **_WATCH,
     },
     "client": {
         **dict.fromkeys(sorted(_OPTIONS), "an attribute: the commands show it"),
@@ -79,7 +87,6 @@ LEFT_OUT: Mapping[str, Mapping[str, str]] = {
         "close": "both clients are used again; tests/integration/test_closed_client.py",
         **dict.fromkeys(("nodes", "primary", "secondaries"), "of the topology, and PyMongo's are awaited"),
         "topology_description": "the drivers' own classes",
-        **_WATCH,
     },
     "session": {
         "client": "an attribute without behaviour",
@@ -87,6 +94,10 @@ LEFT_OUT: Mapping[str, Mapping[str, str]] = {
     },
     "cursor": {},
     "command cursor": {},
+    "bucket": {},
+    "file that is read": {},
+    "file that is written": {"upload_date": "the time of the call"},
+    "change stream": {"next": "waits for an event, if there is none"},
 }
 
 
@@ -148,7 +159,8 @@ def test_what_the_tables_hold_is_generated(generated: list[Scenario]) -> None:
     assert {s.kind for each in generated for s in _steps(each) if isinstance(s, Block)} == set(BLOCKS)
     asked = {s.attribute for each in generated for s in _steps(each) if isinstance(s, Get)}
     assert asked
-    assert asked <= {*SESSION_ATTRIBUTES, *CURSOR_ATTRIBUTES}
+    attributes = {*SESSION_ATTRIBUTES, *CURSOR_ATTRIBUTES, *files.READ_ATTRIBUTES, *files.WRITE_ATTRIBUTES}
+    assert asked <= {*attributes, *watching.EVENT_ATTRIBUTES}
 
 
 def test_the_same_seed_generates_the_same() -> None:

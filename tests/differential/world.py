@@ -46,6 +46,20 @@ _PEOPLE: tuple[Document, ...] = (
     {"_id": 7, "n": None, "u": 7, "bin": Binary(b"\x00\x01", 5), "o": fixed_id(1)},
 )
 
+#: The files of a bucket: two revisions of one, an empty one, one that lacks a chunk.
+_FILES: tuple[Document, ...] = (
+    {"_id": 0, "filename": "a", "chunkSize": 4, "length": Int64(10), "uploadDate": _WHEN},
+    {"_id": 1, "filename": "a", "chunkSize": 4, "length": Int64(0), "uploadDate": _WHEN.replace(year=2028)},
+    {"_id": 2, "filename": "b", "chunkSize": 261120, "length": Int64(9), "uploadDate": _WHEN, "metadata": {"k": 1}},
+    {"_id": 3, "filename": "torn", "chunkSize": 4, "length": Int64(9), "uploadDate": _WHEN},
+)
+_CHUNKS: tuple[Document, ...] = tuple(
+    {"_id": fixed_id(100 + number), "files_id": file, "n": n, "data": data}
+    for number, (file, n, data) in enumerate(
+        ((0, 0, b"01\n3"), (0, 1, b"45\n7"), (0, 2, b"89"), (2, 0, b"one\ntwo\n3"), (3, 0, b"0123"), (3, 2, b"8"))
+    )
+)
+
 #: Every scenario finds exactly these in its database.
 STARTING_DATA: Mapping[str, Starting] = {
     "people": Starting(
@@ -61,5 +75,7 @@ STARTING_DATA: Mapping[str, Starting] = {
         ({"_id": 0, "n": 1},), (), {"validator": {"n": {"$type": "number"}}, "collation": {"locale": "en"}}
     ),
     "capped": Starting(tuple({"_id": number} for number in range(3)), (), {"capped": True, "size": 4096, "max": 5}),
+    "fs.files": Starting(_FILES, ({"name": "filename_1_uploadDate_1", "key": {"filename": 1, "uploadDate": 1}},)),
+    "fs.chunks": Starting(_CHUNKS, ({"name": "files_id_1_n_1", "key": {"files_id": 1, "n": 1}, "unique": True},)),
     "view": Starting((), (), {"viewOn": "people", "pipeline": [{"$match": {"n": {"$gt": 2}}}]}),
 }

@@ -53,13 +53,6 @@ BEYOND_CALLS: Sequence[Known] = (
         "::test_a_transaction_on_a_standalone_is_refused_before_it_is_sent_and_says_what_to_do",
     ),
     Known(
-        "gridfs-transactions",
-        "GridFS is refused in transactions",
-        "files are stored, read and deleted in transactions, in which no index is created: `bucket.create_indexes()`",
-        "a file belongs to the document that refers to it",
-        shown_by="tests/integration/test_gridfs.py::test_a_transaction_stores_a_file_whole_or_not_at_all",
-    ),
-    Known(
         "gridfs-abandoned-uploads",
         "an upload whose block is left by an error or a cancellation leaves its chunks; `abort()` deletes those of "
         "another file that has the same id",

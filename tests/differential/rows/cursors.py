@@ -44,12 +44,11 @@ def batch_of_one(difference: Difference) -> bool:
 
 def first_raw_batch(difference: Difference) -> bool:
     step = difference.our_record.step if difference.our_record else None
-    return (
-        step is not None
-        and getattr(step, "method", "") == "aggregate_raw_batches"
-        and field(difference, r"aggregate\.cursor\.batchSize")
-        and difference.theirs == 0
-    )
+    if not isinstance(step, Call) or step.method != "aggregate_raw_batches":
+        return False
+    # Their second batch has no limit of documents, our first one has that of the server.
+    first = difference.what == "result" and step.take.how == "next"
+    return first or (field(difference, r"aggregate\.cursor\.batchSize") and difference.theirs == 0)
 
 
 def single_batch(difference: Difference) -> bool:

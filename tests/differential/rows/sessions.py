@@ -19,6 +19,7 @@ from tests.differential.short import (
     DATABASE,
     PEOPLE,
     SESSION,
+    UNANSWERED,
     call,
     in_session,
     in_transaction,
@@ -78,9 +79,19 @@ def nothing_to_abort(difference: Difference) -> bool:
 
 def count_takes_no_session(difference: Difference) -> bool:
     """``estimated_document_count`` within ``bind()``."""
-    if difference.method != "estimated_document_count" or not field(difference, r"count\.(lsid|readConcern)"):
+    if difference.method != "estimated_document_count":
+        return False
+    if difference.what == "outcome":
+        # The session's time goes with some levels only.
+        return says(difference.theirs, "afterClusterTime field can be set only if level")
+    if not field(difference, r"count\.(lsid|readConcern)"):
         return False
     return difference.ours is MISSING or str(difference.theirs).startswith("session")
+
+
+def bulk_leaves_its_session(difference: Difference) -> bool:
+    bulk = difference.method in ("insert_many", "bulk_write") and isinstance(difference.theirs, Returned)
+    return bulk and says(difference.ours, "^an explicit session cannot be used with an unacknowledged write concern")
 
 
 def preference_of_transaction(difference: Difference) -> bool:
@@ -132,6 +143,15 @@ SESSIONS: Sequence[Known] = (
             call(PEOPLE, "find_one", session=SESSION),
             call(DATABASE, "command", {"insert": "empty", "documents": [{"_id": 1}]}, session=SESSION),
         ),
+    ),
+    Known(
+        "unacknowledged-in-a-binding",
+        "`insert_many` and `bulk_write` with `w=0` ignore the bound session",
+        "an error, as with `session=`, and as with the other writes",
+        "sessions specification: there are no unacknowledged writes in an explicit session",
+        bulk_leaves_its_session,
+        ends=True,
+        example=in_session(Block("bind", 1, (call(UNANSWERED, "insert_many", [{"n": 1}]),))),
     ),
     Known(
         "estimated-count-session",
