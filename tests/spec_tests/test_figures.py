@@ -162,7 +162,7 @@ def test_a_page_that_is_out_of_date_fails_the_run_as_one_more_test(tmp_path: Pat
     ]
     options = ["-p", "conftest", "-p", "no:cacheprovider", str(tmp_path)]
     finished = subprocess.run(
-        [*command, *options], cwd=ROOT, capture_output=True, text=True, timeout=60, env={**os.environ}
+        [*command, *options], cwd=ROOT, capture_output=True, text=True, timeout=300, env={**os.environ}
     )
     assert finished.returncode == 1, finished.stdout
     assert "no-such-suite: nothing on the page, 4 passed in this run" in finished.stdout
@@ -170,7 +170,7 @@ def test_a_page_that_is_out_of_date_fails_the_run_as_one_more_test(tmp_path: Pat
     assert "FAILED docs/conformance.md::the figures are those of this run" in finished.stdout
     assert "1 failed, 4 passed" in finished.stdout.splitlines()[-1]
     # A part of the suite says nothing about its figures.
-    part = subprocess.run([*command, *options, "-k", "not 3"], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    part = subprocess.run([*command, *options, "-k", "not 3"], cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert part.returncode == 0, part.stdout
     assert "3 passed" in part.stdout.splitlines()[-1]
 
