@@ -75,9 +75,10 @@ async def test_the_error_comes_in_time_and_names_every_server_with_its_reason() 
     ],
     ids=["find_one", "insert_one", "find", "command", "list_database_names", "supports_transactions"],
 )
-async def test_every_operation_gives_up_in_time(call: Any) -> None:
+@pytest.mark.parametrize("option", ["serverSelectionTimeoutMS=150", "timeoutMS=150"])
+async def test_every_operation_gives_up_in_time(call: Any, option: str) -> None:
     with closed_ports(1) as addresses:
-        async with wiredrv.Client(uri_of(addresses, "serverSelectionTimeoutMS=150")) as client:
+        async with wiredrv.Client(uri_of(addresses, option)) as client:
             with anyio.fail_after(_GRACE), pytest.raises(ServerSelectionTimeoutError, match="refused"):
                 await call(client)
 

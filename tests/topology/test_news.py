@@ -13,7 +13,7 @@ from tests.execution.replay import Replay
 from wiredrv.connection.connection import Connection
 from wiredrv.connection.settings import ConnectionSettings
 from wiredrv.description import ServerDescription, ServerType, TopologyDescription, TopologyType
-from wiredrv.errors import AutoReconnect, PoolClearedError
+from wiredrv.errors import AutoReconnect, PoolClearedError, ServerSelectionTimeoutError
 from wiredrv.listeners import ListenerHub
 from wiredrv.net.dial import Dialer
 from wiredrv.net.settings import NetSettings
@@ -26,6 +26,7 @@ from wiredrv.topology.rtt import RoundTripTimes
 from wiredrv.topology.settings import TopologySettings
 from wiredrv.topology.topology import Topology
 from wiredrv.types import Address
+from wiredrv.waits import monotonic
 
 pytestmark = pytest.mark.anyio
 
@@ -120,3 +121,10 @@ async def test_an_error_that_is_kept_leads_to_no_frames(topology: Topology) -> N
         assert isinstance(kept, AutoReconnect)
         assert kept.__traceback__ is None
         assert kept.has_error_label("X")
+
+
+async def test_who_waits_for_one_server_in_vain_is_told_how_long_that_was(topology: Topology) -> None:
+    """Not how long ``serverSelectionTimeoutMS`` is, if a shorter time limit ended the wait."""
+    assert topology.servers[A].pool.paused
+    with pytest.raises(ServerSelectionTimeoutError, match=r"did not answer again within 0\.0"):
+        await topology.select_address(A, monotonic() + 0.05)

@@ -27,6 +27,7 @@ from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
 from wiredrv.connection.settings import DriverInfo
 from wiredrv.description import ServerType
 from wiredrv.errors import ConfigurationError
+from wiredrv.execution.timeout import in_force_now
 from wiredrv.listeners import EventListener
 from wiredrv.logs.hub import LoggingHub
 from wiredrv.operations.base import Target
@@ -326,14 +327,17 @@ class Client(ClientDeployment[DocumentT], ClientWrites[DocumentT], AsyncBlock):
         options = TransactionOptions(read_concern, write_concern, read_preference, max_commit_time_ms)
         return ClientTransaction(self, options, join, inherit, caller())
 
-    async def supports_transactions(self) -> bool:
+    async def supports_transactions(self, *, timeout_ms: int | None = None) -> bool:
         """Whether the deployment can run transactions: a replica set or a sharded cluster can, a standalone cannot.
 
+        :param timeout_ms: milliseconds that this may take; 0 sets no limit, None takes the client's ``timeoutMS``.
         :returns: whether it can.
         :raises ServerSelectionTimeoutError: no server could be reached.
         """
-        await self._core.ensure_open()
-        server = await self._core.topology.select(ReadPreference.NEAREST, "supports_transactions")
+        limit = in_force_now(limited(self._target, timeout_ms).limit)
+        await self._core.executor.open_within(limit, "supports_transactions")
+        deadline = None if limit is None else limit.until
+        server = await self._core.topology.select(ReadPreference.NEAREST, "supports_transactions", deadline)
         return server.description.server_type is not ServerType.STANDALONE and server.description.supports_sessions
 
     # --- the deployment ---

@@ -131,6 +131,11 @@ class Executor(Attempts):
         return in_force(operation.target.limit, around, block, operation.traits.kind, monotonic())
 
     async def _open_for(self, session: SessionState | None, command: str, limit: TimeLimit | None) -> None:
+        await self.open_within(limit, command)
+        if session is not None:
+            self._refuse_if_foreign(session)
+
+    async def open_within(self, limit: TimeLimit | None, command: str) -> None:
         """Open the client. When the operation's time limit ends, that continues, and the next operation waits for it.
 
         :raises OperationTimeout: the time limit ended before.
@@ -141,8 +146,6 @@ class Executor(Attempts):
             raise OperationTimeout(
                 f"{command!r} was not sent: its time limit of {milliseconds(limit)} went to opening the client"
             )
-        if session is not None:
-            self._refuse_if_foreign(session)
 
     def enter(self, session: SessionState, command: str, purpose: Purpose) -> Turn:
         """Take the session's turn, or a place in its queue: then await :meth:`turn_comes`.
