@@ -396,8 +396,12 @@ async def test_a_time_limit_holds_for_all_commands_of_a_bulk(double: BulkWriteDo
             await client.bulk_write(upserts(), verbose_results=True, timeout_ms=500)
         assert caught.value.timeout
         assert caught.value.error.timeout
+        assert "killCursors" not in log.names, "the caller does not wait for that"
         assert caught.value.partial_result.upserted_count == 2
         assert 0 < log.sent("bulkWrite")[0]["maxTimeMS"] <= 500
+        (router,) = double.routers
+        assert isinstance(router, BulkWriteRouter)
+        await until(lambda: router.results == {}, "the background kills the cursor")
 
 
 @pytest.mark.parametrize("how", ["alone", "in a session", "in a transaction", "cut short"])

@@ -120,7 +120,7 @@ class _Sending:
                 if self.totals.record(batch, entry) and batch.ordered:
                     return False
         finally:
-            await results.close()
+            await results.leave()
         return True
 
     def _abandon(self, answers: Sequence[CursorReply]) -> None:
@@ -170,6 +170,11 @@ class _Results(CursorBase[PlainDocument]):
         self._time_limit = batch.target.limit
         self._state = state
         self._take(reply)
+
+    async def leave(self) -> None:
+        """Close it. After the end of the bulk's time limit, the background does that, and the caller does not wait."""
+        self._killed = None
+        await self.close()
 
 
 class _InTurn:
