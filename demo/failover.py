@@ -60,7 +60,7 @@ async def play(stage: Stage, before: Tally) -> verdicts.Verdict | None:
             kill.in_flight,
             kill.acknowledged,
             kill.primary,
-            str(stage.client.primary or ""),
+            str(stage.client.topology.primary or ""),
         )
     )
 
@@ -82,7 +82,8 @@ def _tell(stage: Stage, kill: _Kill, mark: int) -> None:
     commits = [e for e in entries if e.name == "commitTransaction" and e.failure is None and e.at > kill.at]
     elsewhere = [entry.at + entry.duration for entry in commits if str(entry.address) != kill.primary]
     if elsewhere:
-        stage.show.line(f"{min(elsewhere) - kill.at:.1f} s later {stage.client.primary} committed the next transfer")
+        heir = stage.client.topology.primary
+        stage.show.line(f"{min(elsewhere) - kill.at:.1f} s later {heir} committed the next transfer")
     hanging = unanswered_commits(entries)
     answered = sum(any(not commit.unanswered for commit in commits) for commits in hanging)
     stage.show.line(f"{len(hanging)} commits got no answer: outcome unknown; sent again, {answered} of them got one")

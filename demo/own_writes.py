@@ -39,7 +39,7 @@ async def play(stage: Stage) -> verdicts.Verdict | None:
     if stage.deployment is not None:
         facts = await _held_back(stage)
         _tell_held_back(stage, facts)
-    elif stage.client.secondaries:
+    elif stage.client.topology.secondaries:
         facts = await _as_it_comes(stage)
         stage.show.line(
             f"{len(facts.written)} writes read back from a secondary: in a session all "
@@ -141,8 +141,8 @@ async def _tagged_secondary(stage: Stage) -> AsyncIterator[str]:
     """Tag one secondary for the block, so that reads can be sent to it alone; yields its address."""
     client = stage.client
     await client.admin.command("ping")
-    await until(lambda: len(client.secondaries) >= 2, "the discovery of the secondaries")
-    address = min(client.secondaries, key=str)
+    await until(lambda: len(client.topology.secondaries) >= 2, "the discovery of the secondaries")
+    address = min(client.topology.secondaries, key=str)
     await _tag(stage, str(address), _TAG)
     try:
         description = f"the news that {address} has a tag"

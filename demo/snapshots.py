@@ -23,7 +23,7 @@ _SECONDARY = ReadPreference.SECONDARY
 async def play(stage: Stage) -> verdicts.Verdict | None:
     """Show and judge the fourth part."""
     scale, show = stage.scale, stage.show
-    if not stage.client.secondaries:
+    if not stage.client.topology.secondaries:
         show.line("left out: no secondary is known here")
         return None
     mark = stage.recorder.mark

@@ -39,6 +39,7 @@ INTERNAL = frozenset(
         "wiredrv.local.sharded.Router",
         "wiredrv.local.sharded.Shard",
         "wiredrv.operations.base.Operation",
+        "wiredrv.options.settings.ClientSettings",
         "wiredrv.operations.base.Target",
         "wiredrv.operations.client_bulk.ClientWrite",
         "wiredrv.operations.write_batch.Statement",

@@ -495,7 +495,7 @@ async def test_a_session_cancelled_while_the_server_holds_it_leaves_nothing_behi
 
 
 async def _cancel_held(scene: Scene, watch: LeakWatch, run: Callable[[], Any], command: str) -> None:
-    primary = scene.client.primary
+    primary = scene.client.topology.primary
     assert primary is not None
     async with fail_command(primary, command, block_ms=_HELD_MS, app_name="held") as failpoint:
         with anyio.CancelScope() as scope:
@@ -517,7 +517,7 @@ async def test_a_commit_cancelled_while_the_server_holds_it_is_committed_and_nev
 ) -> None:
     outcomes: list[str] = []
     async with scene_on(replica_set, appName="held") as (scene, watch):
-        primary = scene.client.primary
+        primary = scene.client.topology.primary
         assert primary is not None
         await scene.scratch.delete_many({})
         async with scene.client.start_session() as session:
@@ -590,7 +590,7 @@ async def _cancel_held_anywhere(scene: Scene, run: Callable[[], Any]) -> None:
 
 async def test_a_connection_whose_reply_came_after_the_cancellation_is_used_again(replica_set: ReplicaSet) -> None:
     async with scene_on(replica_set) as (scene, watch):
-        primary = Address(*scene.client.primary or ("", 0))
+        primary = Address(*scene.client.topology.primary or ("", 0))
         pool = scene.client._core.topology.servers[primary].pool
         before = {connection.id for connection in pool.state.idle}
         outcome = await cancelled_at(1, lambda: scene.collection.find_one({"_id": 1}))

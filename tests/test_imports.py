@@ -11,6 +11,7 @@ import pymongo
 import pytest
 from gridfs import asynchronous as gridfs
 from gridfs.asynchronous import grid_file
+from motor import motor_asyncio
 from pymongo.asynchronous import change_stream, client_session, collection, command_cursor, cursor, database
 
 import wiredrv
@@ -132,9 +133,9 @@ def test_the_list_of_public_names_is_that_of_their_homes() -> None:
 
 @pytest.mark.parametrize(("name", "here"), sorted(RENAMED.items()))
 def test_a_class_that_pymongo_calls_otherwise_is_named(name: str, here: str) -> None:
-    assert any(hasattr(module, name) for module in (pymongo, *PYMONGO_MODULES))
+    assert any(hasattr(module, name) for module in (pymongo, motor_asyncio, *PYMONGO_MODULES))
     assert here in wiredrv.__all__
-    with pytest.raises(AttributeError, match=f"no attribute '{name}': PyMongo's {name} is {here} here$"):
+    with pytest.raises(AttributeError, match=f"no attribute '{name}': (PyMongo|Motor)'s {name} is {here} here$"):
         getattr(wiredrv, name)
 
 

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import pymongo
 import pymongo.read_concern
 import pytest
+from bson.codec_options import TypeRegistry
 from bson.raw_bson import RawBSONDocument
 
 import wiredrv
@@ -229,30 +230,42 @@ async def test_a_handle_of_pymongo_is_refused_with_both_packages_names(use: Call
 # --- arguments of PyMongo's client ---
 
 
-@pytest.mark.parametrize("arguments", [("localhost", 27017), ("localhost", 27017, dict), (None, None)])
-def test_what_pymongos_client_takes_by_position_is_refused_with_advice(arguments: tuple[Any, ...]) -> None:
-    with pytest.raises(ConfigurationError, match=r"one argument by position.*Client\('localhost', port=27017, "):
-        wiredrv.Client(*arguments)
+@pytest.mark.parametrize(
+    "arguments, options, shown",
+    [
+        ((), {}, "localhost:27017"),
+        (("db.example",), {}, "db.example:27017"),
+        (("db.example", 27018), {}, "db.example:27018"),
+        ((["a", "b:27018"], 27019, None, True, False), {}, "a:27019,b:27018"),
+        ((), {"host": "db.example", "port": 27018, "connect": True}, "db.example:27018"),
+        ((), {"host": "mongodb://db.example:27018/shop"}, "db.example:27018"),
+        ((), {"uri": "mongodb://db.example:27018/shop"}, "db.example:27018"),
+        (("localhost",), {"io_loop": object()}, "localhost:27017"),
+        ((None, None), {}, "localhost:27017"),
+    ],
+)
+def test_a_client_is_made_in_pymongos_and_motors_ways(arguments: Any, options: Any, shown: str) -> None:
+    assert repr(wiredrv.Client(*arguments, **options)) == f"Client({shown!r})"
 
 
-def test_what_the_advice_says_works_and_the_signature_stays() -> None:
-    client = wiredrv.Client("localhost", port=27018, document_class=RawBSONDocument, appname="shop")
-    assert str(client) == "Client('localhost:27018')"
+def test_what_a_client_takes_by_position_is_used() -> None:
+    client = wiredrv.Client("localhost", 27018, RawBSONDocument, True, False, TypeRegistry())
     assert client.codec_options.document_class is RawBSONDocument
-    assert list(inspect.signature(wiredrv.Client).parameters) == ["uri", "document_class", "event_listeners", "options"]
+    assert client.codec_options.tz_aware
+    assert client.codec_options.type_registry == TypeRegistry()
 
 
 @pytest.mark.parametrize(
-    "option, advice",
+    "options, advice",
     [
-        ({"host": "localhost"}, r"unknown option 'host': .* first argument, uri, as in Client\('localhost:27017'\)"),
-        ({"connect": False}, "unknown option 'connect': leave it out"),
-        ({"auto_encryption_opts": None}, "unknown option 'auto_encryption_opts': .* not supported yet"),
+        ({"host": "localhost", "uri": "localhost"}, "^host and uri are two names of one argument"),
+        ({"connect": 1}, "^connect must be True or False"),
+        ({"auto_encryption_opts": None}, "^unknown option 'auto_encryption_opts': .* not supported yet"),
     ],
 )
-def test_a_keyword_of_pymongos_client_is_refused_with_advice(option: Any, advice: str) -> None:
+def test_an_argument_of_a_client_that_cannot_be_is_refused(options: Any, advice: str) -> None:
     with pytest.raises(ConfigurationError, match=advice):
-        wiredrv.Client(**option)
+        wiredrv.Client(**options)
 
 
 def test_other_objects_get_no_such_note() -> None:

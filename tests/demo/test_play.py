@@ -158,7 +158,7 @@ async def test_a_transfer_whose_commit_leaves_its_outcome_open_is_looked_up_and_
         concern = {"code": 100, "codeName": "UnsatisfiableWriteConcern", "errmsg": "not enough members"}
         data = {"failCommands": ["commitTransaction"], "writeConcernError": concern}
         fail_point = {"configureFailPoint": "failCommand", "mode": {"times": 1}, "data": data}
-        await ask_member(stage, str(stage.client.primary), fail_point, 10.0)
+        await ask_member(stage, str(stage.client.topology.primary), fail_point, 10.0)
         tally = Tally()
         await stage.bank.transfer(Transfer(5, 0, 1, 3), tally)
         assert (tally.doubts.total(), tally.resolved, tally.acknowledged) == (1, {5: True}, {5})

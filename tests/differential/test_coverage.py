@@ -85,7 +85,12 @@ LEFT_OUT: Mapping[str, Mapping[str, str]] = {
         "bulk_write": "needs server 8.0; both refuse it before (tests/integration/test_client_bulk_write.py)",
         "append_metadata": "changes the handshakes of later connections, not what calls do",
         "close": "both clients are used again; tests/integration/test_closed_client.py",
-        **dict.fromkeys(("nodes", "primary", "secondaries"), "of the topology, and PyMongo's are awaited"),
+        **dict.fromkeys(("aclose", "aconnect"), "as close, and as the first operation; tests/client/test_closing.py"),
+        **dict.fromkeys(
+            ("address", "arbiters", "is_mongos", "is_primary", "nodes", "primary", "secondaries"),
+            "of the topology; tests/integration/test_client_properties.py compares them",
+        ),
+        "options": "an attribute; tests/client/test_effective_options.py compares it",
         "topology_description": "the drivers' own classes",
     },
     "session": {

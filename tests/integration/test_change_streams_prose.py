@@ -102,15 +102,15 @@ async def test_4_an_error_of_an_aggregate_is_not_resumed(replica_set: ReplicaSet
 
 async def test_6_it_selects_a_server_by_the_initial_read_preference(replica_set: ReplicaSet) -> None:
     async with _scene(replica_set) as (client, collection, log):
-        await until(lambda: len(client.secondaries) == 2, "both secondaries are known")
+        await until(lambda: len(client.topology.secondaries) == 2, "both secondaries are known")
         secondary = collection.with_options(read_preference=wiredrv.ReadPreference.SECONDARY)
         async with secondary.watch(max_await_time_ms=50) as stream:
             [opened] = [event.address for event in log.started_events]
-            assert opened in client.secondaries
+            assert opened in client.topology.secondaries
             async with fail_command(opened, "getMore", app_name=APP_NAME, data=_RESUMABLE):
                 await stream.try_next()
         opened_again = [event for event in log.started_events if event.command_name == "aggregate"]
-        assert [event.address in client.secondaries for event in opened_again] == [True, True]
+        assert [event.address in client.topology.secondaries for event in opened_again] == [True, True]
         assert [event.command["$readPreference"] for event in opened_again] == [{"mode": "secondary"}] * 2
         kills = [event.address for event in log.started_events if event.command_name == "killCursors"]
         assert kills[0] == opened, "a cursor is killed where it is, and nowhere else"

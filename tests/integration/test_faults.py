@@ -343,7 +343,7 @@ async def test_a_primary_that_refuses_connections_is_waited_for(proxies: FaultPr
             async with anyio.create_task_group() as group:
                 with primary.refusing():
                     primary.close_connections()
-                    await until(lambda: it.client.primary is None, "the client has lost its primary")
+                    await until(lambda: it.client.topology.primary is None, "the client has lost its primary")
                     group.start_soon(update)
                     with anyio.fail_after(GRACE):
                         assert await _secondary_preferred(it).find_one({"_id": 1}) is not None

@@ -280,7 +280,7 @@ async def test_reads_3_which_member_is_asked_again(
     options = {"readPreference": "primaryPreferred", "retryReads": True, "enableOverloadRetargeting": retargeting}
     async with watched(replica_set, **options) as (client, log):
         collection = await fresh_collection(client, "prose", 1)
-        await until(lambda: bool(client.secondaries), "a secondary is known")
+        await until(lambda: bool(client.topology.secondaries), "a secondary is known")
         data = {"errorCode": 6, "errorLabels": labels}
         async with fail_command(primary_of(client), "find", app_name=APP_NAME, data=data):
             log.clear()

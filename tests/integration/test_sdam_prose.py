@@ -126,7 +126,7 @@ async def test_node_is_recovering_makes_a_secondary_unknown_and_asks_for_a_check
     options: dict[str, Any] = {"appName": name, "retryReads": False, **_RARELY}
     async with observed(replica_set.uri, localThresholdMS=30_000, **options) as (client, log):
         await discovered(client)
-        first, second = client.secondaries
+        first, second = client.topology.secondaries
         log.clear()
         things = client[DATABASE].get_collection("things", read_preference=ReadPreference.SECONDARY)
         # An error about a state that the client already knows tells it nothing new; this code comes without one.
@@ -140,7 +140,7 @@ async def test_node_is_recovering_makes_a_secondary_unknown_and_asks_for_a_check
         (address,) = [member for member in (first, second) if lost(log, member)]
         assert set(topology_types(log)) == {TopologyType.REPLICA_SET_WITH_PRIMARY}
         await log.wait_for(events.ServerHeartbeatSucceededEvent, address=address)
-        await until(lambda: address in client.secondaries, "the secondary is known again")
+        await until(lambda: address in client.topology.secondaries, "the secondary is known again")
 
 
 async def test_node_is_recovering_from_a_write_concern_error(replica_set: ReplicaSet) -> None:
@@ -159,7 +159,7 @@ async def test_node_is_recovering_from_a_write_concern_error(replica_set: Replic
         assert "Replication is being shut down" in str(change.new_description.error)
         assert topology_types(log)[0] is TopologyType.REPLICA_SET_NO_PRIMARY
         await log.wait_for(events.ServerHeartbeatSucceededEvent, address=primary)
-        await until(lambda: client.primary == primary, "the primary is known again")
+        await until(lambda: client.topology.primary == primary, "the primary is known again")
 
 
 @pytest.mark.parametrize("direct", [False, True, None])
@@ -169,7 +169,7 @@ async def test_discovery_starts_from_one_member_unless_the_connection_is_direct(
     """Test plan, "Topology discovery and direct connection": without directConnection all members are found."""
     async with wiredrv.Client(replica_set.uri) as client:
         await discovered(client)
-        secondary = next(iter(client.secondaries))
+        secondary = next(iter(client.topology.secondaries))
     option = "" if direct is None else f"?directConnection={str(direct).lower()}"
     async with wiredrv.Client(f"mongodb://{secondary}/{option}", retryWrites=False) as client:
         if direct:

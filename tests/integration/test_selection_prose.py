@@ -37,8 +37,8 @@ async def saturated(replica_set: ReplicaSet, connections: int) -> AsyncIterator[
     async with wiredrv.Client(
         replica_set.uri, event_listeners=[log], readPreference="secondary", localThresholdMS=30_000, **options
     ) as client:
-        await until(lambda: len(client.secondaries) == 2, "both secondaries are known")
-        for address in client.secondaries:
+        await until(lambda: len(client.topology.secondaries) == 2, "both secondaries are known")
+        for address in client.topology.secondaries:
             await log.wait_for(events.ConnectionReadyEvent, count=connections, address=address)
         yield client, log
 
@@ -64,7 +64,7 @@ async def test_a_slow_server_is_chosen_less_often_and_equal_ones_alike(replica_s
     driver is right to prefer the faster one, so here both have the same delay.
     """
     async with saturated(replica_set, 10) as (client, log):
-        slow, other = client.secondaries
+        slow, other = client.topology.secondaries
         async with fail_command(slow, "find", times=10_000, block_ms=500, app_name=_NAME):
             log.clear()
             await _find(client, tasks=10, each=10)
@@ -86,7 +86,7 @@ async def test_only_servers_with_the_tags_that_are_asked_for_are_suitable(replic
     """Server selection, "Server Selection Errors": the error says what was requested and which servers there were."""
     wanted = ReadPreference("nearest", tag_sets=[{"disk": "none"}])
     async with wiredrv.Client(replica_set.uri, serverSelectionTimeoutMS=200) as client:
-        await until(lambda: len(client.secondaries) == 2 and client.primary is not None, "all members are known")
+        await until(lambda: len(client.topology.nodes) == 3, "all members are known")
         things = client.test.get_collection("test", read_preference=wanted)
         with pytest.raises(ServerSelectionTimeoutError, match=r"nearest, tag sets .*'disk': 'none'") as caught:
             await things.find_one({})

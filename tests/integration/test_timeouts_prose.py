@@ -46,7 +46,7 @@ async def _dropped(deployment: Deployment) -> Address:
     async with wiredrv.Client(deployment.uri) as client:
         await client["db"]["coll"].drop()
         await client["db"].create_collection("coll")
-        found = client.primary or next(iter(client.nodes))
+        found = client.topology.primary or next(iter(client.nodes))
         return Address(*found)
 
 

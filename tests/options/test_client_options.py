@@ -14,7 +14,7 @@ from wiredrv.options.table import OPTIONS
 
 def test_the_keys_are_the_names_and_aliases_of_the_table() -> None:
     known = {name for option in OPTIONS for name in (option.name, *option.aliases)}
-    assert set(ClientOptions.__annotations__) == known - {"document_class"} | {"port"}
+    assert set(ClientOptions.__annotations__) == known - {"document_class", "tz_aware", "type_registry"}
     assert not ClientOptions.__required_keys__
 
 

@@ -156,6 +156,6 @@ async def fresh_collection(client: wiredrv.Client, name: str, documents: int = 0
 
 def primary_of(client: wiredrv.Client) -> wiredrv.Address:
     """The primary according to the client."""
-    primary = client.primary
+    primary = client.topology.primary
     assert primary is not None, "no primary is known"
     return wiredrv.Address(*primary)

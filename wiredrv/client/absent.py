@@ -1,7 +1,7 @@
-"""Attributes that clients, databases and collections of PyMongo have and those of wiredrv do not, and misspelt methods.
+"""Attributes that handles of PyMongo and Motor have and those of wiredrv do not, and misspelt methods.
 
 Any other attribute of a client is a database, and any other attribute of a database or collection is a collection. So
-that a method of PyMongo's is not silently taken for a collection, each of these names raises AttributeError, which says
+that a method of theirs is not silently taken for a collection, each of these names raises AttributeError, which says
 what to use instead. A misspelt method is noticed when it is called. The classes that have another name here are listed
 for the same error of the package ``wiredrv``.
 """
@@ -17,25 +17,26 @@ ABSENT: dict[str, dict[str, str]] = {
     "Client": {
         "HOST": "the default host is localhost",
         "PORT": "the default port is 27017",
-        "aclose": "use close()",
-        "aconnect": "use open()",
-        "address": "use primary, or topology_description",
-        "arbiters": "topology_description.servers tells the type of each server",
         "eq_props": "compare clients with `is`",
-        "is_mongos": "use is_sharded",
-        "is_primary": "use primary, which is None while none is known",
+        "get_io_loop": "it belongs to the event loop in which it was opened",
+        "io_loop": "it belongs to the event loop in which it was opened",
         "next": _NO_ITERATION,
-        "options": "the client has codec_options, read_preference, read_concern and write_concern",
+        "wrap": "documents need no wrapping",
     },
     "Database": {
+        "get_io_loop": "its client belongs to the event loop in which it was opened",
         "next": _NO_ITERATION,
+        "wrap": "documents need no wrapping",
     },
     "Collection": {
+        "get_io_loop": "its client belongs to the event loop in which it was opened",
         "next": _NO_ITERATION,
+        "wrap": "documents need no wrapping",
     },
 }
 
-#: Classes of PyMongo's asynchronous API, and of the synchronous one where only that has the name -> their names here.
+#: Classes of PyMongo's asynchronous API (of the synchronous one where only that has the name) and of Motor's -> their
+#: names here.
 RENAMED = {
     "AsyncChangeStream": "ChangeStream",
     "AsyncClientSession": "ClientSession",
@@ -54,16 +55,28 @@ RENAMED = {
     "AsyncRawBatchCommandCursor": "RawBatchCommandCursor",
     "AsyncRawBatchCursor": "RawBatchCursor",
     "MongoClient": "Client",
+    "AsyncIOMotorChangeStream": "ChangeStream",
+    "AsyncIOMotorClient": "Client",
+    "AsyncIOMotorClientSession": "ClientSession",
+    "AsyncIOMotorCollection": "Collection",
+    "AsyncIOMotorCommandCursor": "CommandCursor",
+    "AsyncIOMotorCursor": "Cursor",
+    "AsyncIOMotorDatabase": "Database",
+    "AsyncIOMotorGridFSBucket": "GridFSBucket",
+    "AsyncIOMotorGridIn": "GridIn",
+    "AsyncIOMotorGridOut": "GridOut",
+    "AsyncIOMotorGridOutCursor": "GridOutCursor",
 }
 
 
 def renamed_note(name: str) -> str:
-    """What a class of PyMongo's is called here, as the end of a message; else an empty string."""
-    return f": PyMongo's {name} is {RENAMED[name]} here" if name in RENAMED else ""
+    """What a class of PyMongo's or Motor's is called here, as the end of a message; else an empty string."""
+    whose = "Motor" if name.startswith("AsyncIOMotor") else "PyMongo"
+    return f": {whose}'s {name} is {RENAMED[name]} here" if name in RENAMED else ""
 
 
 def refuse_absent(handle: str, name: str, what: str) -> None:
-    """Refuse an attribute that is private, or that PyMongo has and wiredrv does not.
+    """Refuse an attribute that is private, or that PyMongo or Motor has and wiredrv does not.
 
     :param handle: the kind of handle: a key of :data:`ABSENT`.
     :param name: the attribute.

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Literal, NoReturn, Self, Unpack, overload
 
-from bson.codec_options import CodecOptions
+from bson.codec_options import CodecOptions, TypeRegistry
 from bson.timestamp import Timestamp
 
 from wiredrv import waits
+from wiredrv.client import validation as check
 from wiredrv.client.absent import refuse_absent
 from wiredrv.client.client_deployment import ClientDeployment
 from wiredrv.client.client_writes import ClientWrites
+from wiredrv.client.closing import Closing
 from wiredrv.client.collection_base import derived_target
 from wiredrv.client.core import ClientCore
 from wiredrv.client.database import Database
+from wiredrv.client.effective import EffectiveOptions
 from wiredrv.client.limits import limited
-from wiredrv.client.misuse import AsyncBlock, refuse_more_by_position
+from wiredrv.client.misuse import AsyncBlock
 from wiredrv.client.sessions.client_session import ClientSession
 from wiredrv.client.sessions.client_transaction import ClientTransaction
 from wiredrv.compat.objects import of_kind
@@ -54,10 +57,19 @@ class Client(ClientDeployment[DocumentT], ClientWrites[DocumentT], AsyncBlock):
 
     Specifications: connection-string, uri-options, server-discovery-and-monitoring, server-selection, sessions.
 
-    :param uri: a connection string; or a host, ``host:port``, or several hosts; None for this machine.
+    :param host: a connection string; or a host, ``host:port``, or several hosts; None for this machine.
+    :param port: the port of the hosts that are given without one; 27017 by default.
     :param document_class: what documents are given as: a class of mutable mappings (``dict`` if it is None), a
         TypedDict, or ``RawBSONDocument``. Databases and collections take it over.
-    :param event_listeners: objects of the listener classes in :mod:`wiredrv.events`, or callables that take any event.
+    :param tz_aware: whether datetimes have a time zone; False by default.
+    :param connect: for code that was written for PyMongo. It has no effect: making a client never connects, and the
+        first operation does.
+    :param type_registry: bson's codecs for the application's own types.
+    :param uri: another name of ``host``.
+    :param event_listeners: objects of the listener classes in :mod:`wiredrv.events`, or of PyMongo's, or callables that
+        take any event.
+    :param io_loop: for code that was written for Motor. It has no effect: a client belongs to the event loop in which
+        it is opened.
     :param options: options by the names that they have in a connection string (``maxPoolSize=20``); they win over it.
         ``help("wiredrv.options.client_options.ClientOptions")`` describes them all, and so does the reference.
     :raises InvalidURI: the connection string cannot be read.
@@ -66,16 +78,26 @@ class Client(ClientDeployment[DocumentT], ClientWrites[DocumentT], AsyncBlock):
 
     _written = "wiredrv.Client(...)"
 
-    @refuse_more_by_position
     def __init__(
         self,
-        uri: str | Sequence[str] | None = None,
-        *,
+        host: str | Sequence[str] | None = None,
+        port: int | None = None,
         document_class: type[DocumentT] | None = None,
+        tz_aware: bool | None = None,
+        connect: bool | None = None,
+        type_registry: TypeRegistry | None = None,
+        *,
+        uri: str | Sequence[str] | None = None,
         event_listeners: Iterable[EventListener] = (),
+        io_loop: object = None,
         **options: Unpack[ClientOptions],
     ) -> None:
-        settings = parse_client_settings(uri, {"document_class": document_class, **options})
+        if uri is not None and host is not None:
+            raise ConfigurationError("host and uri are two names of one argument: give one of them")
+        if connect is not None:
+            check.boolean("connect", connect)
+        own = {"port": port, "document_class": document_class, "tz_aware": tz_aware, "type_registry": type_registry}
+        settings = parse_client_settings(host if uri is None else uri, {**own, **options})
         self._origin = caller()
         self._context = self._core = ClientCore(settings, LoggingHub(event_listeners, waits.deliver))
         self._target = Target(
@@ -98,13 +120,28 @@ class Client(ClientDeployment[DocumentT], ClientWrites[DocumentT], AsyncBlock):
         await self._core.open()
         return self
 
-    async def close(self) -> None:
+    def close(self) -> Coroutine[Any, Any, None]:
         """End the pooled sessions on the server, close all connections, stop all tasks. Server errors are not raised.
+
+        It begins with the call, and ``await`` waits until it is done; without ``await``, it is done in the background.
+        Outside of the client's event loop, the connections are dropped, and nothing is sent.
 
         It may be called twice. Afterwards, operations on the client or on anything created by it raise InvalidOperation
         until :meth:`open` or ``async with`` opens the client again.
+
+        :returns: what waits until the client is closed.
         """
-        await self._core.close()
+        return Closing(self._core)
+
+    #: PyMongo's name, for ``contextlib.aclosing``.
+    aclose = close
+
+    async def aconnect(self) -> None:
+        """Open the client: :meth:`open` under PyMongo's name.
+
+        :raises InvalidOperation: the client is open in another event loop, or was closed.
+        """
+        await self._core.ensure_open()
 
     async def __aenter__(self) -> Self:
         try:
@@ -130,6 +167,11 @@ class Client(ClientDeployment[DocumentT], ClientWrites[DocumentT], AsyncBlock):
                 source=self,
                 stacklevel=2,
             )
+
+    @property
+    def options(self) -> EffectiveOptions:
+        """The options that are in force, under PyMongo's names: those that were given, and the defaults."""
+        return EffectiveOptions(self._core.settings)
 
     # --- handles ---
 

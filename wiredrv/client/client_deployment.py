@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any, Unpack
 from wiredrv.client import validation as check
 from wiredrv.client.core import ClientCore
 from wiredrv.client.cursors.command_cursor import CommandCursor
+from wiredrv.client.known_topology import KnownTopology
 from wiredrv.client.limits import limited
 from wiredrv.client.schema_arguments import ListDatabasesOptions
 from wiredrv.client.signatures import expanded
 from wiredrv.client.watchable import Watchable
-from wiredrv.description import ServerType, TopologyDescription, TopologyType
+from wiredrv.concerns import ReadPreference
+from wiredrv.description import ServerDescription, ServerType, TopologyDescription
+from wiredrv.errors import InvalidOperation
 from wiredrv.operations.base import field_of
 from wiredrv.operations.databases import ListDatabases
 from wiredrv.types import Address, Document, DocumentT, PlainDocument
@@ -93,24 +96,84 @@ class ClientDeployment(Watchable[DocumentT]):
         return self._core.topology.description
 
     @property
+    def topology(self) -> KnownTopology:
+        """What is known of the deployment now, by the roles of its servers. Nothing is waited for."""
+        return KnownTopology(self.topology_description)
+
+    @property
     def nodes(self) -> frozenset[Address]:
-        """The addresses of the servers that answer."""
-        servers = self.topology_description.servers
-        return frozenset(address for address, server in servers.items() if server.is_data_bearing)
-
-    @property
-    def primary(self) -> Address | None:
-        """The address of the replica set's primary, if one is known."""
-        primary = self.topology_description.primary
-        return primary.address if primary is not None else None
-
-    @property
-    def secondaries(self) -> frozenset[Address]:
-        """The addresses of the replica set's secondaries that are known."""
-        servers = self.topology_description.servers
-        return frozenset(a for a, server in servers.items() if server.server_type is ServerType.RS_SECONDARY)
+        """The addresses of the servers that answer, as ``topology.nodes``."""
+        return self.topology.nodes
 
     @property
     def is_sharded(self) -> bool:
-        """Whether the deployment is known to be a sharded cluster."""
-        return self.topology_description.topology_type is TopologyType.SHARDED
+        """Whether the deployment is known to be a sharded cluster, as ``topology.is_sharded``."""
+        return self.topology.is_sharded
+
+    # --- PyMongo's properties, which open the client, and wait for a server where they need one ---
+
+    @property
+    async def primary(self) -> Address | None:
+        """Await it: the address of the replica set's primary, if one is known. Opens the client; waits for no server.
+
+        ``topology.primary`` is the same without ``await``.
+
+        :raises InvalidOperation: the client is closed.
+        """
+        return (await self._opened()).primary
+
+    @property
+    async def secondaries(self) -> frozenset[Address]:
+        """Await it: the addresses of the replica set's secondaries that are known. As :attr:`primary`.
+
+        :raises InvalidOperation: the client is closed.
+        """
+        return (await self._opened()).secondaries
+
+    @property
+    async def arbiters(self) -> frozenset[Address]:
+        """Await it: the addresses of the replica set's arbiters that are known. As :attr:`primary`.
+
+        :raises InvalidOperation: the client is closed.
+        """
+        return (await self._opened()).arbiters
+
+    @property
+    async def address(self) -> Address:
+        """Await it: the address of the server that takes writes: the primary, the standalone, the router.
+
+        :raises InvalidOperation: there are several routers: see :attr:`nodes`; or the client is closed.
+        :raises ServerSelectionTimeoutError: there is no such server.
+        """
+        known = await self._opened()
+        if known.is_sharded and len(known.description.servers) > 1:
+            raise InvalidOperation("a client of several routers has no single address: `nodes` has them all")
+        return (await self._writable()).address
+
+    @property
+    async def is_primary(self) -> bool:
+        """Await it: whether the client is connected to a server that takes writes.
+
+        It is False only with a direct connection to a member that does not; otherwise such a server is waited for.
+
+        :raises ServerSelectionTimeoutError: there is none.
+        :raises InvalidOperation: the client is closed.
+        """
+        return (await self._writable()).is_writable
+
+    @property
+    async def is_mongos(self) -> bool:
+        """Await it: whether the server that takes writes is the router of a sharded cluster.
+
+        :raises ServerSelectionTimeoutError: there is no such server.
+        :raises InvalidOperation: the client is closed.
+        """
+        return (await self._writable()).server_type is ServerType.MONGOS
+
+    async def _opened(self) -> KnownTopology:
+        await self._core.ensure_open()
+        return self.topology
+
+    async def _writable(self) -> ServerDescription:
+        await self._core.ensure_open()
+        return (await self._core.topology.select(ReadPreference.PRIMARY, "a property of the client")).description

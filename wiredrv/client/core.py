@@ -180,23 +180,31 @@ class ClientCore:
         if poller is not None:
             spawn(poller.run, topology)
 
+    def begin_to_close(self) -> None:
+        """Refuse further operations, and begin to close in the background, if this is the client's event loop."""
+        background = self._background
+        self._closed = True
+        if background is not None and background.in_owning_loop and self._closing is None:
+            closing = self._closing = waits.Event()
+            self._closer = waits.spawn(self._shut, background, name="wiredrv closing", done=closing.set)
+
+    def drop_if_open(self) -> None:
+        """Drop everything, and send nothing, unless the client is being closed or is closed."""
+        if self._background is not None and self._closing is None:
+            self.abandon()
+
     async def close(self) -> None:
         """Clean up on the servers, close every connection, stop every task. May be called twice.
 
         It takes a few seconds at most; in a task that is cancelled, no longer than the budget for cleaning up.
         """
         background = self._background
-        if background is None or not background.in_owning_loop:
-            self._closed = True
-            if background is not None:
-                self.abandon()
-            return
-        self._closed = True
-        budget.begin_operation()
+        self.begin_to_close()
         closing = self._closing
-        if closing is None:
-            closing = self._closing = waits.Event()
-            self._closer = waits.spawn(self._shut, background, name="wiredrv closing", done=closing.set)
+        if background is None or closing is None or not background.in_owning_loop:
+            self.drop_if_open()
+            return
+        budget.begin_operation()
         if not await budget.bounded(closing.wait, _STOP_SECONDS, self.executor.grace):
             _LOG.warning("the client is closed in the background; still to be done: %s", self._to_do(background))
 

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import warnings
-from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, ClassVar, NoReturn, Self, TypeVar, cast
-
-from wiredrv.errors import ConfigurationError
-
-F = TypeVar("F", bound=Callable[..., None])
+from typing import TYPE_CHECKING, ClassVar, NoReturn, Self
 
 
 class AsyncBlock:
@@ -46,21 +40,6 @@ class ClosedAtTheEnd(AsyncBlock):
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.close()
-
-
-def refuse_more_by_position(constructor: F) -> F:
-    """Make a client's constructor refuse what PyMongo's takes by position after the hosts, with advice."""
-
-    @functools.wraps(constructor)
-    def checked(self: object, *arguments: object, **options: object) -> None:
-        if len(arguments) > 1:
-            raise ConfigurationError(
-                "Client takes one argument by position, the connection string or the hosts: give the others by "
-                "keyword, as in Client('localhost', port=27017, document_class=RawBSONDocument)"
-            )
-        constructor(self, *arguments, **options)
-
-    return cast(F, checked)
 
 
 def warn_never_entered(written: str, origin: str) -> None:

@@ -1,8 +1,8 @@
 """The keyword options of a client, for type checkers and editors. What they mean is in the reference of the options.
 
 The keys are the names of the table's options and their aliases, but for the outdated ones, which work and should not
-be written any longer, and for ``document_class``, which is a parameter of its own; and ``port``, which belongs to the
-hosts. A test compares them.
+be written any longer, and for those that are parameters of the client: ``document_class``, ``tz_aware`` and
+``type_registry``. A test compares them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Literal, TypeAlias, TypedDict
 
-from bson.codec_options import DatetimeConversion, TypeRegistry
+from bson.codec_options import DatetimeConversion
 
 from wiredrv.concerns import ReadConcern, ReadPreference, TagSet, WriteConcern
 from wiredrv.connection.settings import ClientCredentials, DriverInfo, ServerApi
@@ -26,12 +26,8 @@ Mode: TypeAlias = Literal["primary", "primaryPreferred", "secondary", "secondary
 
 
 class ClientOptions(TypedDict, total=False):
-    """The options of a :class:`~wiredrv.Client`, by their names in a connection string; None counts as not given.
+    """The options of a :class:`~wiredrv.Client`, by their names in a connection string; None counts as not given."""
 
-    :param port: the port of the hosts that are given without one; 27017 by default.
-    """
-
-    port: int | None
     # Sockets and TLS.
     connectTimeoutMS: int | None
     socketTimeoutMS: int | None
@@ -95,10 +91,8 @@ class ClientOptions(TypedDict, total=False):
     readPreferenceTags: str | TagSet | Sequence[str | TagSet] | None
     maxStalenessSeconds: int | None
     # How documents become Python objects.
-    tz_aware: bool | None
     tzAware: bool | None
     tzinfo: datetime.tzinfo | None
-    type_registry: TypeRegistry | None
     uuidRepresentation: int | Literal["unspecified", "standard", "pythonLegacy", "javaLegacy", "csharpLegacy"] | None
     unicode_decode_error_handler: Literal["strict", "replace", "backslashreplace", "surrogateescape", "ignore"] | None
     datetime_conversion: (

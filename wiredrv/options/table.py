@@ -171,8 +171,6 @@ _OUTDATED = {name.lower() for option in OPTIONS for name in option.outdated}
 #: Keywords of PyMongo's client that have no counterpart among the options, and what to write instead.
 _ELSEWHERE = {
     "auto_encryption_opts": "client-side encryption is not supported yet",
-    "connect": "leave it out, since making a client never connects; `async with` or open() opens it",
-    "host": "give the hosts or the connection string as the first argument, uri, as in Client('localhost:27017')",
 }
 
 

@@ -215,12 +215,13 @@ class ClientSession(AsyncBlock):
 
     async def with_transaction(
         self,
-        callback: Callable[[ClientSession], Awaitable[T]],
+        callback: Callable[[ClientSession], Awaitable[T]] | None = None,
         read_concern: ReadConcern | None = None,
         write_concern: WriteConcern | None = None,
         read_preference: ReadPreference | None = None,
         max_commit_time_ms: int | None = None,
         *,
+        coro: Callable[[ClientSession], Awaitable[T]] | None = None,
         retry: RetryPolicy = DEFAULT_POLICY,
         timeout_ms: int | None = None,
     ) -> T:
@@ -235,6 +236,7 @@ class ClientSession(AsyncBlock):
         :param write_concern: of commit and abort; likewise.
         :param read_preference: of reads, which must be primary; likewise.
         :param max_commit_time_ms: milliseconds that one commit may take on the server.
+        :param coro: Motor's name of ``callback``.
         :param retry: how long and how often to try; by default for 120 seconds.
         :param timeout_ms: milliseconds for all of it, its retries and the calls with this session in ``callback``
             included; 0 sets no limit, None takes the session's ``default_timeout_ms``. It takes the place of
@@ -247,8 +249,11 @@ class ClientSession(AsyncBlock):
         :raises ConfigurationError: ``callback`` cannot be called, or an option is of the wrong kind.
         """
         options = TransactionOptions(read_concern, write_concern, read_preference, max_commit_time_ms)
+        if coro is not None and callback is not None:
+            raise ConfigurationError("callback and coro are two names of one argument: give one of them")
+        chosen = callback if coro is None else coro
         try:
-            return await run_in_transaction(self, callback, options, retry, timeout_ms)
+            return await run_in_transaction(self, chosen, options, retry, timeout_ms)
         except Exception as error:
             note_transaction(error, self._state)
             raise

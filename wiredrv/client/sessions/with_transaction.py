@@ -130,13 +130,13 @@ def give_up(error: BaseException, session: ClientSession, timeout: float) -> NoR
 
 async def run_in_transaction(
     session: ClientSession,
-    callback: Callable[[ClientSession], Awaitable[T]],
+    callback: Callable[[ClientSession], Awaitable[T]] | None,
     options: TransactionOptions,
     policy: RetryPolicy,
     timeout_ms: int | None,
 ) -> T:
     """``ClientSession.with_transaction``: with a time limit, all that the callback does with the session has it."""
-    if not callable(callback):
+    if callback is None or not callable(callback):
         raise ConfigurationError(f"with_transaction takes an asynchronous function of the session, not {callback!r}")
     state = session._state
     if state.limit is not None:
