@@ -19,8 +19,10 @@ Pipeline: TypeAlias = Sequence[Document]
 Reply: TypeAlias = Document
 #: A message to send: in one piece, or in several so that large documents are not copied.
 Buffers: TypeAlias = bytes | list[bytes]
+#: A whole message that was received: a large one in the memory that it was received into.
+Received: TypeAlias = bytes | bytearray
 #: The body of a message that was received: of a large one a view, so that it is not copied.
-Body: TypeAlias = bytes | memoryview
+Body: TypeAlias = Received | memoryview
 #: Starts a background task in the client's task group: ``spawn(function, *arguments)``.
 Spawn: TypeAlias = Callable[..., None]
 
@@ -172,6 +174,71 @@ class Pin(Protocol):
     def for_stream(self) -> bool:
         """Whether it is a connection on which a server streams replies: nothing else can be sent there meanwhile."""
         ...
+
+
+#: How many bytes are allocated at most for a message of which only its length has arrived.
+_FIRST_MEMORY = 4 << 20
+
+
+class ReceiveBuffer:
+    """The memory for a message whose length is known; a transport receives the rest of it there.
+
+    A peer may declare any length. So the memory grows with what arrives: after its first size, which is 4 MiB at most,
+    it is never more than twice that.
+
+    :param length: the length of the whole message.
+    :param beginning: the part that has arrived, which is shorter.
+    """
+
+    __slots__ = ("_length", "_memory", "_received")
+
+    def __init__(self, length: int, beginning: bytes | bytearray) -> None:
+        self._length = length
+        self._received = 0
+        # Doubled as often as it was halved here, it is as long as the message, but for a few bytes.
+        halvings = (length // _FIRST_MEMORY).bit_length()
+        self._memory = bytearray(-(-length >> halvings))
+        self.put(beginning)
+
+    @property
+    def missing(self) -> int:
+        """How many bytes have not arrived yet."""
+        return self._length - self._received
+
+    @property
+    def received(self) -> int:
+        """How many bytes have arrived."""
+        return self._received
+
+    def space(self) -> memoryview:
+        """Where the next bytes belong; never empty unless the message is whole. Drop it before the next call."""
+        if self._received == len(self._memory) < self._length:
+            self._memory *= 2
+        return memoryview(self._memory)[self._received : self._length]
+
+    def add(self, count: int) -> None:
+        """So many bytes were written to the beginning of :meth:`space`."""
+        self._received += count
+
+    def put(self, data: bytes | bytearray | memoryview) -> None:
+        """Copy bytes that have arrived.
+
+        :raises ValueError: they are more than are missing.
+        """
+        rest = memoryview(data)
+        if len(rest) > self.missing:
+            raise ValueError(f"{len(rest)} bytes where {self.missing} are missing")
+        while rest:
+            with self.space() as space:
+                count = min(len(space), len(rest))
+                space[:count] = rest[:count]
+            self._received += count
+            rest = rest[count:]
+
+    def message(self) -> bytearray:
+        """The whole message."""
+        del self._memory[self._length :]
+        return self._memory
 
 
 class ServerCursor(NamedTuple):

@@ -32,7 +32,7 @@ from wiredrv.pool.settings import PoolSettings
 from wiredrv.server_errors import command_error
 from wiredrv.server_facts import MAX_WIRE_VERSION
 from wiredrv.topology.reactions import Failure, on_error
-from wiredrv.types import Address, Buffers
+from wiredrv.types import Address, Buffers, ReceiveBuffer
 
 #: Seconds that a wait for an event or a thread may take where the data names no limit.
 _PATIENCE = 10.0
@@ -242,6 +242,9 @@ class _Nowhere:
 
     async def receive(self, max_bytes: int) -> bytes:
         return b""
+
+    async def receive_into(self, buffer: ReceiveBuffer) -> bool:
+        return False
 
     def close(self, *, wake: bool = True) -> None:
         pass

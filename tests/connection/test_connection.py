@@ -19,7 +19,8 @@ from wiredrv.errors import (
     OperationFailure,
     ProtocolError,
 )
-from wiredrv.types import Address, Buffers
+from wiredrv.net.transport import fill
+from wiredrv.types import Address, Buffers, ReceiveBuffer
 from wiredrv.wire.op_msg import EXHAUST_ALLOWED, MORE_TO_COME, decode_message, encode_message
 
 pytestmark = pytest.mark.anyio
@@ -46,7 +47,13 @@ class FakeTransport:
         while not self._incoming:
             self._arrived = anyio.Event()
             await self._arrived.wait()
-        return self._incoming.pop(0)
+        piece = self._incoming.pop(0)
+        if len(piece) > max_bytes:
+            self._incoming.insert(0, piece[max_bytes:])
+        return piece[:max_bytes]
+
+    async def receive_into(self, buffer: ReceiveBuffer) -> bool:
+        return await fill(buffer, self.receive, 1 << 20)
 
     def close(self, *, wake: bool = True) -> None:
         self.closed = True
@@ -184,6 +191,49 @@ async def test_half_a_reply_is_not_lost_to_a_cancellation() -> None:
     body = await connection.settle(5)
     assert body is not None
     assert bson.decode(body)["text"] == "x" * 100
+
+
+@pytest.mark.parametrize("cut", [1, 16, 17, 50_000, 65_536, 150_000, 299_999])
+async def test_half_a_large_reply_is_not_lost_to_a_cancellation(cut: int) -> None:
+    connection, transport = make()
+    text = "text" * 75_000
+    whole = answer(9, {"ok": 1, "text": text})
+    message = encode_message(bson.encode({"find": "c"}), 9)
+    async with anyio.create_task_group() as group:
+        group.start_soon(connection.round_trip, message, 9)
+        await sent(transport)
+        transport.feed(*(whole[start : min(start + 65_536, cut)] for start in range(0, cut, 65_536)))
+        await anyio.wait_all_tasks_blocked()
+        group.cancel_scope.cancel()
+    assert connection.reply_owed
+    assert connection.is_out_of_step
+    transport.feed(*(whole[start : start + 65_536] for start in range(cut, len(whole), 65_536)))
+    body = await connection.settle(5)
+    assert body is not None
+    assert bson.decode(body)["text"] == text
+    assert not connection.is_stale()
+
+
+async def test_a_stream_that_ends_within_a_large_reply_closes_the_connection() -> None:
+    connection, transport = make()
+    whole = answer(9, {"ok": 1, "text": "x" * 200_000})
+    transport.feed(whole[:65_536], whole[65_536:100_000], b"")
+    with pytest.raises(AutoReconnect, match="closed the connection in the middle of a reply"):
+        await connection.round_trip(encode_message(bson.encode({"find": "c"}), 9), 9)
+    assert connection.closed
+
+
+async def test_replies_that_follow_a_large_one_are_read_in_turn() -> None:
+    connection, transport = make()
+    first = answer(9, {"ok": 1, "text": "x" * 200_000}, MORE_TO_COME, 501)
+    second = answer(501, {"ok": 1, "text": "y" * 100_000}, MORE_TO_COME, 502)
+    third = answer(502, {"ok": 1, "text": "z"})
+    stream = first + second + third
+    transport.feed(*(stream[start : start + 65_536] for start in range(0, len(stream), 65_536)))
+    bodies = [await connection.round_trip(encode_message(bson.encode({"find": "c"}), 9), 9)]
+    bodies += [await connection.round_trip(None, 9) for _ in range(2)]
+    assert [bson.decode(body)["text"][0] for body in bodies] == ["x", "y", "z"]
+    assert not connection.is_out_of_step
 
 
 async def test_a_reply_that_does_not_come_in_time_costs_the_connection() -> None:

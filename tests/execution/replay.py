@@ -21,8 +21,9 @@ from wiredrv.execution import budget
 from wiredrv.execution.executor import Executor
 from wiredrv.execution.settings import ExecutionSettings
 from wiredrv.listeners import ListenerHub
+from wiredrv.net.transport import fill
 from wiredrv.topology.topology import Topology
-from wiredrv.types import Address, Buffers
+from wiredrv.types import Address, Buffers, ReceiveBuffer
 from wiredrv.wire.op_msg import decode_message, encode_message
 
 T = TypeVar("T")
@@ -57,6 +58,9 @@ class Replay:
     async def receive(self, max_bytes: int) -> bytes:
         piece, self._incoming = self._incoming[:max_bytes], self._incoming[max_bytes:]
         return piece
+
+    async def receive_into(self, buffer: ReceiveBuffer) -> bool:
+        return await fill(buffer, self.receive, 1 << 20)
 
     def close(self, *, wake: bool = True) -> None:
         self.closed = True

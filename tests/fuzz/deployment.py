@@ -20,7 +20,7 @@ from tests.fuzz.answers import NOW, Record, answer_to, note_commit
 from tests.fuzz.chance import Chance
 from tests.fuzz.damage import Delivery, Envelope, Then, damaged, sound
 from tests.support.scram_server import ScramServer
-from wiredrv.types import Address
+from wiredrv.types import Address, Received
 from wiredrv.wire.compression import decompress, is_compressed
 from wiredrv.wire.framing import Framer
 from wiredrv.wire.op_msg import EXHAUST_ALLOWED, MORE_TO_COME, Message, decode_message
@@ -223,7 +223,7 @@ class Peer:
         self._set_pause(command)
         self._send("hello", self._deployment.hello(self._name), envelope)
 
-    def _answer(self, received: bytes) -> None:
+    def _answer(self, received: Received) -> None:
         deployment = self._deployment
         deployment.record.commands += 1
         if deployment.record.commands > deployment.most_commands:

@@ -17,8 +17,8 @@ from wiredrv.errors import AutoReconnect
 from wiredrv.net.asyncio_transport import socket_transport
 from wiredrv.net.dial import Dialer
 from wiredrv.net.settings import NetSettings, TLSSettings
-from wiredrv.net.transport import Transport
-from wiredrv.types import Address, Buffers
+from wiredrv.net.transport import Transport, fill
+from wiredrv.types import Address, Buffers, ReceiveBuffer
 
 #: Seconds until a piece of a reply arrives. Some time must pass, or a loop with a time limit would never reach it.
 LATENCY = 0.001
@@ -56,6 +56,9 @@ class MemoryTransport:
                     await self._closing.wait()
                     continue
                 peer.push()
+
+    async def receive_into(self, buffer: ReceiveBuffer) -> bool:
+        return await fill(buffer, self.receive, 1 << 20)
 
     def close(self, *, wake: bool = True) -> None:
         if not self._closed:
@@ -97,6 +100,9 @@ class PumpedTransport:
         data = await self._inner.receive(max_bytes)
         self._under_way -= len(data)
         return data
+
+    async def receive_into(self, buffer: ReceiveBuffer) -> bool:
+        return await fill(buffer, self.receive, 1 << 20)
 
     def _pump(self) -> None:
         """Pass on what the peer sent: all of it in one segment, as a network may."""

@@ -13,7 +13,7 @@ import pytest
 from wiredrv.errors import AutoReconnect
 from wiredrv.net.asyncio_transport import AsyncioSocketTransport, socket_transport
 from wiredrv.net.transport import SocketTransport
-from wiredrv.types import Address
+from wiredrv.types import Address, ReceiveBuffer
 
 ADDRESS = Address("peer.test", 27017)
 
@@ -65,6 +65,64 @@ class TestReceiving:
             await task
         assert transport.is_readable()
         assert await transport.receive(100) == b"late"
+        transport.close()
+
+    async def test_bytes_of_a_cancelled_receive_go_into_a_buffer_first(
+        self, pair: tuple[socket.socket, socket.socket]
+    ) -> None:
+        transport = make(pair[0])
+        for length in (3, 4, 6):
+            task = asyncio.create_task(transport.receive(100))
+            await asyncio.sleep(0)
+            pair[1].send(b"late")
+            transport._on_readable()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            pair[1].send(b"later")
+            buffer = ReceiveBuffer(length, b"")
+            assert await transport.receive_into(buffer)
+            assert buffer.message() == b"latelater"[:length]
+            rest = b""
+            while len(rest) < 9 - length:
+                rest += await transport.receive(100)
+            assert rest == b"latelater"[length:]
+        transport.close()
+
+    async def test_a_fill_that_is_cancelled_as_its_last_bytes_come_has_them(
+        self, pair: tuple[socket.socket, socket.socket]
+    ) -> None:
+        transport = make(pair[0])
+        buffer = ReceiveBuffer(8, b"")
+        task = asyncio.create_task(transport.receive_into(buffer))
+        await asyncio.sleep(0)
+        pair[1].send(b"too late")
+        transport._on_readable()
+        task.cancel()
+        transport._on_readable()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert buffer.message() == b"too late"
+        assert await transport.receive_into(buffer)
+        pair[1].send(b"next")
+        assert await transport.receive(10) == b"next"
+        transport.close()
+
+    async def test_a_large_message_wakes_its_task_once(self, pair: tuple[socket.socket, socket.socket]) -> None:
+        transport = make(pair[0])
+        buffer = ReceiveBuffer(30, b"")
+        task = asyncio.create_task(transport.receive_into(buffer))
+        await asyncio.sleep(0)
+        waiter = transport._waiter
+        for _ in range(2):
+            pair[1].send(b"0123456789")
+            transport._on_readable()
+            await asyncio.sleep(0)
+            assert transport._waiter is waiter
+        assert buffer.missing == 10
+        pair[1].send(b"0123456789" + b"next")
+        assert await task
+        assert await transport.receive(10) == b"next"
         transport.close()
 
     async def test_cancelled_before_anything_came(self, pair: tuple[socket.socket, socket.socket]) -> None:

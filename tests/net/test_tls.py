@@ -26,7 +26,7 @@ from wiredrv.net.dial import Dialer, HostNotResolved
 from wiredrv.net.settings import NetSettings, TLSSettings
 from wiredrv.net.tls import TLSContext, TLSRefused, TLSTransport, start_tls
 from wiredrv.net.transport import SocketTransport
-from wiredrv.types import Address, Buffers
+from wiredrv.types import Address, Buffers, ReceiveBuffer
 
 VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
 TLSBehaviour = Callable[[ssl.SSLSocket], None]
@@ -133,6 +133,23 @@ async def test_a_cancelled_receive_loses_nothing(server: Issued, trusting: TLSSe
         assert scope.cancelled_caught
         await stream.send(b"late")
         assert await receive_exactly(stream, 4) == b"late"
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_a_buffer_is_filled_through_cancellations(
+    version: ssl.TLSVersion, server: Issued, trusting: TLSSettings
+) -> None:
+    message = bytes(range(256)) * 12_000
+    with tls_peer(server_context(server, version), echo) as address, closed(await dial(address, trusting)) as stream:
+        buffer = ReceiveBuffer(len(message), b"")
+        async with anyio.create_task_group() as group:
+            group.start_soon(stream.send, message + b"next")
+            while buffer.missing:
+                with anyio.move_on_after(0.005):
+                    assert await stream.receive_into(buffer)
+        assert buffer.message() == message
+        assert await receive_exactly(stream, 4) == b"next"
 
 
 @pytest.mark.anyio
@@ -322,6 +339,7 @@ def run(steps: Coroutine[Any, Any, Any]) -> Any:
     pieces=st.lists(st.integers(1, 30_000), min_size=1, max_size=20),
     at_once=st.integers(1, 70_000),
     looking=st.booleans(),
+    into=st.booleans(),
 )
 def test_the_stream_is_whole_however_its_bytes_arrive(
     server: Issued,
@@ -331,6 +349,7 @@ def test_the_stream_is_whole_however_its_bytes_arrive(
     pieces: list[int],
     at_once: int,
     looking: bool,
+    into: bool,
 ) -> None:
     peer = PlainOverMemory(server_context(server, version), cycle(pieces))
     stream: TLSTransport = run(start_tls(cast(SocketTransport, peer), TLSContext(trusting)))
@@ -347,12 +366,20 @@ def test_the_stream_is_whole_however_its_bytes_arrive(
         while len(answer) < expected:
             if looking:
                 stream.is_readable()
+            if into:
+                buffer = ReceiveBuffer(min(at_once, expected - len(answer)), b"")
+                assert run(stream.receive_into(buffer))
+                answer += buffer.message()
+                continue
             piece = run(stream.receive(at_once))
             assert 0 < len(piece) <= at_once
             answer += piece
         assert answer == message[:expected]
     with suppress(ssl.SSLWantReadError):
         peer.server.unwrap()
+    buffer = ReceiveBuffer(10, b"")
+    assert not run(stream.receive_into(buffer))
+    assert buffer.missing == 10
     assert run(stream.receive(at_once)) == b""
     assert stream.is_readable()
     stream.close()

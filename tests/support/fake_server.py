@@ -114,7 +114,7 @@ class FakeServer:
             while data := connection.recv(65536):
                 message = framer.feed(data)
                 while message is not None:
-                    self._reply(connection, message)
+                    self._reply(connection, bytes(message))
                     message = framer.next()
 
     def _reply(self, connection: socket.socket, data: bytes) -> None:

@@ -26,8 +26,8 @@ import bson
 
 from wiredrv.local import ReplicaSet, Server
 from wiredrv.local.server import LOOPBACK, free_ports
-from wiredrv.types import Address
-from wiredrv.wire.framing import Framer
+from wiredrv.types import Address, Received
+from wiredrv.wire.framing import READ_SIZE, Framer
 from wiredrv.wire.op_msg import MORE_TO_COME, Message, decode_message, encode_message
 
 _PATIENCE = 20.0
@@ -250,11 +250,11 @@ class _Stream:
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
 
-    async def send(self, data: bytes) -> None:
+    async def send(self, data: Received) -> None:
         self.writer.write(data)
         await self.writer.drain()
 
-    async def drip(self, data: bytes, pause: float) -> None:
+    async def drip(self, data: Received, pause: float) -> None:
         for position in range(len(data)):
             await self.send(data[position : position + 1])
             await asyncio.sleep(pause)
@@ -308,7 +308,7 @@ class _Pair:
         framer = Framer()
         held = False
         with contextlib.suppress(OSError):
-            while data := await source.reader.read(framer.wanted):
+            while data := await source.reader.read(READ_SIZE):
                 message = framer.feed(data)
                 # What comes after a message that was held is lost too, but the end of the connection is noticed.
                 while message is not None and not held:
@@ -323,7 +323,7 @@ class _Pair:
                         return
                     message = framer.next()
 
-    def _look(self, direction: Direction, data: bytes) -> tuple[Fault | None, bytes]:
+    def _look(self, direction: Direction, data: Received) -> tuple[Fault | None, Received]:
         """What happens to a message, and the message as it is forwarded."""
         message = decode_message(data)
         if direction is Direction.REQUEST:

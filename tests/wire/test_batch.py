@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wiredrv.errors import UnreadableReply
+from wiredrv.types import Body
 from wiredrv.wire.batch import Batch, cut
 
 FAR = DatetimeMS(10**15)
@@ -31,11 +32,26 @@ def reply(documents: list[Any], field: str = "firstBatch", **more: Any) -> bytes
     return bson.encode({"cursor": {field: documents, "id": bson.Int64(7), "ns": "db.c"}, "ok": 1.0, **more})
 
 
-def batch_of(body: bytes, options: CodecOptions[Any] = DEFAULT_CODEC_OPTIONS) -> Batch:
+def batch_of(body: Body, options: CodecOptions[Any] = DEFAULT_CODEC_OPTIONS) -> Batch:
     found = cut(body, options)
     assert found is not None
     (batch,) = (value for value in found["cursor"].values() if isinstance(value, Batch))
     return batch
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray])
+@pytest.mark.parametrize("before", [0, 1, 21])
+def test_a_batch_may_be_in_a_view_of_the_end_of_its_message(kind: type[bytes | bytearray], before: int) -> None:
+    found = [{"_id": number, "text": "a" * number} for number in range(20)]
+    body = memoryview(kind(b"\x04" * before + reply(found, ok=1)))[before:]
+    assert batch_of(body).take(30) == found
+    assert bson.decode_all(batch_of(body).take_raw()) == found
+    assert batch_of(body).next_id() == 0
+    batch = batch_of(body)
+    assert batch.take(5) == found[:5]
+    encoded = batch.take_encoded()
+    assert not batch
+    assert [bson.decode(bytes(one.data[one.start : one.end])) for one in encoded] == found[5:]
 
 
 documents = st.lists(

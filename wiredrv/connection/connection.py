@@ -26,7 +26,7 @@ from wiredrv.server_errors import command_error
 from wiredrv.types import Address, Body, Buffers, Document, PlainDocument, Reply
 from wiredrv.wire.codec import decode, encode
 from wiredrv.wire.compression import Compressor, decompress
-from wiredrv.wire.framing import Framer
+from wiredrv.wire.framing import READ_SIZE, Framer
 from wiredrv.wire.op_msg import EXHAUST_ALLOWED, MORE_TO_COME, Message, decode_message, encode_message, next_request_id
 
 
@@ -259,12 +259,15 @@ class Connection:
         try:
             data = framer.next() if self._pending else None
             while data is None:
-                chunk = await self._transport.receive(framer.wanted)
-                if not chunk:
-                    # Also within a message this is a broken connection, which may be retried.
-                    where = " in the middle of a reply" if self._pending else ""
-                    raise AutoReconnect(f"{self.address}: the server closed the connection{where}")
-                data = framer.feed(chunk)
+                if framer.buffer is None:
+                    chunk = await self._transport.receive(READ_SIZE)
+                    if not chunk:
+                        raise self._ended()
+                    data = framer.feed(chunk)
+                elif await self._transport.receive_into(framer.buffer):
+                    data = framer.filled()
+                else:
+                    raise self._ended()
             if self.accepts_compressed:
                 data = decompress(data, framer.max_message_size)
             message = decode_message(data)
@@ -276,6 +279,11 @@ class Connection:
         self.more_to_come = bool(message.flags & MORE_TO_COME)
         self._owed = message.request_id if self.more_to_come else 0
         return message
+
+    def _ended(self) -> AutoReconnect:
+        # Also within a message this is a broken connection, which may be retried.
+        where = " in the middle of a reply" if self._pending else ""
+        return AutoReconnect(f"{self.address}: the server closed the connection{where}")
 
     async def settle(self, seconds: float) -> Body | None:
         """Wait a short time for an outstanding reply; close the connection if it does not come.

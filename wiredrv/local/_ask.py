@@ -10,9 +10,9 @@ import socket
 
 from wiredrv.errors import ConnectionFailure, ProtocolError
 from wiredrv.server_errors import command_error
-from wiredrv.types import Address, Document, PlainDocument
+from wiredrv.types import Address, Document, PlainDocument, Received
 from wiredrv.wire.codec import decode, encode
-from wiredrv.wire.framing import Framer
+from wiredrv.wire.framing import READ_SIZE, Framer
 from wiredrv.wire.op_msg import decode_message, encode_message, next_request_id
 
 
@@ -35,9 +35,9 @@ def ask(address: Address, command: Document, timeout: float = 1.0) -> PlainDocum
     return reply
 
 
-def _receive(connection: socket.socket) -> bytes:
+def _receive(connection: socket.socket) -> Received:
     framer = Framer()
-    while data := connection.recv(framer.wanted):
+    while data := connection.recv(READ_SIZE):
         message = framer.feed(data)
         if message is not None:
             return message

@@ -11,6 +11,7 @@ Rules kept here:
   (usually the end of the stream) stays in the kernel for :meth:`is_readable` to see, and the socket is removed from the
   loop.
 * A receive that is cancelled loses nothing: bytes that came meanwhile are kept for the next one.
+* A task that waits for a large message is woken once: when its buffer is full, or the stream has ended.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import contextlib
 import socket
 
 from wiredrv.net.transport import SocketTransport
-from wiredrv.types import Address
+from wiredrv.types import Address, ReceiveBuffer
 from wiredrv.waits import ReaderLoop, Waiter, backend, reader_loop
 
 #: How many bytes may be buffered here for a task that does not get to run.
@@ -29,7 +30,7 @@ _MOST_KEPT = 1 << 20
 class AsyncioSocketTransport(SocketTransport):
     """A :class:`SocketTransport` whose receives are served by the loop's callback."""
 
-    __slots__ = ("_arrived", "_failure", "_loop", "_registered", "_waiter", "_wanted")
+    __slots__ = ("_arrived", "_buffer", "_failure", "_loop", "_registered", "_waiter", "_wanted")
 
     def __init__(self, sock: socket.socket, address: Address, loop: ReaderLoop) -> None:
         super().__init__(sock, address)
@@ -38,6 +39,8 @@ class AsyncioSocketTransport(SocketTransport):
         self._waiter: Waiter | None = None
         self._wanted = 0
         self._arrived: bytes | None = None
+        #: What the task waits for instead of a few bytes.
+        self._buffer: ReceiveBuffer | None = None
         self._failure: OSError | None = None
 
     async def receive(self, max_bytes: int) -> bytes:
@@ -56,6 +59,24 @@ class AsyncioSocketTransport(SocketTransport):
             raise self.broken(failure) from failure
         return arrived
 
+    async def receive_into(self, buffer: ReceiveBuffer) -> bool:
+        arrived, self._arrived = self._arrived, None
+        if arrived is not None:  # for a receive that was cancelled
+            self._arrived = arrived[buffer.missing :] or None
+            buffer.put(arrived[: buffer.missing])
+        if buffer.missing and self._failure is None:
+            waiter = self._waiter = self._loop.create_future()
+            self._buffer = buffer
+            if not self._registered:
+                self._register()
+            try:
+                await waiter
+            finally:
+                self._waiter = self._buffer = None
+        if buffer.missing and self._failure is not None:
+            raise self.broken(self._failure) from self._failure
+        return not buffer.missing
+
     def _register(self) -> None:
         try:
             self._loop.add_reader(self._socket, self._on_readable)
@@ -73,6 +94,9 @@ class AsyncioSocketTransport(SocketTransport):
         if waiter is None or (self._arrived is not None and len(self._arrived) >= _MOST_KEPT):
             self._unregister()
             return
+        if self._buffer is not None:
+            self._fill(self._buffer, waiter)
+            return
         try:
             data = self._socket.recv(self._wanted)
         except BlockingIOError:
@@ -88,6 +112,24 @@ class AsyncioSocketTransport(SocketTransport):
             self._arrived = data if self._arrived is None else self._arrived + data
         if not waiter.done():
             waiter.set_result(None)
+
+    def _fill(self, buffer: ReceiveBuffer, waiter: Waiter) -> None:
+        """Receive into a buffer, and wake its task if there is nothing more to wait for."""
+        if waiter.done():
+            self._unregister()  # before the task runs, as when no task waits
+            return
+        try:
+            count = self._socket.recv_into(buffer.space())
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._failure = error
+            self._unregister()
+        else:
+            buffer.add(count)
+            if count and buffer.missing:
+                return
+        waiter.set_result(None)
 
     def receive_nowait(self, max_bytes: int) -> bytes | None:
         arrived, self._arrived = self._arrived, None

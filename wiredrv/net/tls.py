@@ -28,12 +28,13 @@ from typing import NoReturn
 
 from wiredrv.errors import AutoReconnect, ConfigurationError
 from wiredrv.net.settings import TLSSettings
-from wiredrv.net.transport import SocketTransport, reason
-from wiredrv.types import Address, Buffers
+from wiredrv.net.transport import SocketTransport, fill, reason
+from wiredrv.types import Address, Buffers, ReceiveBuffer
 
 #: The size of the largest TLS record.
 _RECORD = 16_384
-#: How many bytes are encrypted before they are passed to the socket.
+#: How many bytes are encrypted before they are passed to the socket, and how many of a large message are decrypted at
+#: a time.
 _BATCH = 262_144
 _READ = 65_536
 #: The number of addresses whose sessions are kept.
@@ -238,6 +239,9 @@ class TLSTransport:
                 break
             self._incoming.write(arrived)
         return self._end()
+
+    async def receive_into(self, buffer: ReceiveBuffer) -> bool:
+        return await fill(buffer, self.receive, _BATCH)
 
     def _end(self) -> bytes:
         """The end of the stream; before any data it is how the server refuses a client (mongod sends no alert)."""

@@ -12,17 +12,19 @@ Rules kept here:
   that wait on the socket first: a task that waits on a closed descriptor would wait for ever.
 * A message that was sent in part leaves the stream unusable: :meth:`SocketTransport.send` closes it then.
 * A message in several buffers is sent with one system call, without being copied into one piece first.
+* A large message is received into memory of its size. What has arrived is there, also after a cancellation.
 """
 
 from __future__ import annotations
 
 import contextlib
 import socket
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from wiredrv import waits
 from wiredrv.errors import AutoReconnect
-from wiredrv.types import Address, Buffers
+from wiredrv.types import Address, Buffers, ReceiveBuffer
 
 #: Whether the system can send several buffers at once (Windows cannot), and how many (POSIX systems, IOV_MAX).
 _GATHERS = hasattr(socket.socket, "sendmsg")
@@ -38,6 +40,10 @@ class Transport(Protocol):
 
     async def receive(self, max_bytes: int) -> bytes:
         """Wait for some bytes, at most ``max_bytes``; empty when the peer closed the stream."""
+        ...
+
+    async def receive_into(self, buffer: ReceiveBuffer) -> bool:
+        """Wait until a buffer is full; False when the peer closed the stream before."""
         ...
 
     def close(self, *, wake: bool = True) -> None:
@@ -123,6 +129,20 @@ class SocketTransport:
             except (OSError, ValueError, *waits.SOCKET_ERRORS) as error:
                 raise self.broken(error) from error
 
+    async def receive_into(self, buffer: ReceiveBuffer) -> bool:
+        while buffer.missing:
+            try:
+                await waits.readable(self._socket)
+                count = self._socket.recv_into(buffer.space())
+            except BlockingIOError:
+                continue
+            except (OSError, ValueError, *waits.SOCKET_ERRORS) as error:
+                raise self.broken(error) from error
+            if not count:
+                return False
+            buffer.add(count)
+        return True
+
     def receive_nowait(self, max_bytes: int) -> bytes | None:
         """The bytes that have arrived; None if there are none, empty at the end of the stream or if it broke."""
         try:
@@ -161,6 +181,20 @@ class SocketTransport:
         if self._closed:
             return AutoReconnect(f"{self._address}: the connection was closed by this client while it was in use")
         return AutoReconnect(f"{self._address}: the connection broke: {reason(error)}")
+
+
+async def fill(buffer: ReceiveBuffer, receive: Callable[[int], Awaitable[bytes]], most: int) -> bool:
+    """Copy what ``receive`` returns into a buffer, until that is full; False if the stream ended before.
+
+    :param receive: as :meth:`Transport.receive`.
+    :param most: how many bytes to request at once.
+    """
+    while buffer.missing:
+        data = await receive(min(buffer.missing, most))
+        if not data:
+            return False
+        buffer.put(data)
+    return True
 
 
 def unsent(buffers: list[memoryview], sent: int) -> list[memoryview]:

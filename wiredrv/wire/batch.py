@@ -16,15 +16,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import islice
 from struct import Struct, error
-from typing import Any
+from typing import Any, NamedTuple
 
 import bson
 from bson.codec_options import CodecOptions
 
 from wiredrv.errors import UnreadableReply
-from wiredrv.types import Body, PlainDocument
+from wiredrv.types import Body, PlainDocument, Received
 from wiredrv.wire.codec import decode, decode_for_user
 from wiredrv.wire.envelope import ARRAY, DOCUMENT, MOST_ELEMENTS, Element, elements
+from wiredrv.wire.op_msg import searchable
 
 _BATCH_FIELDS = frozenset({"firstBatch", "nextBatch"})
 _EMPTY_ARRAY = b"\x05\x00\x00\x00\x00"
@@ -33,13 +34,21 @@ _SMALLEST_DOCUMENT = 5
 _INT32 = Struct("<i")
 
 
+class Encoded(NamedTuple):
+    """An encoded document: it goes from ``start`` to ``end`` in ``data``."""
+
+    data: Received
+    start: int
+    end: int
+
+
 class Batch:
     """The documents of a batch, encoded. ``len()`` says how many were not taken yet."""
 
     __slots__ = ("_data", "_ends", "_next", "_options", "_starts")
 
-    def __init__(self, data: bytes, starts: Sequence[int], ends: Sequence[int], options: CodecOptions[Any]) -> None:
-        self._data = memoryview(data)
+    def __init__(self, data: Received, starts: Sequence[int], ends: Sequence[int], options: CodecOptions[Any]) -> None:
+        self._data = data
         self._starts = starts
         self._ends = ends
         self._options = options
@@ -67,6 +76,13 @@ class Batch:
         self._next += len(parts)
         return b"".join(parts)
 
+    def take_encoded(self) -> list[Encoded]:
+        """All documents that were not taken yet, where they are: nothing is copied."""
+        span = slice(self._next, None)
+        self._next = len(self._starts)
+        data = self._data
+        return [Encoded(data, start, end) for start, end in zip(self._starts[span], self._ends[span], strict=True)]
+
     def next_id(self) -> object:
         """The ``_id`` of the next document, as far as it can be read: to say which one cannot be decoded."""
         document = bytes(self._parts(1)[0])
@@ -77,7 +93,7 @@ class Batch:
         raise UnreadableReply("the document has no '_id' that can be read")
 
     def _parts(self, most: int) -> list[memoryview]:
-        data, span = self._data, slice(self._next, self._next + most)
+        data, span = memoryview(self._data), slice(self._next, self._next + most)
         return [data[start:end] for start, end in zip(self._starts[span], self._ends[span], strict=True)]
 
     def _one_by_one(self, parts: Sequence[memoryview]) -> list[Any]:
@@ -99,30 +115,30 @@ def cut(data: Body, options: CodecOptions[Any]) -> PlainDocument | None:
     :returns: the reply; None if it contains no batch.
     :raises UnreadableReply: it cannot be decoded, or contains something other than documents in its batch.
     """
-    body = bytes(data)
-    cursor = _find(body, 0, len(body), frozenset({"cursor"}), DOCUMENT)
+    body, begin = searchable(data)
+    cursor = _find(body, begin, len(body), frozenset({"cursor"}), DOCUMENT)
     found = cursor and _find(body, cursor.value, cursor.end, _BATCH_FIELDS, ARRAY)
     if cursor is None or found is None:
         return None
     shorter = found.end - found.value - len(_EMPTY_ARRAY)
-    envelope = bytearray(body[: found.value])
+    envelope = bytearray(body[begin : found.value])
     envelope += _EMPTY_ARRAY
     envelope += body[found.end :]
     _INT32.pack_into(envelope, 0, len(envelope))
-    _INT32.pack_into(envelope, cursor.value, cursor.end - cursor.value - shorter)
+    _INT32.pack_into(envelope, cursor.value - begin, cursor.end - cursor.value - shorter)
     reply = decode(bytes(envelope))
     reply["cursor"][found.name] = Batch(body, *_bounds(body, found), options)
     return reply
 
 
-def _find(data: bytes, start: int, end: int, names: frozenset[str], kind: int) -> Element | None:
+def _find(data: Received, start: int, end: int, names: frozenset[str], kind: int) -> Element | None:
     for element in islice(elements(data, start, end), MOST_ELEMENTS):
         if element.name in names and element.kind == kind:
             return element
     return None
 
 
-def _bounds(data: bytes, array: Element) -> tuple[list[int], list[int]]:
+def _bounds(data: Received, array: Element) -> tuple[list[int], list[int]]:
     """Where each document of an array begins and ends.
 
     :raises UnreadableReply: the array is broken, or contains something other than documents.

@@ -26,6 +26,7 @@ from typing import Any
 from wiredrv.errors import ConfigurationWarning, ProtocolError
 from wiredrv.origin import warn
 from wiredrv.server_facts import HELLO_COMMANDS, SENSITIVE_COMMANDS
+from wiredrv.types import Received
 from wiredrv.wire.op_msg import HEADER_SIZE, OP_COMPRESSED, OP_MSG
 
 #: Commands that must be sent uncompressed, in lower case (compression, "Messages not allowed to be compressed").
@@ -104,12 +105,12 @@ class Compressor:
         return head + payload
 
 
-def is_compressed(message: bytes) -> bool:
+def is_compressed(message: Received) -> bool:
     """Whether a whole message is an OP_COMPRESSED."""
     return len(message) >= HEADER_SIZE and _OP_CODE.unpack_from(message, 12)[0] == OP_COMPRESSED
 
 
-def decompress(message: bytes, max_message_size: int) -> bytes:
+def decompress(message: Received, max_message_size: int) -> Received:
     """Decompress a message; one that is not compressed is returned as it is.
 
     :param message: a whole message, of no more than ``max_message_size`` bytes.
@@ -127,7 +128,7 @@ def decompress(message: bytes, max_message_size: int) -> bytes:
         raise ProtocolError(
             f"the peer declared {size} uncompressed bytes; a message may have up to {max_message_size - HEADER_SIZE}"
         )
-    content = _inflate(number, message[_ENVELOPE.size :], size)
+    content = _inflate(number, bytes(memoryview(message)[_ENVELOPE.size :]), size)
     if len(content) != size:
         raise ProtocolError(f"a compressed message does not inflate to the {size} bytes that it declares")
     return _HEADER.pack(HEADER_SIZE + size, request_id, response_to, op_code) + content

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import bson
 from bson.codec_options import CodecOptions, DatetimeConversion
 
-from wiredrv.types import Body, PlainDocument
+from wiredrv.types import Body, PlainDocument, Received
 
 #: Substitutes for what Python cannot represent: U+FFFD for bytes that are not UTF-8, DatetimeMS for far dates.
 TOLERANT: CodecOptions[PlainDocument] = CodecOptions(
@@ -31,6 +31,8 @@ MOST_ELEMENTS = 200
 _INT32 = Struct("<i")
 DOCUMENT = 0x03
 ARRAY = 0x04
+BINARY = 0x05
+INT32 = 0x10
 #: By the byte of an element's type: how many bytes its value takes,
 _FIXED = {
     0x01: 8,
@@ -91,7 +93,7 @@ class Element(NamedTuple):
     end: int
 
 
-def elements(data: bytes, start: int, end: int) -> Iterator[Element]:
+def elements(data: Received, start: int, end: int) -> Iterator[Element]:
     """The elements of the document from ``start`` to ``end``, up to the first invalid one."""
     position = start + 4
     while position < end and data[position] != 0:
@@ -108,7 +110,7 @@ def elements(data: bytes, start: int, end: int) -> Iterator[Element]:
         yield Element(name, kind, begin, terminator + 1, position)
 
 
-def _size(data: bytes, start: int, end: int, kind: int) -> int:
+def _size(data: Received, start: int, end: int, kind: int) -> int:
     """How many bytes a value takes; negative if that is not known."""
     if kind in _FIXED:
         return _FIXED[kind]

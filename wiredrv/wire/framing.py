@@ -1,7 +1,8 @@
 """Splits a stream of bytes into messages.
 
 A message's declared length is checked as soon as its first sixteen bytes are there, before memory is allocated for it.
-The usual reply arrives in one piece and is returned as the same object, without a copy.
+The usual reply arrives in one piece and is returned as the same object, without a copy. Of a large one the transport
+receives all but the beginning into the memory that is returned in the end (:class:`~wiredrv.types.ReceiveBuffer`).
 """
 
 from __future__ import annotations
@@ -9,35 +10,39 @@ from __future__ import annotations
 from struct import Struct
 
 from wiredrv.errors import ProtocolError
-from wiredrv.wire.op_msg import DEFAULT_MAX_MESSAGE_SIZE, HEADER_SIZE, read_header
+from wiredrv.types import ReceiveBuffer, Received
+from wiredrv.wire.op_msg import DEFAULT_MAX_MESSAGE_SIZE, HEADER_SIZE, LARGE_MESSAGE, read_header
 
 _LENGTH = Struct("<i")
-_READ_AHEAD = 65_536
-_LARGEST_READ = 1 << 20
+
+#: How many bytes to request at once, where no large message is incomplete.
+READ_SIZE = 65_536
 
 
 class Framer:
     """The received part of the next message. ``max_message_size`` is set once the handshake negotiated it."""
 
-    __slots__ = ("_missing", "_pieces", "max_message_size", "pending", "wanted")
+    __slots__ = ("buffer", "max_message_size", "pending")
 
     def __init__(self, max_message_size: int = DEFAULT_MAX_MESSAGE_SIZE) -> None:
         self.max_message_size = max_message_size
         #: The bytes that were received and not returned: the beginning of a message, or more. Always the same object.
         self.pending = bytearray()
-        #: How many bytes a read should request.
-        self.wanted = _READ_AHEAD
-        #: What was received of the message that begins in ``pending``, besides that, and how much is missing.
-        self._pieces: list[bytes] = []
-        self._missing = 0
+        #: Where the rest of a large message belongs, of which ``pending`` then has the header; else None. What is
+        #: received there is not fed, but followed by :meth:`filled`.
+        self.buffer: ReceiveBuffer | None = None
 
-    def feed(self, data: bytes) -> bytes | None:
+    def feed(self, data: bytes) -> Received | None:
         """Add what was received; return the next whole message, or None while it is incomplete.
 
         :raises ProtocolError: a declared length is out of bounds.
         """
-        if self._missing:
-            return self._continue(data)
+        if self.buffer is not None:
+            missing = self.buffer.missing
+            self.buffer.put(memoryview(data)[:missing])
+            message = self.filled()
+            self.pending += data[missing:]
+            return message
         if not self.pending and len(data) >= HEADER_SIZE:
             (length,) = _LENGTH.unpack_from(data)
             if length == len(data) <= self.max_message_size:
@@ -45,38 +50,28 @@ class Framer:
         self.pending += data
         return self.next()
 
-    def _continue(self, data: bytes) -> bytes | None:
-        """Add to a message whose length is known. Its pieces are joined once, when it is complete."""
-        missing = self._missing
-        if len(data) < missing:
-            self._pieces.append(data)
-            self._expect(missing - len(data))
+    def filled(self) -> bytearray | None:
+        """The message in ``buffer``, if it is whole now."""
+        if self.buffer is None or self.buffer.missing:
             return None
-        message = b"".join((self.pending, *self._pieces, memoryview(data)[:missing]))
-        self._pieces.clear()
-        self._missing = 0
-        self.wanted = _READ_AHEAD
-        self.pending[:] = data[missing:]
+        message = self.buffer.message()
+        self.buffer = None
+        self.pending.clear()
         return message
 
-    def _expect(self, missing: int) -> None:
-        self._missing = missing
-        self.wanted = min(max(missing, _READ_AHEAD), _LARGEST_READ)
-
-    def next(self) -> bytes | None:
+    def next(self) -> Received | None:
         """The next whole message among what has arrived already, or None."""
-        buffer = self.pending
-        if self._missing:
+        pending = self.pending
+        if self.buffer is not None or len(pending) < HEADER_SIZE:
             return None
-        self.wanted = _READ_AHEAD
-        if len(buffer) < HEADER_SIZE:
+        length = read_header(pending, self.max_message_size).length
+        if len(pending) < length:
+            if length >= LARGE_MESSAGE:
+                self.buffer = ReceiveBuffer(length, pending)
+                del pending[HEADER_SIZE:]
             return None
-        length = read_header(buffer, self.max_message_size).length
-        if len(buffer) < length:
-            self._expect(length - len(buffer))
-            return None
-        message = bytes(buffer[:length])
-        del buffer[:length]
+        message = bytes(memoryview(pending)[:length])
+        del pending[:length]
         return message
 
     def end(self) -> None:
@@ -85,5 +80,5 @@ class Framer:
         :raises ProtocolError: it ended inside a message.
         """
         if self.pending:
-            received = len(self.pending) + sum(map(len, self._pieces))
+            received = len(self.pending) if self.buffer is None else self.buffer.received
             raise ProtocolError(f"the peer closed the connection after {received} bytes of a message")

@@ -16,7 +16,7 @@ from struct import Struct
 from typing import NamedTuple
 
 from wiredrv.errors import ProtocolError
-from wiredrv.types import Body, Buffers
+from wiredrv.types import Body, Buffers, Received
 from wiredrv.wire.checksum import crc32c
 
 OP_COMPRESSED = 2012
@@ -40,8 +40,9 @@ _SMALLEST_DOCUMENT = 5
 #: The mean size from which buffers are sent one by one: below it, copying them costs less. A message of the usual
 #: largest size has no more than 732 such buffers, and a system call takes 1,024.
 _WORTH_SENDING_APART = 65_536
-#: The length of a received message from which its body is not copied. Fresh memory for it costs more than the copying.
-_WORTH_A_VIEW = 65_536
+#: The length from which a received message is not copied: it is received into memory of its size, and its body is a
+#: view. Below it, copying costs less.
+LARGE_MESSAGE = 65_536
 
 _request_ids = count(1)
 
@@ -135,7 +136,7 @@ def read_header(data: bytes | bytearray | memoryview, max_message_size: int) -> 
     return header
 
 
-def decode_message(data: bytes) -> Message:
+def decode_message(data: Received) -> Message:
     """Parse a whole message.
 
     :raises ProtocolError: it is not an OP_MSG, is truncated, or its checksum is wrong.
@@ -151,8 +152,9 @@ def decode_message(data: bytes) -> Message:
         # The shape of nearly every reply: one body, nothing else.
         (body_length,) = _INT32.unpack_from(data, 21)
         if body_length == length - 21:
-            body = data[21:] if length < _WORTH_A_VIEW else memoryview(data)[21:]
+            body = data[21:] if length < LARGE_MESSAGE else memoryview(data)[21:]
             return Message(request_id, response_to, 0, body)
+    data = bytes(data)
     if flags & _REQUIRED_BITS & ~_KNOWN_REQUIRED:
         raise ProtocolError(f"the peer set flag bits that this driver does not know: {flags:#x}")
     end = length
@@ -161,6 +163,18 @@ def decode_message(data: bytes) -> Message:
         _verify_checksum(data, end)
     body, sequences = _sections(data, end)
     return Message(request_id, response_to, flags, body, sequences)
+
+
+def searchable(body: Body) -> tuple[Received, int]:
+    """Bytes that can be searched, which a view cannot, and where the body begins there; it goes to their end.
+
+    :param body: that of a message. If it is a view, it must go to the end of what it is a view of.
+    """
+    if isinstance(body, memoryview):
+        whole = body.obj
+        assert isinstance(whole, (bytes, bytearray))
+        return whole, len(whole) - len(body)
+    return body, 0
 
 
 def _verify_checksum(data: bytes, end: int) -> None:
