@@ -8,13 +8,16 @@ from typing import Any
 import bson
 import pytest
 from bson.binary import Binary
+from bson.codec_options import CodecOptions
 from bson.objectid import ObjectId
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wiredrv.errors import ConfigurationError, CorruptGridFile, InvalidOperation
+from wiredrv.errors import ConfigurationError, CorruptGridFile, InvalidOperation, UnreadableReply
 from wiredrv.gridfs import chunks
-from wiredrv.gridfs.chunks import ChunkWriter, Shape, check_chunk_size, check_chunks
+from wiredrv.gridfs.chunks import ChunkWriter, Shape, check_chunk_size, check_chunks, read_chunk
+from wiredrv.types import Document
+from wiredrv.wire.batch import Encoded
 
 
 @pytest.mark.parametrize(
@@ -112,9 +115,70 @@ def test_other_sizes_are_refused(value: object) -> None:
         check_chunk_size(value)
 
 
-# --- what was found -------------------------------------------------------------------------------------------------
-
 SHAPE = Shape(10, 4)
+
+# --- what was found, encoded ------------------------------------------------------------------------------------------
+
+
+def _read(document: Document, around: int = 0) -> Document:
+    data = b"\x05" * around + bson.encode(document) + b"\x05" * around
+    encoded = Encoded(bytearray(data), around, len(data) - around)
+    return read_chunk(encoded, CodecOptions(document_class=dict))
+
+
+IDS = st.one_of(st.integers(0, 9), st.text(max_size=5), st.builds(ObjectId), st.dictionaries(st.just("n"), st.text()))
+
+
+@given(
+    document=st.permutations(["_id", "files_id", "n", "data", "data2", "N"]).flatmap(
+        lambda names: st.fixed_dictionaries(
+            {name: {"n": st.integers(0, 2**31 - 1), "data": st.binary()}.get(name, IDS) for name in names}
+        )
+    ),
+    around=st.integers(0, 30),
+)
+def test_an_encoded_chunk_is_read_as_it_is_decoded(document: dict[str, Any], around: int) -> None:
+    read = _read(document, around)
+    assert {name: read[name] for name in ("n", "data")} == {name: document[name] for name in ("n", "data")}
+    assert isinstance(read["data"], memoryview)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"n": 1.0, "data": b"aaaa"},
+        {"n": bson.Int64(1), "data": b"aaaa"},
+        {"n": 1, "data": Binary(b"aaaa", 2)},
+        {"n": 1, "data": Binary(b"aaaa", 128)},
+        {"n": 1, "data": "aaaa"},
+        {"n": "1", "data": None},
+        {"data": b"aaaa"},
+        {"n": 1},
+        {},
+        {"n": {"data": b"", "n": 2}, "data": b"x"},
+    ],
+)
+def test_an_unusual_chunk_is_decoded(document: dict[str, Any]) -> None:
+    read = _read({"_id": 1, **document})
+    assert read == {"_id": 1, **document}
+
+
+@pytest.mark.parametrize("position", [4, 5, 6, 11, 12])
+def test_a_chunk_whose_structure_is_broken_is_refused(position: int) -> None:
+    data = bytearray(bson.encode({"n": 1, "data": b"aaaa"}))
+    data[position] ^= 0x7F
+    with pytest.raises((UnreadableReply, CorruptGridFile)):
+        check_chunks(Shape(4, 4), 0, 1, [read_chunk(Encoded(data, 0, len(data)), CodecOptions(document_class=dict))])
+
+
+def test_views_of_chunks_are_checked_as_their_bytes_are() -> None:
+    found = [_read({"n": n, "data": data}) for n, data in enumerate([b"aaaa", b"bbbb", b"cc"])]
+    assert check_chunks(SHAPE, 0, 3, found) == [b"aaaa", b"bbbb", b"cc"]
+    with pytest.raises(CorruptGridFile, match="chunk 1 has 2 bytes where 4 are expected"):
+        check_chunks(SHAPE, 0, 3, [found[0], {**found[2], "n": 1}])
+
+
+# --- what was found -------------------------------------------------------------------------------------------------
 
 
 def _chunk(n: Any, data: object) -> dict[str, Any]:

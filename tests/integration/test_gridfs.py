@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import io
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -36,6 +36,7 @@ from wiredrv.errors import (
     OperationFailure,
 )
 from wiredrv.gridfs import chunks
+from wiredrv.gridfs.reader import ChunkReader
 from wiredrv.local import ReplicaSet
 
 pytestmark = pytest.mark.anyio
@@ -395,13 +396,15 @@ async def test_a_chunk_that_a_secondary_lacks_is_read_on_the_primary(
         bucket = wiredrv.GridFSBucket(it.database, read_preference=secondary, write_concern=wiredrv.WriteConcern(w=3))
         file_id = await bucket.upload_from_stream("file", b"12345")
         stream = await bucket.open_download_stream(file_id)
-        find, modes = stream._find, []
+        find, modes = ChunkReader._find, []
 
-        async def lagging(collection: wiredrv.Collection, first: int, count: int) -> list[dict[str, Any]]:
+        async def lagging(
+            reader: ChunkReader, collection: wiredrv.Collection, first: int, count: int
+        ) -> Iterable[Mapping[str, Any]]:
             modes.append(collection.read_preference.mode.value)
-            return [] if modes == ["secondary"] else await find(collection, first, count)
+            return [] if modes == ["secondary"] else await find(reader, collection, first, count)
 
-        monkeypatch.setattr(stream, "_find", lagging)
+        monkeypatch.setattr(ChunkReader, "_find", lagging)
         assert await stream.read() == b"12345"
         assert modes == ["secondary", "primary"]
 
@@ -646,7 +649,7 @@ async def test_two_tasks_cannot_use_one_stream_at_once(replica_set: ReplicaSet) 
             refusals.append(error)
 
     async with scene_on(replica_set) as it:
-        bucket = wiredrv.GridFSBucket(it.database, chunk_size_bytes=1000)
+        bucket = wiredrv.GridFSBucket(it.database, chunk_size_bytes=10)
         async with bucket.open_upload_stream("file") as stream, anyio.create_task_group() as group:
             for _ in range(2):
                 group.start_soon(attempt, stream.write, bytes(5000))

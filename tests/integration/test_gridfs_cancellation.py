@@ -145,9 +145,10 @@ DOWNLOADS: tuple[Run, ...] = (download, download_in_a_session, read_lines_of_a_f
 
 @pytest.fixture(autouse=True)
 def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files are read in windows of two chunks, and inserted in batches of three."""
+    """Files are read in windows of two chunks, and inserted in batches of three, with an await for each chunk."""
     monkeypatch.setattr(chunks, "DOWNLOAD_BATCH", 2 * (4 + 64 + 128))
     monkeypatch.setattr("wiredrv.gridfs.upload.UPLOAD_BATCH", 3 * 75)
+    monkeypatch.setattr("wiredrv.gridfs.upload._PER_CHECKPOINT", 1)
 
 
 @asynccontextmanager

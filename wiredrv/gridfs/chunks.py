@@ -1,4 +1,5 @@
-"""The chunks of a file: how many there must be, how long each must be, which to read at once, how one is encoded. Pure.
+"""The chunks of a file: how many there must be, how long each must be, which to read at once; how one is encoded, and
+how it is read without being copied. Pure.
 
 GridFS specification, "Terms", "File Upload" and "File Download".
 """
@@ -8,13 +9,17 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
+from bson.codec_options import CodecOptions
 from bson.objectid import ObjectId
 from bson.raw_bson import RawBSONDocument
 
 from wiredrv.errors import ConfigurationError, CorruptGridFile, InvalidOperation
-from wiredrv.types import Document
+from wiredrv.types import Document, PlainDocument
+from wiredrv.wire.batch import Encoded
+from wiredrv.wire.codec import decode_for_user
+from wiredrv.wire.envelope import BINARY, INT32, elements
 
 #: Bytes of a chunk unless another size is chosen: 255 KiB, as the specification has it.
 DEFAULT_CHUNK_SIZE = 255 * 1024
@@ -28,6 +33,13 @@ UPLOAD_BATCH = 8_000_000
 DOWNLOAD_BATCH = 2_000_000
 #: How many chunks one insert or one find has at most, however small they are.
 MOST_CHUNKS = 10_000
+
+#: The data of a chunk: a view where the reply that it came in was large.
+Chunk: TypeAlias = bytes | memoryview
+
+_INT32 = struct.Struct("<i")
+#: What is before the bytes of a binary value: their number, and its subtype.
+_BINARY_HEAD = struct.Struct("<iB")
 
 #: About what a chunk's document has besides its data and the file's id.
 _OVERHEAD = 64
@@ -94,7 +106,28 @@ class Shape:
         return max(min(DOWNLOAD_BATCH // (self.chunk_size + _OVERHEAD + id_size), MOST_CHUNKS), 1)
 
 
-def check_chunks(shape: Shape, first: int, count: int, found: Iterable[Document]) -> list[bytes]:
+def read_chunk(chunk: Encoded, options: CodecOptions[PlainDocument]) -> Document:
+    """The fields of an encoded chunk that a download needs, with a view of its data; decoded if it is an unusual one.
+
+    :raises UnreadableReply: it cannot be decoded.
+    """
+    data = chunk.data
+    fields: PlainDocument = {}
+    end = chunk.start + 4
+    for element in elements(data, chunk.start, chunk.end):
+        end = element.end
+        if element.name == "n" and element.kind == INT32:
+            (fields["n"],) = _INT32.unpack_from(data, element.value)
+        elif element.name == "data" and element.kind == BINARY and not data[element.value + 4]:
+            fields["data"] = memoryview(data)[element.value + _BINARY_HEAD.size : end]
+        elif element.name in ("n", "data"):
+            break
+    if len(fields) == 2 and end == chunk.end - 1:
+        return fields
+    return decode_for_user(memoryview(data)[chunk.start : chunk.end], options)
+
+
+def check_chunks(shape: Shape, first: int, count: int, found: Iterable[Document]) -> list[Chunk]:
     """The data of ``count`` chunks from ``first`` on, if these are what was found, in order, and nothing else.
 
     :param found: chunks, sorted by their numbers. After the last chunk of the file, an empty one is ignored: older
@@ -102,7 +135,7 @@ def check_chunks(shape: Shape, first: int, count: int, found: Iterable[Document]
     :raises CorruptGridFile: a chunk is missing, has the wrong size, or is more than the file has.
     """
     expected = first
-    chunks: list[bytes] = []
+    chunks: list[Chunk] = []
     for document in found:
         n, data = document.get("n"), document.get("data")
         if expected == first + count:
@@ -111,11 +144,12 @@ def check_chunks(shape: Shape, first: int, count: int, found: Iterable[Document]
             continue
         if n != expected:
             raise CorruptGridFile(f"chunk {expected} is missing: the next one is {n!r}")
-        if not isinstance(data, bytes):
+        if not isinstance(data, (bytes, memoryview)):
             raise CorruptGridFile(f"chunk {n} holds no binary data, but {type(data).__name__}")
         if len(data) != shape.size_of(expected):
             raise CorruptGridFile(f"chunk {n} has {len(data)} bytes where {shape.size_of(expected)} are expected")
-        chunks.append(data if type(data) is bytes else bytes(data))
+        # A binary value of another subtype than 0 is an object of a class of its own.
+        chunks.append(data if type(data) in (bytes, memoryview) else bytes(data))
         expected += 1
     if expected != first + count:
         raise CorruptGridFile(f"chunk {expected} is missing: the file's length means {shape.chunks} chunks")

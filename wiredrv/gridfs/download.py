@@ -4,11 +4,10 @@ GridFS specification, "File Download" and "Partial File Retrieval".
 
 Rules kept here:
 
-* Chunks are read with a find for each window of consecutive chunks, which the server answers with a single reply. So a
-  download keeps no cursor open, however slowly it is read, and each of its commands can be retried.
+* Chunks are read with a find for each window of consecutive chunks (``reader``). So a download keeps no cursor open,
+  however slowly it is read, and each of its commands can be retried.
 * Only the chunks that are asked for are read; the windows grow while a file is read from one end to the other.
-* A secondary may lag behind the server that sent the file's document: a chunk that is missing there is looked for on
-  the primary before the file is called corrupt.
+* The data of a chunk is copied once, into what the caller gets.
 """
 
 from __future__ import annotations
@@ -21,19 +20,16 @@ from io import BytesIO
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
-from wiredrv.client.lasting import transaction_of
 from wiredrv.client.misuse import AsyncBlock, ClosedAtTheEnd
-from wiredrv.client.sessions.blocks import unbound
-from wiredrv.concerns import ReadMode
-from wiredrv.errors import ConfigurationError, CorruptGridFile, InvalidOperation
+from wiredrv.errors import ConfigurationError, InvalidOperation
 from wiredrv.gridfs.ahead import in_order
-from wiredrv.gridfs.chunks import check_chunks
+from wiredrv.gridfs.chunks import Chunk
 from wiredrv.gridfs.files import shape_of
-from wiredrv.gridfs.store import Store, is_equal
-from wiredrv.types import Document, PlainDocument
+from wiredrv.gridfs.reader import ChunkReader
+from wiredrv.gridfs.store import Store
+from wiredrv.types import Document
 
 if TYPE_CHECKING:
-    from wiredrv.client.collection import Collection
     from wiredrv.client.sessions.client_session import ClientSession
 
 #: About how many bytes a file's id has in a chunk, where it is not an ObjectId.
@@ -93,17 +89,15 @@ class GridOut(ClosedAtTheEnd):
         :param session: the session that it was found in, given or bound.
         :raises CorruptGridFile: the document does not say how long the file is.
         """
-        self._store = store
         self._file = file
         self._shape = shape_of(file)
         self._session = session
-        self._transaction = transaction_of(session)
+        self._reader = ChunkReader(store, file.get("_id"), self._shape, session)
         self._position = 0
         #: Chunks that were read, and the number of the first.
-        self._window: list[bytes] = []
+        self._window: list[Chunk] = []
         self._first = 0
         self._busy = False
-        self._begun = False
         self._closed = False
 
     # --- what it is ---
@@ -207,7 +201,7 @@ class GridOut(ClosedAtTheEnd):
         # No other reference to these bytes exists: they are filled in place, and returned without a copy.
         found = BytesIO(bytes(min(wanted, _MOST_ALLOCATED)))
 
-        async def keep(part: bytes | memoryview) -> None:
+        async def keep(part: Chunk) -> None:
             found.write(part)
 
         end = self._position + wanted
@@ -247,6 +241,8 @@ class GridOut(ClosedAtTheEnd):
             n, offset = self._shape.at(position)
             # One chunk at a time: where the line ends is not known before.
             chunk = await self._chunk(n, 1)
+            if not isinstance(chunk, bytes):  # a view cannot be searched
+                chunk = self._window[n - self._first] = bytes(chunk)
             end = chunk.find(b"\n", offset, offset + wanted) + 1
             part = chunk[offset : end or offset + wanted]
             parts.append(part)
@@ -333,13 +329,13 @@ class GridOut(ClosedAtTheEnd):
     async def _copy(self, write: Callable[[bytes], Awaitable[None]]) -> None:
         """Write the rest of the file somewhere."""
 
-        async def write_part(part: bytes | memoryview) -> None:
+        async def write_part(part: Chunk) -> None:
             await write(bytes(part))
             self._position += len(part)
 
         await self._each(self._shape.length, write_part)
 
-    async def _each(self, end: int, use: Callable[[bytes | memoryview], Awaitable[None]]) -> None:
+    async def _each(self, end: int, use: Callable[[Chunk], Awaitable[None]]) -> None:
         """Use the bytes from the current position up to ``end``, chunk by chunk, with further windows read ahead.
 
         Not in a session that was given: its operations take turns, and belong to one task.
@@ -361,14 +357,14 @@ class GridOut(ClosedAtTheEnd):
         windows: Iterable[tuple[int, int]],
         start: int,
         end: int,
-        use: Callable[[bytes | memoryview], Awaitable[None]],
+        use: Callable[[Chunk], Awaitable[None]],
     ) -> None:
         """Like :meth:`_each`, in ``windows``."""
 
-        async def read(window: tuple[int, int]) -> tuple[int, list[bytes]]:
-            return window[0], await self._read(*window)
+        async def read(window: tuple[int, int]) -> tuple[int, list[Chunk]]:
+            return window[0], await self._reader.read(*window)
 
-        async def use_window(found: tuple[int, list[bytes]]) -> None:
+        async def use_window(found: tuple[int, list[Chunk]]) -> None:
             nonlocal start
             self._first, self._window = found
             while start < end and self._has(self._shape.at(start)[0]):
@@ -385,7 +381,7 @@ class GridOut(ClosedAtTheEnd):
         wanted = _number("size", size)
         return left if wanted < 0 else min(wanted, left)
 
-    async def _part(self, position: int, wanted: int) -> bytes | memoryview:
+    async def _part(self, position: int, wanted: int) -> Chunk:
         """Bytes from ``position`` to the end of its chunk, at most ``wanted``."""
         n, offset = self._shape.at(position)
         chunk = await self._chunk(n, offset + wanted)
@@ -393,7 +389,7 @@ class GridOut(ClosedAtTheEnd):
             return chunk
         return memoryview(chunk)[offset : offset + wanted]
 
-    async def _chunk(self, n: int, wanted: int) -> bytes:
+    async def _chunk(self, n: int, wanted: int) -> Chunk:
         """A chunk, from the window that is there, or from a new one.
 
         :param wanted: how many bytes are needed from its beginning on, in this and further chunks.
@@ -401,7 +397,7 @@ class GridOut(ClosedAtTheEnd):
         if not self._has(n):
             before = len(self._window) if self._first + len(self._window) == n else 0
             with self._alone():
-                window = await self._read(n, self._shape.window(n, wanted, before, _ID_SIZE))
+                window = await self._reader.read(n, self._shape.window(n, wanted, before, _ID_SIZE))
             self._window, self._first = window, n
         return self._window[n - self._first]
 
@@ -420,34 +416,6 @@ class GridOut(ClosedAtTheEnd):
             yield
         finally:
             self._busy = False
-
-    async def _read(self, first: int, count: int) -> list[bytes]:
-        """Read a window of chunks."""
-        if self._transaction and transaction_of(self._session) != self._transaction:
-            raise InvalidOperation("this file was opened in a transaction that has ended: read files within it")
-        if not self._begun:
-            self._begun = True
-            # A stream that was opened has begun already; one that a query found begins with its first read.
-            self._store = self._store.begin(None)
-        chunks = self._store.chunks
-        try:
-            return check_chunks(self._shape, first, count, await self._find(chunks, first, count))
-        except CorruptGridFile:
-            if chunks.read_preference.mode is ReadMode.PRIMARY or self._transaction:
-                raise
-        found = await self._find(self._store.chunks_on_primary(), first, count)
-        return check_chunks(self._shape, first, count, found)
-
-    async def _find(self, chunks: Collection[PlainDocument], first: int, count: int) -> list[PlainDocument]:
-        query: PlainDocument = {"files_id": is_equal(self._file.get("_id"))}
-        last = first + count == self._shape.chunks
-        if first:
-            query["n"] = {"$gte": first}
-        # With the last chunk one more is asked for, which must not be there.
-        limit = count + 1 if last else count
-        with unbound():
-            cursor = chunks.find(query, session=self._session, sort=[("n", 1)], limit=limit, batch_size=limit)
-            return await cursor.to_list()
 
     # --- the end ---
 

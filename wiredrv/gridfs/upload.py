@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 
 #: About how many bytes are read from a source at once.
 _READ = 1024 * 1024
+#: How many chunks are encoded between two checkpoints, where none is sent meanwhile. With one for each chunk, uploads
+#: side by side would all encode first and all wait for the server afterwards.
+_PER_CHECKPOINT = 100
 
 
 class _State(Enum):
@@ -287,7 +290,7 @@ class GridIn(AsyncBlock):
         self._batch_size += len(chunk.raw)
         if self._batch_size + len(chunk.raw) > UPLOAD_BATCH or len(self._batch) == MOST_CHUNKS:
             await self._send()
-        else:
+        elif not len(self._batch) % _PER_CHECKPOINT:
             await waits.checkpoint()
 
     async def _send(self) -> None:

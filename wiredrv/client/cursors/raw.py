@@ -82,6 +82,18 @@ class RawBatchCursor(_RawBatches, Cursor[Any]):
         return self._copy_to(RawBatchCursor(self._collection, self._filter, self._session))
 
 
+class EncodedCursor(Cursor[Any]):
+    """For the driver's own reads. An item is a batch: a list of decoded documents or, of a large reply, a ``Batch``."""
+
+    __slots__ = ()
+
+    def _encoded_from(self, whole: bool) -> int:
+        return super()._encoded_from(whole=False)
+
+    def _buffer(self, batch: list[Any] | Batch) -> None:
+        super()._buffer([batch])
+
+
 class RawBatchCommandCursor(_RawBatches, CommandCursor[Any]):
     """The batches of an aggregate, as bytes. Made by ``collection.aggregate_raw_batches``."""
 
