@@ -16,7 +16,7 @@ import pytest
 from wiredrv import waits
 from wiredrv.errors import AutoReconnect, InvalidOperation
 from wiredrv.net.thread_transport import ThreadSocketTransport
-from wiredrv.types import Address
+from wiredrv.types import Address, ReceiveBuffer
 from wiredrv.waits.interface import here
 from wiredrv.waits.thread_blocks import Cancelled
 from wiredrv.waits.threads import Threads
@@ -259,6 +259,27 @@ def test_a_large_message_waits_for_the_peer(loop: Threads) -> None:
 
         with started(serve):
             loop.run(transport.send(bytes(size)))
+
+
+def test_a_large_reply_goes_into_its_memory(loop: Threads) -> None:
+    message = bytes(range(256)) * 10_000
+    buffer = ReceiveBuffer(len(message) + 4, b"head")
+    with connected() as (transport, server):
+
+        async def work() -> bool:
+            with waits.move_on_after(0.01):
+                await transport.receive_into(buffer)  # nothing has been sent yet
+            return await transport.receive_into(buffer)
+
+        def serve() -> None:
+            time.sleep(0.05)
+            server.sendall(message)
+
+        with started(serve):
+            assert loop.run(work())
+        assert buffer.message() == b"head" + message
+        server.close()
+        assert not loop.run(transport.receive_into(ReceiveBuffer(4, b"")))
 
 
 def test_a_thread_that_waits_closes_the_socket_that_another_closed(loop: Threads) -> None:

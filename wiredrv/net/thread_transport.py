@@ -11,9 +11,12 @@ from __future__ import annotations
 
 import socket
 
-from wiredrv.net.transport import SocketTransport
-from wiredrv.types import Address, Buffers
+from wiredrv.net.transport import SocketTransport, fill
+from wiredrv.types import Address, Buffers, ReceiveBuffer
 from wiredrv.waits.thread_call import current, shut_down, socket_waiter
+
+#: How many bytes of a large message are received at a time.
+_MOST_COPIED = 262_144
 
 
 class ThreadSocketTransport(SocketTransport):
@@ -54,6 +57,9 @@ class ThreadSocketTransport(SocketTransport):
                 continue
             except OSError as error:
                 raise self.broken(error) from error
+
+    async def receive_into(self, buffer: ReceiveBuffer) -> bool:
+        return await fill(buffer, self.receive, _MOST_COPIED)
 
     def _wake(self) -> None:
         shut_down(self._socket)
