@@ -304,6 +304,27 @@ async def test_a_stream_is_resumed_within_a_block_that_is_shorter_than_max_await
         assert all(command["maxTimeMS"] <= 5000 for command in log.sent("getMore"))
 
 
+async def test_a_loop_of_try_next_over_a_long_batch_can_be_cancelled(replica_set: ReplicaSet) -> None:
+    async with _scene(replica_set) as (_, collection, _log):
+        async with collection.watch() as first:
+            token = first.resume_token
+        await collection.insert_many([{"_id": number} for number in range(400)])
+        async with (
+            collection.watch(resume_after=token, batch_size=400) as stream,
+            collection.find({}, batch_size=400) as cursor,
+        ):
+            one: Any
+            for one in (stream, cursor):
+                given = 0
+                with anyio.CancelScope() as scope:
+                    while await one.try_next():
+                        given += 1
+                        scope.cancel()
+                assert 0 < given <= 100
+            # What was not given is still there.
+            assert (await stream.try_next() or {})["documentKey"] == {"_id": 100}
+
+
 async def test_an_operation_that_fails_for_good_leaves_the_stream_usable(replica_set: ReplicaSet) -> None:
     async with _scene(replica_set) as (client, collection, _), collection.watch() as stream:
         data = {"closeConnection": True}

@@ -192,6 +192,8 @@ class ChangeStream(AsyncBlock, Generic[DocumentT_co]):
         """
         if self._closed:
             return None
+        if self._given and not self._given % DOCUMENTS_PER_CHECKPOINT:
+            await waits.checkpoint()
         if self._cursor is None or self._cursor.is_drained:
             limit = in_force_now(self._plan.target.limit)
             if self._cursor is None:

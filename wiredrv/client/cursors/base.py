@@ -119,6 +119,8 @@ class CursorBase(FetchingCursor, Generic[DocumentT_co]):
         :raises OperationFailure: the server refused the command.
         :raises InvalidOperation: another task is waiting for the cursor's next batch, or the client is closed.
         """
+        if self._position and not self._position % DOCUMENTS_PER_CHECKPOINT:
+            await waits.checkpoint()
         if self._position >= len(self._batch) and self._rest is None and not self._ended:
             await self._fetch(limit=self._started_limit())
         if self._position >= len(self._batch) and self._rest is not None:
