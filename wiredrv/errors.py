@@ -216,9 +216,10 @@ class TransactionLimitExceeded(TransactionTimeoutError):
 class OperationTimeout(DriverError):
     """The operation's time limit (``timeoutMS``, ``wiredrv.timeout``) left no time to send its command.
 
-    It was used up by waiting for the session's turn, by making a connection or by earlier attempts, or is shorter than
-    a round trip. Where the time ends in another wait, the error is that wait's: ServerSelectionTimeoutError,
-    WaitQueueTimeoutError, NetworkTimeout; or the server's ExecutionTimeout. ``timeout`` is True for all of them.
+    It was used up by opening the client, waiting for the session's turn, making a connection or earlier attempts, or
+    is shorter than a round trip. Where the time ends in another wait, the error is that wait's:
+    ServerSelectionTimeoutError, WaitQueueTimeoutError, NetworkTimeout; or the server's ExecutionTimeout. ``timeout`` is
+    True for all of them.
     """
 
     @property

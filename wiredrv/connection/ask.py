@@ -29,7 +29,7 @@ async def ask(name: str, function: Callable[..., object], *arguments: object, se
             raise
         except Exception as error:
             raise CredentialsError(f"{name} raised {type(error).__name__}") from error
-    raise CredentialsError(f"{name} gave nothing within {seconds:g} s")
+    raise CredentialsError(f"{name} gave nothing within {seconds:.3g} s")
 
 
 def is_asynchronous(function: Callable[..., object]) -> bool:

@@ -204,26 +204,26 @@ class Login:
                 return await self._aws.answer()
         assert isinstance(request, TokenRequest)
         assert self._source is not None  # only MONGODB-OIDC requests tokens
+        if self._source.asks_a_person:
+            return await self._ask_person(self._source, request, connection, allowance)
+        # Auth specification, "OIDC Callback": for an operation with a time limit, what is left of that and of
+        # connectTimeoutMS; else one minute. That it was too slow is not an error of the server.
+        most = inf if allowance.operation is None else waits.seconds_left()
+        with _untimed(allowance.whole):
+            return await self._source.answer(request, most)
+
+    async def _ask_person(
+        self, source: TokenSource, request: TokenRequest, connection: Connection, allowance: Allowance
+    ) -> StepResult:
+        """Ask a person, who has five minutes whatever the operation's time limit is ("OIDC Human Callback")."""
         started = monotonic()
         with ExitStack() as untimed:
-            for scope in _not_counting(allowance, self._source.asks_a_person):
-                untimed.enter_context(_untimed(scope))
-            token = await self._source.answer(request)
-        if self._source.asks_a_person:
-            connection.person_seconds += monotonic() - started
+            untimed.enter_context(_untimed(allowance.whole))
+            if allowance.operation is not None:
+                untimed.enter_context(_untimed(allowance.operation))
+            token = await source.answer(request)
+        connection.person_seconds += monotonic() - started
         return token
-
-
-def _not_counting(allowance: Allowance, asks_a_person: bool) -> Iterator[waits.CancelScope]:
-    """The time limits for which the time of a callback for tokens does not count.
-
-    Auth specification: a person has five minutes, in spite of ``timeoutMS`` ("OIDC Human Callback"); a program has
-    ``min(connectTimeoutMS, timeoutMS)`` or, for an operation without a time limit, one minute ("OIDC Callback").
-    """
-    if asks_a_person or allowance.operation is None:
-        yield allowance.whole
-    if asks_a_person and allowance.operation is not None:
-        yield allowance.operation
 
 
 @contextmanager

@@ -18,6 +18,7 @@ import os
 import threading
 from collections.abc import Callable
 from functools import partial
+from math import inf
 from pathlib import Path
 
 from wiredrv import waits
@@ -70,11 +71,13 @@ class TokenSource:
         """The tokens as a conversation on a new connection needs them."""
         return Tokens(self.cache)
 
-    async def answer(self, request: TokenRequest) -> Token:
+    async def answer(self, request: TokenRequest, most: float = inf) -> Token:
         """The client's access token, or a new one.
 
+        :param most: seconds that this may take, if that is less than the callback's own limit.
         :raises CredentialsError: the callback raised, gave no token, or not in time.
         """
+        until = monotonic() + most
         while self._busy is not None:
             await self._busy.wait()
         if self.cache.access_token is not None:
@@ -85,7 +88,7 @@ class TokenSource:
             if early > 0:
                 await waits.sleep(early)
             self._last_call = monotonic()
-            result = await self._call(request)
+            result = await self._call(request, max(min(self._seconds, until - monotonic()), 0.0))
         finally:
             self._busy = None
             busy.set()
@@ -94,13 +97,13 @@ class TokenSource:
         self.cache.idp_info = request.idp_info
         return Token(result.access_token, False)
 
-    async def _call(self, request: TokenRequest) -> OIDCCallbackResult:
+    async def _call(self, request: TokenRequest, most: float) -> OIDCCallbackResult:
         # What the caller has left is shorter, if it has a time limit.
-        seconds = max(min(self._seconds, waits.seconds_left()), 0.0)
+        seconds = max(min(most, waits.seconds_left()), 0.0)
         context = OIDCCallbackContext(
             seconds, self._username, CALLBACK_VERSION, request.refresh_token, request.idp_info
         )
-        return read_token(self._name, await ask(self._name, self._fetch, context, seconds=self._seconds))
+        return read_token(self._name, await ask(self._name, self._fetch, context, seconds=most))
 
     def _alone(self, fetch: Callable[[OIDCCallbackContext], object], context: OIDCCallbackContext) -> object:
         """Call a synchronous callback, in a thread, when no other thread is in it any longer."""

@@ -197,7 +197,8 @@ class ClientSession(AsyncBlock):
         """Commit the transaction. After an error with the label UnknownTransactionCommitResult it may be called again.
 
         :param timeout_ms: milliseconds for the commit, its retries included; 0 sets no limit, None takes the session's
-            ``default_timeout_ms``. A commit that runs out of time after it was sent has an unknown outcome.
+            ``default_timeout_ms``. A commit that runs out of time after it was sent has an unknown outcome; the
+            background sends it once more, and calls the hooks when the outcome is known.
         :raises InvalidOperation: no transaction was started, or it was aborted; or a statement of it was cancelled,
             and it is aborted now; or the client is closed.
         :raises DriverError: the commit failed; its labels say whether it may be repeated.
@@ -314,7 +315,8 @@ class ClientSession(AsyncBlock):
     async def end_session(self, *, timeout_ms: int | None = None) -> None:
         """End the session, aborting a transaction in progress. May be called twice. Server errors are not raised.
 
-        If the client was closed before, nothing is sent: closing it aborted the transactions of its sessions.
+        If the client was closed before, nothing is sent: closing it aborted the transactions of its sessions. If the
+        background is sending a commit that ran out of time once more, this waits for it, for half a second at most.
 
         :param timeout_ms: milliseconds for the abort, its retries included; 0 sets no limit, None takes the session's
             ``default_timeout_ms``.
