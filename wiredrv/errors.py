@@ -299,7 +299,7 @@ class NetworkTimeout(AutoReconnect):
 
 
 class PoolClearedError(AutoReconnect):
-    """The pool was cleared, because its server failed, while the operation waited for a connection."""
+    """The server failed, or left the deployment, while the operation waited for one of its connections."""
 
 
 class ServerSelectionTimeoutError(AutoReconnect):

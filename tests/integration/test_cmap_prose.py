@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
@@ -11,6 +13,8 @@ import pytest
 import wiredrv
 from tests.support.event_log import EventLog
 from tests.support.failpoints import fail_command
+from tests.support.fake_server import FakeServer, fine, with_sessions
+from tests.support.waiting import until
 from wiredrv import events
 from wiredrv.errors import AutoReconnect, ConfigurationError
 from wiredrv.events import ConnectionPoolListener
@@ -141,3 +145,41 @@ async def test_many_operations_share_few_connections_in_turn(standalone: Standal
         started = log.of(events.ConnectionCheckOutStartedEvent)
         assert len(started) == len(log.of(events.ConnectionCheckedOutEvent)) == 50
         assert len(log.of(events.ConnectionCreatedEvent)) == 2
+
+
+def _members(client: wiredrv.Client) -> set[str]:
+    return {server.server_type.value for server in client.topology_description.servers.values()}
+
+
+async def test_an_operation_that_waits_for_a_server_that_leaves_the_deployment_goes_to_another() -> None:
+    """Not a prose test. A reconfiguration is no reason for an error where the operation can be retried."""
+    release = threading.Event()
+
+    def slowly(command: dict[str, Any]) -> Mapping[str, Any]:
+        if "find" in command:
+            release.wait(10)
+        return fine(command)
+
+    with FakeServer(with_sessions()) as primary, FakeServer(with_sessions(), slowly) as secondary:
+        hosts = [str(primary.address), str(secondary.address)]
+        primary.hello.update(setName="rs", hosts=hosts, me=hosts[0], setVersion=1)
+        secondary.hello.update(
+            setName="rs", hosts=hosts, me=hosts[1], ismaster=False, isWritablePrimary=False, secondary=True
+        )
+        uri = f"mongodb://{','.join(hosts)}/?replicaSet=rs&readPreference=secondaryPreferred"
+        async with wiredrv.Client(uri, maxPoolSize=1, heartbeatFrequencyMS=500) as client:
+            orders = client.shop.orders
+            await until(lambda: _members(client) == {"RSPrimary", "RSSecondary"}, "both members")
+            found: list[Any] = []
+
+            async def find() -> None:
+                found.append(await orders.find_one({}))
+
+            async with anyio.create_task_group() as group:
+                group.start_soon(find)
+                await until(lambda: len(secondary.commands) == 1, "the only connection is in use")
+                group.start_soon(find)
+                primary.hello.update(hosts=hosts[:1], setVersion=2)
+                await until(lambda: any("find" in command for command in primary.commands), "the other find")
+                release.set()
+            assert found == [None, None]

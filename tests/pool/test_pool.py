@@ -338,6 +338,27 @@ async def test_a_connection_that_is_made_while_the_pool_is_closed_is_not_given_o
     nothing_is_lost(pool)
 
 
+async def test_operations_that_wait_for_a_server_that_leaves_the_deployment_may_go_to_another() -> None:
+    maker, errors = Maker(), []
+    maker.held = True
+    pool = make_pool(maker, max_pool_size=1)
+
+    async def use() -> None:
+        with pytest.raises(PoolClearedError, match="the server left the deployment") as caught:
+            await pool.check_out()
+        errors.append(caught.value)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(use)  # opens a connection
+        await until(lambda: maker.begun == 1, "a connection is being made")
+        group.start_soon(use)  # waits for one
+        await until(lambda: len(pool.state.waiters) == 1, "the other one waits")
+        pool.close(server_left=True)
+    await use()
+    assert len(errors) == 3
+    nothing_is_lost(pool)
+
+
 async def test_an_idle_connection_that_the_server_closed_is_not_given_out() -> None:
     maker = Maker()
     pool = make_pool(maker)

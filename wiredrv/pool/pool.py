@@ -71,6 +71,7 @@ class Pool:
         self._failed = failed
         self._ids = 0
         self._failure: BaseException | None = None
+        self._server_left = False
         # The scopes of connections that are being opened, so that these can be cancelled.
         self._pending: set[waits.CancelScope] = set()
         # Set while the upkeep sleeps.
@@ -112,8 +113,8 @@ class Pool:
             ``waitQueueTimeoutMS`` limits the wait (client-side-operations-timeout, "Server Selection").
         :raises WaitQueueTimeoutError: none became free in time.
         :raises OperationTimeout: ``deadline`` passed while a new one was being opened.
-        :raises PoolClearedError: the server failed while the operation waited.
-        :raises InvalidOperation: the pool is closed.
+        :raises PoolClearedError: the server failed, or left the deployment, while the operation waited.
+        :raises InvalidOperation: the pool is closed, because its client is.
         :raises AutoReconnect: a new connection could not be opened.
         """
         started = monotonic()
@@ -124,7 +125,7 @@ class Pool:
             connection = await self._obtain(started, deadline)
         except BaseException as error:
             if hub.pool:
-                reason = _reason(error)
+                reason = _reason(error, self.state.phase is Phase.CLOSED)
                 duration = monotonic() - started
                 hub.publish(hub.pool, events.ConnectionCheckOutFailedEvent(self.address, reason, duration, error))
             raise
@@ -210,7 +211,8 @@ class Pool:
                 # Behind a load balancer the server's generation counts, once the server is known.
                 self._failed(error, generation if error.service_id is None else services.get(error.service_id, 0))
             self.state.connect_failed()
-            self._tell_closed(number, "poolClosed" if isinstance(error, InvalidOperation) else "error", error)
+            reason = _reason(error, self.state.phase is Phase.CLOSED)
+            self._tell_closed(number, reason if reason == "poolClosed" else "error", error)
             self._serve()
             raise
         self.state.connected(connection)
@@ -339,11 +341,15 @@ class Pool:
         self.state.prune(now)
         self._close_discarded()
 
-    def close(self) -> None:
+    def close(self, *, server_left: bool = False) -> None:
         """Close the pool and its idle connections; those in use are closed when they are checked in.
 
         Connections that are being opened are given up: a callback for credentials may take minutes.
+
+        :param server_left: whether that is because the server left the deployment, and not because the client is
+            closed: then the operations that wait may be retried on another server.
         """
+        self._server_left = server_left
         if not self.state.close(self._closed_error):
             return
         for scope in self._pending:
@@ -405,14 +411,16 @@ class Pool:
         error.__cause__ = self._failure
         return error
 
-    def _closed_error(self) -> InvalidOperation:
+    def _closed_error(self) -> DriverError:
+        if self._server_left:
+            return PoolClearedError(f"{self.address}: the connection pool is closed: the server left the deployment")
         return InvalidOperation(f"{self.address}: the connection pool is closed, because its client is")
 
 
-def _reason(error: BaseException) -> str:
+def _reason(error: BaseException, closed: bool) -> str:
     if isinstance(error, (WaitQueueTimeoutError, OperationTimeout)):
         return "timeout"
-    if isinstance(error, InvalidOperation):
+    if closed and isinstance(error, (InvalidOperation, PoolClearedError)):
         return "poolClosed"
     return "connectionError"
 

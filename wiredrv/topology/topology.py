@@ -384,7 +384,7 @@ class Topology:
                 event = events.ServerDescriptionChangedEvent(self.id, before.address, before, after)
                 hub.publish(hub.topology, event)
         for address in difference.closed:
-            self._close_server(self._servers.pop(address))
+            self._close_server(self._servers.pop(address), left=True)
         if hub.topology and difference.topology_changed:
             hub.publish(hub.topology, events.TopologyDescriptionChangedEvent(self.id, old, new))
         for address in difference.opened:
@@ -422,9 +422,9 @@ class Topology:
         if pool.wants_upkeep:
             self._spawn(pool.upkeep)
 
-    def _close_server(self, server: TopologyServer) -> None:
+    def _close_server(self, server: TopologyServer, *, left: bool = False) -> None:
         if server.monitor is not None:
             server.monitor.close()
-        server.pool.close()
+        server.pool.close(server_left=left)
         if self._hub.topology:
             self._hub.publish(self._hub.topology, events.ServerClosedEvent(self.id, server.address))
