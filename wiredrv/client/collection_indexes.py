@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Unpack
 
-from wiredrv.client import arguments
+from wiredrv.client import arguments, positions
 from wiredrv.client import validation as check
 from wiredrv.client.arguments import CommonOptions, expanded
 from wiredrv.client.collection_base import CollectionBase
 from wiredrv.client.constants import TEXT
 from wiredrv.client.cursors.command_cursor import CommandCursor
 from wiredrv.client.limits import TimeoutMode, limited
+from wiredrv.client.positions import by_position
 from wiredrv.client.requests import IndexModel, index_document, index_name
 from wiredrv.client.schema_arguments import CreateIndexesOptions, CreateIndexOptions, RenameOptions
 from wiredrv.client.validation import Keys
@@ -110,9 +111,9 @@ class CollectionIndexes(CollectionBase[DocumentT]):
         operation = CreateIndexes(target, indexes, fields)
         return await self._context.executor.execute(operation, self._context.session_state(session))
 
-    @expanded(CommonOptions)
+    @expanded(CommonOptions, positions.COMMENT)
     async def drop_index(
-        self, index_or_name: Keys, session: ClientSession | None = None, **options: Unpack[CommonOptions]
+        self, index_or_name: Keys, session: ClientSession | None = None, *more: object, **options: Unpack[CommonOptions]
     ) -> None:
         """Drop one index, by its name or its keys (a list of pairs or a mapping), whatever name it has then.
 
@@ -120,9 +121,12 @@ class CollectionIndexes(CollectionBase[DocumentT]):
 
         :param index_or_name: its name, or its keys.
         :param session: the session to use; without it the bound one, or an implicit one.
+        :param more: options by position, in PyMongo's order: ``comment``.
         :raises ConfigurationError: the name is ``"*"``; :meth:`drop_indexes` drops all.
         :raises OperationFailure: no such index exists.
         """
+        if more:
+            session, options = by_position(self.drop_index, positions.COMMENT, more, session, options)
         if index_or_name == "*":
             raise ConfigurationError("drop_index drops one index: drop_indexes() drops them all")
         index: str | Document
@@ -134,14 +138,19 @@ class CollectionIndexes(CollectionBase[DocumentT]):
                 index = index_name(index)
         await self._drop_indexes(index, session, options)
 
-    @expanded(CommonOptions)
-    async def drop_indexes(self, session: ClientSession | None = None, **options: Unpack[CommonOptions]) -> None:
+    @expanded(CommonOptions, positions.COMMENT)
+    async def drop_indexes(
+        self, session: ClientSession | None = None, *more: object, **options: Unpack[CommonOptions]
+    ) -> None:
         """Drop all indexes but that of ``_id``. It is not an error if the collection does not exist.
 
         :param session: the session to use; without it the bound one, or an implicit one.
+        :param more: options by position, in PyMongo's order: ``comment``.
         :raises OperationFailure: the server refused the command.
         :raises ConfigurationError: an argument is of the wrong kind.
         """
+        if more:
+            session, options = by_position(self.drop_indexes, positions.COMMENT, more, session, options)
         await self._drop_indexes("*", session, options)
 
     async def _drop_indexes(self, index: str | Document, session: ClientSession | None, options: Document) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast
 
-from wiredrv.client import arguments
+from wiredrv.client import arguments, positions
 from wiredrv.client import validation as check
 from wiredrv.client.arguments import (
     NO_OPTIONS,
@@ -22,6 +22,7 @@ from wiredrv.client.cursors.command_cursor import CommandCursor
 from wiredrv.client.cursors.cursor import Cursor
 from wiredrv.client.cursors.raw import RawBatchCommandCursor, RawBatchCursor
 from wiredrv.client.limits import limited
+from wiredrv.client.positions import by_position
 from wiredrv.client.schema_arguments import MapReduceOptions
 from wiredrv.errors import ConfigurationError
 from wiredrv.operations.aggregate import Aggregate, CountDocuments, writes
@@ -60,12 +61,12 @@ class CollectionReads(CollectionBase[DocumentT]):
 
     __slots__ = ()
 
-    @expanded(FindOptions)
+    @expanded(FindOptions, positions.FIND)
     def find(
         self,
         filter: Document | None = None,
         projection: Document | Sequence[str] | None = None,
-        *,
+        *more: object,
         session: ClientSession | None = None,
         **options: Unpack[FindOptions],
     ) -> Cursor[DocumentT]:
@@ -74,22 +75,28 @@ class CollectionReads(CollectionBase[DocumentT]):
         :param filter: the query; None matches everything.
         :param projection: the fields to return, as a mapping or a list of names.
         :param session: the session of the find and of its getMores.
+        :param more: options by position, in PyMongo's order: ``skip``, ``limit``, ``no_cursor_timeout``,
+            ``cursor_type``, ``sort``, ``allow_partial_results``, ``oplog_replay``, ``batch_size``, ``collation``,
+            ``hint``, ``max_scan``, ``max_time_ms``, ``max``, ``min``, ``return_key``, ``show_record_id``, ``snapshot``,
+            ``comment``, ``session``, ``allow_disk_use``, ``let``.
         :param options: as the methods of :class:`Cursor` of the same names.
         :returns: the cursor, for ``async for`` and its methods.
         :raises ConfigurationError: an argument is of the wrong kind. A wrong session is refused at the first read, with
             an InvalidOperation.
         """
+        if more:
+            session, options = by_position(self.find, positions.FIND, more, session, options)
         given: PlainDocument = dict(options)
         if projection is not None:
             given["projection"] = projection
         return Cursor(cast("Collection[DocumentT]", self), filter, session, given)
 
-    @expanded(FindOneOptions)
+    @expanded(FindOneOptions, positions.FIND)
     async def find_one(
         self,
         filter: object = None,
         projection: Document | Sequence[str] | None = None,
-        *,
+        *more: object,
         session: ClientSession | None = None,
         **options: Unpack[FindOneOptions],
     ) -> DocumentT | None:
@@ -98,11 +105,17 @@ class CollectionReads(CollectionBase[DocumentT]):
         :param filter: the query, or any other value, which is taken as an ``_id``; None matches everything.
         :param projection: the fields to return, as a mapping or a list of names.
         :param session: the session to read in.
+        :param more: options by position, in PyMongo's order: ``skip``, ``limit``, ``no_cursor_timeout``,
+            ``cursor_type``, ``sort``, ``allow_partial_results``, ``oplog_replay``, ``batch_size``, ``collation``,
+            ``hint``, ``max_scan``, ``max_time_ms``, ``max``, ``min``, ``return_key``, ``show_record_id``, ``snapshot``,
+            ``comment``, ``session``, ``allow_disk_use``, ``let``.
         :param options: as the methods of :class:`Cursor` of the same names.
         :returns: the document, or None.
         :raises ConfigurationError: an argument is of the wrong kind.
         :raises OperationFailure: the server refused the query.
         """
+        if more:
+            session, options = by_position(self.find_one, positions.FIND, more, session, options)
         if type(filter) is not dict and not isinstance(filter, Mapping):
             filter = {} if filter is None else {"_id": filter}
         target, fields = self._target, NO_OPTIONS
@@ -114,11 +127,12 @@ class CollectionReads(CollectionBase[DocumentT]):
         operation: FindOne[DocumentT] = FindOne(target, filter, fields)
         return await context.executor.execute(operation, context.session_state(session))
 
-    @expanded(AggregateOptions)
+    @expanded(AggregateOptions, positions.AGGREGATE)
     def aggregate(
         self,
         pipeline: Pipeline,
         session: ClientSession | None = None,
+        *more: object,
         **options: Unpack[AggregateOptions],
     ) -> CommandCursor[DocumentT]:
         """A cursor over the result of a pipeline; with ``await`` the command is sent immediately, else when iterated.
@@ -128,18 +142,21 @@ class CollectionReads(CollectionBase[DocumentT]):
 
         :param pipeline: the stages.
         :param session: the session of the aggregate and of its getMores.
+        :param more: options by position, in PyMongo's order: ``let``, ``comment``.
         :param options: those of the command; times in milliseconds.
         :returns: the cursor, with or without ``await``.
         :raises ConfigurationError: an argument is of the wrong kind.
         """
+        if more:
+            session, options = by_position(self.aggregate, positions.AGGREGATE, more, session, options)
         return aggregate(self._context, self._target, pipeline, session, options, CommandCursor)
 
-    @expanded(FindOptions)
+    @expanded(FindOptions, positions.FIND)
     def find_raw_batches(
         self,
         filter: Document | None = None,
         projection: Document | Sequence[str] | None = None,
-        *,
+        *more: object,
         session: ClientSession | None = None,
         **options: Unpack[FindOptions],
     ) -> RawBatchCursor:
@@ -153,39 +170,50 @@ class CollectionReads(CollectionBase[DocumentT]):
         :param filter: the query; None matches everything.
         :param projection: the fields to return, as a mapping or a list of names.
         :param session: the session of the find and of its getMores.
+        :param more: options by position, in PyMongo's order: ``skip``, ``limit``, ``no_cursor_timeout``,
+            ``cursor_type``, ``sort``, ``allow_partial_results``, ``oplog_replay``, ``batch_size``, ``collation``,
+            ``hint``, ``max_scan``, ``max_time_ms``, ``max``, ``min``, ``return_key``, ``show_record_id``, ``snapshot``,
+            ``comment``, ``session``, ``allow_disk_use``, ``let``.
         :param options: as the methods of :class:`Cursor` of the same names.
         :returns: the cursor. Each item is a batch: BSON documents one after the other, never none.
         :raises ConfigurationError: an argument is of the wrong kind. A wrong session is refused at the first read, with
             an InvalidOperation.
         """
+        if more:
+            session, options = by_position(self.find_raw_batches, positions.FIND, more, session, options)
         given: PlainDocument = dict(options)
         if projection is not None:
             given["projection"] = projection
         return RawBatchCursor(cast("Collection[Any]", self), filter, session, given)
 
-    @expanded(AggregateOptions)
+    @expanded(AggregateOptions, positions.COMMENT)
     def aggregate_raw_batches(
         self,
         pipeline: Pipeline,
         session: ClientSession | None = None,
+        *more: object,
         **options: Unpack[AggregateOptions],
     ) -> RawBatchCommandCursor:
         """As :meth:`aggregate`, with a cursor over the batches as bytes.
 
         :param pipeline: the stages.
         :param session: the session of the aggregate and of its getMores.
+        :param more: options by position, in PyMongo's order: ``comment``.
         :param options: those of the command; times in milliseconds.
         :returns: the cursor, with or without ``await``. Each item is a batch: BSON documents one after the other, never
             none.
         :raises ConfigurationError: an argument is of the wrong kind.
         """
+        if more:
+            session, options = by_position(self.aggregate_raw_batches, positions.COMMENT, more, session, options)
         return aggregate(self._context, self._target, pipeline, session, options, RawBatchCommandCursor)
 
-    @expanded(CountOptions)
+    @expanded(CountOptions, positions.COMMENT)
     async def count_documents(
         self,
         filter: Document,
         session: ClientSession | None = None,
+        *more: object,
         **options: Unpack[CountOptions],
     ) -> int:
         """How many documents match, counted by an aggregate: exact, also in transactions and on sharded clusters.
@@ -194,10 +222,13 @@ class CollectionReads(CollectionBase[DocumentT]):
 
         :param filter: the query; ``{}`` counts everything.
         :param session: the session to use; without it the bound one, or an implicit one.
+        :param more: options by position, in PyMongo's order: ``comment``.
         :returns: the number.
         :raises ConfigurationError: an argument is of the wrong kind.
         :raises OperationFailure: the server refused the query.
         """
+        if more:
+            session, options = by_position(self.count_documents, positions.COMMENT, more, session, options)
         given: PlainDocument = dict(options)
         sizes = {name: given.pop(name) for name in _COUNT_SIZES if given.get(name) is not None}
         for name, value in sizes.items():
@@ -211,18 +242,21 @@ class CollectionReads(CollectionBase[DocumentT]):
         )
         return await self._context.executor.execute(operation, self._context.session_state(session))
 
-    @expanded(CommonOptions)
-    async def estimated_document_count(self, **options: Unpack[CommonOptions]) -> int:
+    @expanded(CommonOptions, positions.COMMENT)
+    async def estimated_document_count(self, *more: object, **options: Unpack[CommonOptions]) -> int:
         """How many documents the collection's metadata says there are.
 
         It takes no session (CRUD specification), not even a bound one: inside a bound transaction it counts outside.
 
         It is the ``count`` command, which the Stable API lacks in servers 5.0.0 to 5.0.8 and 5.1.0 to 5.3.1.
 
+        :param more: options by position, in PyMongo's order: ``comment``.
         :returns: the number; not exact after an unclean shutdown, and on sharded clusters.
         :raises OperationFailure: the server refused.
         :raises ConfigurationError: an argument is of the wrong kind.
         """
+        if more:
+            _, options = by_position(self.estimated_document_count, positions.COMMENT, more, None, options)
         given: PlainDocument = {**options}
         target = limited(self._target, given.pop("timeout_ms", None))
         fields = check.wire_options(given, arguments.COMMON, self.estimated_document_count)
@@ -251,12 +285,13 @@ class CollectionReads(CollectionBase[DocumentT]):
         fields = check.wire_options(given, arguments.COUNT, strict=False)
         return await self._context.executor.execute(Count(target, fields), self._context.session_state(session))
 
-    @expanded(DistinctOptions)
+    @expanded(DistinctOptions, positions.DISTINCT)
     async def distinct(
         self,
         key: str,
         filter: Document | None = None,
         session: ClientSession | None = None,
+        *more: object,
         **options: Unpack[DistinctOptions],
     ) -> list[Any]:
         """The distinct values of a field among the documents that match.
@@ -264,10 +299,13 @@ class CollectionReads(CollectionBase[DocumentT]):
         :param key: the field's name; dots lead into sub-documents.
         :param filter: the query; None matches everything.
         :param session: the session to use; without it the bound one, or an implicit one.
+        :param more: options by position, in PyMongo's order: ``comment``, ``hint``.
         :returns: the values, in no certain order.
         :raises ConfigurationError: an argument is of the wrong kind.
         :raises OperationFailure: the server refused the query.
         """
+        if more:
+            session, options = by_position(self.distinct, positions.DISTINCT, more, session, options)
         if not isinstance(key, str):
             check.refuse("key", "a field's name", key)
         if filter is not None:

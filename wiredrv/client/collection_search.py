@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from bson.codec_options import DEFAULT_CODEC_OPTIONS
 
-from wiredrv.client import arguments
+from wiredrv.client import arguments, positions
 from wiredrv.client import validation as check
 from wiredrv.client.arguments import AggregateOptions, expanded
 from wiredrv.client.collection_base import CollectionBase
 from wiredrv.client.collection_reads import aggregate
 from wiredrv.client.cursors.command_cursor import CommandCursor
 from wiredrv.client.limits import limited
+from wiredrv.client.positions import by_position
 from wiredrv.client.schema_arguments import TimeLimit
 from wiredrv.compat import objects
 from wiredrv.concerns import ReadPreference
@@ -73,21 +74,25 @@ class CollectionSearchIndexes(CollectionBase[DocumentT]):
 
     __slots__ = ()
 
-    @expanded(AggregateOptions)
+    @expanded(AggregateOptions, positions.COMMENT)
     def list_search_indexes(
         self,
         name: str | None = None,
         session: ClientSession | None = None,
+        *more: object,
         **options: Unpack[AggregateOptions],
     ) -> CommandCursor[dict[str, Any]]:
         """A cursor over the search indexes' documents, with or without ``await`` (server 7.0).
 
         :param name: only the index of this name; None lists all.
         :param session: the session to use; without it the bound one, or an implicit one.
+        :param more: options by position, in PyMongo's order: ``comment``.
         :param options: those of an aggregate; times in milliseconds.
         :returns: the cursor.
         :raises ConfigurationError: an argument is of the wrong kind.
         """
+        if more:
+            session, options = by_position(self.list_search_indexes, positions.COMMENT, more, session, options)
         stage = {} if name is None else {"name": _text("name", name)}
         target = replace(self._target, codec_options=DEFAULT_CODEC_OPTIONS, read_preference=ReadPreference.PRIMARY)
         return aggregate(self._context, target, [{"$listSearchIndexes": stage}], session, options, CommandCursor)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from bson.raw_bson import RawBSONDocument
 
-from wiredrv.client import arguments
+from wiredrv.client import arguments, positions
 from wiredrv.client import validation as check
 from wiredrv.client.arguments import (
     DELETE_STATEMENT,
@@ -33,6 +33,7 @@ from wiredrv.client.bulk import Bulk
 from wiredrv.client.collection_base import CollectionBase
 from wiredrv.client.limits import limited
 from wiredrv.client.object_ids import object_ids
+from wiredrv.client.positions import by_position
 from wiredrv.client.requests import WriteRequest, add_ids, with_id, write_request
 from wiredrv.errors import ConfigurationError
 from wiredrv.operations.delete import Delete
@@ -68,11 +69,11 @@ class CollectionWrites(CollectionBase[DocumentT]):
 
     # --- inserts ---
 
-    @expanded(WriteOptions)
+    @expanded(WriteOptions, positions.INSERT)
     async def insert_one(
         self,
         document: DocumentT | RawBSONDocument,
-        *,
+        *more: object,
         session: ClientSession | None = None,
         **options: Unpack[WriteOptions],
     ) -> InsertOneResult:
@@ -80,6 +81,7 @@ class CollectionWrites(CollectionBase[DocumentT]):
 
         :param document: the document.
         :param session: the session to use; without it the bound one, or an implicit one.
+        :param more: options by position, in PyMongo's order: ``bypass_document_validation``, ``session``, ``comment``.
         :returns: the result: the ``_id``, and whether the write was acknowledged.
         :raises ConfigurationError: it is not a mapping, or an option is of the wrong kind.
         :raises InvalidDocument: it cannot be encoded, or (DocumentTooLarge) is too large.
@@ -87,6 +89,8 @@ class CollectionWrites(CollectionBase[DocumentT]):
         :raises WriteError: the server refused the document.
         :raises WriteConcernError: it was inserted, but not acknowledged as asked.
         """
+        if more:
+            session, options = by_position(self.insert_one, positions.INSERT, more, session, options)
         target, fields = self._target, NO_OPTIONS
         if options:
             target = limited(target, options.pop("timeout_ms", None))
@@ -96,12 +100,12 @@ class CollectionWrites(CollectionBase[DocumentT]):
         operation = Insert(target, sent, inserted_id, fields)
         return await context.executor.execute(operation, context.session_state(session))
 
-    @expanded(WriteOptions)
+    @expanded(WriteOptions, positions.INSERT)
     async def insert_many(
         self,
         documents: Iterable[DocumentT | RawBSONDocument],
         ordered: bool = True,
-        *,
+        *more: object,
         session: ClientSession | None = None,
         **options: Unpack[WriteOptions],
     ) -> InsertManyResult:
@@ -110,10 +114,13 @@ class CollectionWrites(CollectionBase[DocumentT]):
         :param documents: the documents. One without an ``_id`` is given an ObjectId, which is set on it too.
         :param ordered: whether the first failure stops the rest; else all are tried.
         :param session: the session to use; without it the bound one, or an implicit one.
+        :param more: options by position, in PyMongo's order: ``bypass_document_validation``, ``session``, ``comment``.
         :returns: the result: every ``_id``, in the order of ``documents``.
         :raises BulkWriteError: at least one was not inserted, or not acknowledged as asked.
         :raises ConfigurationError: ``documents`` is empty or not an iterable of mappings.
         """
+        if more:
+            session, options = by_position(self.insert_many, positions.INSERT, more, session, options)
         if isinstance(documents, Mapping) or not isinstance(documents, Iterable):
             check.refuse("documents", "a list of mappings", documents)
         # A call that is refused leaves the documents as they are.
@@ -142,13 +149,13 @@ class CollectionWrites(CollectionBase[DocumentT]):
 
     # --- updates ---
 
-    @expanded(UpdateOptions)
+    @expanded(UpdateOptions, positions.UPDATE_ONE)
     async def update_one(
         self,
         filter: Document,
         update: Document | Pipeline,
         upsert: bool = False,
-        *,
+        *more: object,
         session: ClientSession | None = None,
         **options: Unpack[UpdateOptions],
     ) -> UpdateResult:
@@ -158,22 +165,26 @@ class CollectionWrites(CollectionBase[DocumentT]):
         :param update: operators as ``$set``, or a pipeline of stages (server 4.2).
         :param upsert: whether a document is inserted if none matches.
         :param session: the session to use; without it the bound one, or an implicit one.
+        :param more: options by position, in PyMongo's order: ``bypass_document_validation``, ``collation``,
+            ``array_filters``, ``hint``, ``session``, ``let``, ``sort``, ``comment``.
         :returns: the result: what matched, what changed, what was upserted.
         :raises ConfigurationError: an argument is of the wrong kind; nothing was sent.
         :raises WriteError: the server refused the update; as DuplicateKeyError where a unique index has its key
             already.
         :raises WriteConcernError: it was applied, but not acknowledged as asked.
         """
+        if more:
+            session, options = by_position(self.update_one, positions.UPDATE_ONE, more, session, options)
         statement: PlainDocument = {"q": check.document("filter", filter), "u": check.update_document(update)}
         return await self._update(statement, upsert, session, options, self.update_one)
 
-    @expanded(UpdateManyOptions)
+    @expanded(UpdateManyOptions, positions.UPDATE_MANY)
     async def update_many(
         self,
         filter: Document,
         update: Document | Pipeline,
         upsert: bool = False,
-        *,
+        *more: object,
         session: ClientSession | None = None,
         **options: Unpack[UpdateManyOptions],
     ) -> UpdateResult:
@@ -183,11 +194,15 @@ class CollectionWrites(CollectionBase[DocumentT]):
         :param update: operators as ``$set``, or a pipeline of stages (server 4.2).
         :param upsert: whether a document is inserted if none matches.
         :param session: the session to use; without it the bound one, or an implicit one.
+        :param more: options by position, in PyMongo's order: ``array_filters``, ``bypass_document_validation``,
+            ``collation``, ``hint``, ``session``, ``let``, ``comment``.
         :returns: the result: what matched, what changed, what was upserted.
         :raises ConfigurationError: an argument is of the wrong kind; nothing was sent.
         :raises WriteError: the server refused the update; documents before the failing one are changed.
         :raises WriteConcernError: it was applied, but not acknowledged as asked.
         """
+        if more:
+            session, options = by_position(self.update_many, positions.UPDATE_MANY, more, session, options)
         statement: PlainDocument = {
             "q": check.document("filter", filter),
             "u": check.update_document(update),
@@ -195,13 +210,13 @@ class CollectionWrites(CollectionBase[DocumentT]):
         }
         return await self._update(statement, upsert, session, options, self.update_many)
 
-    @expanded(ReplaceOptions)
+    @expanded(ReplaceOptions, positions.REPLACE_ONE)
     async def replace_one(
         self,
         filter: Document,
         replacement: Document,
         upsert: bool = False,
-        *,
+        *more: object,
         session: ClientSession | None = None,
         **options: Unpack[ReplaceOptions],
     ) -> UpdateResult:
@@ -211,12 +226,16 @@ class CollectionWrites(CollectionBase[DocumentT]):
         :param replacement: the new document, without operators. The old ``_id`` stays.
         :param upsert: whether a document is inserted if none matches.
         :param session: the session to use; without it the bound one, or an implicit one.
+        :param more: options by position, in PyMongo's order: ``bypass_document_validation``, ``collation``, ``hint``,
+            ``session``, ``let``, ``sort``, ``comment``.
         :returns: the result: what matched, what changed, what was upserted.
         :raises ConfigurationError: an argument is of the wrong kind; nothing was sent.
         :raises WriteError: the server refused the update; as DuplicateKeyError where a unique index has its key
             already.
         :raises WriteConcernError: it was applied, but not acknowledged as asked.
         """
+        if more:
+            session, options = by_position(self.replace_one, positions.REPLACE_ONE, more, session, options)
         statement: PlainDocument = {
             "q": check.document("filter", filter),
             "u": check.replacement_document(replacement),
@@ -244,35 +263,43 @@ class CollectionWrites(CollectionBase[DocumentT]):
 
     # --- deletes ---
 
-    @expanded(DeleteOptions)
+    @expanded(DeleteOptions, positions.DELETE)
     async def delete_one(
-        self, filter: Document, *, session: ClientSession | None = None, **options: Unpack[DeleteOptions]
+        self, filter: Document, *more: object, session: ClientSession | None = None, **options: Unpack[DeleteOptions]
     ) -> DeleteResult:
         """Delete the first document that matches.
 
         :param filter: the query; ``{}`` matches every document.
         :param session: the session to use; without it the bound one, or an implicit one.
+        :param more: options by position, in PyMongo's order: ``collation``, ``hint``, ``session``, ``let``,
+            ``comment``.
         :returns: the result: how many documents were deleted.
         :raises ConfigurationError: an argument is of the wrong kind.
         :raises WriteError: the server refused.
         :raises WriteConcernError: it was deleted, but not acknowledged as asked.
         """
+        if more:
+            session, options = by_position(self.delete_one, positions.DELETE, more, session, options)
         statement: PlainDocument = {"q": check.document("filter", filter), "limit": 1}
         return await self._delete(statement, session, options, self.delete_one)
 
-    @expanded(DeleteOptions)
+    @expanded(DeleteOptions, positions.DELETE)
     async def delete_many(
-        self, filter: Document, *, session: ClientSession | None = None, **options: Unpack[DeleteOptions]
+        self, filter: Document, *more: object, session: ClientSession | None = None, **options: Unpack[DeleteOptions]
     ) -> DeleteResult:
         """Delete all documents that match; ``{}`` deletes everything. It is not retried after a network error.
 
         :param filter: the query; ``{}`` matches every document.
         :param session: the session to use; without it the bound one, or an implicit one.
+        :param more: options by position, in PyMongo's order: ``collation``, ``hint``, ``session``, ``let``,
+            ``comment``.
         :returns: the result: how many documents were deleted.
         :raises ConfigurationError: an argument is of the wrong kind; nothing was sent.
         :raises WriteError: the server refused; some documents may be deleted.
         :raises WriteConcernError: they were deleted, but not acknowledged as asked.
         """
+        if more:
+            session, options = by_position(self.delete_many, positions.DELETE, more, session, options)
         statement: PlainDocument = {"q": check.document("filter", filter), "limit": 0}
         return await self._delete(statement, session, options, self.delete_many)
 
@@ -294,26 +321,34 @@ class CollectionWrites(CollectionBase[DocumentT]):
 
     # --- one document, changed and returned ---
 
-    @expanded(FindAndModifyOptions)
+    @expanded(FindAndModifyOptions, positions.FIND_AND_DELETE)
     async def find_one_and_delete(
-        self, filter: Document, *, session: ClientSession | None = None, **options: Unpack[FindAndModifyOptions]
+        self,
+        filter: Document,
+        *more: object,
+        session: ClientSession | None = None,
+        **options: Unpack[FindAndModifyOptions],
     ) -> DocumentT | None:
         """Delete a document and return it, or None if none matches.
 
         :param filter: the query; ``{}`` matches every document.
         :param session: the session to use; without it the bound one, or an implicit one.
+        :param more: options by position, in PyMongo's order: ``projection``, ``sort``, ``hint``, ``session``, ``let``,
+            ``comment``.
         :returns: the document, or None.
         :raises ConfigurationError: an argument is of the wrong kind.
         :raises OperationFailure: the server refused.
         """
+        if more:
+            session, options = by_position(self.find_one_and_delete, positions.FIND_AND_DELETE, more, session, options)
         return await self._find_and_modify(filter, {"remove": True}, session, options, self.find_one_and_delete)
 
-    @expanded(FindAndReplaceOptions)
+    @expanded(FindAndReplaceOptions, positions.FIND_AND_REPLACE)
     async def find_one_and_replace(
         self,
         filter: Document,
         replacement: Document,
-        *,
+        *more: object,
         session: ClientSession | None = None,
         **options: Unpack[FindAndReplaceOptions],
     ) -> DocumentT | None:
@@ -322,20 +357,26 @@ class CollectionWrites(CollectionBase[DocumentT]):
         :param filter: the query; ``{}`` matches every document.
         :param replacement: the new document, without operators. The old ``_id`` stays.
         :param session: the session to use; without it the bound one, or an implicit one.
+        :param more: options by position, in PyMongo's order: ``projection``, ``sort``, ``upsert``, ``return_document``,
+            ``hint``, ``session``, ``let``, ``comment``.
         :returns: the document as it was, or as it is with ``return_document=ReturnDocument.AFTER``. None if none
             matches, and if one was upserted and the document before the change was asked for.
         :raises ConfigurationError: an argument is of the wrong kind; nothing was sent.
         :raises OperationFailure: the server refused the command.
         """
+        if more:
+            session, options = by_position(
+                self.find_one_and_replace, positions.FIND_AND_REPLACE, more, session, options
+            )
         change = {"update": check.replacement_document(replacement)}
         return await self._find_and_modify(filter, change, session, options, self.find_one_and_replace)
 
-    @expanded(FindAndUpdateOptions)
+    @expanded(FindAndUpdateOptions, positions.FIND_AND_UPDATE)
     async def find_one_and_update(
         self,
         filter: Document,
         update: Document | Pipeline,
-        *,
+        *more: object,
         session: ClientSession | None = None,
         **options: Unpack[FindAndUpdateOptions],
     ) -> DocumentT | None:
@@ -344,11 +385,15 @@ class CollectionWrites(CollectionBase[DocumentT]):
         :param filter: the query; ``{}`` matches every document.
         :param update: operators as ``$set``, or a pipeline of stages (server 4.2).
         :param session: the session to use; without it the bound one, or an implicit one.
+        :param more: options by position, in PyMongo's order: ``projection``, ``sort``, ``upsert``, ``return_document``,
+            ``array_filters``, ``hint``, ``session``, ``let``, ``comment``.
         :returns: the document as it was, or as it is with ``return_document=ReturnDocument.AFTER``. None if none
             matches, and if one was upserted and the document before the change was asked for.
         :raises ConfigurationError: an argument is of the wrong kind; nothing was sent.
         :raises OperationFailure: the server refused the command.
         """
+        if more:
+            session, options = by_position(self.find_one_and_update, positions.FIND_AND_UPDATE, more, session, options)
         change = {"update": check.update_document(update)}
         return await self._find_and_modify(filter, change, session, options, self.find_one_and_update)
 
@@ -374,12 +419,12 @@ class CollectionWrites(CollectionBase[DocumentT]):
 
     # --- many of all kinds ---
 
-    @expanded(WriteOptions)
+    @expanded(WriteOptions, positions.BULK_WRITE)
     async def bulk_write(
         self,
         requests: Sequence[WriteRequest[DocumentT]],
         ordered: bool = True,
-        *,
+        *more: object,
         session: ClientSession | None = None,
         let: Document | None = None,
         **options: Unpack[WriteOptions],
@@ -390,10 +435,14 @@ class CollectionWrites(CollectionBase[DocumentT]):
         :param ordered: whether they are carried out in order, up to the first failure; else all are tried.
         :param session: the session to use; without it the bound one, or an implicit one.
         :param let: variables for the filters and updates (server 5.0).
+        :param more: options by position, in PyMongo's order: ``bypass_document_validation``, ``session``, ``comment``,
+            ``let``.
         :returns: the result: the counts of all requests together.
         :raises BulkWriteError: at least one failed, or was not acknowledged as asked.
         :raises ConfigurationError: ``requests`` is empty or holds anything else.
         """
+        if more:
+            session, options = by_position(self.bulk_write, positions.BULK_WRITE, more, session, options)
         if isinstance(requests, Mapping) or not isinstance(requests, Iterable):
             check.refuse("requests", "a list of InsertOne, UpdateOne... requests", requests)
         # A call that is refused leaves the documents of its requests as they are.

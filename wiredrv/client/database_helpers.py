@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Unpack
 from bson.codec_options import DEFAULT_CODEC_OPTIONS
 from bson.dbref import DBRef
 
+from wiredrv.client import positions
 from wiredrv.client import validation as check
 from wiredrv.client.arguments import FindOneOptions, expanded
 from wiredrv.client.collection import Collection
 from wiredrv.client.handle import HandleContext, HandleOptions
 from wiredrv.client.limits import limited
+from wiredrv.client.positions import by_position
 from wiredrv.errors import CollectionInvalid, ConfigurationError
 from wiredrv.operations.collections import Validate, is_valid
 from wiredrv.types import Document, DocumentT, PlainDocument
@@ -84,12 +86,12 @@ class DatabaseHelpers(HandleOptions[DocumentT]):
             raise CollectionInvalid(f"{own.namespace} is not valid: {shown(reply.get('errors') or reply)}")
         return reply
 
-    @expanded(FindOneOptions)
+    @expanded(FindOneOptions, positions.COMMENT)
     async def dereference(
         self,
         dbref: DBRef,
         session: ClientSession | None = None,
-        *,
+        *more: object,
         projection: Document | Sequence[str] | None = None,
         **options: Unpack[FindOneOptions],
     ) -> DocumentT | None:
@@ -98,10 +100,13 @@ class DatabaseHelpers(HandleOptions[DocumentT]):
         :param dbref: the reference: to a collection of this database.
         :param session: the session to use; without it the bound one, or an implicit one.
         :param projection: the fields to return, as a mapping or a list of names.
+        :param more: options by position, in PyMongo's order: ``comment``.
         :returns: the document, or None.
         :raises ConfigurationError: it is not a DBRef, or names another database.
         :raises OperationFailure: the server refused the command.
         """
+        if more:
+            session, options = by_position(self.dereference, positions.COMMENT, more, session, options)
         if not isinstance(dbref, DBRef):
             check.refuse("dbref", "a bson DBRef", dbref)
         if dbref.database is not None and dbref.database != self._target.database:

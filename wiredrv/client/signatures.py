@@ -11,7 +11,7 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ForwardRef, TypeVar
 
 if sys.version_info >= (3, 12):
@@ -37,34 +37,55 @@ class _Written(str):
         return str(self)
 
 
-def expanded(options: type[Any]) -> Callable[[F], F]:
-    """Show a TypedDict's options in the signature and docstring of a method or class, in place of ``**options``."""
+def expanded(options: type[Any], order: Sequence[str] = ()) -> Callable[[F], F]:
+    """Show a TypedDict's options in the signature and docstring of a method or class, in place of ``**options``.
+
+    :param order: those that ``*more`` takes by position; they are shown in its place.
+    """
     annotations = inspect.get_annotations(options)
     described = descriptions(options)
 
     def show(function: F) -> F:
         signature = inspect.signature(function)
-        own = [
-            parameter.replace(annotation=_written(parameter.annotation))
-            for parameter in signature.parameters.values()
-            if parameter.kind is not parameter.VAR_KEYWORD
-        ]
-        added = [
-            inspect.Parameter(
+        own = {
+            name: parameter.replace(annotation=_written(parameter.annotation))
+            for name, parameter in signature.parameters.items()
+            if parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+        }
+        added = {
+            name: inspect.Parameter(
                 name, inspect.Parameter.KEYWORD_ONLY, default=_default(annotation), annotation=_written(annotation)
             )
             for name, annotation in annotations.items()
-            if name not in signature.parameters
-        ]
+            if name not in own
+        }
+        all_of_them = {**own, **added}
+        placed = {
+            name: all_of_them[name].replace(kind=inspect.Parameter.POSITIONAL_OR_KEYWORD)
+            for name in order
+            if name in all_of_them
+        }
+        shown = sorted({**all_of_them, **placed}.values(), key=lambda parameter: _place(parameter, order, own))
         function.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # read by inspect
-            [*own, *added], return_annotation=_written(signature.return_annotation)
+            shown, return_annotation=_written(signature.return_annotation)
         )
         if function.__doc__ is not None:
-            texts = "".join(described.get(parameter.name, "") for parameter in added)
-            function.__doc__ = in_place_of_options(inspect.cleandoc(function.__doc__), texts)
+            texts = "".join(described.get(name, "") for name in added)
+            document = inspect.cleandoc(function.__doc__)
+            if order:
+                document = _PARAMETER.sub(lambda field: "" if field[1] == "more" else field[0], document)
+            function.__doc__ = in_place_of_options(document, texts)
         return function
 
     return show
+
+
+def _place(parameter: inspect.Parameter, order: Sequence[str], own: Mapping[str, object]) -> tuple[int, int]:
+    """Where a parameter is shown: the method's own, those of its order, the keywords."""
+    if parameter.name in order:
+        return 1, order.index(parameter.name)
+    first = parameter.kind is not parameter.KEYWORD_ONLY
+    return (0 if first else 2), 0
 
 
 def descriptions(options: type[Any]) -> Mapping[str, str]:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Unpack
 
+from wiredrv.client import positions
 from wiredrv.client.arguments import ChangeStreamOptions, expanded
 from wiredrv.client.handle import HandleContext, HandleOptions
 from wiredrv.client.limits import limited
+from wiredrv.client.positions import by_position
 from wiredrv.types import DocumentT, Pipeline
 
 if TYPE_CHECKING:
@@ -26,12 +28,12 @@ class Watchable(HandleOptions[DocumentT]):
     #: Whether it stands for the whole deployment.
     _is_deployment: ClassVar[bool] = False
 
-    @expanded(ChangeStreamOptions)
+    @expanded(ChangeStreamOptions, positions.WATCH)
     def watch(
         self,
         pipeline: Pipeline | None = None,
         full_document: str | None = None,
-        *,
+        *more: object,
         session: ClientSession | None = None,
         **options: Unpack[ChangeStreamOptions],
     ) -> ChangeStream[DocumentT]:
@@ -59,9 +61,14 @@ class Watchable(HandleOptions[DocumentT]):
             it is when the event is read; ``"whenAvailable"`` or ``"required"``, as it was after the change (server 6.0,
             for collections with ``changeStreamPreAndPostImages``). None leaves it out.
         :param session: the session of all commands of the stream; without it the bound one, or an implicit one.
+        :param more: options by position, in PyMongo's order: ``resume_after``, ``max_await_time_ms``, ``batch_size``,
+            ``collation``, ``start_at_operation_time``, ``session``, ``start_after``, ``comment``,
+            ``full_document_before_change``, ``show_expanded_events``.
         :returns: the stream, with or without ``await``.
         :raises ConfigurationError: an argument is unknown or of the wrong kind.
         """
+        if more:
+            session, options = by_position(self.watch, positions.WATCH, more, session, options)
         from wiredrv.client.change_streams.plan import Plan
         from wiredrv.client.change_streams.stream import ChangeStream
 

@@ -251,17 +251,17 @@ class GridOut(ClosedAtTheEnd):
         self._position = position
         return b"".join(parts)
 
-    async def readlines(self, hint: int | None = -1) -> list[bytes]:
+    async def readlines(self, size: int | None = -1) -> list[bytes]:
         """Read the lines that are left.
 
-        :param hint: stop after the line with which they have this many bytes; a number below 1, or None, reads all.
+        :param size: stop after the line with which they have this many bytes; a number below 1, or None, reads all.
         :returns: the lines, each with its ``\\n``.
-        :raises ConfigurationError: ``hint`` is not a whole number.
+        :raises ConfigurationError: ``size`` is not a whole number.
         :raises CorruptGridFile: the chunks are not those that the file must have.
         :raises InvalidOperation: it is closed, or another task is reading, or its transaction has ended.
         :raises OperationFailure: the server refused.
         """
-        stop = _number("hint", hint)
+        stop = _number("size", size)
         lines: list[bytes] = []
         read = 0
         while line := await self.readline():

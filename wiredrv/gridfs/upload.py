@@ -244,22 +244,22 @@ class GridIn(AsyncBlock):
         finally:
             self._busy = False
 
-    async def writelines(self, lines: Iterable[Bytes] | AsyncIterable[Bytes]) -> None:
+    async def writelines(self, sequence: Iterable[Bytes] | AsyncIterable[Bytes]) -> None:
         """Write several pieces of bytes, one after the other; nothing is added between them.
 
-        :param lines: the pieces.
-        :raises ConfigurationError: one of them is not bytes, or ``lines`` is not iterable.
+        :param sequence: the pieces.
+        :raises ConfigurationError: one of them is not bytes, or ``sequence`` is not iterable.
         :raises FileExists: another file has the stream's id.
         :raises InvalidOperation: the stream is closed, or another task is writing, or its transaction has ended.
         :raises OperationFailure: the server refused the chunks; the upload has failed then, and nothing is removed.
         """
-        if not isinstance(lines, (AsyncIterable, Iterable)):
-            refuse("lines", "an iterable of bytes", lines)
-        if isinstance(lines, AsyncIterable):
-            async for line in lines:
+        if not isinstance(sequence, (AsyncIterable, Iterable)):
+            refuse("sequence", "an iterable of bytes", sequence)
+        if isinstance(sequence, AsyncIterable):
+            async for line in sequence:
                 await self.write(line)
         else:
-            for line in lines:
+            for line in sequence:
                 await self.write(line)
 
     async def _take(self, data: Bytes) -> None:

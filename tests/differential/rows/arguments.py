@@ -66,16 +66,6 @@ def unknown_option(difference: Difference) -> bool:
     return refused(difference, r"^unknown option")
 
 
-def keyword_only(difference: Difference) -> bool:
-    """An argument that PyMongo accepts by position and we accept by keyword only."""
-    return (
-        difference.what == "outcome"
-        and failed(difference.ours, "TypeError")
-        and says(difference.ours, r"takes (from )?\d+ (to \d+ )?positional arguments? but \d+")
-        and sent_nothing(difference)
-    )
-
-
 #: PyMongo's messages for forms of arguments that we accept.
 _FORMS = "|".join(
     [
@@ -218,15 +208,6 @@ ARGUMENTS: Sequence[Known] = (
         unknown_option,
         ends=True,
         example=(call(PEOPLE, "find_one_and_delete", {}, sesion=1),),
-    ),
-    Known(
-        "keyword-only",
-        "options can be given by position",
-        "what comes after the documents and filters is given by keyword",
-        "a call then says what it does, and options can be added",
-        keyword_only,
-        ends=True,
-        example=(call(PEOPLE, "update_one", {"_id": 0}, {"$set": {"n": 1}}, False, True),),
     ),
     Known(
         "more-forms",
