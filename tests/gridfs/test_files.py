@@ -20,6 +20,7 @@ from wiredrv.gridfs.files import (
     check_metadata,
     file_document,
     has_index,
+    id_of,
     revision_order,
     shape_of,
 )
@@ -88,6 +89,12 @@ def test_length_and_chunk_size_may_be_numbers_of_any_type(file: dict[str, Any], 
 def test_a_length_that_no_file_has_is_a_corrupt_file(file: dict[str, Any]) -> None:
     with pytest.raises(CorruptGridFile, match=r"the file 7 has the '(length|chunkSize)'"):
         shape_of({"_id": 7, **file})
+
+
+def test_a_file_without_an_id_is_corrupt() -> None:
+    assert id_of({"_id": None}) is None
+    with pytest.raises(CorruptGridFile, match="without its _id"):
+        id_of({"filename": "a"})
 
 
 def test_a_file_document_has_the_types_of_the_specification() -> None:

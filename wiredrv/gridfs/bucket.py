@@ -19,7 +19,7 @@ from wiredrv.errors import NoFile
 from wiredrv.gridfs.chunks import DEFAULT_CHUNK_SIZE, check_chunk_size
 from wiredrv.gridfs.cursor import GridOutCursor, refuse_partial_files
 from wiredrv.gridfs.download import GridOut, OpeningGridOut
-from wiredrv.gridfs.files import check_filename, check_metadata, revision_order
+from wiredrv.gridfs.files import check_filename, check_metadata, id_of, revision_order
 from wiredrv.gridfs.sources import writer
 from wiredrv.gridfs.store import Store, is_equal
 from wiredrv.gridfs.upload import GridIn
@@ -371,13 +371,14 @@ class GridFSBucket:
         :param session: the session to use; without it the bound one, or an implicit one.
         :param timeout_ms: milliseconds for the call; 0 sets no limit, None takes the bucket's.
         :raises NoFile: there is none.
+        :raises CorruptGridFile: the document of one has no ``_id``; nothing is deleted.
         :raises ConfigurationError: the name is not a string.
         :raises OperationFailure: the server refused; some of the files, or of their chunks, may be deleted.
         """
         store = self._store.begin(timeout_ms)
         kept = kept_session(store.client, session)
         query = {"filename": check_filename("filename", filename)}
-        ids = [file["_id"] for file in await store.files.find(query, {"_id": 1}, session=kept).to_list()]
+        ids = [id_of(file) for file in await store.files.find(query, {"_id": 1}, session=kept).to_list()]
         if not ids:
             raise NoFile(f"there is no file with the name {filename!r} in the bucket {self._bucket_name!r}")
         await store.delete_files(ids, kept)

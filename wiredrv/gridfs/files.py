@@ -55,6 +55,16 @@ def _whole(file: Document, name: str, least: int) -> int:
     return whole
 
 
+def id_of(file: Document) -> object:
+    """The id of a file.
+
+    :raises CorruptGridFile: it has none.
+    """
+    if "_id" not in file:
+        raise CorruptGridFile("the server sent the document of a file without its _id")
+    return file["_id"]
+
+
 def file_document(
     file_id: object, shape: Shape, uploaded: datetime, filename: str, metadata: Document | None
 ) -> PlainDocument:
