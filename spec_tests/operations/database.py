@@ -48,10 +48,16 @@ async def _run_command(call: Call) -> Any:
 
 async def _cursor(call: Call) -> Any:
     rest = {key: value for key, value in call.arguments.items() if key != "commandName"}
-    bare = Call(call.run, call.target, call.name, rest)
     function = seam.method(call.target.database, *_CURSOR_NAMES)
+    size = None
+    if not seam.accepts(function, "batch_size"):
+        # The driver has it on the cursor, and the cursor's type in the command alone.
+        size = rest.pop("batchSize", None)
+        rest.pop("cursorType", None)
+    bare = Call(call.run, call.target, call.name, rest)
     keywords = bind(function, resolve(bare, {"cursorType": cursor_type}), _CURSOR_RENAMES)
-    return await seam.settle(function(**keywords))
+    cursor = await seam.settle(function(**keywords))
+    return cursor if size is None else cursor.batch_size(size)
 
 
 async def _run_cursor_command(call: Call) -> list[Any]:
