@@ -253,7 +253,7 @@ class _Nowhere:
         return False
 
 
-async def _connect(fail_point: Mapping[str, Any] | None, number: int, generation: int) -> Connection:
+async def _connect(fail_point: Mapping[str, Any] | None, number: int, generation: int, scope: object) -> Connection:
     await anyio.lowlevel.checkpoint()
     if fail_point is not None:
         data = fail_point["data"]
