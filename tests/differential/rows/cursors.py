@@ -131,7 +131,7 @@ def getmore_concern(difference: Difference) -> bool:
 def cursor_of_ended_session(difference: Difference) -> bool:
     """A cursor that is read after its session has ended."""
     step = difference.our_record.step if difference.our_record else None
-    on_cursor = isinstance(step, Call) and step.target.kind == "cursor"
+    on_cursor = isinstance(step, Call) and step.target.kind in ("cursor", "events")
     return difference.what == "outcome" and on_cursor and says(difference.ours, "Cannot use ended session")
 
 
