@@ -8,7 +8,20 @@ from pathlib import Path
 from typing import Annotated, Any, cast
 
 import pytest
-from beanie import After, Before, Document, Indexed, Insert, Link, WriteRules, before_event, init_beanie
+from beanie import (
+    After,
+    Before,
+    BulkWriter,
+    Document,
+    Indexed,
+    Insert,
+    Link,
+    UnionDoc,
+    View,
+    WriteRules,
+    before_event,
+    init_beanie,
+)
 from beanie.migrations.database import DBHandler
 from beanie.migrations.models import RunningDirections, RunningMode
 from beanie.migrations.runner import MigrationNode
@@ -135,6 +148,47 @@ async def test_links_are_written_and_fetched(uri: str, database: str) -> None:
         assert lazy is not None
         await cast(Any, lazy).fetch_all_links()
         assert sorted(cast(Any, author).name for author in lazy.authors) == ["ada", "bob"]
+
+
+class Shelf(UnionDoc):
+    class Settings:
+        name = "shelf"
+
+
+class Novel(Document):
+    pages: int
+
+    class Settings:
+        union_doc = Shelf
+
+
+class Poem(Document):
+    verses: int
+
+    class Settings:
+        union_doc = Shelf
+
+
+class LongNovel(View):
+    pages: int
+
+    class Settings:
+        source = Novel
+        pipeline = [{"$match": {"pages": {"$gt": 500}}}]
+
+
+async def test_unions_views_and_bulk_writers_work(uri: str, database: str) -> None:
+    async with scene(uri, database) as (client, log):
+        models: list[Any] = [Shelf, Novel, Poem, LongNovel]
+        await init_beanie(database=cast(Any, client[database]), document_models=models, recreate_views=True)
+        log.clear()
+        async with client.transaction() as session, BulkWriter(session=cast(Any, session)) as bulk:
+            await Novel.insert_one(Novel(pages=300), bulk_writer=bulk)
+            await Novel.insert_one(Novel(pages=800), bulk_writer=bulk)
+            await Poem.insert_one(Poem(verses=14), bulk_writer=bulk)
+        assert log.names == ["insert", "commitTransaction"]
+        assert sorted([type(found).__name__ async for found in Shelf.all()]) == ["Novel", "Novel", "Poem"]
+        assert [novel.pages async for novel in LongNovel.all()] == [800]
 
 
 # --- sessions and transactions ---
