@@ -10,7 +10,7 @@ BACKEND ?= asyncio
 
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
-SOURCES := wiredrv spec_tests tests benchmarks demo docs conftest.py
+SOURCES := wiredrv spec_tests tests benchmarks demo docs tools conftest.py
 
 # Bytecode is kept, that of the tests' assertions too: otherwise every process compiles everything again.
 unexport PYTHONDONTWRITEBYTECODE

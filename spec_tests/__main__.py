@@ -33,11 +33,16 @@ def parser() -> argparse.ArgumentParser:
     line.add_argument("--specs", metavar="DIR", help="the specifications repository or its source/")
     line.add_argument(
         "--driver",
-        choices=tuple(seam.DRIVERS),
+        choices=("wiredrv", "pymongo"),
         default="wiredrv",
         help="run the unified tests with this driver (the default: %(default)s); pymongo is PyMongo Async, on asyncio",
     )
-    line.add_argument("--backend", choices=("asyncio", "trio"), default="asyncio")
+    line.add_argument(
+        "--backend",
+        choices=("asyncio", "trio", "threads"),
+        default="asyncio",
+        help="threads runs wiredrv.sync, each call in a worker thread (the default: %(default)s)",
+    )
     line.add_argument(
         "--suite",
         metavar="NAME",
@@ -70,8 +75,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _complain(f"{chosen.driver} runs on asyncio only")
         # Data-driven cases look at this project's own functions.
         suites = [suite for suite in suites if suite.needs_deployment]
+    driver, scheduler = chosen.driver, chosen.backend
+    if chosen.backend == "threads":
+        driver, scheduler = "wiredrv.sync", "asyncio"
     try:
-        seam.use_driver(chosen.driver)
+        seam.use_driver(driver)
     except ImportError as error:
         return _complain(f"{chosen.driver} cannot be run here: {error}")
     with ExitStack() as stack:
@@ -86,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             run = functools.partial(
                 run_plan, Plan(suites, chosen.text, chosen.stop, hear), uri, chosen.backend, chosen.driver
             )
-            report: Report = anyio.run(run, backend=chosen.backend)
+            report: Report = anyio.run(run, backend=scheduler)
         except DriverError as error:
             return _complain(f"the deployment cannot be used: {type(error).__name__}: {error}")
     _write(report, chosen)

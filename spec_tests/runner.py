@@ -14,6 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 
 from spec_tests.capture import Trace, describe, spec_name
 from spec_tests.data.case import DataCase
@@ -27,6 +28,7 @@ from spec_tests.run import TestRun
 from spec_tests.schema import TestCase, TestFile, load_file
 from spec_tests.suites import Suite
 from spec_tests.uris import SpecUri
+from wiredrv.waits.threads import Threads
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,12 +145,15 @@ def _wire(trace: Trace) -> Iterator[WireLine]:
         yield WireLine(seconds, client, spec_name(event) or type(event).__name__, describe(event))
 
 
-async def run_data_case(suite: str, case: DataCase) -> TestResult:
-    """Run one case of a data-driven suite."""
+async def run_data_case(suite: str, case: DataCase, backend: str = "") -> TestResult:
+    """Run one case of a data-driven suite; with the backend ``threads``, as a synchronous call."""
     begin = time.perf_counter()
     result = TestResult(suite, case.file, case.description, Outcome.PASSED)
     try:
-        await case.run()
+        if backend == "threads":
+            await anyio.to_thread.run_sync(_in_threads, case)
+        else:
+            await case.run()
     except Unsupported as lack:
         result = replace(result, outcome=Outcome.UNSUPPORTED, reason=str(lack), kind=lack.kind)
     except SpecFailure as failure:
@@ -164,6 +169,13 @@ async def run_data_case(suite: str, case: DataCase) -> TestResult:
         text = "".join(traceback.format_exception(error))
         result = replace(result, outcome=Outcome.FAILED, reason=f"{type(error).__name__}: {error}", traceback=text)
     return replace(result, seconds=time.perf_counter() - begin)
+
+
+def _in_threads(case: DataCase) -> None:
+    async def run() -> None:
+        await case.run()
+
+    Threads(lambda: RunnerError("a thread called within its own call")).run(run())
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +211,7 @@ async def _run_data(plan: Plan, report: Report) -> bool:
     for suite in plan.suites:
         for case in suite.cases:
             wanted = plan.text.lower() in f"{case.file} {case.description}".lower()
-            if wanted and not _note(plan, report, await run_data_case(suite.name, case)):
+            if wanted and not _note(plan, report, await run_data_case(suite.name, case, report.backend)):
                 return False
     return True
 

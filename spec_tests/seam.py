@@ -41,6 +41,7 @@ from wiredrv.errors import DriverError, NotPrimaryError, OperationFailure
 #: The drivers that can be run: the module with the public names, and the one with what tests inspect.
 DRIVERS = {
     "wiredrv": ("wiredrv", "wiredrv._introspect"),
+    "wiredrv.sync": ("spec_tests.peers.threads_driver", "spec_tests.peers.threads_driver"),
     "pymongo": ("spec_tests.peers.pymongo_driver", "spec_tests.peers.pymongo_driver"),
 }
 _names, _inspection = DRIVERS["wiredrv"]

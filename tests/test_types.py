@@ -14,6 +14,7 @@ from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 
 import wiredrv
+from tools.synchronous import MODULES
 from wiredrv.client.client import Client
 from wiredrv.errors import ConfigurationError
 
@@ -42,7 +43,10 @@ def _written(path: Path, word: str) -> int:
 
 def test_any_is_written_where_a_value_really_is_anything() -> None:
     """Values of documents are; arguments that are only checked or passed on are objects. There were 748 uses."""
-    counts = Counter({str(path.relative_to(ROOT)): _written(path, "Any") for path in (ROOT / "wiredrv").rglob("*.py")})
+    # These repeat the signatures of the asynchronous classes.
+    generated = {ROOT / "wiredrv" / "sync" / f"{name}.py" for name in MODULES.values()}
+    paths = [path for path in (ROOT / "wiredrv").rglob("*.py") if path not in generated]
+    counts = Counter({str(path.relative_to(ROOT)): _written(path, "Any") for path in paths})
     assert sum(counts.values()) < 300, counts.most_common(10)
 
 

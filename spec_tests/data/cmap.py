@@ -1,26 +1,25 @@
 """Connection pools (cmap-format): the real pool carries out the operations; connections are stand-ins.
 
-What the data calls a thread is a task here. The fail point of the case determines how long establishing a connection
-takes and whether it fails; the tests of the driver run the same cases against a real server (:func:`run_case`). As in a
-client, :mod:`wiredrv.topology.reactions` decides what follows from a failed connection. Errors are compared by their
-class and by the address that they name, since their wording is the driver's own.
+What the data calls a thread is a task here, or a thread with ``--backend threads``. The fail point of the case
+determines how long establishing a connection takes and whether it fails; the tests of the driver run the same cases
+against a real server (:func:`run_case`). As in a client, :mod:`wiredrv.topology.reactions` decides what follows from
+a failed connection. Errors are compared by their class and by the address that they name, since their wording is the
+driver's own.
 
 Connection-monitoring-and-pooling specification, tests/cmap-format/README.md.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import anyio
-import anyio.abc
-import anyio.lowlevel
-
 from spec_tests.data.case import Case, DataCase, equal, files
 from spec_tests.errors import RunnerError, SpecFailure
+from wiredrv import waits
 from wiredrv.connection.connection import Connection
 from wiredrv.connection.handshake import read_handshake
 from wiredrv.connection.settings import ConnectionSettings
@@ -78,7 +77,7 @@ async def run_case(case: Case, address: Address, connect: Connect) -> None:
     """Run a case with connections that ``connect`` makes. Raises SpecFailure unless it passes."""
     error: DriverError | None = None
     problem: Exception | None = None
-    async with anyio.create_task_group() as tasks:
+    async with waits.create_task_group() as tasks:
         run = PoolRun(address, case.get("poolOptions", {}), connect, tasks)
         try:
             for operation in case["operations"]:
@@ -99,11 +98,9 @@ async def run_case(case: Case, address: Address, connect: Connect) -> None:
 class PoolRun:
     """Carries out the operations of one case on a pool."""
 
-    def __init__(
-        self, address: Address, options: Mapping[str, Any], connect: Connect, tasks: anyio.abc.TaskGroup
-    ) -> None:
+    def __init__(self, address: Address, options: Mapping[str, Any], connect: Connect, tasks: waits.TaskGroup) -> None:
         self.events: list[Any] = []
-        self._changed: anyio.Event | None = None
+        self._changed: waits.Event | None = None
         self._tasks = tasks
         self._threads: dict[str, _Thread] = {}
         self._labels: dict[str, Connection] = {}
@@ -136,10 +133,10 @@ class PoolRun:
             self.pool.clear(error)
 
     async def _until(self, condition: Callable[[], bool], what: str, seconds: float) -> None:
-        with anyio.move_on_after(seconds):
+        with waits.move_on_after(seconds):
             while not condition():
                 if self._changed is None:
-                    self._changed = anyio.Event()
+                    self._changed = waits.Event()
                 await self._changed.wait()
         if not condition():
             raise SpecFailure(f"within {seconds:g} s there was no {what}", "operations")
@@ -162,7 +159,7 @@ class PoolRun:
         self._tasks.start_soon(thread.run, self.perform)
 
     async def wait(self, ms: int) -> None:
-        await anyio.sleep(ms / 1000)
+        await waits.sleep(ms / 1000)
 
     async def wait_for_thread(self, target: str) -> None:
         thread = self._threads[target]
@@ -214,20 +211,24 @@ class _Thread:
     """A task that carries out operations in their order."""
 
     def __init__(self, told: Callable[[], None]) -> None:
-        self._send, self._receive = anyio.create_memory_object_stream[dict[str, Any]](100)
+        self._operations: deque[dict[str, Any]] = deque()
+        self._wanted = waits.Event()
         self._told = told
         self.unfinished = 0
         self.error: DriverError | None = None
 
     def schedule(self, operation: dict[str, Any]) -> None:
         self.unfinished += 1
-        self._send.send_nowait(operation)
+        self._operations.append(operation)
+        self._wanted.set()
 
     async def run(self, perform: Callable[[dict[str, Any]], Awaitable[None]]) -> None:
-        with self._send, self._receive:
-            async for operation in self._receive:
+        while True:
+            await self._wanted.wait()
+            self._wanted = waits.Event()
+            while self._operations:
                 try:
-                    await perform(operation)
+                    await perform(self._operations.popleft())
                 except DriverError as error:
                     self.error = error
                 self.unfinished -= 1
@@ -254,10 +255,10 @@ class _Nowhere:
 
 
 async def _connect(fail_point: Mapping[str, Any] | None, number: int, generation: int, scope: object) -> Connection:
-    await anyio.lowlevel.checkpoint()
+    await waits.checkpoint()
     if fail_point is not None:
         data = fail_point["data"]
-        await anyio.sleep(data.get("blockTimeMS", 0) / 1000)
+        await waits.sleep(data.get("blockTimeMS", 0) / 1000)
         if "errorCode" in data:
             raise command_error({"ok": 0, "code": data["errorCode"], "errmsg": "as the fail point has it"})
     connection = Connection(_Nowhere(), _SOMEWHERE, number, generation)

@@ -162,7 +162,7 @@ class Client(ClientDeployment[DocumentT], ClientWrites[DocumentT], AsyncBlock):
         if core is not None and core.was_opened:
             core.abandon(finalizing=True)  # first: a program may turn the warning into an exception
             warnings.warn(
-                f"a client made at {self._origin} was never closed: use `async with wiredrv.Client(...)`",
+                f"a client made at {self._origin} was never closed: use `{core.block} {core.package}.Client(...)`",
                 ResourceWarning,
                 source=self,
                 stacklevel=2,

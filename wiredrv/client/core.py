@@ -77,6 +77,10 @@ class ClientCore:
         self._resolver = Resolver()
         self._dialer = Dialer(settings.net)
         self._background: Background | None = None
+        #: How its users write a block, for warnings; ``with`` in ``wiredrv.sync``.
+        self.block = "async with"
+        #: The package that its class is in.
+        self.package = "wiredrv"
         #: Whether the user closed it: only :meth:`open` opens it again.
         self._closed = False
         #: Set when a close that is in progress is done.
@@ -224,6 +228,23 @@ class ClientCore:
             self._closing = None
             self.topology.close()
             await waits.run_shielded(background.stop, _STOP_SECONDS)
+
+    async def clean_up_at_exit(self, seconds: float) -> None:
+        """Abort open transactions and end the sessions, in this thread alone: the interpreter ends.
+
+        The client stays open, for threads that still use it until the process ends.
+
+        :param seconds: how long that may take.
+        """
+        try:
+            if self.executor.loop is not None:
+                await waits.run_shielded(self._end_sessions, seconds)
+        except Exception:
+            _LOG.exception("cleaning up before the end of the interpreter failed")
+
+    async def _end_sessions(self) -> None:
+        await self.started_sessions.abort_all()
+        await self.started_sessions.end_pooled()
 
     async def _take_leave(self) -> None:
         """Clean up on the servers: transactions first, since they hold locks; then cursors; then sessions."""

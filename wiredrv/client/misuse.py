@@ -42,12 +42,13 @@ class ClosedAtTheEnd(AsyncBlock):
         await self.close()
 
 
-def warn_never_entered(written: str, origin: str) -> None:
+def warn_never_entered(written: str, origin: str, block: str) -> None:
     """Warn, from a finalizer, that the block of an object was never entered.
 
     :param written: the call that made the object.
     :param origin: ``file:line`` of that call.
+    :param block: ``async with``, or ``with``.
     """
     file, _, line = origin.rpartition(":")
-    text = f"the result of {written} at {origin} was never entered, so it did nothing: write `async with {written}`"
+    text = f"the result of {written} at {origin} was never entered, so it did nothing: write `{block} {written}`"
     warnings.warn_explicit(text, RuntimeWarning, file, int(line))

@@ -429,7 +429,7 @@ class GridIn(AsyncBlock):
             self._sent.remove_later()  # first: a program may turn the warning into an exception
             warnings.warn(
                 f"an upload begun at {self._origin} was neither closed nor aborted, so its file is not stored: use "
-                "`async with bucket.open_upload_stream(...)`",
+                f"`{self._store.client._core.block} bucket.open_upload_stream(...)`",
                 ResourceWarning,
                 source=self,
                 stacklevel=2,

@@ -12,10 +12,10 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from functools import partial
 from types import TracebackType
-from typing import Any, ParamSpec, Protocol, Self, TypeVar, cast
+from typing import ParamSpec, Protocol, Self, TypeVar, cast
 
 from wiredrv.waits import anyio
-from wiredrv.waits.interface import ThreadLoop, here
+from wiredrv.waits.interface import Listener, ThreadLoop, here
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -253,7 +253,7 @@ def user(function: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T
     return function(*arguments, **options) if call is None else call.user(function, *arguments, **options)
 
 
-def deliver(listener: Callable[[Any], object], event: object) -> None:
+def deliver(listener: Listener, event: object) -> None:
     """Have a listener called with an event: now, or in a synchronous call before the next wait, in order."""
     call = here.call
     if call is None:

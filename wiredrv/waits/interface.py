@@ -10,10 +10,11 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Awaitable, Callable
-from typing import Any, ParamSpec, Protocol, TypeVar
+from typing import Any, ParamSpec, Protocol, TypeAlias, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Listener: TypeAlias = Callable[[Any], object]
 
 
 class ThreadLoop:
@@ -98,7 +99,7 @@ class AnyCall(Protocol):
         """Call a user's function, unlocked."""
         ...
 
-    def deliver(self, listener: Callable[[Any], object], event: object) -> None:
+    def deliver(self, listener: Listener, event: object) -> None:
         """Have a listener called with an event, at the next unlocked point."""
         ...
 

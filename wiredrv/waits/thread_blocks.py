@@ -12,9 +12,9 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from time import monotonic
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
-from wiredrv.waits.interface import ThreadLoop
+from wiredrv.waits.interface import Listener, ThreadLoop
 
 
 class OwnedLock(Protocol):
@@ -64,7 +64,7 @@ class Loop(ThreadLoop):
     #: The calls that wait within a scope.
     waiting: set[Call]
     #: What the listeners were not told yet, how many events there were, and how many of them they were told.
-    events: deque[tuple[Callable[[Any], object], object]]
+    events: deque[tuple[Listener, object]]
     queued: int
     delivered: int
 

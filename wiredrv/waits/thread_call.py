@@ -10,9 +10,9 @@ import sys
 import threading
 from collections.abc import Awaitable, Callable
 from time import monotonic
-from typing import Any, NoReturn, ParamSpec, TypeVar, cast
+from typing import NoReturn, ParamSpec, TypeVar, cast
 
-from wiredrv.waits.interface import here
+from wiredrv.waits.interface import Listener, here
 from wiredrv.waits.thread_blocks import Cancelled, FailAfter, Gate, Loop, ThreadEvent, ThreadGroup, ThreadScope
 
 P = ParamSpec("P")
@@ -118,18 +118,15 @@ class Call:
                 loop.deliver_until(self.seen)
             return function(*arguments, **options)
         finally:
-            self._retake()
-
-    def _retake(self) -> None:
-        lock = self.loop.lock
-        while True:
-            try:
-                if not lock._is_owned():
-                    lock.acquire()
-                here.call = self
-                return
-            except BaseException as error:  # a Ctrl-C while waiting for the lock
-                self.interrupt = error
+            # Whatever strikes meanwhile: the code that goes on from here relies on the lock.
+            while True:
+                try:
+                    if not loop.lock._is_owned():
+                        loop.lock.acquire()
+                    here.call = self
+                    break
+                except BaseException as error:
+                    self.interrupt = error
 
     def wake(self) -> None:
         """End the wait that this thread is in."""
@@ -255,7 +252,7 @@ class Call:
         """Call a user's function, unlocked."""
         return self.unlocked(function, *arguments, **options)
 
-    def deliver(self, listener: Callable[[Any], object], event: object) -> None:
+    def deliver(self, listener: Listener, event: object) -> None:
         """Have a listener called with an event, when the lock is next released."""
         loop = self.loop
         loop.queued += 1

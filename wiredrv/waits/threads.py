@@ -30,9 +30,9 @@ from _thread import allocate_lock, get_ident
 from collections import deque
 from collections.abc import Callable, Coroutine
 from queue import SimpleQueue
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import ParamSpec, TypeVar, cast
 
-from wiredrv.waits.interface import here
+from wiredrv.waits.interface import Listener, here
 from wiredrv.waits.thread_blocks import Call as WaitingCall
 from wiredrv.waits.thread_blocks import Cancelled, Loop, OwnedLock, ThreadScope
 from wiredrv.waits.thread_call import Call
@@ -64,7 +64,7 @@ class Threads(Loop):
     def _renew(self) -> None:
         self.lock = _new_lock()
         self.waiting: set[WaitingCall] = set()
-        self.events: deque[tuple[Callable[[Any], object], object]] = deque()
+        self.events: deque[tuple[Listener, object]] = deque()
         self.queued = self.delivered = 0
         self._delivery = allocate_lock()
         self._deliverer: int | None = None
@@ -86,8 +86,7 @@ class Threads(Loop):
         call = Call(self, scope)
         outer = here.call
         try:
-            lock = self.lock
-            lock.acquire()
+            self.lock.acquire()
             here.call = call
             coroutine.send(None)
             raise RuntimeError("a coroutine of the driver waited for something that is not one of its waits")
@@ -98,9 +97,14 @@ class Threads(Loop):
                 raise call.interrupt from None
             raise error
         finally:
-            here.call = outer
-            if self.lock._is_owned():
-                self.lock.release()
+            while True:  # whatever strikes meanwhile
+                try:
+                    here.call = outer
+                    if self.lock._is_owned():
+                        self.lock.release()
+                    break
+                except BaseException as error:
+                    call.interrupt = error
             coroutine.close()
             if call.seen > self.delivered:
                 self.deliver_until(call.seen)

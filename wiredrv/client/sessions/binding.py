@@ -133,6 +133,8 @@ def _checked(binding: Binding, session: ClientSession, owner: object) -> ClientS
 
 def _not_inherited(binding: Binding) -> str:
     name = task_name(waits.current_task())
+    if waits.backend() == "threads":
+        return _not_inherited_by_thread(binding, name)
     if binding.inherit:
         return (
             f"task {name!r} inherited the binding that task {binding.task_name!r} made with inherit=True at "
@@ -146,4 +148,20 @@ def _not_inherited(binding: Binding) -> str:
         "`session.bind(inherit=True)` or `client.transaction(inherit=True)`; to run calls without it, `with "
         "wiredrv.unbound():`. If asyncio.wait_for() made this task, asyncio.timeout() or anyio.fail_after() set the "
         "same limit without one."
+    )
+
+
+def _not_inherited_by_thread(binding: Binding, name: str) -> str:
+    if binding.inherit:
+        return (
+            f"thread {name!r} inherited the binding that thread {binding.task_name!r} made with inherit=True at "
+            f"{binding.origin}, and its block was left: what was done in the session is over. Let the block wait for "
+            "the threads that it starts; to run calls without the session, use `with unbound():`."
+        )
+    return (
+        f"thread {name!r} inherited, with a copy of the context (as asyncio.to_thread() makes one), a session that is "
+        f"bound in thread {binding.task_name!r}, at {binding.origin}; a binding serves one thread. To hand the session "
+        "over, write `with session.bind(end_session=False):` in this thread and let the other wait; to let every "
+        "thread that gets the context use it, bind with `session.bind(inherit=True)` or "
+        "`client.transaction(inherit=True)`; to run calls without it, `with unbound():`."
     )

@@ -90,7 +90,7 @@ class SessionBinding(AsyncBlock):
 
     def __del__(self) -> None:
         if not self._used:
-            warn_never_entered("session.bind()", self._origin)
+            warn_never_entered("session.bind()", self._origin, self._session._core.block)
 
 
 @contextlib.contextmanager

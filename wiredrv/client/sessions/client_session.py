@@ -363,7 +363,7 @@ class ClientSession(AsyncBlock):
             # First: a program may turn the warning into an exception.
             self._core.started_sessions.orphan_session(state, self._hooks)
             warnings.warn(
-                f"a session started at {state.origin} was never ended: use `async with client.start_session()`",
+                f"a session started at {state.origin} was never ended: use `{self._core.block} client.start_session()`",
                 ResourceWarning,
                 source=self,
                 stacklevel=2,

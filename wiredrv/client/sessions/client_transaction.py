@@ -87,4 +87,4 @@ class ClientTransaction(AsyncBlock):
 
     def __del__(self) -> None:
         if not self._used:
-            warn_never_entered("client.transaction()", self._origin)
+            warn_never_entered("client.transaction()", self._origin, self._client._core.block)
