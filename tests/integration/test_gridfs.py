@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import io
 import os
+import tracemalloc
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -125,6 +126,48 @@ async def _parts(stream: wiredrv.GridOut, size: int) -> AsyncIterator[bytes]:
     while part := await stream.read(size):
         assert len(part) == size or stream.tell() == stream.length
         yield part
+
+
+async def test_chunks_of_large_replies_are_read_alike_in_every_way(replica_set: ReplicaSet) -> None:
+    async with scene_on(replica_set) as it:
+        data = os.urandom(350_000).replace(b"\n", b"n") + b"\nlast line"
+        file_id = await it.bucket.upload_from_stream("file", data, chunk_size_bytes=100_000)
+
+        async def opened() -> wiredrv.GridOut:
+            return await it.bucket.open_download_stream(file_id)
+
+        for size in (997, 50_000, 99_999, 100_000, 100_001, 250_000):
+            stream, parts = await opened(), []
+            while part := await stream.read(size):
+                assert type(part) is bytes
+                parts.append(part)
+            assert b"".join(parts) == data
+            assert {len(part) for part in parts[:-1]} <= {size}
+        assert [chunk async for chunk in (await opened()).chunks()] == [
+            data[start : start + 100_000] for start in range(0, len(data), 100_000)
+        ]
+        assert [line async for line in await opened()] == [data[:350_001], b"last line"]
+        stream = await opened()
+        await stream.seek(120_000)
+        assert await stream.read(10) + await stream.read(0) + await stream.read(10) == data[120_000:120_020]
+        assert await stream.readline() == data[120_020:350_001]
+        sink = io.BytesIO()
+        await it.bucket.download_to_stream(file_id, sink)
+        assert sink.getvalue() == data
+
+
+async def test_a_file_takes_little_more_memory_than_its_bytes(replica_set: ReplicaSet) -> None:
+    # Without the scene's log, which keeps the replies.
+    async with scene_on(replica_set) as it, wiredrv.Client(replica_set.uri) as client:
+        bucket = wiredrv.GridFSBucket(client[it.database.name])
+        data = os.urandom(1_000_000) * 12
+        stream = await bucket.open_download_stream(await bucket.upload_from_stream("file", data))
+        tracemalloc.start()
+        try:
+            assert len(await stream.read()) == len(data)
+            assert tracemalloc.get_traced_memory()[1] < len(data) + 4 * chunks.DOWNLOAD_BATCH
+        finally:
+            tracemalloc.stop()
 
 
 @pytest.mark.usefixtures("small_windows")

@@ -198,6 +198,9 @@ class GridOut(ClosedAtTheEnd):
         """
         self._refuse_if_closed()
         wanted = self._within(size)
+        if (part := self._at_hand(wanted)) is not None:
+            self._position += wanted
+            return part
         # No other reference to these bytes exists: they are filled in place, and returned without a copy.
         found = BytesIO(bytes(min(wanted, _MOST_ALLOCATED)))
 
@@ -400,6 +403,13 @@ class GridOut(ClosedAtTheEnd):
                 window = await self._reader.read(n, self._shape.window(n, wanted, before, _ID_SIZE))
             self._window, self._first = window, n
         return self._window[n - self._first]
+
+    def _at_hand(self, wanted: int) -> bytes | None:
+        """The next bytes, where they are in one chunk that was read: for programs that read a little at a time."""
+        n, offset = self._shape.at(self._position)
+        if not self._has(n) or offset + wanted > len(chunk := self._window[n - self._first]):
+            return None
+        return bytes(memoryview(chunk)[offset : offset + wanted])
 
     def _has(self, n: int) -> bool:
         """Whether the window that is there has chunk ``n``."""
