@@ -7,16 +7,15 @@ orders are PyMongo's, which a test compares.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TypeVar, cast
 
 from wiredrv.errors import ConfigurationError, UnknownOption
 from wiredrv.types import Document, PlainDocument
 
-if TYPE_CHECKING:
-    from wiredrv.client.sessions.client_session import ClientSession
-
 #: The options of a method: a TypedDict.
 OptionsT = TypeVar("OptionsT")
+#: A session, or None.
+SessionT = TypeVar("SessionT")
 
 COMMENT = ("comment",)
 INSERT = ("bypass_document_validation", "session", "comment")
@@ -91,9 +90,9 @@ def by_position(
     method: Callable[..., object],
     order: Sequence[str],
     more: Sequence[object],
-    session: ClientSession | None,
+    session: SessionT,
     options: OptionsT,
-) -> tuple[ClientSession | None, OptionsT]:
+) -> tuple[SessionT, OptionsT]:
     """The session and the options of a call, with those that were given by position.
 
     :param order: the names of ``more``, in their order. A value that is None counts as not given.
@@ -110,5 +109,4 @@ def by_position(
             raise ConfigurationError(f"{name!r} is given by position and by its name: give it once")
         if value is not None:
             given[name] = value
-    session = given.pop("session")
-    return session, cast(OptionsT, given)
+    return given.pop("session"), cast(OptionsT, given)
