@@ -1,4 +1,4 @@
-"""The signatures of what has the same name in PyMongo Async, in Motor and here.
+"""The signatures of what has the same name in PyMongo and here, and in Motor and here; on both faces.
 
 What differs is listed in the tables of "Signatures" in ``docs/coming-from-pymongo.md``, and this test reads them: a
 difference without a row fails, and so does a row without its difference. A key in the first column is
@@ -16,8 +16,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pymongo
 import pytest
 from gridfs import asynchronous as gridfs
+from gridfs import synchronous as gridfs_synchronous
 from gridfs.asynchronous import grid_file
 from motor import motor_asyncio
 from pymongo.asynchronous import (
@@ -29,8 +31,15 @@ from pymongo.asynchronous import (
     database,
     mongo_client,
 )
+from pymongo.synchronous import change_stream as sync_change_stream
+from pymongo.synchronous import client_session as sync_client_session
+from pymongo.synchronous import collection as sync_collection
+from pymongo.synchronous import command_cursor as sync_command_cursor
+from pymongo.synchronous import cursor as sync_cursor
+from pymongo.synchronous import database as sync_database
 
 import wiredrv
+import wiredrv.sync
 from wiredrv.client import positions
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "coming-from-pymongo.md"
@@ -49,7 +58,21 @@ CLASSES: dict[str, tuple[type[Any], type[Any]]] = {
     "GridOut": (grid_file.AsyncGridOut, motor_asyncio.AsyncIOMotorGridOut),
     "GridOutCursor": (grid_file.AsyncGridOutCursor, motor_asyncio.AsyncIOMotorGridOutCursor),
 }
-PEERS = ("PyMongo", "Motor")
+#: The classes of ``wiredrv.sync``, with PyMongo's synchronous ones.
+SYNCHRONOUS: dict[str, type[Any]] = {
+    "Client": pymongo.MongoClient,
+    "Database": sync_database.Database,
+    "Collection": sync_collection.Collection,
+    "Cursor": sync_cursor.Cursor,
+    "CommandCursor": sync_command_cursor.CommandCursor,
+    "ClientSession": sync_client_session.ClientSession,
+    "ChangeStream": sync_change_stream.ChangeStream,
+    "GridFSBucket": gridfs_synchronous.GridFSBucket,
+    "GridIn": gridfs_synchronous.GridIn,
+    "GridOut": gridfs_synchronous.GridOut,
+    "GridOutCursor": gridfs_synchronous.GridOutCursor,
+}
+PEERS = ("PyMongo", "Motor", "PyMongo, synchronous")
 #: What is awaitable without being a coroutine: the page says so in "With or without `await`".
 _EITHER = frozenset({"ChangeStream", "ClientSession", "CommandCursor", "RawBatchCommandCursor", "TransactionContext"})
 _EITHER_TOO = frozenset({"OpeningGridOut", "Coroutine"})
@@ -85,7 +108,10 @@ def _awaitable(function: Any) -> bool | None:
 
 
 def _differences(name: str, peer: str) -> set[str]:
-    ours, theirs = getattr(wiredrv, name), CLASSES[name][PEERS.index(peer)]
+    if peer == "PyMongo, synchronous":
+        ours, theirs = getattr(wiredrv.sync, name), SYNCHRONOUS[name]
+    else:
+        ours, theirs = getattr(wiredrv, name), CLASSES[name][PEERS.index(peer)]
     shared = {member for member in dir(theirs) if not member.startswith("_")} & set(dir(ours))
     found = {f"{name}()"} if set(_missing(ours, theirs)) else set()
     for member in shared:

@@ -13,6 +13,7 @@ from pymongo.collation import Collation
 from pymongo.read_concern import ReadConcern
 
 import wiredrv
+import wiredrv.sync
 from tests.support.commands import fresh_collection
 from tests.support.waiting import until
 from wiredrv.errors import BulkWriteError, ConfigurationError, OperationFailure
@@ -86,6 +87,27 @@ async def test_a_bulk_of_pymongos_requests(replica_set: ReplicaSet) -> None:
         assert caught.value.details["nInserted"] == 1
         with pytest.raises(ConfigurationError, match=r"a request for other\.place"):
             await collection.bulk_write([pymongo.InsertOne({}, "other.place")])
+
+
+def test_the_synchronous_face_takes_them_too(replica_set: ReplicaSet) -> None:
+    commands = Commands()
+    options: Any = {"event_listeners": [commands], "write_concern": pymongo.WriteConcern("majority")}
+    with wiredrv.sync.Client(replica_set.uri, **options) as client:
+        collection: Any = client["wiredrv_sessions"][f"{NAME}_synchronous"]
+        collection.drop()
+        result = collection.bulk_write(
+            [pymongo.InsertOne({"_id": 1}), pymongo.UpdateOne({"_id": 1}, {"$set": {"a": 2}})]
+        )
+        assert (result.inserted_count, result.modified_count) == (1, 1)
+        assert collection.create_indexes([pymongo.IndexModel("a")]) == ["a_1"]
+        nearest: Any = read_preferences.Nearest()
+        assert collection.with_options(read_preference=nearest).read_preference == wiredrv.ReadPreference.NEAREST
+        assert client.is_primary
+        assert client.address == client.primary == client.topology.primary
+        collection.drop()
+    insert = next(e for e in commands.of("CommandStartedEvent") if e.command_name == "insert")
+    assert insert.command["writeConcern"] == {"w": "majority"}
+    assert all(event.duration_micros > 0 for event in commands.of("CommandSucceededEvent"))
 
 
 async def test_indexes_of_pymongos_models(replica_set: ReplicaSet) -> None:

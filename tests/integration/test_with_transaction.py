@@ -115,6 +115,9 @@ def test_a_timeout_carries_the_labels_that_all_its_errors_have() -> None:
         (one, {TRANSIENT_TRANSACTION, "Another"}),
         (_wrapped(one), {TRANSIENT_TRANSACTION, "Another"}),
         (ExceptionGroup("g", [one, other]), {TRANSIENT_TRANSACTION}),
+        (_pymongos(), {TRANSIENT_TRANSACTION}),
+        (ExceptionGroup("g", [one, _pymongos()]), {TRANSIENT_TRANSACTION}),
+        (ValueError("no"), set()),
     ):
         raised = out_of_time(error, 120)
         assert isinstance(raised, TransactionTimeoutError)

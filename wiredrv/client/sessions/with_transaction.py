@@ -99,6 +99,14 @@ def _labelled(error: BaseException, label: str) -> bool:
     return ask is not None and bool(ask(label))
 
 
+def _common_labels(error: BaseException) -> set[str]:
+    """The labels that all original errors have; another driver's errors are asked for the two of transactions."""
+    found = [leaf for leaf in leaves(error) if hasattr(leaf, "has_error_label")]
+    own = [leaf.error_labels for leaf in found if isinstance(leaf, DriverError)]
+    asked = {TRANSIENT_TRANSACTION, UNKNOWN_COMMIT_RESULT}.union(*own)
+    return {label for label in asked if found and all(_labelled(leaf, label) for leaf in found)}
+
+
 def commit_may_be_retried(error: DriverError) -> bool:
     """Whether a failed commit is to be sent again by the loop: its result is unknown, and not for lack of time."""
     expired = isinstance(error, OperationFailure) and error.code == ErrorCode.MaxTimeMSExpired
@@ -115,7 +123,7 @@ def out_of_time(error: BaseException, timeout: float, *, limited: bool = False) 
     if not isinstance(error, Exception) or (isinstance(error, DriverError) and error.timeout):
         return error
     found = [leaf for leaf in leaves(error) if isinstance(leaf, DriverError)]
-    labels = frozenset.intersection(*(leaf.error_labels for leaf in found)) if found else frozenset()
+    labels = _common_labels(error)
     kind = TransactionLimitExceeded if limited else TransactionTimeoutError
     raised = kind(f"the transaction did not succeed within {timeout:g} s; the last failure: {error}", labels)
     raised.transaction = next((leaf.transaction for leaf in found if leaf.transaction is not None), None)
