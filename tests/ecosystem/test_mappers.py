@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.ecosystem.child import MAPPERS, Came, case_names, run
-from tests.ecosystem.statements import ODMANTIC_ASYNC, Statement
+from tests.ecosystem.statements import ODMANTIC_ASYNC, ODMANTIC_SYNC, Statement
 from wiredrv.local import ReplicaSet
 
 MODULES = sorted(path.stem for path in MAPPERS.glob("cases_*.py"))
@@ -45,6 +45,13 @@ def test_a_mapper_works(runs: Runs, module: str, name: str) -> None:
 @pytest.mark.parametrize("statement", ODMANTIC_ASYNC, ids=str)
 def test_what_odmantic_s_page_says_of_asynchronous_engines(runs: Runs, statement: Statement) -> None:
     came = runs.came("cases_odmantic", statement.test)
+    assert came.passed
+    assert not came.failed
+
+
+@pytest.mark.parametrize("statement", ODMANTIC_SYNC, ids=str)
+def test_what_odmantic_s_page_says_of_synchronous_engines(runs: Runs, statement: Statement) -> None:
+    came = runs.came("cases_odmantic_sync", statement.test)
     assert came.passed
     assert not came.failed
 

@@ -15,7 +15,12 @@ APPS = Path(__file__).parent / "apps"
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGE = DOCS / "web.md"
 #: Under which heading of the page the parts of which program are.
-SECTIONS = {"FastAPI": "fastapi_app.py", "Starlette, on trio or asyncio": "starlette_app.py"}
+SECTIONS = {
+    "FastAPI": "fastapi_app.py",
+    "FastAPI with def endpoints": "fastapi_threads_app.py",
+    "Starlette, on trio or asyncio": "starlette_app.py",
+    "Flask": "flask_app.py",
+}
 
 
 def _parts(section: str) -> list[str]:
