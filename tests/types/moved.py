@@ -1,4 +1,4 @@
-"""Annotated code for PyMongo, in which nothing but the imports changed. It passes options by keyword."""
+"""Annotated code for PyMongo, in which nothing but the imports changed. Methods get their options by keyword."""
 
 from __future__ import annotations
 
@@ -20,10 +20,12 @@ from wiredrv import (
     InsertManyResult,
     InsertOne,
     InsertOneResult,
+    Nearest,
     ReadConcern,
     ReadPreference,
     ReplaceOne,
     ReturnDocument,
+    SecondaryPreferred,
     TransactionOptions,
     UpdateOne,
     UpdateResult,
@@ -79,6 +81,16 @@ def connect_to_movies(uri: str) -> AsyncMongoClient[Movie]:
 
 def connect_to_raw(uri: str) -> AsyncMongoClient[RawBSONDocument]:
     return AsyncMongoClient(uri, document_class=RawBSONDocument)
+
+
+def connect_by_position(host: str) -> AsyncMongoClient[RawBSONDocument]:
+    return AsyncMongoClient(host, 27017, RawBSONDocument, True, False)
+
+
+async def where(client: AsyncMongoClient[Any]) -> tuple[tuple[str, int | None] | None, bool, int]:
+    nearest = client.get_database("cinema", read_preference=Nearest(tag_sets=[{"dc": "a"}], max_staleness=120))
+    assert nearest.read_preference == SecondaryPreferred() or client.topology.primary
+    return await client.primary, await client.is_mongos, client.options.pool_options.max_pool_size
 
 
 def mappings(uri: str) -> AsyncMongoClient[Mapping[str, Any]]:
