@@ -49,7 +49,7 @@ def test_the_values_are_pymongos(uri: str) -> None:
     expected: dict[str, Any] = {name: getattr(theirs, name) for name in plain}
     expected |= {name: bool(expected[name]) for name in ("direct_connection", "load_balanced")}
     assert {name: getattr(ours, name) for name in plain} == expected
-    names = _public(EffectivePoolOptions) - {"load_balanced", "max_pool_size"}
+    names = _public(EffectivePoolOptions) - {"load_balanced", "max_pool_size", "metadata"}
     if "connectTimeoutMS" not in uri:
         names -= {"connect_timeout"}  # 10 s by default: that is the uri-options specification's
     pools = theirs.pool_options
@@ -72,3 +72,16 @@ def test_the_guarantees_are_the_clients() -> None:
     assert options.read_concern == wiredrv.ReadConcern("local")
     assert options.pool_options.driver == wiredrv.DriverInfo("odm")
     assert options.pool_options.server_api == wiredrv.ServerApi("1")
+
+
+def test_the_metadata_is_what_new_connections_send() -> None:
+    client = wiredrv.Client("mongodb://localhost/?appName=shop")
+    before = client.options.pool_options.metadata
+    assert before["application"] == {"name": "shop"}
+    assert before["driver"]["name"] == "wiredrv"
+    before["driver"]["name"] = "a copy"
+    client.append_metadata(wiredrv.DriverInfo("odm", "1.0"))
+    after = client.options.pool_options.metadata
+    assert after["driver"]["name"] == "wiredrv|odm"
+    assert after["driver"]["version"].endswith("|1.0")
+    assert after.keys() == before.keys()

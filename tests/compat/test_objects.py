@@ -145,7 +145,7 @@ def test_a_client_takes_them() -> None:
     assert settings.connection.server_api == ServerApi("1")
     assert settings.connection.driver_info == (DriverInfo("odm", "1.0"),)
     client.append_metadata(TheirDriverInfo("web", "2.0"))  # type: ignore[arg-type]  # PyMongo's
-    assert client._core._metadata["driver"]["name"] == "wiredrv|odm|web"
+    assert client.options.pool_options.metadata["driver"]["name"] == "wiredrv|odm|web"
 
 
 @pytest.mark.anyio

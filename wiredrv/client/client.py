@@ -171,7 +171,7 @@ class Client(ClientDeployment[DocumentT], ClientWrites[DocumentT], AsyncBlock):
     @property
     def options(self) -> EffectiveOptions:
         """The options that are in force, under PyMongo's names: those that were given, and the defaults."""
-        return EffectiveOptions(self._core.settings)
+        return EffectiveOptions(self._core.settings, self._core.metadata)
 
     # --- handles ---
 

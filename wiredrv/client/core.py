@@ -71,7 +71,7 @@ class ClientCore:
         self.settings = settings
         self.hub = hub
         self._driver_info: tuple[DriverInfo, ...] = settings.connection.driver_info
-        self._metadata = client_metadata(settings.connection.app_name, self._driver_info, os.environ)
+        self.metadata = client_metadata(settings.connection.app_name, self._driver_info, os.environ)
         #: With ``mongodb+srv``: the settings with what DNS answered when the client was opened.
         self._resolved = settings
         self._resolver = Resolver()
@@ -365,7 +365,7 @@ class ClientCore:
         """Add a library that is built on the driver to the handshakes of new connections."""
         if info not in self._driver_info:
             self._driver_info = (*self._driver_info, info)
-            self._metadata = client_metadata(self.settings.connection.app_name, self._driver_info, os.environ)
+            self.metadata = client_metadata(self.settings.connection.app_name, self._driver_info, os.environ)
 
     # --- making connections ---
 
@@ -391,7 +391,7 @@ class ClientCore:
             settings.connection,
             connection_id=number,
             generation=generation,
-            metadata=self._metadata,
+            metadata=self.metadata,
             authenticator=self._authenticator,
             operation=scope,
             command_timeout=timeout if scope is None and timeout != math.inf else None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from copy import deepcopy
 from typing import Any
 
 from bson.codec_options import CodecOptions
@@ -10,6 +11,7 @@ from bson.codec_options import CodecOptions
 from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
 from wiredrv.connection.settings import DriverInfo, ServerApi
 from wiredrv.options.settings import ClientSettings
+from wiredrv.types import Document
 
 
 class EffectivePoolOptions:
@@ -18,12 +20,14 @@ class EffectivePoolOptions:
     This driver's own: no specification has it.
 
     :param settings: where they come from.
+    :param metadata: what new connections tell servers about this client.
     """
 
-    __slots__ = ("_settings",)
+    __slots__ = ("_metadata", "_settings")
 
-    def __init__(self, settings: ClientSettings) -> None:
+    def __init__(self, settings: ClientSettings, metadata: Document) -> None:
         self._settings = settings
+        self._metadata = metadata
 
     @property
     def max_pool_size(self) -> int:
@@ -71,6 +75,11 @@ class EffectivePoolOptions:
         return next(iter(self._settings.connection.driver_info), None)
 
     @property
+    def metadata(self) -> Document:
+        """What new connections tell servers about this client, with what :meth:`Client.append_metadata` added."""
+        return deepcopy(self._metadata)
+
+    @property
     def server_api(self) -> ServerApi | None:
         """The version of the Stable API that commands declare."""
         return self._settings.connection.server_api
@@ -87,12 +96,14 @@ class EffectiveOptions:
     This driver's own: no specification has it.
 
     :param settings: where they come from.
+    :param metadata: what new connections tell servers about this client.
     """
 
-    __slots__ = ("_settings",)
+    __slots__ = ("_metadata", "_settings")
 
-    def __init__(self, settings: ClientSettings) -> None:
+    def __init__(self, settings: ClientSettings, metadata: Document) -> None:
         self._settings = settings
+        self._metadata = metadata
 
     @property
     def codec_options(self) -> CodecOptions[Any]:
@@ -178,4 +189,4 @@ class EffectiveOptions:
     @property
     def pool_options(self) -> EffectivePoolOptions:
         """The options of the pools and connections."""
-        return EffectivePoolOptions(self._settings)
+        return EffectivePoolOptions(self._settings, self._metadata)
