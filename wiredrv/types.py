@@ -52,7 +52,7 @@ def foreign_note(value: object) -> str:
     package = kind.__module__.partition(".")[0]
     if package not in ("pymongo", "motor"):
         return ""
-    return f": {kind.__name__} is {package}'s, and wiredrv takes its own; import it from wiredrv"
+    return f": {kind.__name__} is {package}'s, and only wiredrv's own is taken here"
 
 
 def near_match(given: str, names: Iterable[str]) -> str | None:

@@ -224,7 +224,7 @@ async def test_a_handle_of_pymongo_is_refused_with_both_packages_names(use: Call
 
     with pytest.raises(DriverError) as caught:
         await called()
-    assert f"{kind} is pymongo's, and wiredrv takes its own" in str(caught.value)
+    assert f"{kind} is pymongo's, and only wiredrv's own is taken here" in str(caught.value)
 
 
 # --- arguments of PyMongo's client ---

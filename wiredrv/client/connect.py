@@ -21,6 +21,7 @@ from wiredrv.wire.compression import usable
 async def connect(
     address: str,
     *,
+    port: int | None = None,
     connect_timeout: float | EllipsisType | None = ...,
     socket_timeout: float | EllipsisType | None = ...,
     app_name: str | None = None,
@@ -39,6 +40,7 @@ async def connect(
 
     :param address: a connection string with one host; or ``host``, ``host:port``, ``[v6]:port`` or the path of a Unix
         socket that ends in ``.sock``.
+    :param port: the port, if the address has none; 27017 by default.
     :param connect_timeout: seconds for connecting, handshake and authentication together; None for no limit. Without
         it ``connectTimeoutMS`` counts, 10 seconds by default.
     :param socket_timeout: seconds for the answer to each command; None for no limit. Without it ``socketTimeoutMS``
@@ -56,7 +58,7 @@ async def connect(
     :raises OperationFailure: the server refused the handshake, or does not accept the user (code 18).
     :raises ProtocolError: what answers does not speak MongoDB's protocol.
     """
-    settings = connection_settings(address, options, app_name)
+    settings = connection_settings(address, {**options, "port": port}, app_name)
     net, handshake = settings.net, settings.connection
     if connect_timeout is not ...:
         net = replace(net, connect_timeout=checked_seconds("connect_timeout", connect_timeout))
