@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import warnings
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pymongo
@@ -103,6 +104,15 @@ def test_what_an_object_holds_is_checked_as_ever() -> None:
         wiredrv.Client().append_metadata(TheirDriverInfo(None))  # type: ignore[arg-type]  # PyMongo's allows it
     with pytest.raises(ConfigurationError, match="unacknowledged"):
         wiredrv.Client().transaction(write_concern=pymongo.WriteConcern(0))  # type: ignore[arg-type]  # PyMongo's
+
+
+def test_an_object_that_only_looks_like_one_is_refused() -> None:
+    for document in (None, 5, {}, {"mode": "sideways"}):
+        strange = SimpleNamespace(document=document, mode=1, tag_sets=[], max_staleness=-1)
+        with pytest.raises(ConfigurationError, match="is not a read preference mode"):
+            of_kind("read_preference", strange, wiredrv.ReadPreference)
+    with pytest.raises(ConfigurationError, match="level must be a string"):
+        of_kind("read_concern", SimpleNamespace(document={}, level=5), wiredrv.ReadConcern)
 
 
 # --- where they are taken ---------------------------------------------------------------------------------------------

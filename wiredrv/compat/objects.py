@@ -36,14 +36,18 @@ def _by_name(*attributes: str) -> Shape:
     return Shape(attributes, lambda value: {name: getattr(value, name) for name in attributes})
 
 
+def _document(value: Any) -> Document:
+    return value.document if isinstance(value.document, Mapping) else {}
+
+
 def _write_concern(value: Any) -> PlainDocument:
-    return {name: value.document.get(name) for name in ("w", "wtimeout", "j", "fsync")}
+    return {name: _document(value).get(name) for name in ("w", "wtimeout", "j", "fsync")}
 
 
 def _read_preference(value: Any) -> PlainDocument:
-    document = value.document
+    document = _document(value)
     return {
-        "mode": document["mode"],
+        "mode": document.get("mode"),
         "tag_sets": document.get("tags"),
         "max_staleness": document.get("maxStalenessSeconds", -1),
         "hedge": document.get("hedge"),
