@@ -163,6 +163,7 @@ EXTRAS: dict[str, str] = {
         self._sessions: WeakValueDictionary[int, ClientSession] = WeakValueDictionary()
         self._inner._core.block, self._inner._core.package = "with", "wiredrv.sync"
         clean_up_at_exit(self._inner._core, self._threads)
+        self._threads.repair = partial(repair, self._inner._core)
 
     @property
     def _owner(self) -> Self:
@@ -449,6 +450,8 @@ IMPORTS: dict[str, str] = {
     "session_of": "wiredrv.sync.base:session_of",
     "wrapped": "wiredrv.sync.base:wrapped",
     "clean_up_at_exit": "wiredrv.sync.ending:clean_up_at_exit",
+    "partial": "functools:partial",
+    "repair": "wiredrv.sync.repair:repair",
     "WeakValueDictionary": "weakref:WeakValueDictionary",
     "cast": "typing:cast",
     "Iterator": "collections.abc:Iterator",
@@ -828,7 +831,7 @@ def given(argument: ast.arg) -> str:
     """An argument as it is passed on: an object of this face as the one that it wraps."""
     kind = ast.unparse(argument.annotation) if argument.annotation is not None else ""
     if kind == "ClientSession | None":
-        return f"session_of({argument.arg})"
+        return f"None if {argument.arg} is None else session_of({argument.arg})"
     return f"wrapped({argument.arg})" if re.search(r"\b(Collection|Database)\[", kind) else argument.arg
 
 

@@ -280,6 +280,24 @@ def test_a_closed_client_says_how_to_open_it(client: Client) -> None:
         assert client.admin.command("ping")["ok"] == 1
 
 
+@pytest.mark.parametrize("options", [{}, {"compressors": "zlib"}], ids=["plain", "zlib"])
+def test_large_documents_travel_while_other_threads_use_the_client(
+    replica_set: ReplicaSet, orders: Collection, options: dict[str, Any]
+) -> None:
+    with Client(replica_set.uri, **options) as client:
+        there = client[orders.database.name].orders
+        document = {"_id": 1, "numbers": list(range(100_000))}
+        there.insert_one(document)
+        found: list[Any] = []
+        threads = [threading.Thread(target=lambda: found.append(there.find_one())) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        assert there.count_documents({}) == 1
+        for thread in threads:
+            thread.join()
+        assert found == [document] * 4
+
+
 def test_what_is_forgotten_is_cleaned_up_and_warned_of(replica_set: ReplicaSet) -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

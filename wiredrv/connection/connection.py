@@ -269,11 +269,12 @@ class Connection:
                 else:
                     raise self._ended()
             if self.accepts_compressed:
-                data = decompress(data, framer.max_message_size)
+                data = waits.apart(decompress, data, framer.max_message_size)
             message = decode_message(data)
             if message.response_to != self._owed:
                 raise ProtocolError(f"a reply answers request {message.response_to}, not {self._owed}")
-        except Exception:
+        except (Exception, KeyboardInterrupt, SystemExit):
+            # An interrupt may have struck after bytes were taken from the socket, and before they were kept.
             self.close()
             raise
         self.more_to_come = bool(message.flags & MORE_TO_COME)

@@ -74,6 +74,10 @@ class Settlement:
             # Unless the reply says otherwise.
             run.server_to_kill = connection.address
 
+    def owns(self, connection: Connection) -> bool:
+        """Whether it is going to read, or to close, a connection."""
+        return connection is self._connection
+
     async def __call__(self, seconds: float) -> None:
         run = self._run
         name = run.operation.name

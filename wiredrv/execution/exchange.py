@@ -32,6 +32,9 @@ from wiredrv.wire.op_msg import (
     next_request_id,
 )
 
+#: From how many bytes on a reply is decoded while other threads may use the client.
+_LARGE = 65_536
+
 #: The bytes that a command may have besides a document of the largest size.
 _COMMAND_OVERHEAD = 16 * 1024
 
@@ -65,7 +68,7 @@ async def exchange(connection: Connection, command: PlainDocument, run: Run[obje
     else:
         message = encode_message(body, request_id, (), flags)
     if connection.compressor is not None and message is not None:
-        message = connection.compress(message, next(iter(command)))
+        message = waits.apart(connection.compress, message, next(iter(command)))
     now = monotonic()
     if run.deadline is not None:
         run.seconds_left(now)  # again: encoding a large command takes its time
@@ -82,6 +85,8 @@ async def exchange(connection: Connection, command: PlainDocument, run: Run[obje
     try:
         if len(reply) >= operation.encoded_from:
             return cut_or_decode(reply, operation)
+        if len(reply) >= _LARGE and target.plain:
+            return waits.apart(decode, reply)
         return decode(reply) if target.plain else decode_raw(reply)
     except UnreadableReply as error:
         return salvage(reply, error, operation, connection.address)

@@ -26,6 +26,7 @@ import contextlib
 import ssl
 from typing import NoReturn
 
+from wiredrv import waits
 from wiredrv.errors import AutoReconnect, ConfigurationError
 from wiredrv.net.settings import TLSSettings
 from wiredrv.net.transport import SocketTransport, fill, reason
@@ -181,7 +182,7 @@ class TLSTransport:
         :raises AutoReconnect: the stream ended or broke.
         """
         try:
-            while not self._step():
+            while not waits.apart(self._step):
                 await self._flush()
                 data = await self._plain.receive(_READ)
                 if data:

@@ -130,8 +130,10 @@ class PoolState(Generic[C]):
                 return connection
             self.discarded.append((connection, reason))
         if self.connecting < self._max_connecting and self.total < self._max_size:
+            # Last: an interrupt between two of these steps leaves no place taken.
+            permission = MayConnect(self.generation)
             self.connecting += 1
-            return MayConnect(self.generation)
+            return permission
         return None
 
     def populate(self) -> MayConnect | None:
@@ -141,8 +143,9 @@ class PoolState(Generic[C]):
         ready = self.phase is Phase.READY and self.connecting < self._max_connecting
         if not ready or self.total >= self._min_size:
             return None
+        permission = MayConnect(self.generation)
         self.connecting += 1
-        return MayConnect(self.generation)
+        return permission
 
     def perished(self, connection: C, now: float) -> str | None:
         """Why an idle connection may not be used any longer: ``stale``, ``idle``, ``error``; None when it may."""

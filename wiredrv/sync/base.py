@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from wiredrv import waits
 from wiredrv.errors import ConfigurationError, InvalidOperation
 from wiredrv.sync.words import reword
-from wiredrv.waits.thread_blocks import ThreadScope
 from wiredrv.waits.threads import Threads
 
 if TYPE_CHECKING:
@@ -64,9 +63,9 @@ def wrapped(value: object) -> Any:
     return value._inner if isinstance(value, Synchronous) else value
 
 
-def session_of(session: ClientSession | None) -> AsyncClientSession | None:
+def session_of(session: ClientSession) -> AsyncClientSession:
     """The asynchronous session of a synchronous one."""
-    return cast("AsyncClientSession | None", wrapped(session))
+    return cast("AsyncClientSession", wrapped(session))
 
 
 async def awaited(value: Awaitable[T]) -> T:
@@ -93,18 +92,6 @@ def callback_of(
     return call
 
 
-class ClientThreads(Threads):
-    """The threads of a client, with the words of the synchronous face in the errors of its calls."""
-
-    def run(self, coroutine: Coroutine[object, None, T], scope: ThreadScope | None = None) -> T:
-        """Run a coroutine of the driver in this thread."""
-        try:
-            return super().run(coroutine, scope)
-        except (InvalidOperation, ConfigurationError, TypeError) as error:
-            reword(error)
-            raise
-
-
 def reentered() -> InvalidOperation:
     """The error for a thread that calls a client in the middle of another call of it."""
     return InvalidOperation(
@@ -113,7 +100,7 @@ def reentered() -> InvalidOperation:
     )
 
 
-def new_threads() -> ClientThreads:
+def new_threads() -> Threads:
     """The threads of a new client.
 
     :raises ConfigurationError: threads of this program are not what they need to be.
@@ -134,4 +121,4 @@ def new_threads() -> ClientThreads:
                 f"wiredrv.sync needs real threads, and {name.partition('.')[0]} has replaced them: do not patch "
                 "'threading', or use wiredrv with asyncio"
             )
-    return ClientThreads(reentered)
+    return Threads(reentered, reword)

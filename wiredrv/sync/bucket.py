@@ -107,7 +107,7 @@ class GridFSBucket(Synchronous):
                 filename,
                 chunk_size_bytes,
                 metadata,
-                session_of(session),
+                None if session is None else session_of(session),
                 timeout_ms=timeout_ms,
             ),
             self,
@@ -144,7 +144,7 @@ class GridFSBucket(Synchronous):
                 filename,
                 chunk_size_bytes,
                 metadata,
-                session_of(session),
+                None if session is None else session_of(session),
                 timeout_ms=timeout_ms,
             ),
             self,
@@ -175,7 +175,12 @@ class GridFSBucket(Synchronous):
         """
         return self._threads.run(
             self._inner.upload_from_stream(
-                filename, source, chunk_size_bytes, metadata, session_of(session), timeout_ms=timeout_ms
+                filename,
+                source,
+                chunk_size_bytes,
+                metadata,
+                None if session is None else session_of(session),
+                timeout_ms=timeout_ms,
             )
         )
 
@@ -206,7 +211,13 @@ class GridFSBucket(Synchronous):
         """
         self._threads.run(
             self._inner.upload_from_stream_with_id(
-                file_id, filename, source, chunk_size_bytes, metadata, session_of(session), timeout_ms=timeout_ms
+                file_id,
+                filename,
+                source,
+                chunk_size_bytes,
+                metadata,
+                None if session is None else session_of(session),
+                timeout_ms=timeout_ms,
             )
         )
 
@@ -225,7 +236,11 @@ class GridFSBucket(Synchronous):
         """
         return GridOut(
             self._threads.run(
-                awaited(self._inner.open_download_stream(file_id, session_of(session), timeout_ms=timeout_ms))
+                awaited(
+                    self._inner.open_download_stream(
+                        file_id, None if session is None else session_of(session), timeout_ms=timeout_ms
+                    )
+                )
             ),
             self,
         )
@@ -249,7 +264,7 @@ class GridFSBucket(Synchronous):
             self._threads.run(
                 awaited(
                     self._inner.open_download_stream_by_name(
-                        filename, revision, session_of(session), timeout_ms=timeout_ms
+                        filename, revision, None if session is None else session_of(session), timeout_ms=timeout_ms
                     )
                 )
             ),
@@ -277,7 +292,9 @@ class GridFSBucket(Synchronous):
         :raises OperationFailure: the server refused.
         """
         self._threads.run(
-            self._inner.download_to_stream(file_id, destination, session_of(session), timeout_ms=timeout_ms)
+            self._inner.download_to_stream(
+                file_id, destination, None if session is None else session_of(session), timeout_ms=timeout_ms
+            )
         )
 
     def download_to_stream_by_name(
@@ -304,7 +321,7 @@ class GridFSBucket(Synchronous):
         """
         self._threads.run(
             self._inner.download_to_stream_by_name(
-                filename, destination, revision, session_of(session), timeout_ms=timeout_ms
+                filename, destination, revision, None if session is None else session_of(session), timeout_ms=timeout_ms
             )
         )
 
@@ -328,7 +345,9 @@ class GridFSBucket(Synchronous):
         :returns: the cursor, for ``for`` and its methods. It gives :class:`GridOut` streams.
         :raises ConfigurationError: an argument is of the wrong kind, or leaves out fields that a file needs.
         """
-        return GridOutCursor(self._inner.find(filter, session=session_of(session), **options), self)
+        return GridOutCursor(
+            self._inner.find(filter, session=None if session is None else session_of(session), **options), self
+        )
 
     def delete(self, file_id: object, session: ClientSession | None = None, *, timeout_ms: int | None = None) -> None:
         """Delete a file. Chunks without a file are deleted too, where they have this id.
@@ -340,7 +359,9 @@ class GridFSBucket(Synchronous):
         :raises OperationFailure: the server refused. If the file is gone already, delete it once more to delete its
             chunks too.
         """
-        self._threads.run(self._inner.delete(file_id, session_of(session), timeout_ms=timeout_ms))
+        self._threads.run(
+            self._inner.delete(file_id, None if session is None else session_of(session), timeout_ms=timeout_ms)
+        )
 
     def delete_by_name(
         self, filename: str, session: ClientSession | None = None, *, timeout_ms: int | None = None
@@ -355,7 +376,11 @@ class GridFSBucket(Synchronous):
         :raises ConfigurationError: the name is not a string.
         :raises OperationFailure: the server refused; some of the files, or of their chunks, may be deleted.
         """
-        self._threads.run(self._inner.delete_by_name(filename, session_of(session), timeout_ms=timeout_ms))
+        self._threads.run(
+            self._inner.delete_by_name(
+                filename, None if session is None else session_of(session), timeout_ms=timeout_ms
+            )
+        )
 
     def rename(
         self, file_id: object, new_filename: str, session: ClientSession | None = None, *, timeout_ms: int | None = None
@@ -370,7 +395,11 @@ class GridFSBucket(Synchronous):
         :raises ConfigurationError: the name is not a string.
         :raises OperationFailure: the server refused.
         """
-        self._threads.run(self._inner.rename(file_id, new_filename, session_of(session), timeout_ms=timeout_ms))
+        self._threads.run(
+            self._inner.rename(
+                file_id, new_filename, None if session is None else session_of(session), timeout_ms=timeout_ms
+            )
+        )
 
     def rename_by_name(
         self, filename: str, new_filename: str, session: ClientSession | None = None, *, timeout_ms: int | None = None
@@ -386,7 +415,9 @@ class GridFSBucket(Synchronous):
         :raises OperationFailure: the server refused; some of the files may have the new name.
         """
         self._threads.run(
-            self._inner.rename_by_name(filename, new_filename, session_of(session), timeout_ms=timeout_ms)
+            self._inner.rename_by_name(
+                filename, new_filename, None if session is None else session_of(session), timeout_ms=timeout_ms
+            )
         )
 
     def drop(self, session: ClientSession | None = None, *, timeout_ms: int | None = None) -> None:
@@ -396,7 +427,7 @@ class GridFSBucket(Synchronous):
         :param timeout_ms: milliseconds for the call; 0 sets no limit, None takes the bucket's.
         :raises OperationFailure: the server refused, as it does in a transaction.
         """
-        self._threads.run(self._inner.drop(session_of(session), timeout_ms=timeout_ms))
+        self._threads.run(self._inner.drop(None if session is None else session_of(session), timeout_ms=timeout_ms))
 
     def create_indexes(self, session: ClientSession | None = None, *, timeout_ms: int | None = None) -> None:
         """Create the indexes of both collections, if they do not exist.
@@ -408,4 +439,6 @@ class GridFSBucket(Synchronous):
         :param timeout_ms: milliseconds for the call; 0 sets no limit, None takes the bucket's.
         :raises OperationFailure: the server refused.
         """
-        self._threads.run(self._inner.create_indexes(session_of(session), timeout_ms=timeout_ms))
+        self._threads.run(
+            self._inner.create_indexes(None if session is None else session_of(session), timeout_ms=timeout_ms)
+        )

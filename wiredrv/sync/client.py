@@ -6,6 +6,7 @@ Written by ``python -m tools.synchronous`` from ``wiredrv.client.client``: do no
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, Unpack, overload
 from weakref import WeakValueDictionary
@@ -27,6 +28,7 @@ from wiredrv.sync.client_transaction import ClientTransaction
 from wiredrv.sync.client_writes import ClientWrites
 from wiredrv.sync.database import Database
 from wiredrv.sync.ending import clean_up_at_exit
+from wiredrv.sync.repair import repair
 from wiredrv.types import Document, DocumentT, OtherDocumentT, PlainDocument
 
 if TYPE_CHECKING:
@@ -98,6 +100,7 @@ class Client(ClientDeployment[DocumentT], ClientWrites[DocumentT]):
         self._sessions: WeakValueDictionary[int, ClientSession] = WeakValueDictionary()
         self._inner._core.block, self._inner._core.package = "with", "wiredrv.sync"
         clean_up_at_exit(self._inner._core, self._threads)
+        self._threads.repair = partial(repair, self._inner._core)
 
     @property
     def _owner(self) -> Self:
@@ -398,7 +401,7 @@ class Client(ClientDeployment[DocumentT], ClientWrites[DocumentT]):
             Database(found, self)
             for found in self._threads.run(
                 self._inner.list_database_objects(
-                    session_of(session),
+                    None if session is None else session_of(session),
                     comment,
                     filter=filter,
                     authorizedDatabases=authorizedDatabases,
@@ -425,7 +428,12 @@ class Client(ClientDeployment[DocumentT], ClientWrites[DocumentT]):
         :raises OperationFailure: the server refused the command.
         """
         self._threads.run(
-            self._inner.drop_database(wrapped(name_or_database), session_of(session), comment, timeout_ms=timeout_ms)
+            self._inner.drop_database(
+                wrapped(name_or_database),
+                None if session is None else session_of(session),
+                comment,
+                timeout_ms=timeout_ms,
+            )
         )
 
     def server_info(self, session: ClientSession | None = None, *, timeout_ms: int | None = None) -> PlainDocument:
@@ -437,7 +445,9 @@ class Client(ClientDeployment[DocumentT], ClientWrites[DocumentT]):
         :returns: the reply of ``buildInfo``.
         :raises OperationFailure: the server refused the command.
         """
-        return self._threads.run(self._inner.server_info(session_of(session), timeout_ms=timeout_ms))
+        return self._threads.run(
+            self._inner.server_info(None if session is None else session_of(session), timeout_ms=timeout_ms)
+        )
 
     def append_metadata(self, driver_info: DriverInfo) -> None:
         """Add a library that is built on this driver to the metadata that new connections send to servers.

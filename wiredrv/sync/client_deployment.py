@@ -41,7 +41,12 @@ class ClientDeployment(Watchable[DocumentT]):
         :raises ConfigurationError: an argument is of the wrong kind.
         """
         return CommandCursor(
-            self._threads.run(awaited(self._inner.list_databases(session_of(session), comment, **options))), self
+            self._threads.run(
+                awaited(
+                    self._inner.list_databases(None if session is None else session_of(session), comment, **options)
+                )
+            ),
+            self,
         )
 
     def list_database_names(
@@ -67,7 +72,7 @@ class ClientDeployment(Watchable[DocumentT]):
         """
         return self._threads.run(
             self._inner.list_database_names(
-                session_of(session),
+                None if session is None else session_of(session),
                 comment,
                 filter=filter,
                 authorizedDatabases=authorizedDatabases,

@@ -79,7 +79,7 @@ class ClientWrites(HandleOptions[DocumentT]):
         return self._threads.run(
             self._inner.bulk_write(
                 models,
-                session_of(session),
+                None if session is None else session_of(session),
                 ordered,
                 verbose_results,
                 bypass_document_validation,

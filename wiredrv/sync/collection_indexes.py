@@ -54,7 +54,9 @@ class CollectionIndexes(CollectionBase[DocumentT]):
         :raises OperationFailure: the server refused.
         """
         return self._threads.run(
-            self._inner.create_index(keys, session_of(session), comment, raw_data=raw_data, **options)
+            self._inner.create_index(
+                keys, None if session is None else session_of(session), comment, raw_data=raw_data, **options
+            )
         )
 
     @expanded(CreateIndexesOptions)
@@ -79,7 +81,9 @@ class CollectionIndexes(CollectionBase[DocumentT]):
         :raises OperationFailure: the server refused.
         """
         return self._threads.run(
-            self._inner.create_indexes(indexes, session_of(session), comment, raw_data=raw_data, **options)
+            self._inner.create_indexes(
+                indexes, None if session is None else session_of(session), comment, raw_data=raw_data, **options
+            )
         )
 
     @expanded(CommonOptions, positions.COMMENT)
@@ -96,7 +100,11 @@ class CollectionIndexes(CollectionBase[DocumentT]):
         :raises ConfigurationError: the name is ``"*"``; :meth:`drop_indexes` drops all.
         :raises OperationFailure: no such index exists.
         """
-        self._threads.run(self._inner.drop_index(index_or_name, session_of(session), *map(wrapped, more), **options))
+        self._threads.run(
+            self._inner.drop_index(
+                index_or_name, None if session is None else session_of(session), *map(wrapped, more), **options
+            )
+        )
 
     @expanded(CommonOptions, positions.COMMENT)
     def drop_indexes(
@@ -109,7 +117,9 @@ class CollectionIndexes(CollectionBase[DocumentT]):
         :raises OperationFailure: the server refused the command.
         :raises ConfigurationError: an argument is of the wrong kind.
         """
-        self._threads.run(self._inner.drop_indexes(session_of(session), *map(wrapped, more), **options))
+        self._threads.run(
+            self._inner.drop_indexes(None if session is None else session_of(session), *map(wrapped, more), **options)
+        )
 
     def list_indexes(
         self,
@@ -139,7 +149,7 @@ class CollectionIndexes(CollectionBase[DocumentT]):
             self._threads.run(
                 awaited(
                     self._inner.list_indexes(
-                        session_of(session),
+                        None if session is None else session_of(session),
                         comment,
                         batch_size=batch_size,
                         max_time_ms=max_time_ms,
@@ -164,7 +174,11 @@ class CollectionIndexes(CollectionBase[DocumentT]):
         :returns: the names.
         :raises OperationFailure: the server refused the command.
         """
-        return self._threads.run(self._inner.list_index_names(session_of(session), comment, timeout_ms=timeout_ms))
+        return self._threads.run(
+            self._inner.list_index_names(
+                None if session is None else session_of(session), comment, timeout_ms=timeout_ms
+            )
+        )
 
     def index_information(
         self, session: ClientSession | None = None, comment: object = None, *, timeout_ms: int | None = None
@@ -178,7 +192,11 @@ class CollectionIndexes(CollectionBase[DocumentT]):
         :returns: for each index's name, its other fields.
         :raises OperationFailure: the server refused the command.
         """
-        return self._threads.run(self._inner.index_information(session_of(session), comment, timeout_ms=timeout_ms))
+        return self._threads.run(
+            self._inner.index_information(
+                None if session is None else session_of(session), comment, timeout_ms=timeout_ms
+            )
+        )
 
     def drop(
         self, session: ClientSession | None = None, comment: object = None, *, timeout_ms: int | None = None
@@ -191,7 +209,9 @@ class CollectionIndexes(CollectionBase[DocumentT]):
             ``timeoutMS`` of the collection, database or client.
         :raises OperationFailure: the server refused.
         """
-        self._threads.run(self._inner.drop(session_of(session), comment, timeout_ms=timeout_ms))
+        self._threads.run(
+            self._inner.drop(None if session is None else session_of(session), comment, timeout_ms=timeout_ms)
+        )
 
     @expanded(RenameOptions)
     def rename(
@@ -212,7 +232,9 @@ class CollectionIndexes(CollectionBase[DocumentT]):
         :raises OperationFailure: the server refused.
         :raises ConfigurationError: an argument is of the wrong kind.
         """
-        return self._threads.run(self._inner.rename(new_name, session_of(session), comment, **options))
+        return self._threads.run(
+            self._inner.rename(new_name, None if session is None else session_of(session), comment, **options)
+        )
 
     def options(
         self, session: ClientSession | None = None, comment: object = None, *, timeout_ms: int | None = None
@@ -226,4 +248,6 @@ class CollectionIndexes(CollectionBase[DocumentT]):
         :returns: the options, under the names of the create command.
         :raises OperationFailure: the server refused the command.
         """
-        return self._threads.run(self._inner.options(session_of(session), comment, timeout_ms=timeout_ms))
+        return self._threads.run(
+            self._inner.options(None if session is None else session_of(session), comment, timeout_ms=timeout_ms)
+        )

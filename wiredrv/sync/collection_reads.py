@@ -64,7 +64,14 @@ class CollectionReads(CollectionBase[DocumentT]):
             an InvalidOperation.
         """
         return Cursor(
-            self._inner.find(filter, projection, *map(wrapped, more), session=session_of(session), **options), self
+            self._inner.find(
+                filter,
+                projection,
+                *map(wrapped, more),
+                session=None if session is None else session_of(session),
+                **options,
+            ),
+            self,
         )
 
     @expanded(FindOneOptions, positions.FIND)
@@ -91,7 +98,13 @@ class CollectionReads(CollectionBase[DocumentT]):
         :raises OperationFailure: the server refused the query.
         """
         return self._threads.run(
-            self._inner.find_one(filter, projection, *map(wrapped, more), session=session_of(session), **options)
+            self._inner.find_one(
+                filter,
+                projection,
+                *map(wrapped, more),
+                session=None if session is None else session_of(session),
+                **options,
+            )
         )
 
     @expanded(AggregateOptions, positions.AGGREGATE)
@@ -116,7 +129,11 @@ class CollectionReads(CollectionBase[DocumentT]):
         """
         return CommandCursor(
             self._threads.run(
-                awaited(self._inner.aggregate(pipeline, session_of(session), *map(wrapped, more), **options))
+                awaited(
+                    self._inner.aggregate(
+                        pipeline, None if session is None else session_of(session), *map(wrapped, more), **options
+                    )
+                )
             ),
             self,
         )
@@ -151,7 +168,11 @@ class CollectionReads(CollectionBase[DocumentT]):
         """
         return RawBatchCursor(
             self._inner.find_raw_batches(
-                filter, projection, *map(wrapped, more), session=session_of(session), **options
+                filter,
+                projection,
+                *map(wrapped, more),
+                session=None if session is None else session_of(session),
+                **options,
             ),
             self,
         )
@@ -177,7 +198,9 @@ class CollectionReads(CollectionBase[DocumentT]):
         return RawBatchCommandCursor(
             self._threads.run(
                 awaited(
-                    self._inner.aggregate_raw_batches(pipeline, session_of(session), *map(wrapped, more), **options)
+                    self._inner.aggregate_raw_batches(
+                        pipeline, None if session is None else session_of(session), *map(wrapped, more), **options
+                    )
                 )
             ),
             self,
@@ -199,7 +222,9 @@ class CollectionReads(CollectionBase[DocumentT]):
         :raises OperationFailure: the server refused the query.
         """
         return self._threads.run(
-            self._inner.count_documents(filter, session_of(session), *map(wrapped, more), **options)
+            self._inner.count_documents(
+                filter, None if session is None else session_of(session), *map(wrapped, more), **options
+            )
         )
 
     @expanded(CommonOptions, positions.COMMENT)
@@ -231,7 +256,7 @@ class CollectionReads(CollectionBase[DocumentT]):
         :raises ConfigurationError: an argument is of the wrong kind; nothing was sent.
         :raises OperationFailure: the server refused the command.
         """
-        return self._threads.run(self._inner.count(filter, session_of(session), **options))
+        return self._threads.run(self._inner.count(filter, None if session is None else session_of(session), **options))
 
     @expanded(DistinctOptions, positions.DISTINCT)
     def distinct(
@@ -252,7 +277,11 @@ class CollectionReads(CollectionBase[DocumentT]):
         :raises ConfigurationError: an argument is of the wrong kind.
         :raises OperationFailure: the server refused the query.
         """
-        return self._threads.run(self._inner.distinct(key, filter, session_of(session), *map(wrapped, more), **options))
+        return self._threads.run(
+            self._inner.distinct(
+                key, filter, None if session is None else session_of(session), *map(wrapped, more), **options
+            )
+        )
 
     @expanded(MapReduceOptions)
     def map_reduce(
@@ -275,4 +304,6 @@ class CollectionReads(CollectionBase[DocumentT]):
         :raises ConfigurationError: ``out`` is anything else.
         :raises OperationFailure: the server refused the command.
         """
-        return self._threads.run(self._inner.map_reduce(map, reduce, out, session_of(session), **options))
+        return self._threads.run(
+            self._inner.map_reduce(map, reduce, out, None if session is None else session_of(session), **options)
+        )

@@ -45,7 +45,11 @@ class CollectionSearchIndexes(CollectionBase[DocumentT]):
         """
         return CommandCursor(
             self._threads.run(
-                awaited(self._inner.list_search_indexes(name, session_of(session), *map(wrapped, more), **options))
+                awaited(
+                    self._inner.list_search_indexes(
+                        name, None if session is None else session_of(session), *map(wrapped, more), **options
+                    )
+                )
             ),
             self,
         )
@@ -67,7 +71,9 @@ class CollectionSearchIndexes(CollectionBase[DocumentT]):
         :raises OperationFailure: the server refused; servers without search do.
         :raises ConfigurationError: an argument is of the wrong kind.
         """
-        return self._threads.run(self._inner.create_search_index(model, session_of(session), comment, **options))
+        return self._threads.run(
+            self._inner.create_search_index(model, None if session is None else session_of(session), comment, **options)
+        )
 
     @expanded(TimeLimit)
     def create_search_indexes(
@@ -86,7 +92,11 @@ class CollectionSearchIndexes(CollectionBase[DocumentT]):
         :raises OperationFailure: the server refused; servers without search do, and all if there are no models.
         :raises ConfigurationError: an argument is of the wrong kind.
         """
-        return self._threads.run(self._inner.create_search_indexes(models, session_of(session), comment, **options))
+        return self._threads.run(
+            self._inner.create_search_indexes(
+                models, None if session is None else session_of(session), comment, **options
+            )
+        )
 
     @expanded(TimeLimit)
     def update_search_index(
@@ -106,7 +116,11 @@ class CollectionSearchIndexes(CollectionBase[DocumentT]):
         :raises OperationFailure: the server refused; there may be no such index.
         :raises ConfigurationError: an argument is of the wrong kind.
         """
-        self._threads.run(self._inner.update_search_index(name, definition, session_of(session), comment, **options))
+        self._threads.run(
+            self._inner.update_search_index(
+                name, definition, None if session is None else session_of(session), comment, **options
+            )
+        )
 
     @expanded(TimeLimit)
     def drop_search_index(
@@ -120,4 +134,6 @@ class CollectionSearchIndexes(CollectionBase[DocumentT]):
         :raises OperationFailure: the server refused.
         :raises ConfigurationError: an argument is of the wrong kind.
         """
-        self._threads.run(self._inner.drop_search_index(name, session_of(session), comment, **options))
+        self._threads.run(
+            self._inner.drop_search_index(name, None if session is None else session_of(session), comment, **options)
+        )

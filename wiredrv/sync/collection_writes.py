@@ -62,7 +62,9 @@ class CollectionWrites(CollectionBase[DocumentT]):
         :raises WriteConcernError: it was inserted, but not acknowledged as asked.
         """
         return self._threads.run(
-            self._inner.insert_one(document, *map(wrapped, more), session=session_of(session), **options)
+            self._inner.insert_one(
+                document, *map(wrapped, more), session=None if session is None else session_of(session), **options
+            )
         )
 
     @expanded(WriteOptions, positions.INSERT)
@@ -85,7 +87,13 @@ class CollectionWrites(CollectionBase[DocumentT]):
         :raises ConfigurationError: ``documents`` is empty or not an iterable of mappings.
         """
         return self._threads.run(
-            self._inner.insert_many(documents, ordered, *map(wrapped, more), session=session_of(session), **options)
+            self._inner.insert_many(
+                documents,
+                ordered,
+                *map(wrapped, more),
+                session=None if session is None else session_of(session),
+                **options,
+            )
         )
 
     @expanded(UpdateOptions, positions.UPDATE_ONE)
@@ -113,7 +121,14 @@ class CollectionWrites(CollectionBase[DocumentT]):
         :raises WriteConcernError: it was applied, but not acknowledged as asked.
         """
         return self._threads.run(
-            self._inner.update_one(filter, update, upsert, *map(wrapped, more), session=session_of(session), **options)
+            self._inner.update_one(
+                filter,
+                update,
+                upsert,
+                *map(wrapped, more),
+                session=None if session is None else session_of(session),
+                **options,
+            )
         )
 
     @expanded(UpdateManyOptions, positions.UPDATE_MANY)
@@ -140,7 +155,14 @@ class CollectionWrites(CollectionBase[DocumentT]):
         :raises WriteConcernError: it was applied, but not acknowledged as asked.
         """
         return self._threads.run(
-            self._inner.update_many(filter, update, upsert, *map(wrapped, more), session=session_of(session), **options)
+            self._inner.update_many(
+                filter,
+                update,
+                upsert,
+                *map(wrapped, more),
+                session=None if session is None else session_of(session),
+                **options,
+            )
         )
 
     @expanded(ReplaceOptions, positions.REPLACE_ONE)
@@ -169,7 +191,12 @@ class CollectionWrites(CollectionBase[DocumentT]):
         """
         return self._threads.run(
             self._inner.replace_one(
-                filter, replacement, upsert, *map(wrapped, more), session=session_of(session), **options
+                filter,
+                replacement,
+                upsert,
+                *map(wrapped, more),
+                session=None if session is None else session_of(session),
+                **options,
             )
         )
 
@@ -189,7 +216,9 @@ class CollectionWrites(CollectionBase[DocumentT]):
         :raises WriteConcernError: it was deleted, but not acknowledged as asked.
         """
         return self._threads.run(
-            self._inner.delete_one(filter, *map(wrapped, more), session=session_of(session), **options)
+            self._inner.delete_one(
+                filter, *map(wrapped, more), session=None if session is None else session_of(session), **options
+            )
         )
 
     @expanded(DeleteOptions, positions.DELETE)
@@ -208,7 +237,9 @@ class CollectionWrites(CollectionBase[DocumentT]):
         :raises WriteConcernError: they were deleted, but not acknowledged as asked.
         """
         return self._threads.run(
-            self._inner.delete_many(filter, *map(wrapped, more), session=session_of(session), **options)
+            self._inner.delete_many(
+                filter, *map(wrapped, more), session=None if session is None else session_of(session), **options
+            )
         )
 
     @expanded(FindAndModifyOptions, positions.FIND_AND_DELETE)
@@ -230,7 +261,9 @@ class CollectionWrites(CollectionBase[DocumentT]):
         :raises OperationFailure: the server refused.
         """
         return self._threads.run(
-            self._inner.find_one_and_delete(filter, *map(wrapped, more), session=session_of(session), **options)
+            self._inner.find_one_and_delete(
+                filter, *map(wrapped, more), session=None if session is None else session_of(session), **options
+            )
         )
 
     @expanded(FindAndReplaceOptions, positions.FIND_AND_REPLACE)
@@ -256,7 +289,11 @@ class CollectionWrites(CollectionBase[DocumentT]):
         """
         return self._threads.run(
             self._inner.find_one_and_replace(
-                filter, replacement, *map(wrapped, more), session=session_of(session), **options
+                filter,
+                replacement,
+                *map(wrapped, more),
+                session=None if session is None else session_of(session),
+                **options,
             )
         )
 
@@ -282,7 +319,9 @@ class CollectionWrites(CollectionBase[DocumentT]):
         :raises OperationFailure: the server refused the command.
         """
         return self._threads.run(
-            self._inner.find_one_and_update(filter, update, *map(wrapped, more), session=session_of(session), **options)
+            self._inner.find_one_and_update(
+                filter, update, *map(wrapped, more), session=None if session is None else session_of(session), **options
+            )
         )
 
     @expanded(WriteOptions, positions.BULK_WRITE)
@@ -309,6 +348,11 @@ class CollectionWrites(CollectionBase[DocumentT]):
         """
         return self._threads.run(
             self._inner.bulk_write(
-                requests, ordered, *map(wrapped, more), session=session_of(session), let=let, **options
+                requests,
+                ordered,
+                *map(wrapped, more),
+                session=None if session is None else session_of(session),
+                let=let,
+                **options,
             )
         )

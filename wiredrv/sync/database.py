@@ -211,7 +211,7 @@ class Database(DatabaseCommands[DocumentT], DatabaseHelpers[DocumentT]):
             self._threads.run(
                 awaited(
                     self._inner.list_collections(
-                        session_of(session),
+                        None if session is None else session_of(session),
                         filter,
                         comment,
                         batch_size=batch_size,
@@ -242,7 +242,11 @@ class Database(DatabaseCommands[DocumentT], DatabaseHelpers[DocumentT]):
         :raises OperationFailure: the server refused the command.
         :raises ConfigurationError: an argument is of the wrong kind.
         """
-        return self._threads.run(self._inner.list_collection_names(session_of(session), filter, comment, **options))
+        return self._threads.run(
+            self._inner.list_collection_names(
+                None if session is None else session_of(session), filter, comment, **options
+            )
+        )
 
     def list_collection_objects(
         self, session: ClientSession | None = None, filter: Document | None = None, *, timeout_ms: int | None = None
@@ -260,7 +264,9 @@ class Database(DatabaseCommands[DocumentT], DatabaseHelpers[DocumentT]):
         return [
             Collection(found, self)
             for found in self._threads.run(
-                self._inner.list_collection_objects(session_of(session), filter, timeout_ms=timeout_ms)
+                self._inner.list_collection_objects(
+                    None if session is None else session_of(session), filter, timeout_ms=timeout_ms
+                )
             )
         ]
 
@@ -333,7 +339,7 @@ class Database(DatabaseCommands[DocumentT], DatabaseHelpers[DocumentT]):
                     read_preference,
                     write_concern,
                     read_concern,
-                    session_of(session),
+                    None if session is None else session_of(session),
                     check_exists,
                     document_class=document_class,
                     **options,
@@ -363,7 +369,10 @@ class Database(DatabaseCommands[DocumentT], DatabaseHelpers[DocumentT]):
         """
         return self._threads.run(
             self._inner.drop_collection(
-                wrapped(name_or_collection), session_of(session), comment, timeout_ms=timeout_ms
+                wrapped(name_or_collection),
+                None if session is None else session_of(session),
+                comment,
+                timeout_ms=timeout_ms,
             )
         )
 

@@ -104,7 +104,7 @@ class DatabaseCommands(Watchable[DocumentT]):
                 allowable_errors,
                 read_preference,
                 codec_options,
-                session_of(session),
+                None if session is None else session_of(session),
                 comment,
                 timeout_ms,
                 **fields,
@@ -189,7 +189,7 @@ class DatabaseCommands(Watchable[DocumentT]):
                         value,
                         read_preference,
                         codec_options,
-                        session_of(session),
+                        None if session is None else session_of(session),
                         comment,
                         max_await_time_ms,
                         batch_size,
@@ -219,5 +219,8 @@ class DatabaseCommands(Watchable[DocumentT]):
         :raises ConfigurationError: an argument is of the wrong kind; nothing was sent.
         """
         return CommandCursor(
-            self._threads.run(awaited(self._inner.aggregate(pipeline, session_of(session), **options))), self
+            self._threads.run(
+                awaited(self._inner.aggregate(pipeline, None if session is None else session_of(session), **options))
+            ),
+            self,
         )

@@ -68,7 +68,7 @@ class DatabaseHelpers(HandleOptions[DocumentT]):
                 wrapped(name_or_collection),
                 scandata,
                 full,
-                session_of(session),
+                None if session is None else session_of(session),
                 background,
                 comment,
                 timeout_ms=timeout_ms,
@@ -95,5 +95,11 @@ class DatabaseHelpers(HandleOptions[DocumentT]):
         :raises OperationFailure: the server refused the command.
         """
         return self._threads.run(
-            self._inner.dereference(dbref, session_of(session), *map(wrapped, more), projection=projection, **options)
+            self._inner.dereference(
+                dbref,
+                None if session is None else session_of(session),
+                *map(wrapped, more),
+                projection=projection,
+                **options,
+            )
         )

@@ -69,7 +69,11 @@ class Watchable(HandleOptions[DocumentT]):
             self._threads.run(
                 awaited(
                     self._inner.watch(
-                        pipeline, full_document, *map(wrapped, more), session=session_of(session), **options
+                        pipeline,
+                        full_document,
+                        *map(wrapped, more),
+                        session=None if session is None else session_of(session),
+                        **options,
                     )
                 )
             ),

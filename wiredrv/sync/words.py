@@ -8,6 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from wiredrv.errors import ConfigurationError, InvalidOperation
+
+#: The errors for a mistake in the program.
+_ADVICE = (InvalidOperation, ConfigurationError, TypeError)
+
 #: In this order: what is found in a message, and what it becomes.
 _WORDS: Sequence[tuple[re.Pattern[str], str]] = tuple(
     (re.compile(pattern), words)
@@ -33,7 +38,7 @@ def reworded(message: str) -> str:
     return message
 
 
-def reword(error: BaseException) -> None:
-    """Put the message of an error into the words of the synchronous face."""
-    if error.args and isinstance(error.args[0], str):
+def reword(error: Exception) -> None:
+    """Put the message of an error into the words of the synchronous face, if it is one that advises."""
+    if isinstance(error, _ADVICE) and error.args and isinstance(error.args[0], str):
         error.args = (reworded(error.args[0]), *error.args[1:])

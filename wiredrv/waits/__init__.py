@@ -24,6 +24,7 @@ which of the two serves the caller.
 ``monotonic``, ``random``         seconds of the clock; a number from 0 up to, not including, 1
 ``time_ns``                       nanoseconds since 1970, for what is shown to others
 ``user``, ``deliver``             calls a user's function; has a listener called with an event
+``apart``                         does long work on one operation's own bytes
 ================================  ====================================================================================
 
 ``user`` is for what may take its time, or call the client again: hooks, the callback of ``with_transaction``,
@@ -55,6 +56,7 @@ from wiredrv.waits.choice import (
     Event,
     TaskGroup,
     addresses_of,
+    apart,
     backend,
     call_soon,
     cancelled,
@@ -85,6 +87,7 @@ __all__ = [
     "TaskGroup",
     "Waiter",
     "addresses_of",
+    "apart",
     "backend",
     "call_soon",
     "cancelled",

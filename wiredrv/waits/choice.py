@@ -253,6 +253,14 @@ def user(function: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T
     return function(*arguments, **options) if call is None else call.user(function, *arguments, **options)
 
 
+def apart(function: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
+    """Do long work on what belongs to one operation alone: a large document, a compressed message. On an event loop
+    that is a plain call; a synchronous call lets other threads use the client meanwhile.
+    """
+    call = here.call
+    return function(*arguments, **options) if call is None else call.user(function, *arguments, **options)
+
+
 def deliver(listener: Listener, event: object) -> None:
     """Have a listener called with an event: now, or in a synchronous call before the next wait, in order."""
     call = here.call

@@ -100,13 +100,28 @@ class Call:
         self.check()
 
     def _blocked(self, sleep: Callable[[float | None], object], seconds: float | None) -> None:
+        # As `unlocked`, which this would only call: every operation waits.
+        loop = self.loop
         try:
-            self.unlocked(sleep, seconds)
+            here.call = None
+            loop.lock.release()
+            if self.seen > loop.delivered:
+                loop.deliver_until(self.seen)
+            sleep(seconds)
         except (OSError, ValueError):
             raise
         except BaseException as error:
             self.interrupt, self._told = error, True
             raise Cancelled from error
+        finally:
+            while True:
+                try:
+                    if not loop.lock._is_owned():
+                        loop.lock.acquire()
+                    here.call = self
+                    break
+                except BaseException as error:
+                    self.interrupt = error
 
     def unlocked(self, function: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
         """Call a function while the lock is released. Events that this call has queued are delivered first."""

@@ -52,10 +52,14 @@ class Threads(Loop):
     """The threads of one synchronous client, of which one runs the driver's code at a time.
 
     :param refusal: makes the error for a thread that calls the client while it holds the lock.
+    :param reword: is given each error that a call raises, before it is raised.
     """
 
-    def __init__(self, refusal: Callable[[], Exception]) -> None:
+    def __init__(self, refusal: Callable[[], Exception], reword: Callable[[Exception], None] | None = None) -> None:
         self._refusal = refusal
+        self._reword = reword
+        #: Puts right what an exception has left that struck in the middle of the driver's code.
+        self.repair: Callable[[BaseException], None] | None = None
         #: Whether no thread may be started any longer, because the interpreter ends.
         self.is_ending = False
         self._renew()
@@ -96,6 +100,14 @@ class Threads(Loop):
             if call.interrupt is not None:
                 raise call.interrupt from None
             raise error
+        except Exception as error:
+            if self._reword is not None:
+                self._reword(error)
+            raise
+        except BaseException as error:
+            if self.repair is not None and self.lock._is_owned():
+                self.repair(error)
+            raise
         finally:
             while True:  # whatever strikes meanwhile
                 try:
