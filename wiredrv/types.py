@@ -7,7 +7,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, Self, TypeAlias, runtime_checkable
 
 #: A BSON document that is read and not changed: a filter, a stage of a pipeline, the options of a command.
 Document: TypeAlias = Mapping[str, Any]
@@ -124,6 +124,10 @@ class Limits:
     max_bson_object_size: int
     max_message_size: int
     max_write_batch_size: int
+
+
+#: Seconds: a time limit that is at least as long is one of any length. The clock could not tell when it ends.
+FOREVER: Final = 2**40
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import pytest
 
 import wiredrv
 from tests.support.pauses import recorded_pauses
+from wiredrv.client.limits import limit_of
 from wiredrv.client.sessions import late_abort as module
 from wiredrv.client.sessions.late_abort import PAUSES, late_abort
 from wiredrv.errors import ConfigurationError, DriverError, NetworkTimeout, OperationFailure
@@ -45,6 +46,14 @@ async def test_an_inner_block_can_only_shorten() -> None:
             assert _seconds() == 5
         assert _seconds() == 5
     assert _seconds() is None
+
+
+async def test_a_limit_that_no_clock_can_tell_is_none() -> None:
+    huge = 10**400
+    with wiredrv.timeout(huge):
+        assert _seconds() == math.inf
+    assert limit_of(huge).seconds == math.inf
+    assert limit_of(2**40).seconds == 2**40 / 1000
 
 
 async def test_a_block_of_zero_seconds_has_no_limit() -> None:
@@ -95,9 +104,12 @@ class _Executor:
     def __init__(self, *answers: DriverError | None) -> None:
         self.answers = list(answers)
         self.sent: list[AbortAgain] = []
+        #: The limits of the blocks around them.
+        self.limits: list[TimeLimit | None] = []
 
     async def execute(self, operation: AbortAgain) -> None:
         self.sent.append(operation)
+        self.limits.append(current())
         answer = self.answers.pop(0)
         if answer is not None:
             raise answer
@@ -138,7 +150,9 @@ async def test_the_aborts_that_follow(
     work = late_abort(cast(Executor, executor), state, first)
     assert (work is None) == (sent == 0)
     if work is not None:
-        await work(5.0)
+        with wiredrv.timeout(0.05):
+            await work(5.0)
+    assert set(executor.limits) <= {None}
     assert len(executor.sent) == len(pauses) == sent
     for abort in executor.sent:
         assert (abort.lsid, abort.txn_number, abort.server) == (state.lsid, 1, ADDRESS if lost else None)

@@ -87,14 +87,19 @@ async def test_the_end_of_the_session_waits_for_it(replica_set: ReplicaSet) -> N
         assert await _transactions(collection) == 0
 
 
-async def test_the_end_of_the_session_does_not_wait_for_long(replica_set: ReplicaSet) -> None:
+@pytest.mark.parametrize("in_block", [False, True])
+async def test_the_end_of_the_session_does_not_wait_for_long(replica_set: ReplicaSet, in_block: bool) -> None:
     async with scene(replica_set) as (collection, _):
         async with held(collection, "commitTransaction", times=2):
             session = collection.database.client.start_session()
             with pytest.raises(DriverError):
                 await session.with_transaction(_Transfer(collection), timeout_ms=LIMIT)
             started = anyio.current_time()
-            await session.end_session(timeout_ms=50)
+            if in_block:
+                with wiredrv.timeout(0.05):
+                    await session.end_session()
+            else:
+                await session.end_session(timeout_ms=50)
             assert anyio.current_time() - started < 0.4
         await until_closed(collection)
 

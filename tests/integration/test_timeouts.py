@@ -215,6 +215,58 @@ async def test_the_turn_in_a_session_is_part_of_it(replica_set: ReplicaSet) -> N
         assert log.names == ["find", "insert"]
 
 
+async def test_a_bulk_waits_for_its_turn_no_longer_than_a_block_in_with_transaction(replica_set: ReplicaSet) -> None:
+    async with scene(replica_set) as (collection, log), collection.database.client.start_session() as session:
+
+        async def find() -> None:
+            await collection.find_one({}, session=session)
+
+        async def callback(session: ClientSession) -> None:
+            async with anyio.create_task_group() as group, held(collection, "find") as point:
+                group.start_soon(find)
+                await point.wait_until_entered()
+                with (
+                    wiredrv.timeout(LIMIT / 1000),
+                    pytest.raises(OperationTimeout, match=f"{LIMIT} ms went to waiting for its turn in the session"),
+                ):
+                    await collection.bulk_write([wiredrv.InsertOne({})], session=session)
+
+        await session.with_transaction(callback, timeout_ms=60_000)
+        assert log.names == ["find", "commitTransaction"]
+
+
+@pytest.mark.parametrize("how", ["abort", "end", "block"])
+async def test_the_turn_of_an_abort_is_part_of_its_limit(replica_set: ReplicaSet, how: str) -> None:
+    """The call returns in time; the background aborts the transaction when the turn comes."""
+    async with scene(replica_set) as (collection, log):
+        session = collection.database.client.start_session()
+        told: list[str] = []
+        times: list[float] = []
+
+        async def find() -> None:
+            await collection.find_one({}, session=session)
+
+        session.start_transaction()
+        session.on_abort(lambda: told.append("aborted"))
+        async with anyio.create_task_group() as group, held(collection, "find") as point:
+            group.start_soon(find)
+            await point.wait_until_entered()
+            started = anyio.current_time()
+            if how == "abort":
+                await session.abort_transaction(timeout_ms=LIMIT)
+            elif how == "end":
+                await session.end_session(timeout_ms=LIMIT)
+            else:
+                with wiredrv.timeout(LIMIT / 1000):
+                    await session.end_session()
+            times.append(anyio.current_time() - started)
+            assert log.names == ["find"]
+        assert times[0] < LATE / 1000
+        await until(lambda: told == ["aborted"], "the transaction is aborted")
+        assert log.names == ["find", "abortTransaction"]
+        await session.end_session()
+
+
 async def test_a_bulk_has_one_limit(replica_set: ReplicaSet) -> None:
     async with scene(replica_set) as (collection, log), held(collection, "update"):
         with pytest.raises(DriverError) as caught:

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 from wiredrv.client.validation import refuse, whole_number
 from wiredrv.errors import ConfigurationError
 from wiredrv.operations.base import Operation, Target
-from wiredrv.types import TimeLimit
+from wiredrv.types import FOREVER, TimeLimit
 
 T = TypeVar("T")
 
@@ -28,7 +28,7 @@ def limit_of(timeout_ms: object, *, of_call: bool = False) -> TimeLimit:
     :raises ConfigurationError: it is not a whole number from 0 up.
     """
     milliseconds = whole_number("timeout_ms", timeout_ms)
-    return TimeLimit(milliseconds / 1000 or math.inf, of_call=of_call)
+    return TimeLimit(milliseconds / 1000 if 0 < milliseconds < FOREVER * 1000 else math.inf, of_call=of_call)
 
 
 def limited(target: Target, timeout_ms: int | None) -> Target:

@@ -87,7 +87,7 @@ class Executor(Attempts):
             budget.begin_operation()
         limit = operation.target.limit
         if limit is not None or use.begun or (session is not None and session.limit is not None):
-            limit = self._limit(operation, session)
+            limit = _limit(limit, session, operation.traits.kind)
         turn: Turn | None = None
         if session is not None:
             # Before any wait: from now on the call has its place in the queue, and in its transaction.
@@ -123,12 +123,6 @@ class Executor(Attempts):
                 session.turns.leave(turn)
             elif run is not None and run.implicit and not run.kept and run.server_session is not None:
                 self.release(run.server_session)
-
-    def _limit(self, operation: Operation[object], session: SessionState | None) -> TimeLimit | None:
-        """The time limit of an operation, which begins now; None if it has none."""
-        block = current_block() if use.begun else None
-        around = None if session is None else session.limit
-        return in_force(operation.target.limit, around, block, operation.traits.kind, monotonic())
 
     async def _open_for(self, session: SessionState | None, command: str, limit: TimeLimit | None) -> None:
         await self.open_within(limit, command)
@@ -219,7 +213,7 @@ class Executor(Attempts):
         """
         limit = operation.target.limit
         if limit is not None or use.begun or session.limit is not None:
-            limit = self._limit(operation, session)
+            limit = _limit(limit, session, operation.traits.kind)
         if waits.running_loop() is not self.loop:
             await self._open_for(session, operation.name, limit)
         run = Run(operation, session)
@@ -251,8 +245,9 @@ class Executor(Attempts):
         if session is None:
             yield None
             return
+        limit = _limit(call[1].limit, session, OperationKind.COMMAND)
         turn = self.enter(session, command, _STATEMENT)
-        await self.turn_comes(session, turn, session.limit or call[1].limit)
+        await self.turn_comes(session, turn, limit)
         try:
             yield turn
         except BaseException as error:
@@ -333,6 +328,15 @@ class Executor(Attempts):
         self._finish(run)
         if run.on_settled is not None:
             run.on_settled()
+
+
+def _limit(own: TimeLimit | None, session: SessionState | None, kind: OperationKind) -> TimeLimit | None:
+    """The time limit of an operation, which begins now; None if it has none.
+
+    :param own: that of its target.
+    """
+    around = None if session is None else session.limit
+    return in_force(own, around, current_block() if use.begun else None, kind, monotonic())
 
 
 def _no_turn(turn: Turn, current: Turn | None, limit: TimeLimit | None) -> OperationTimeout:

@@ -14,7 +14,7 @@ from contextvars import ContextVar
 from wiredrv.errors import ConfigurationError
 from wiredrv.execution.time_limit import in_force
 from wiredrv.operations.base import OperationKind
-from wiredrv.types import TimeLimit
+from wiredrv.types import FOREVER, TimeLimit
 from wiredrv.waits import monotonic
 
 
@@ -83,7 +83,7 @@ def timeout(seconds: float | None) -> Generator[None, None, None]:
         return
     use.begun = True
     outer = _innermost.get()
-    length = seconds or math.inf
+    length = seconds if 0 < seconds < FOREVER else math.inf
     limit = TimeLimit(length, monotonic() + length)
     around = current()
     if around is not None and around.until is not None and around.until <= monotonic() + length:
@@ -99,8 +99,8 @@ def timeout(seconds: float | None) -> Generator[None, None, None]:
             _innermost.set(outer)
 
 
-def in_force_now(own: TimeLimit | None) -> TimeLimit | None:
+def in_force_now(own: TimeLimit | None, kind: OperationKind = OperationKind.COMMAND) -> TimeLimit | None:
     """The limit of a call that begins now and sends several commands: its own or its handle's, and the block's."""
     if own is None and not use.begun:
         return None
-    return in_force(own, None, current() if use.begun else None, OperationKind.COMMAND, monotonic())
+    return in_force(own, None, current() if use.begun else None, kind, monotonic())

@@ -330,7 +330,7 @@ class ClientSession(AsyncBlock):
             if state.transaction.open_on_server:
                 await self._ending.abort_quietly(limit)
             else:
-                await self._ending.until_resolved(limit or state.default_limit)
+                await self._ending.until_resolved(limit)
         finally:
             if not state.ended:
                 await self._finish()

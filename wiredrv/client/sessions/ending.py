@@ -5,6 +5,7 @@ Rules kept here:
 * The transaction's state changes when the turn comes, not at the call.
 * After a commit was sent, no abort is sent.
 * If an abort is cancelled before its command is sent, the background sends it in the same turn.
+* If the time limit of an abort ends before its turn comes, the background sends it when the turn comes.
 * If a commit runs out of time after it was sent, the background sends it again (``late_commit``).
 
 Transactions specification, "ClientSession changes".
@@ -22,7 +23,7 @@ from wiredrv.errors import ConfigurationError, DriverError, InvalidOperation, Op
 from wiredrv.execution import budget
 from wiredrv.execution.timeout import in_force_now
 from wiredrv.failures import FailureKind, kind_of
-from wiredrv.operations.base import Target
+from wiredrv.operations.base import OperationKind, Target
 from wiredrv.operations.transactions import CommitTransaction
 from wiredrv.session.pinning import PinEvent
 from wiredrv.session.state import SessionState
@@ -106,8 +107,9 @@ class TransactionEnding:
     async def until_resolved(self, limit: TimeLimit | None) -> None:
         """Wait a short time for the background, if it sends the last commit again.
 
-        :param limit: the time limit of the end of the session, if that has one.
+        :param limit: the time limit of the call that ends the session; None takes the session's.
         """
+        limit = in_force_now(limit or self._state.default_limit, OperationKind.ABORT)
         late, self._late = self._late, None
         if late is not None and not late.is_set():
             seconds = budget.GRACE_SECONDS if limit is None else min(budget.GRACE_SECONDS, limit.seconds)
@@ -145,18 +147,23 @@ class TransactionEnding:
         limit = self._limit(timeout_ms)
         turn = self._core.executor.enter(state, "abortTransaction", Purpose.ENDING)
         try:
-            await self._core.executor.turn_comes(state, turn)
+            try:
+                await self._core.executor.turn_comes(state, turn, in_force_now(limit, OperationKind.ABORT))
+            except OperationTimeout:
+                await self.abort_quietly(limit, wait=False)
+                return
             if not state.transaction.active:
                 state.transaction.abort()  # raises an error that says why
             await self._abort_in(turn, limit)
         finally:
             self._leave(turn)
 
-    async def abort_quietly(self, limit: TimeLimit | None = None) -> None:
+    async def abort_quietly(self, limit: TimeLimit | None = None, *, wait: bool = True) -> None:
         """Abort a transaction whose block failed. No error may hide the failure, and a cancellation may not stop the
         abort.
 
         :param limit: its time limit; None takes that of the ``with_transaction``, or the session's, as a whole again.
+        :param wait: whether to wait for it; otherwise the background aborts the transaction.
         """
         state = self._state
         if not state.transaction.open_on_server or state.turns.cleaning_up:
@@ -172,6 +179,8 @@ class TransactionEnding:
         try:
             if waits.is_cancelling():
                 await self._clean_up(turn)
+            elif not wait:
+                await self._clean_up(turn, wait=False)
             else:
                 await self._abort_in_time(turn, limit)
         except BaseException as error:
@@ -182,8 +191,13 @@ class TransactionEnding:
             self._leave(turn)
 
     async def _abort_in_time(self, turn: Turn, limit: TimeLimit | None) -> None:
+        limit = limit or self._limit(None)
         with waits.move_on_after(_ABORT_SECONDS) as scope:
-            await self._core.executor.turn_comes(self._state, turn)
+            try:
+                await self._core.executor.turn_comes(self._state, turn, in_force_now(limit, OperationKind.ABORT))
+            except OperationTimeout:
+                await self._clean_up(turn, wait=False)
+                return
             await self._abort_in(turn, limit)
         if scope.cancelled_caught and not turn.handed_over:
             _LOG.warning("a transaction could not be aborted within %.1f s; the background continues", _ABORT_SECONDS)
@@ -203,8 +217,11 @@ class TransactionEnding:
             if not transaction.active and not turn.handed_over:
                 self._state.on_pin_event(PinEvent.ABORTED)
 
-    async def _clean_up(self, turn: Turn) -> None:
-        """Have the background abort the transaction, in a turn that was taken or is waited for."""
+    async def _clean_up(self, turn: Turn, *, wait: bool = True) -> None:
+        """Have the background abort the transaction, in a turn that was taken or is waited for.
+
+        :param wait: whether to wait for it, as long as the caller's budget allows.
+        """
         state = self._state
         executor = self._core.executor
         state.turns.hand_over(turn)
@@ -231,7 +248,7 @@ class TransactionEnding:
                 state.turns.leave(turn)
                 self._sessions.conclude(state)
 
-        await executor.clean_up(work)
+        await executor.clean_up(work, wait=wait)
 
     def _leave(self, turn: Turn) -> None:
         if not turn.handed_over:

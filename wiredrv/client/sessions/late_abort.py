@@ -14,6 +14,7 @@ from __future__ import annotations
 from wiredrv import waits
 from wiredrv.errors import DriverError, OperationFailure, is_timeout
 from wiredrv.execution.executor import CleanUp, Executor
+from wiredrv.execution.timeout import leave_blocks
 from wiredrv.operations.transactions import AbortAgain
 from wiredrv.server_facts import ErrorCode
 from wiredrv.session.state import SessionState
@@ -34,6 +35,8 @@ def late_abort(executor: Executor, state: SessionState, error: DriverError) -> C
     abort = AbortAgain(state.lsid, state.server_session.txn_number, server)
 
     async def repeat() -> None:
+        # The block in which the abort ran out of time does not limit this.
+        leave_blocks()
         for pause in PAUSES:
             await waits.sleep(pause)
             try:
