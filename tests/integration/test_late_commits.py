@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import anyio
 import pytest
 
 import wiredrv
+from tests.integration.test_session_lifetime import exit_code
 from tests.integration.test_timeouts import LIMIT, held, scene
 from tests.support.commands import APP_NAME
 from tests.support.waiting import until
 from wiredrv import ClientSession
 from wiredrv.errors import UNKNOWN_COMMIT_RESULT, DriverError
+from wiredrv.execution import budget
 from wiredrv.local import ReplicaSet
 from wiredrv.session.transaction import Outcome
 
@@ -101,6 +104,30 @@ async def test_the_end_of_the_session_does_not_wait_for_long(replica_set: Replic
             else:
                 await session.end_session(timeout_ms=50)
             assert anyio.current_time() - started < 0.4
+        await until_closed(collection)
+
+
+async def test_the_end_of_the_session_does_not_wait_for_it_in_another_process(
+    replica_set: ReplicaSet, anyio_backend_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(budget, "GRACE_SECONDS", 20.0)
+    async with scene(replica_set) as (collection, _):
+        async with held(collection, "commitTransaction", times=2):
+            session = collection.database.client.start_session()
+            with pytest.raises(DriverError):
+                await session.with_transaction(_Transfer(collection), timeout_ms=LIMIT)
+
+            async def end_in_child() -> bool:
+                started = anyio.current_time()
+                await session.end_session()
+                return anyio.current_time() - started < 10
+
+            child = os.fork()
+            if child == 0:  # pragma: no cover
+                os._exit(exit_code(end_in_child, anyio_backend_name))
+            status = await anyio.to_thread.run_sync(lambda: os.waitpid(child, 0)[1])
+            assert os.waitstatus_to_exitcode(status) == 0
+        await session.end_session()
         await until_closed(collection)
 
 

@@ -321,7 +321,7 @@ async def test_a_forked_child_shares_neither_connections_nor_sessions(
 
         child = os.fork()
         if child == 0:  # pragma: no cover
-            os._exit(_exit_code(use_in_child, anyio_backend_name))
+            os._exit(exit_code(use_in_child, anyio_backend_name))
         status = await anyio.to_thread.run_sync(lambda: os.waitpid(child, 0)[1])
         assert os.waitstatus_to_exitcode(status) == 0
         # The parent continues with its own.
@@ -330,7 +330,7 @@ async def test_a_forked_child_shares_neither_connections_nor_sessions(
         await session.end_session()
 
 
-def _exit_code(function: Callable[[], Awaitable[bool]], backend: str) -> int:
+def exit_code(function: Callable[[], Awaitable[bool]], backend: str) -> int:
     results: list[int] = []
 
     def run() -> None:

@@ -111,7 +111,8 @@ class TransactionEnding:
         """
         limit = in_force_now(limit or self._state.default_limit, OperationKind.ABORT)
         late, self._late = self._late, None
-        if late is not None and not late.is_set():
+        # After a fork, the parent's background sends it, and nobody tells this process when that is done.
+        if late is not None and not late.is_set() and waits.running_loop() is self._core.executor.loop:
             seconds = budget.GRACE_SECONDS if limit is None else min(budget.GRACE_SECONDS, limit.seconds)
             await budget.bounded(late.wait, seconds, self._core.executor.grace)
 
