@@ -22,6 +22,7 @@ Rules kept here:
 from __future__ import annotations
 
 import contextvars
+import itertools
 import logging
 import os
 import threading
@@ -62,6 +63,7 @@ class Threads(Loop):
         self.repair: Callable[[BaseException], None] | None = None
         #: Whether no thread may be started any longer, because the interpreter ends.
         self.is_ending = False
+        self.number = next(_numbers)
         self._renew()
         _all.add(self)
 
@@ -234,22 +236,34 @@ class Threads(Loop):
         self._renew()
 
 
+_numbers = itertools.count()
 _all: weakref.WeakSet[Threads] = weakref.WeakSet()
-_held: list[Threads] = []
+#: Whose lock each thread that is about to fork holds: several threads may fork at once.
+_held: dict[int, list[Threads]] = {}
+
+
+def _in_order() -> list[Threads]:
+    """All of them, always in the same order: otherwise two threads that fork could wait for each other's locks."""
+    while True:
+        try:
+            return sorted(_all, key=lambda threads: threads.number)
+        except RuntimeError:  # another thread has made a client meanwhile, which changed the set
+            continue
 
 
 def _before_fork() -> None:
-    _held.extend(threads for threads in list(_all) if threads.hold())
+    held = _held[get_ident()] = []
+    held.extend(threads for threads in _in_order() if threads.hold())
 
 
 def _after_fork_in_parent() -> None:
-    while _held:
-        _held.pop().lock.release()
+    for threads in _held.pop(get_ident(), ()):
+        threads.lock.release()
 
 
 def _after_fork_in_child() -> None:
     _held.clear()
-    for threads in list(_all):
+    for threads in _in_order():
         threads.after_fork()
 
 
