@@ -181,7 +181,7 @@ async def test_what_cannot_be_stored_is_refused_before_a_chunk_is_sent(replica_s
             await bucket.rename(1, name)
         async with bucket.open_upload_stream("file") as stream:
             unchecked: Any = stream
-            with pytest.raises(ConfigurationError, match="lines must be an iterable of bytes, not 3"):
+            with pytest.raises(ConfigurationError, match="sequence must be an iterable of bytes, not 3"):
                 await unchecked.writelines(3)
             await stream.write(memoryview(_DATA)[::2])
         assert await (await bucket.open_download_stream(stream._id)).read() == _DATA[::2]
