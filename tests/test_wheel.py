@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 #: Bytes: the size of the compressed file, which is what a user downloads. The synchronous classes, which repeat the
-#: docstrings of the asynchronous ones, are 60,000 of them.
+#: docstrings of the asynchronous ones, are 54,000 of them.
 LARGEST = 660_000
 
 

@@ -44,7 +44,7 @@ def _of_file(source: Any) -> Callable[[int], Awaitable[Bytes]]:
     blocking = _may_block(source)
 
     async def read(size: int) -> Bytes:
-        found = await waits.to_thread(partial(source.read, size)) if blocking else source.read(size)
+        found = await waits.to_thread(partial(source.read, size)) if blocking else waits.user(source.read, size)
         return _checked(await found if isawaitable(found) else found)
 
     return read
@@ -90,7 +90,7 @@ def writer(destination: object) -> Callable[[bytes], Awaitable[None]]:
         rest: Bytes = data
         while rest:
             send = partial(method, rest)
-            done = await waits.to_thread(send) if blocking else send()
+            done = await waits.to_thread(send) if blocking else waits.user(send)
             done = await done if isawaitable(done) else done
             if not in_parts:
                 break

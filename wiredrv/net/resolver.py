@@ -1,13 +1,16 @@
 """DNS look-ups for ``mongodb+srv``: SRV and TXT records, through dnspython's asynchronous resolver.
 
-dnspython is imported at the first look-up, so that other programs do not load it. It works on asyncio and on trio.
+dnspython is imported at the first look-up, so that other programs do not load it. It works on asyncio and on trio; in
+synchronous calls its other resolver is used.
 
 Specifications: initial-dns-seedlist-discovery ("Querying DNS"), polling-srv-records-for-mongos-discovery.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from wiredrv import waits
@@ -59,20 +62,28 @@ class Resolver:
 
     async def _look_up(self, name: str, kind: str) -> Any:
         """The answer; None if the name, or a record of the kind, does not exist."""
-        import dns.asyncbackend
-        import dns.asyncresolver
         import dns.exception
         import dns.resolver
 
         try:
-            resolver = dns.asyncresolver.Resolver(configure=self._nameserver is None)
-            if self._nameserver is not None:
-                resolver.nameservers = [self._nameserver.host]
-                resolver.port = self._nameserver.port or 53
+            if waits.backend() == "threads":
+                resolver = self._configured(dns.resolver.Resolver)
+                return await waits.to_thread(partial(resolver.resolve, name, kind, lifetime=self._lifetime))
+            import dns.asyncbackend
+            import dns.asyncresolver
+
             # dnspython keeps the kind of the first event loop for the whole process.
             backend = dns.asyncbackend.get_backend(waits.backend())
+            resolver = self._configured(dns.asyncresolver.Resolver)
             return await resolver.resolve(name, kind, lifetime=self._lifetime, backend=backend)
         except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
             return None
         except dns.exception.DNSException as error:
             raise ConfigurationError(f"DNS look-up of the {kind} records of {name!r} failed: {error}") from error
+
+    def _configured(self, make: Callable[..., Any]) -> Any:
+        resolver = make(configure=self._nameserver is None)
+        if self._nameserver is not None:
+            resolver.nameservers = [self._nameserver.host]
+            resolver.port = self._nameserver.port or 53
+        return resolver
