@@ -18,6 +18,7 @@ from benchmarks.targets import judge, measure_import
 from benchmarks.workload import OPERATIONS
 
 CONCURRENCIES = (1, 16, 100)
+THREAD_COUNTS = (1, 8, 64)
 DESCRIPTION = "Compare drivers and two raw loops against the same server in one run."
 
 
@@ -27,7 +28,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--contender", action="append", choices=list(CONTENDERS), help="repeatable; default: all")
     parser.add_argument("--backend", action="append", choices=BACKENDS, help="repeatable; default: all")
     parser.add_argument("--operation", action="append", choices=OPERATIONS, help="repeatable; default: all")
-    parser.add_argument("--concurrency", action="append", type=at_least_one, help="repeatable; default: 1, 16, 100")
+    parser.add_argument(
+        "--concurrency",
+        action="append",
+        type=at_least_one,
+        help="repeatable; default: 1, 16, 100; threads: 1, 8, 64",
+    )
     parser.add_argument("--rounds", type=at_least_one, default=5, help="default: %(default)s")
     parser.add_argument("--seconds", type=positive, default=0.4, help="for each measurement; default: %(default)s")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every round there")
@@ -57,6 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         backends=options.backend or BACKENDS,
         operations=options.operation or OPERATIONS,
         concurrencies=options.concurrency or CONCURRENCIES,
+        thread_counts=options.concurrency or THREAD_COUNTS,
         rounds=options.rounds,
         seconds=options.seconds,
     )

@@ -17,10 +17,11 @@ from typing import Any, Literal, Protocol, get_args
 from benchmarks.raw import RawProtocolLoop, RawSocketLoop
 from benchmarks.workload import DATABASE, OPERATIONS, Document, OpenClient, Operation
 
-Backend = Literal["asyncio", "uvloop", "trio"]
+Backend = Literal["asyncio", "uvloop", "trio", "threads"]
 
 BACKENDS: tuple[Backend, ...] = get_args(Backend)
 ON_ASYNCIO: tuple[Backend, ...] = ("asyncio", "uvloop")
+ON_LOOPS: tuple[Backend, ...] = (*ON_ASYNCIO, "trio")
 TAKE: Document = {"$inc": {"n": -1}}
 GIVE: Document = {"$inc": {"n": 1}}
 
@@ -44,7 +45,7 @@ class Contender(Protocol):
     operations: tuple[Operation, ...]
 
     def open(self, target: Target) -> AbstractAsyncContextManager[OpenClient]:
-        """An open client for the measurement, closed at the block's end."""
+        """An open client for a measurement on an event loop, closed at the block's end."""
 
 
 class _Collection:
@@ -114,9 +115,11 @@ class Wiredrv:
 
 
 class PyMongoAsync:
+    """PyMongo: its asynchronous client, and on threads its synchronous one (``threads.py``)."""
+
     name = "pymongo"
     module = "pymongo"
-    backends = ON_ASYNCIO
+    backends = (*ON_ASYNCIO, "threads")
     operations = OPERATIONS
 
     @asynccontextmanager
@@ -178,7 +181,7 @@ class RawSocket:
 
     name = "raw-socket"
     module = "anyio"
-    backends = BACKENDS
+    backends = ON_LOOPS
     operations: tuple[Operation, ...] = ("find_one",)
 
     def open(self, target: Target) -> AbstractAsyncContextManager[OpenClient]:

@@ -72,11 +72,16 @@ class Sample:
         return fields | {"ops_per_second": self.ops_per_second, "cpu_us_per_op": self.cpu_us_per_op}
 
 
+def warm_up_seconds(concurrency: int) -> float:
+    """How long the workers run before the clock starts."""
+    return WARM_UP + WARM_UP_PER_WORKER * concurrency
+
+
 async def measure(job: Job, target: Target, seconds: float) -> Sample:
     """Open the job's contender at `target`, warm it up, measure it for `seconds`, close it."""
     async with CONTENDERS[job.contender].open(target) as client:
         workers = Workers(step_for(job.cell.operation, client), job.cell.concurrency)
-        await workers.run(WARM_UP + WARM_UP_PER_WORKER * job.cell.concurrency)
+        await workers.run(warm_up_seconds(job.cell.concurrency))
         warm_up = sum(workers.performed)
         gc.collect()
         wall, cpu = time.perf_counter(), time.process_time()

@@ -21,6 +21,7 @@ from benchmarks.workload import OPERATIONS
 
 DISTRIBUTIONS = ("wiredrv", "pymongo", "motor", "mongojet", "anyio", "trio", "uvloop")
 PIPE_WIDTH = 110
+_AGAINST = {"trio": "PyMongo Async on asyncio", "threads": "PyMongo's MongoClient"}
 HEADINGS = ("concurrency", "contender", "op/s", "slowest", "fastest", "CPU µs/op", "op/s ratio", "CPU ratio")
 
 
@@ -46,7 +47,7 @@ def print_report(outcome: Outcome, verdicts: Sequence[Verdict]) -> None:
     """Write the tables, the failures and the verdicts to standard output."""
     lines = sorted(Results(outcome.samples).lines(), key=_order)
     for (backend, operation), group in groupby(lines, key=lambda line: (line.cell.backend, line.cell.operation)):
-        against = "PyMongo Async on asyncio" if backend == "trio" else "PyMongo Async"
+        against = _AGAINST.get(backend, "PyMongo Async")
         print_table(f"{operation} on {backend}, ratios to {against}", HEADINGS, [_row(line) for line in group])
     print_table("Targets", ("target", "wanted", "measured", ""), [_verdict_row(verdict) for verdict in verdicts])
     for name, reason in outcome.unavailable.items():

@@ -30,12 +30,16 @@ PATIENCE_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Selection:
-    """What is to be measured, and for how long: `seconds` for each measurement."""
+    """What is to be measured, and for how long: `seconds` for each measurement.
+
+    `concurrencies` are numbers of tasks, `thread_counts` those of threads.
+    """
 
     contenders: Sequence[str]
     backends: Sequence[Backend]
     operations: Sequence[Operation]
     concurrencies: Sequence[int]
+    thread_counts: Sequence[int]
     rounds: int
     seconds: float
 
@@ -58,9 +62,13 @@ def rotated(names: Sequence[str], by: int) -> list[str]:
 
 def plan(selection: Selection) -> Iterator[Job]:
     """Every job of a run, in order: rounds outermost, contenders innermost."""
-    cells = list(product(selection.backends, selection.operations, selection.concurrencies))
+    cells = [
+        Cell(backend, operation, concurrency)
+        for backend, operation in product(selection.backends, selection.operations)
+        for concurrency in (selection.thread_counts if backend == "threads" else selection.concurrencies)
+    ]
     for round_number in range(selection.rounds):
-        for cell in (Cell(*place) for place in cells):
+        for cell in cells:
             able = [
                 name
                 for name in selection.contenders

@@ -27,7 +27,7 @@ def cpu_us_per_op(sample: Sample) -> float:
 
 @dataclass(frozen=True)
 class Line:
-    """One contender in one cell: medians over its rounds, its slowest and fastest round, ratios to PyMongo Async."""
+    """One contender in one cell: medians over its rounds, its slowest and fastest round, ratios to PyMongo."""
 
     cell: Cell
     contender: str
@@ -82,5 +82,5 @@ class Results:
 
 
 def baseline_cell(cell: Cell) -> Cell:
-    """The cell of PyMongo Async that `cell` is compared with: on the same loop, and for trio on asyncio."""
+    """The cell of PyMongo that `cell` is compared with: on the same loop or on threads, and for trio on asyncio."""
     return replace(cell, backend="asyncio") if cell.backend == "trio" else cell

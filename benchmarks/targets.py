@@ -66,8 +66,8 @@ def _speed(backend: Backend, concurrency: int, reference: str, relation: Literal
     return Target(ops_per_second, Cell(backend, "find_one", concurrency), reference, relation, limit)
 
 
-def _cpu(operation: Operation, concurrency: int, reference: str, limit: float) -> Target:
-    return Target(cpu_us_per_op, Cell("asyncio", operation, concurrency), reference, "<=", limit)
+def _cpu(operation: Operation, concurrency: int, reference: str, limit: float, backend: Backend = "asyncio") -> Target:
+    return Target(cpu_us_per_op, Cell(backend, operation, concurrency), reference, "<=", limit)
 
 
 TARGETS: tuple[Target, ...] = (
@@ -81,6 +81,10 @@ TARGETS: tuple[Target, ...] = (
     _cpu("transaction", 1, BASELINE, 0.5),
     _cpu("transaction", 16, BASELINE, 0.5),
     _cpu("transaction", 100, BASELINE, 0.5),
+    _speed("threads", 1, BASELINE, ">=", 1.3),
+    _speed("threads", 64, BASELINE, ">=", 1.0),
+    *(_cpu("find_one", count, BASELINE, 0.6, "threads") for count in (1, 8, 64)),
+    *(_cpu("transaction", count, BASELINE, 0.6, "threads") for count in (1, 8, 64)),
 )
 
 

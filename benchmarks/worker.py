@@ -20,6 +20,7 @@ import anyio
 
 from benchmarks.contenders import CONTENDERS, Target
 from benchmarks.measurement import Cell, Job, measure
+from benchmarks.threads import measure_on_threads
 
 
 def backend_arguments(backend: str) -> dict[str, Any]:
@@ -31,7 +32,7 @@ def backend_arguments(backend: str) -> dict[str, Any]:
 
 def why_unavailable(contender: str, backend: str) -> str | None:
     """Why this contender cannot run on this backend in this environment, or None where it can."""
-    for module in (CONTENDERS[contender].module, backend):
+    for module in (CONTENDERS[contender].module, "threading" if backend == "threads" else backend):
         try:
             importlib.import_module(module)
         except ImportError as exc:
@@ -44,9 +45,12 @@ def answer(line: str, backend: str) -> dict[str, Any]:
     request = json.loads(line)
     job = Job(**request["job"] | {"cell": Cell(**request["job"]["cell"])})
     target = Target(**request["target"] | {"primary": tuple(request["target"]["primary"])})
-    run = partial(anyio.run, measure, job, target, request["seconds"])
     try:
-        sample = run(**backend_arguments(backend))
+        if backend == "threads":
+            sample = measure_on_threads(job, target, request["seconds"])
+        else:
+            run = partial(anyio.run, measure, job, target, request["seconds"])
+            sample = run(**backend_arguments(backend))
     except Exception as exc:
         return {"failure": "".join(traceback.format_exception(first_cause(exc)))}
     return {key: value for key, value in asdict(sample).items() if key != "job"}

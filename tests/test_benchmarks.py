@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from benchmarks.report import failure_counts, plain_table
 from benchmarks.rounds import Outcome, Selection, WorkerFailed, WorkerProcess, plan, rotated
 from benchmarks.summary import Results, cpu_us_per_op, ops_per_second
 from benchmarks.targets import TARGETS, Verdict, judge
+from benchmarks.threads import SYNCHRONOUS, ThreadWorkers
 from benchmarks.workload import (
     OPERATIONS,
     Document,
@@ -49,7 +51,7 @@ class TestPlan:
 
     def test_every_contender_once_in_each_cell_of_each_round_and_each_begins_once(self) -> None:
         names = ["wiredrv", "pymongo", "motor"]
-        jobs = list(plan(Selection(names, ["asyncio"], ["find_one", "insert_one"], [1, 16], rounds=3, seconds=1)))
+        jobs = list(plan(Selection(names, ["asyncio"], ["find_one", "insert_one"], [1, 16], [], rounds=3, seconds=1)))
         assert len(jobs) == 3 * 2 * 2 * 3
         for cell in {job.cell for job in jobs}:
             orders = [
@@ -60,12 +62,20 @@ class TestPlan:
 
     def test_nobody_is_asked_for_what_it_cannot_do(self) -> None:
         names = list(CONTENDERS)
-        jobs = list(plan(Selection(names, ["trio"], ["find_one", "transaction"], [1], rounds=1, seconds=1)))
+        jobs = list(plan(Selection(names, ["trio"], ["find_one", "transaction"], [1], [], rounds=1, seconds=1)))
         assert [(job.cell.operation, job.contender) for job in jobs] == [
             ("find_one", "wiredrv"),
             ("find_one", "raw-socket"),
             ("transaction", "wiredrv"),
         ]
+
+    def test_threads_have_counts_of_their_own(self) -> None:
+        selection = Selection(["wiredrv"], ["asyncio", "threads"], ["find_one"], [16], [8, 64], rounds=1, seconds=1)
+        cells = [(job.cell.backend, job.cell.concurrency) for job in plan(selection)]
+        assert cells == [("asyncio", 16), ("threads", 8), ("threads", 64)]
+
+    def test_synchronous_clients_are_those_that_run_on_threads(self) -> None:
+        assert set(SYNCHRONOUS) == {name for name, contender in CONTENDERS.items() if "threads" in contender.backends}
 
 
 class TestSummary:
@@ -220,6 +230,35 @@ class TestWorkers:
         assert caught.group_contains(WrongResult, match="seen")
 
 
+class TestThreadWorkers:
+    def test_every_worker_goes_on_and_is_counted(self) -> None:
+        calls: list[tuple[int, int]] = []
+
+        async def step(worker: int, sequence: int) -> None:
+            calls.append((worker, sequence))
+
+        workers = ThreadWorkers(step, concurrency=3)
+        workers.run(0.01)
+        first = list(workers.performed)
+        workers.run(0.0)
+        assert workers.performed == [count + 1 for count in first]
+        assert sorted(calls) == [(worker, n) for worker, count in enumerate(workers.performed) for n in range(count)]
+
+    def test_a_wrong_result_ends_the_measurement(self) -> None:
+        async def step(worker: int, sequence: int) -> None:
+            raise WrongResult("seen")
+
+        with pytest.raises(WrongResult, match="seen"):
+            ThreadWorkers(step, concurrency=2).run(60.0)
+
+    def test_a_step_that_waits_is_no_step_of_a_synchronous_client(self) -> None:
+        async def step(worker: int, sequence: int) -> None:
+            await asyncio.sleep(0)
+
+        with pytest.raises(RuntimeError, match="waited"):
+            ThreadWorkers(step, concurrency=1).run(60.0)
+
+
 class TestWorkerProcess:
     def test_a_process_that_fails_is_named(self) -> None:
         with WorkerProcess("benchmarks.worker", "pymongo", "no_such_backend") as process:
@@ -289,6 +328,12 @@ class TestRealRun:
         assert (status, report["failures"], report["unavailable"]) == (0, [], {})
         assert {(sample["contender"], sample["operation"]) for sample in report["rounds"]} == expected
         assert all(sample["operations"] >= 2 and sample["cpu"] > 0 for sample in report["rounds"])
+
+    def test_threads(self, replica_set: ReplicaSet, tmp_path: Path) -> None:
+        status, report = self.run(replica_set, tmp_path / "rounds.json", "--backend threads")
+        assert (status, report["failures"], report["unavailable"]) == (0, [], {})
+        measured = [(sample["operation"], sample["contender"]) for sample in report["rounds"]]
+        assert measured == [(operation, name) for operation in OPERATIONS for name in ("wiredrv", "pymongo")]
 
     @pytest.mark.parametrize("backend", ["asyncio", "trio"])
     def test_wiredrv(self, replica_set: ReplicaSet, tmp_path: Path, backend: str) -> None:
