@@ -513,6 +513,25 @@ async def test_a_killing_that_ran_out_of_time_is_repeated(replica_set: ReplicaSe
         assert log.names.count("commitTransaction") == 1
 
 
+@pytest.mark.parametrize("in_block", [False, True])
+async def test_a_cursor_is_killed_although_no_connection_is_free_within_its_limit(
+    replica_set: ReplicaSet, in_block: bool
+) -> None:
+    own: dict[str, Any] = {} if in_block else {"timeout_ms": LIMIT, "timeout_mode": "iteration"}
+    async with scene(replica_set, documents=6, maxPoolSize=1) as (collection, log):
+        cursor = collection.find({}, batch_size=2, **own)
+        await cursor.to_list(2)
+        async with anyio.create_task_group() as group, held(collection, "find") as point:
+            await _blocking(group, collection, point)
+            with wiredrv.timeout(LIMIT / 1000):
+                with pytest.raises(WaitQueueTimeoutError):
+                    await cursor.next()
+                started = anyio.current_time()
+                await cursor.close()
+                assert anyio.current_time() - started < (LATE - 2 * LIMIT) / 1000
+        await until(lambda: "killCursors" in log.names, "the cursor is killed")
+
+
 async def test_documents_that_are_here_are_returned_after_the_limit(replica_set: ReplicaSet) -> None:
     async with (
         scene(replica_set, documents=6) as (collection, log),

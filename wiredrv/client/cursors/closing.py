@@ -29,7 +29,7 @@ from wiredrv.errors import (
 )
 from wiredrv.execution.retry import never_sent
 from wiredrv.execution.timeout import in_force_now
-from wiredrv.operations.base import Target
+from wiredrv.operations.base import OperationKind, Target
 from wiredrv.operations.cursors import KillCursors, kill
 from wiredrv.server_facts import CURSOR_GONE_CODES
 from wiredrv.session.cursors import Kill, is_over, way_to_kill
@@ -157,7 +157,8 @@ class ClosableCursor(ClosedAtTheEnd):
         try:
             await self._end()
             if self._killed is not None:
-                with waits.move_on_after(KILL_DEADLINE):
+                limit = in_force_now(self._time_limit, OperationKind.HOUSEKEEPING)
+                with waits.move_on_after(KILL_DEADLINE if limit is None else min(KILL_DEADLINE, limit.seconds)):
                     await self._killed.wait()
         finally:
             self._unpin()

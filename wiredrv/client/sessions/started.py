@@ -16,8 +16,9 @@ from wiredrv.client.sessions.hooks import Hooks
 from wiredrv.client.sessions.late_abort import late_abort
 from wiredrv.client.sessions.late_commit import late_commit
 from wiredrv.concerns import WriteConcern
-from wiredrv.errors import DriverError, InvalidOperation
+from wiredrv.errors import DriverError, InvalidOperation, is_timeout
 from wiredrv.execution.executor import CleanUp, Executor
+from wiredrv.execution.timeout import in_force_now, leave_blocks
 from wiredrv.operations.base import Target
 from wiredrv.operations.cursors import kill
 from wiredrv.operations.sessions import ADMIN, END_SESSIONS_BATCH, EndSessions, KillSessions
@@ -172,7 +173,17 @@ class StartedSessions:
             cursor = cursor._replace(pin=None)
 
         async def kill_it() -> None:
-            await self._executor.execute(kill(cursor))
+            limited = in_force_now(cursor.limit) is not None
+            try:
+                await self._executor.execute(kill(cursor))
+            except DriverError as error:
+                if not limited or cursor.pin is not None or not is_timeout(error):
+                    raise
+                # The time limit that was refreshed for this is over, and nobody waits any longer.
+                if cursor.done is not None:
+                    cursor.done()
+                leave_blocks()
+                await self._executor.execute(kill(cursor._replace(limit=None)))
 
         async def work(seconds: float) -> None:
             try:
