@@ -90,7 +90,11 @@ class Attempts:
     # --- the loop ---
 
     async def drive(self, run: Run[T]) -> T:
-        """Make attempts until one succeeds or no retry is allowed. The session's turn was taken before."""
+        """Make attempts until one succeeds or no retry is allowed. The session's turn was taken before.
+
+        An error's traceback has this frame, and since Python 3.12 its callers' frames too. So neither the frame nor its
+        run refers to an error at the end: the callers' objects would be kept until garbage is collected.
+        """
         while True:
             server: TopologyServer | None = None
             connection: Connection | None = None
@@ -133,6 +137,7 @@ class Attempts:
             else:
                 if run.in_transaction:
                     transaction_advanced(run, connection.address)
+                run.history = None
                 return result
             finally:
                 if server is not None and run.settlement is None:
@@ -142,7 +147,12 @@ class Attempts:
             run.held = None
             run.started = 0.0
             if retry is None:
-                raise shown if run.spent is None else timed_out(failure, shown, run.spent, monotonic())
+                run.history = None
+                try:
+                    raise shown if run.spent is None else timed_out(failure, shown, run.spent, monotonic())
+                finally:
+                    del failure, shown
+            del failure, shown
             if retry.backoff:
                 if run.spent is not None:
                     run.spent.enter(Phase.PAUSE, monotonic())
