@@ -198,7 +198,7 @@ def test_another_event_loop_skips_no_batch(replica_set: ReplicaSet, backend: str
         await orders.drop()
         await orders.insert_many([{"_id": number} for number in range(20)])
         if not answered:
-            delay = {"failCommands": ["getMore"], "blockConnection": True, "blockTimeMS": 150, "appName": APP_NAME}
+            delay = {"failCommands": ["getMore"], "blockConnection": True, "blockTimeMS": 1000, "appName": APP_NAME}
             await client.admin.command({"configureFailPoint": "failCommand", "mode": {"times": 1}, "data": delay})
         log.clear()
         found: int = (await cursor.next())["_id"]

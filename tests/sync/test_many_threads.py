@@ -158,15 +158,19 @@ def test_sessions_of_64_threads_are_not_mixed_up(client: Client, replica_set: Re
 def test_events_of_64_threads_come_in_order(replica_set: ReplicaSet) -> None:
     """CMAP and SDAM: each connection is created, ready, checked out and in, and closed, one after the other."""
     seen: list[Any] = []
+    together: list[Any] = []
     inside = threading.Lock()
 
     def listen(event: Any) -> None:
-        assert inside.acquire(blocking=False), "two threads deliver events"
-        seen.append(event)
-        inside.release()
+        if inside.acquire(blocking=False):
+            seen.append(event)
+            inside.release()
+        else:
+            together.append(event)  # an error raised here would be logged, and fail no test
 
     with Client(replica_set.uri, maxPoolSize=8, event_listeners=[listen]) as client:
         in_threads(lambda number: [client.admin.command("ping") for _ in range(10)])
+    assert together == [], "two threads delivered events at once"
     states: dict[Any, str] = {}
     allowed = {
         "ConnectionCreatedEvent": (None,),
