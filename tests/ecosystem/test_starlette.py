@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import anyio
 import httpx
 import pytest
+import sniffio
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.middleware import Middleware
@@ -65,6 +67,8 @@ async def _vote(http: httpx.AsyncClient, voter: str) -> None:
 
 async def test_a_server_that_stops_leaves_no_transaction_open(named_replica_set: ReplicaSet) -> None:
     """A request that is cancelled when the server stops: its transaction is aborted before the client is closed."""
+    if sys.version_info >= (3, 12) and sniffio.current_async_library() == "asyncio":
+        pytest.skip("hypercorn waits for connections before it cancels requests; they do not end on Python 3.12")
     begun = anyio.Event()
 
     async def never_ends(request: Request) -> Response:

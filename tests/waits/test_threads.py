@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 import signal
 import socket
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +22,7 @@ from wiredrv.net.thread_transport import ThreadSocketTransport
 from wiredrv.types import Address, ReceiveBuffer
 from wiredrv.waits.interface import here
 from wiredrv.waits.thread_blocks import Cancelled
-from wiredrv.waits.threads import Threads
+from wiredrv.waits.threads import LOGGERS, Threads
 
 SOMEWHERE = Address("server.example", 27017)
 
@@ -46,6 +49,23 @@ def until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.001)
+
+
+@pytest.fixture
+def handling() -> Iterator[Callable[[Callable[[logging.LogRecord], object]], None]]:
+    """Adds a handler to the root logger, for the time of the test."""
+    added: list[logging.Handler] = []
+
+    def add(emit: Callable[[logging.LogRecord], object]) -> None:
+        class Handler(logging.Handler):
+            def emit(self, record: logging.LogRecord) -> None:
+                emit(record)
+
+        added.append(Handler())
+        logging.getLogger().addHandler(added[0])
+
+    yield add
+    logging.getLogger().removeHandler(added[0])
 
 
 # --- calls ---
@@ -558,3 +578,62 @@ def test_a_forked_child_has_a_lock_of_its_own(loop: Threads) -> None:
             assert os.waitpid(process, 0)[1] == 0
         stop.set()
     loop.run(waits_for(0))
+
+
+# --- what the driver logs ---
+
+
+def test_what_is_logged_in_a_call_is_handled_unlocked_and_in_order(
+    loop: Threads, handling: Callable[[Callable[[logging.LogRecord], object]], None]
+) -> None:
+    handled: list[tuple[str, bool]] = []
+    handling(lambda record: handled.append((record.getMessage(), loop.lock._is_owned())))
+
+    async def work() -> None:
+        logging.getLogger("wiredrv.session").warning("the %s", "first")
+        logging.getLogger("wiredrv.client").warning("the second")
+        assert handled == []
+        await waits.checkpoint()
+        assert handled == [("the first", False), ("the second", False)]
+        logging.getLogger("wiredrv.session").warning("the third")
+
+    loop.run(work())
+    assert handled[2:] == [("the third", False)]
+
+
+def test_a_handler_may_use_the_client_while_another_thread_logs(
+    loop: Threads, handling: Callable[[Callable[[logging.LogRecord], object]], None]
+) -> None:
+    """The handler's own lock is held meanwhile, and the other thread's record waits for it."""
+    inside = threading.Event()
+    written: list[str] = []
+
+    async def write(text: str) -> None:
+        inside.set()
+        await waits.sleep(0.1)
+        waits.deliver(lambda event: None, "an event of this call")
+        await waits.checkpoint()
+        written.append(text)
+
+    handling(lambda record: loop.run(write(record.getMessage())))
+
+    async def driver() -> None:
+        await waits.sleep(0.01)
+        logging.getLogger("wiredrv.session").warning("of the driver")
+        await waits.sleep(0.01)
+
+    def program() -> None:
+        logging.getLogger("program").warning("of the program")
+
+    with started(program):
+        assert inside.wait(10)
+        with started(lambda: loop.run(driver())):
+            pass
+    assert written == ["of the program", "of the driver"]
+
+
+def test_every_logger_of_the_driver_is_known() -> None:
+    source = Path(waits.__file__).parents[1]
+    named = re.compile(r'getLogger\("(wiredrv[\w.]*)"\)')
+    found = {name for path in source.rglob("*.py") for name in named.findall(path.read_text(encoding="utf-8"))}
+    assert found == set(LOGGERS) - {"py.warnings"}

@@ -35,7 +35,8 @@ which of the two serves the caller.
   decoding instead. Those are steps of pure code, which does not depend on a scheduler (``wire``, ``operations``).
   Nothing else may run within them: a command is built, numbered and sent in one go. Such a function works on its value
   alone. If it calls the client with the session that is being used, the call is refused (``session.turns``).
-* Handlers of ``logging``, which the standard library calls, under locks of its own, wherever something is logged.
+* Handlers of ``logging``, which the standard library calls, under locks of its own, wherever something is logged. In a
+  synchronous call what is logged waits until the client's lock is released (``waits.threads``).
 """
 
 from wiredrv.waits.anyio import (

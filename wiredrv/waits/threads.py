@@ -9,7 +9,9 @@ Rules kept here:
 
 * Code of users never runs while the lock is held: it is called through :meth:`Call.user`, and events are queued, and
   delivered in order, by one thread at a time, when their thread next releases the lock: before it waits, before it
-  sends, and when its call ends.
+  sends, and when its call ends. What the driver logs is queued with them: handlers may take locks or use the client.
+* A thread waits for the delivery of its events for a second at most, and then goes on: the thread that delivers may be
+  waiting for a lock that this one holds, such as that of a handler of ``logging`` that writes to the database.
 * A wait ends at the earliest deadline of the scopes around it. A scope that another thread cancels wakes the waits in
   it: those for a socket by ``shutdown``, which the waiting thread itself follows with ``close``.
 * What a signal handler raises during a wait (a Ctrl-C, mostly) is a cancellation for the driver, which cleans up within
@@ -43,6 +45,20 @@ T = TypeVar("T")
 
 _EVENTS = logging.getLogger("wiredrv.events")
 _LOG = logging.getLogger("wiredrv.client")
+
+#: The loggers that the driver logs to in the middle of a call. Python's is for warnings that are captured.
+LOGGERS = (
+    "py.warnings",
+    "wiredrv.client",
+    "wiredrv.events",
+    "wiredrv.gridfs",
+    "wiredrv.session",
+    "wiredrv.topology",
+    "wiredrv.tracing",
+)
+
+#: Seconds that a thread waits while another one delivers events.
+DELIVERY_PATIENCE = 1.0
 
 
 def _new_lock() -> OwnedLock:
@@ -143,10 +159,13 @@ class Threads(Loop):
             # A listener uses the client: what that causes comes after the event that it has now.
             self._promised = max(self._promised, number)
             return
-        with self._delivery:
+        # Whoever delivers goes on to these, even if this thread does not wait for it.
+        self._promised = max(self._promised, number)
+        if not self._delivery.acquire(timeout=DELIVERY_PATIENCE):
+            return
+        try:
             self._deliverer = me
             try:
-                self._promised = number
                 while self.delivered < self._promised and self.events:
                     listener, event = self.events.popleft()
                     try:
@@ -157,6 +176,8 @@ class Threads(Loop):
                         self.delivered += 1
             finally:
                 self._deliverer = None
+        finally:
+            self._delivery.release()
 
     # --- threads ---
 
@@ -237,6 +258,22 @@ class Threads(Loop):
 
 
 _numbers = itertools.count()
+
+
+class _Queued(logging.Filter):
+    """Has what is logged in the middle of a call handled when the lock is next released."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        call = here.call
+        if call is None:
+            return True
+        call.deliver(logging.getLogger(record.name).callHandlers, record)
+        return False
+
+
+for _name in LOGGERS:
+    logging.getLogger(_name).addFilter(_Queued())
+
 _all: weakref.WeakSet[Threads] = weakref.WeakSet()
 #: Whose lock each thread that is about to fork holds: several threads may fork at once.
 _held: dict[int, list[Threads]] = {}
