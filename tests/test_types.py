@@ -14,7 +14,7 @@ from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 
 import wiredrv
-from tools.synchronous import MODULES
+from tools.synchronous.plan import MODULES
 from wiredrv.client.client import Client
 from wiredrv.errors import ConfigurationError
 

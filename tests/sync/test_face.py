@@ -11,7 +11,9 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 import wiredrv
-from tools.synchronous import MODULES, PACKAGE, Writer, read
+from tools.synchronous.plan import MODULES, PACKAGE
+from tools.synchronous.source import read
+from tools.synchronous.writer import Writer
 from wiredrv import sync
 from wiredrv.errors import ConfigurationError
 from wiredrv.sync.base import Synchronous
