@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dis
 import functools
+import gc
 import signal
 import sys
 import threading
@@ -79,6 +80,13 @@ def client() -> Iterator[Client]:
             yield client
 
 
+@pytest.fixture
+def collected() -> Iterator[None]:
+    """What an interrupt has struck is collected within the test that allows it to warn, and not in a later one."""
+    yield
+    gc.collect()
+
+
 def places_in(work: Callable[[], object]) -> int:
     """At how many places of the driver an interrupt could strike a call."""
     counting = Interrupt(1_000_000)
@@ -114,6 +122,7 @@ def check(client: Client, struck: str) -> None:
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore:coroutine .* was never awaited:RuntimeWarning")
 @pytest.mark.parametrize("kind", ["find_one", "transaction"])
+@pytest.mark.usefixtures("collected")
 def test_an_interrupt_anywhere_leaves_a_client_that_works(client: Client, kind: str) -> None:
     def transaction() -> None:
         with client.start_session() as session, session.start_transaction():
@@ -139,6 +148,7 @@ def test_an_interrupt_anywhere_leaves_a_client_that_works(client: Client, kind: 
 
 # A socket that was just taken from a pool is closed by the collection of the frames that were struck.
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore:coroutine .* was never awaited:RuntimeWarning")
+@pytest.mark.usefixtures("collected")
 def test_an_interrupt_while_a_client_is_closed_closes_it(replica_set: ReplicaSet) -> None:
     def close() -> None:
         with Client(replica_set.uri) as client:
