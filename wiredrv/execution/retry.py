@@ -44,10 +44,10 @@ OUT_OF_TIME = (ServerSelectionTimeoutError, WaitQueueTimeoutError, OperationTime
 BASE_BACKOFF = 0.1
 MAX_BACKOFF = 10.0
 
-#: Seconds; of the pauses between the many attempts that a time limit allows.
-BASE_PAUSE = 0.005
-MAX_PAUSE = 0.5
-PAUSE_GROWTH = 1.5
+#: Seconds; of the pauses of ``with_transaction``, and of those between the many attempts that a time limit allows.
+_FIRST_PAUSE = 0.005
+_LONGEST_PAUSE = 0.5
+_PAUSE_GROWTH = 1.5
 
 
 @dataclass(slots=True)
@@ -108,7 +108,7 @@ def decide(error: DriverError, history: History, where: Circumstances, settings:
         if backoff >= where.seconds_left:
             return None
     elif history.failures > 1 and not history.overloaded:
-        backoff = _pause(history.failures, where.seconds_left)
+        backoff = min(growing_pause(history.failures - 1), max(where.seconds_left, 0.0) / 2)
     # Elsewhere than on a sharded cluster only overload may move a retry to another server, and only where allowed.
     deprioritize = where.sharded or (overload and settings.enable_overload_retargeting)
     return Retry(backoff, deprioritize)
@@ -158,11 +158,10 @@ def _commit_retry(error: DriverError, where: Circumstances) -> bool:
     return where.kind is OperationKind.COMMIT and leaves_commit_open(error) and not is_network_error(error)
 
 
-def _pause(failures: int, seconds_left: float) -> float:
-    """The longest pause before one of the attempts that only a time limit allows."""
-    # Larger exponents would only overflow.
-    growth = PAUSE_GROWTH ** min(failures - 1, 32)
-    return min(MAX_PAUSE, BASE_PAUSE * growth, max(seconds_left, 0.0) / 2)
+def growing_pause(retries: int) -> float:
+    """The most seconds to wait before a further attempt (transactions-convenient-api)."""
+    # The longest pause is soon reached; a larger exponent would only overflow.
+    return min(_FIRST_PAUSE * _PAUSE_GROWTH ** min(retries, 32), _LONGEST_PAUSE)
 
 
 def _backoff(error: DriverError, failures: int) -> float:

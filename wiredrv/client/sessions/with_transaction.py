@@ -24,6 +24,7 @@ from wiredrv.errors import (
     TransactionLimitExceeded,
     TransactionTimeoutError,
 )
+from wiredrv.execution.retry import growing_pause
 from wiredrv.execution.timeout import in_force_now
 from wiredrv.server_facts import ErrorCode
 from wiredrv.session.notes import note_transaction
@@ -34,10 +35,6 @@ if TYPE_CHECKING:
     from wiredrv.client.sessions.client_session import ClientSession
 
 T = TypeVar("T")
-
-_BACKOFF_INITIAL = 0.005
-_BACKOFF_GROWTH = 1.5
-_BACKOFF_MAX = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +66,7 @@ DEFAULT_POLICY = RetryPolicy()
 
 def backoff(attempt: int, jitter: float) -> float:
     """Seconds to wait after ``attempt`` failed attempts."""
-    # A transaction that keeps failing soon reaches the longest wait; a larger exponent would only overflow.
-    growth = _BACKOFF_GROWTH ** min(attempt, 32)
-    return jitter * min(_BACKOFF_INITIAL * growth, _BACKOFF_MAX)
+    return jitter * growing_pause(attempt)
 
 
 def leaves(error: BaseException) -> Iterator[BaseException]:
