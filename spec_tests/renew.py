@@ -1,4 +1,4 @@
-"""Runs the specification tests on every deployment that ``docs/conformance.md`` tells of, and renews its figures.
+"""Runs the specification tests on every deployment of ``docs/conformance.md``, and writes its figures again.
 
 ``python -m spec_tests.renew`` runs all of them, one after the other. With the names of some, the others' results are
 those of the last time, which are kept in ``.conformance/``.

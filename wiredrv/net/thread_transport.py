@@ -4,7 +4,7 @@ Rules kept here:
 
 * What listeners are to be told before a command is sent is delivered first.
 * A thread that waits for the socket closes it itself. Another thread that closes the transport meanwhile shuts the
-  stream down, which ends that wait: a descriptor that is closed under a wait may be somebody else's by then.
+  stream down, which ends that wait: a descriptor that is closed during a wait may belong to another socket by then.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The waits for whoever calls: those of ``wiredrv.waits.anyio``, or those of the synchronous call that is running.
+"""Chooses the waits: those of ``wiredrv.waits.anyio``, or in a synchronous call those of that call.
 
 Asking costs a Python call and a look-up, which is little beside the wait itself. What each operation calls without
 waiting (``running_loop``, ``current_task``) asks in place instead.

@@ -159,7 +159,7 @@ class Threads(Loop):
             # A listener uses the client: what that causes comes after the event that it has now.
             self._promised = max(self._promised, number)
             return
-        # Whoever delivers goes on to these, even if this thread does not wait for it.
+        # A thread that is delivering already includes these, also if this one stops waiting for it.
         self._promised = max(self._promised, number)
         if not self._delivery.acquire(timeout=DELIVERY_PATIENCE):
             return
