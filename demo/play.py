@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from importlib.util import find_spec
 from secrets import token_hex
@@ -22,6 +22,7 @@ from wiredrv.client.client import Client
 from wiredrv.client.sessions.with_transaction import leaves
 from wiredrv.errors import ConfigurationError, DriverError
 from wiredrv.local import ReplicaSet
+from wiredrv.local.progress import progress
 
 _DROPPED_WITHIN = 10.0  # seconds
 
@@ -60,9 +61,10 @@ async def _stage(uri: str | None, members: int, scale: Scale, show: Show) -> Asy
         async with open_stage(uri, None, scale, show) as stage:
             yield stage
         return
-    began = monotonic()
-    async with ReplicaSet(members, test_commands=True) as deployment:
-        show.line(f"a replica set of {members} members is ready after {monotonic() - began:.1f} s: {deployment.uri}")
+    async with AsyncExitStack() as stack:
+        with progress(show.line):
+            deployment = await stack.enter_async_context(ReplicaSet(members, test_commands=True))
+        show.line(f"the connection string is {deployment.uri}")
         async with open_stage(deployment.uri, deployment, scale, show) as stage:
             yield stage
 

@@ -164,6 +164,15 @@ def test_the_backend_of_tests_on_docker_can_be_chosen() -> None:
     assert commands.count("-m spec_tests --backend trio --uri 'mongodb://") == 3
 
 
+def test_the_workflow_runs_the_demo_and_tests_where_the_server_is_downloaded() -> None:
+    job = _workflow()["jobs"]["downloaded-server"]
+    assert [name.partition("-")[0] for name in job["strategy"]["matrix"]["os"]] == ["macos", "macos", "ubuntu"]
+    commands = [step["run"] for step in job["steps"] if "run" in step]
+    assert commands[:3] == ["make specs", "make demo", "make unit"]
+    for folder in commands[3].removeprefix('make test ARGS="').removesuffix('"').split():
+        assert (ROOT / folder).is_dir()
+
+
 def _workflow() -> Any:
     return yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
 

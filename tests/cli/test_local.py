@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,9 +14,11 @@ from pathlib import Path
 import pytest
 
 from tests.local.processes import all_gone, children
+from tests.support.terminal import terminal
 from wiredrv.cli.main import commands, main
 from wiredrv.local._ask import ask
 from wiredrv.local._wait import until
+from wiredrv.local.server import is_free
 from wiredrv.types import Address
 
 _WIREDRV = [sys.executable, "-m", "wiredrv.cli.main"]
@@ -192,3 +196,52 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     helped = capsys.readouterr().out
     assert "local" in commands()
     assert all(name in helped for name in commands())
+
+
+# --- with the port of the README's first program ---
+
+
+def three_free_ports() -> int:
+    """The first of three ports in a row that nothing listens on."""
+    # Below the range that free_ports() draws from.
+    return next(first for first in range(16_000, 18_000, 3) if all(map(is_free, range(first, first + 3))))
+
+
+@pytest.mark.usefixtures("starts_servers")
+def test_the_first_program_of_the_readme_runs_on_what_up_starts_at_its_port(tmp_path: Path) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    found = re.search(r"```python\n(.*?)```", readme, re.DOTALL)
+    assert found is not None
+    assert readme.count("localhost:27017/?replicaSet=rs0") == 1
+    port = three_free_ports()
+    (tmp_path / "program.py").write_text(found[1].replace("localhost:27017", f"localhost:{port}"))
+    with up("--port", str(port)) as process:
+        hosts = ",".join(f"127.0.0.1:{number}" for number in range(port, port + 3))
+        assert line(process) == f"mongodb://{hosts}/?replicaSet=rs0"
+        done = subprocess.run(
+            [sys.executable, "program.py"], cwd=tmp_path, capture_output=True, text=True, timeout=_WITHIN
+        )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("3 orders\n{'_id': ObjectId(")
+
+
+@pytest.mark.usefixtures("starts_servers")
+def test_a_port_that_is_taken_is_one_message_before_anything_starts(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        assert main(["local", "up", "--port", str(port)]) == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith(f"wiredrv: another program listens on 127.0.0.1:{port}: end it, ask for another port")
+
+
+@pytest.mark.usefixtures("starts_servers")
+def test_a_terminal_shows_what_is_started_while_it_starts() -> None:
+    with terminal([*_WIREDRV, "local", "up", "--members", "1"]) as shell:
+        assert "starting a replica set of 1 member: mongod" in shell.read_until("member: mongod")
+        shell.read_until("s  listening on port")
+        shell.read_until("s  ready: 127.0.0.1:")
+        assert "mongodb://127.0.0.1:" in shell.read_until("/?replicaSet=rs0")
+        shell.read_until("Ctrl-C stops the servers.")
+        shell.send("\x03")
+        assert shell.wait() == 0

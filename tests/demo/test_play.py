@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import Any
 
@@ -76,6 +77,20 @@ async def test_all_four_parts_hold_on_servers_of_its_own(disturbed_replica_set: 
         assert figure in show.text
     for told in ("afterClusterTime", "atClusterTime", "WriteConflict", "commitTransaction"):
         assert told in show.text
+
+
+@pytest.mark.usefixtures("starts_servers")
+@pytest.mark.anyio
+async def test_it_says_what_it_starts_while_it_starts() -> None:
+    show = Quiet()
+    async with play._stage(None, 3, SMALL, show) as stage:
+        shown = list(show.lines)
+        assert stage.deployment is not None
+    steps = [re.sub(r"^ +[0-9.]+ s  ", "", line) for line in shown]
+    assert steps[0].startswith("starting a replica set of 3 members: mongod ")
+    assert [step.partition(" ")[0] for step in steps[1:4]] == ["listening", "electing", "ready:"]
+    assert len(shown) == 5
+    assert "the connection string is mongodb://127.0.0.1:" in shown[4]
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])

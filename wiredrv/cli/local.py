@@ -1,7 +1,8 @@
 """``wiredrv local``: real servers on this machine, for as long as the command runs.
 
 ``up`` prints the connection string, alone on a line, as soon as the servers are ready, and runs until Ctrl-C or
-SIGTERM. ``exec -- CMD`` runs a command with the connection string in ``MONGODB_URI`` and returns its exit status.
+SIGTERM; a terminal also shows, on standard error, what is being started. ``exec -- CMD`` runs a command with the
+connection string in ``MONGODB_URI`` and returns its exit status.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from types import FrameType
 from typing import TYPE_CHECKING
 
 from wiredrv.local import Deployment, ReplicaSet, ShardedCluster, Standalone
+from wiredrv.local.progress import progress
 
 if TYPE_CHECKING:
     from wiredrv.cli._command import Subparsers
@@ -38,6 +40,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 _MEMBERS = 3
+_WHAT_NEXT = "Ctrl-C stops the servers. In another terminal, `wiredrv shell URI` opens a prompt on them."
 
 
 def _add_deployment(parser: argparse.ArgumentParser) -> None:
@@ -92,15 +95,24 @@ def _stop_on_sigterm() -> Iterator[None]:
 
 
 def _up(args: argparse.Namespace) -> int:
+    shown = sys.stderr.isatty()
     try:
-        with _deployment(args) as deployment:
+        with ExitStack() as stack:
+            with _shown_progress() if shown else nullcontext():
+                deployment = stack.enter_context(_deployment(args))
             print(deployment.uri, flush=True)
+            if shown:
+                print(_WHAT_NEXT, file=sys.stderr, flush=True)
             while not (failed := [server for server in deployment.members if server.failed]):
                 time.sleep(_LOOKS_EVERY)
             print(f"wiredrv: {failed[0].address} ended by itself.\n{failed[0].log_tail()}", file=sys.stderr)
             return 1
     except KeyboardInterrupt:
         return 0
+
+
+def _shown_progress() -> AbstractContextManager[None]:
+    return progress(lambda line: print(line, file=sys.stderr, flush=True))
 
 
 def _exec(args: argparse.Namespace) -> int:

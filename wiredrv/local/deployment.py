@@ -8,14 +8,16 @@ Rules kept here:
 * Ready means that every member that is not stopped or frozen answers, one of them as a writable primary and the others
   as secondaries, not just that the processes run.
 * Nothing started here outlives this process (see :mod:`wiredrv.local.watchdog`).
+* What is being done is logged while it is done (``wiredrv.local``, level INFO), for programs that show it.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import ClassVar, Self
 
 import anyio
@@ -25,10 +27,12 @@ from wiredrv.errors import ConfigurationError, ConnectionFailure, DriverError, I
 from wiredrv.local._wait import until
 from wiredrv.local.find import Mongod, find_mongod
 from wiredrv.local.home import Home, Record, fixed_ports
-from wiredrv.local.server import Launch, Server, free_ports
+from wiredrv.local.server import LOOPBACK, Launch, Server, free_ports, is_free
 from wiredrv.local.watchdog import Watchdog
 from wiredrv.server_facts import ErrorCode
 from wiredrv.types import PlainDocument
+
+_LOG = logging.getLogger("wiredrv.local")
 
 #: Seconds that a deployment may take until it is ready.
 READY_WITHIN = 60.0
@@ -99,14 +103,18 @@ class Deployment(ABC):
             raise InvalidOperation("the deployment is started already")
         deadline = time.monotonic() + timeout
         mongod = find_mongod(self._mongod)
+        _LOG.info("starting %s: mongod %s, %s", self._described(), ".".join(map(str, mongod.version)), mongod.path)
         self._home = Home(self._directory)
         try:
             ports = fixed_ports(self._home.read_record(), self._kind, self._size, self._port)
+            check_free(ports or ())
             self._launch(mongod, self._home, ports or free_ports(self._size))
             self._listen(deadline, may_move=ports is None)
+            _LOG.info("listening on port %s", ", ".join(str(server.port) for server in self.members))
             self._home.remember(Record(self._kind, tuple(server.port for server in self.members)))
             self._establish()
             self.wait_ready(deadline - time.monotonic())
+            _LOG.info("ready: %s", self._roles())
         except BaseException:
             self.stop()
             raise
@@ -194,6 +202,9 @@ class Deployment(ABC):
             raise InvalidOperation("the deployment was not started yet: enter it, or call start()")
         return self.members
 
+    def _described(self) -> str:
+        return f"a {self._kind}"
+
     def _arguments(self) -> tuple[str, ...]:
         """The server arguments that this kind of deployment needs."""
         return ()
@@ -229,7 +240,7 @@ class Deployment(ABC):
                     if not server.port_was_taken():
                         raise
                     if not may_move:
-                        raise ConnectionFailure(f"another program listens on {server.address}") from error
+                        raise _port_taken(server.port) from error
                     server.move(free_ports(1)[0])
                     server.start()
 
@@ -305,6 +316,9 @@ class ReplicaSet(Deployment):
         hosts = ",".join(str(server.address) for server in self._started())
         return f"mongodb://{hosts}/?replicaSet={self.name}"
 
+    def _described(self) -> str:
+        return f"a replica set of {self._size} member{'' if self._size == 1 else 's'}"
+
     def _arguments(self) -> tuple[str, ...]:
         return ("--replSet", self.name, "--oplogSize", "128")
 
@@ -315,6 +329,7 @@ class ReplicaSet(Deployment):
         except OperationFailure as error:
             if error.code != ErrorCode.AlreadyInitialized:  # as it is when started again from a kept directory
                 raise
+        _LOG.info("electing a primary")
         until(self._elect_first, _ELECTED_WITHIN)
 
     def _configuration(self) -> PlainDocument:
@@ -331,6 +346,23 @@ class ReplicaSet(Deployment):
         except DriverError:
             return self._primary_now() is not None
         return True
+
+
+def check_free(ports: Iterable[int]) -> None:
+    """Refuse ports that other programs listen on, before anything is started.
+
+    :raises ConnectionFailure: there is such a port.
+    """
+    for port in ports:
+        if not is_free(port):
+            raise _port_taken(port)
+
+
+def _port_taken(port: int) -> ConnectionFailure:
+    return ConnectionFailure(
+        f"another program listens on {LOOPBACK}:{port}: end it, ask for another port, or for none (then free ones are "
+        "taken)"
+    )
 
 
 def _role(hello: PlainDocument) -> str | None:

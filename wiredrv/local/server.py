@@ -29,6 +29,9 @@ LOOPBACK = "127.0.0.1"
 PORTS = range(20_000, 32_000)
 _LONGEST_SOCKET_PATH = 100  # bytes; systems allow 104 to 108
 _STOPS_WITHIN = 20.0
+#: How many files and connections a server may have open at least. macOS allows a program 256 unless it asks for more.
+_OPEN_FILES = 4096
+_WITH_OPEN_FILES = ("/bin/sh", "-c", f'ulimit -S -n {_OPEN_FILES} 2>/dev/null; exec "$0" "$@"')
 _TAIL_ERRORS, _TAIL_LINES, _TAIL_WIDTH = 5, 10, 300
 
 
@@ -111,7 +114,7 @@ class Server:
             with self.log.open("ab") as log:
                 self._log_start = log.tell()
                 self._process = subprocess.Popen(
-                    self._command(),
+                    [*_more_open_files(), *self._command()],
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
@@ -277,6 +280,14 @@ class Server:
             return b""
 
 
+def _more_open_files() -> Sequence[str]:
+    """What to put before a command, so that it may open enough files. The process and its id stay the same."""
+    import resource  # where there is none, no server can be started either
+
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return () if soft == resource.RLIM_INFINITY or soft >= _OPEN_FILES else _WITH_OPEN_FILES
+
+
 def free_ports(count: int) -> list[int]:
     """Unused loopback ports. Another process may take one before it is used: callers must be ready to retry.
 
@@ -286,14 +297,15 @@ def free_ports(count: int) -> list[int]:
     for port in random.sample(PORTS, len(PORTS)):
         if len(found) == count:
             break
-        if _is_free(port):
+        if is_free(port):
             found.append(port)
     if len(found) < count:
         raise ConnectionFailure(f"fewer than {count} loopback ports are free from {PORTS.start} to {PORTS.stop}")
     return found
 
 
-def _is_free(port: int) -> bool:
+def is_free(port: int) -> bool:
+    """Whether a server can listen on the loopback port now."""
     with socket.socket() as probe:
         # As the server itself does: connections of an earlier server that are still closing do not count.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -16,7 +16,7 @@ from typing import Any
 
 from wiredrv.errors import ConfigurationError, ConnectionFailure, InvalidOperation
 from wiredrv.local._wait import until
-from wiredrv.local.deployment import READY_WITHIN, Deployment, ReplicaSet
+from wiredrv.local.deployment import READY_WITHIN, Deployment, ReplicaSet, check_free
 from wiredrv.local.find import Mongod, find_mongod, find_mongos
 from wiredrv.local.home import Home, Record, fixed_ports
 from wiredrv.local.server import LOOPBACK, Launch, Server, free_ports
@@ -126,7 +126,9 @@ class ShardedCluster(Deployment):
         self._home = Home(self._directory)
         self._watchdog = Watchdog(remove=str(self._home.path) if self._home.temporary else None)
         try:
-            ports = fixed_ports(self._home.read_record(), self._kind, self._size, self._port) or free_ports(self._size)
+            fixed = fixed_ports(self._home.read_record(), self._kind, self._size, self._port)
+            check_free(fixed or ())
+            ports = fixed or free_ports(self._size)
             self._home.remember(Record(self._kind, tuple(ports)))
             self._start_sets(mongod, self._home.path, deadline)
             if mongos.version[:2] < mongod.version[:2]:

@@ -85,6 +85,8 @@ def _kill_group(group: int) -> None:
             os.killpg(group, signal.SIGKILL)
         except ProcessLookupError:
             return
+        except PermissionError:
+            pass  # macOS says so while all that is left of the group is dead and not reaped
         time.sleep(0.02)
 
 
