@@ -72,6 +72,7 @@ def test_every_error_that_an_operation_can_meet_has_a_kind_of_its_own_making() -
     refused_here = {
         "ConfigurationError",
         "CredentialsError",
+        "InvalidTimeline",
         "InvalidURI",
         "UnknownOption",
         "InvalidOperation",

@@ -7,6 +7,7 @@ The names are PyMongo's, so that existing handlers work unchanged; the root clas
      │   ├─ InvalidURI
      │   └─ UnknownOption          (also a TypeError)
      ├─ CredentialsError
+     ├─ InvalidTimeline
      ├─ InvalidOperation
      ├─ InvalidName
      ├─ CollectionInvalid
@@ -158,6 +159,10 @@ class ConfigurationWarning(UserWarning):
 
 class CredentialsError(DriverError):
     """A callback or a service gave no credentials that can be used. ``__cause__`` may say why."""
+
+
+class InvalidTimeline(DriverError):
+    """A file is not a timeline that this version can read. The message names the line."""
 
 
 class InvalidOperation(DriverError):

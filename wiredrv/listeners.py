@@ -12,6 +12,7 @@ The log messages for events are in ``logs``.
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
@@ -110,16 +111,19 @@ _METHODS: dict[type, tuple[str, dict[type, str]]] = {
     ),
 }
 _FAMILIES = ("command", "pool", "topology", "heartbeat")
-#: For the log alone.
-_UNHEARD = ("selection", "waiting")
+#: For the log and for recordings alone.
+_UNHEARD = ("selection", "waiting", "clearing")
+#: Held while a hub's listeners change, which any thread may do.
+_changes = threading.Lock()
 
 
 class ListenerHub:
     """Delivers events to listeners, by family: ``command``, ``pool``, ``topology`` (and servers), ``heartbeat``.
 
     A listener is an object of one or more of the listener classes of ``wiredrv.events``; or of PyMongo's, and then gets
-    PyMongo's events; or any callable, which gets every event. Two more families are for the log alone: ``selection``,
-    and ``waiting`` for its step of that name.
+    PyMongo's events; or any callable, which gets every event. Three more families have no listeners of users:
+    ``selection``, and ``waiting`` for its step of that name, are for the log; ``clearing``, the pool's events of that
+    name, is for recordings, since a listener of the whole pool would cost each operation three events.
 
     :param call: calls a listener with an event; the client gives ``waits.user``.
     :raises ConfigurationError: a listener is neither.
@@ -133,33 +137,47 @@ class ListenerHub:
     heartbeat: tuple[Listener, ...]
     selection: tuple[Listener, ...]
     waiting: tuple[Listener, ...]
+    clearing: tuple[Listener, ...]
 
     def __init__(self, listeners: Iterable[EventListener] = (), call: Caller | None = None) -> None:
         self._call = call or _directly
         if not isinstance(listeners, Iterable):
             raise ConfigurationError(f"event_listeners takes a list of listeners, not {listeners!r}")
-        families: dict[str, list[Listener]] = {family: [] for family in _FAMILIES}
+        for family in (*_FAMILIES, *_UNHEARD):
+            setattr(self, family, ())
         for listener in listeners:
-            known = False
-            for kind, (family, methods) in _METHODS.items():
-                translate = None if isinstance(listener, kind) else translation(listener, kind)
-                if translate is None and not isinstance(listener, kind):
-                    continue
-                known = True
-                chosen = {event: getattr(listener, name) for event, name in methods.items()}
-                families[family].append(_dispatch(chosen, translate))
-            if known:
-                continue
-            if not callable(listener):
-                raise ConfigurationError(
-                    f"{listener!r} is not an event listener: pass a callable that takes the event, or an object of a "
-                    f"class derived from {', '.join(kind.__name__ for kind in _METHODS)}"
-                )
-            for listeners in families.values():
-                listeners.append(listener)
-        self.selection = self.waiting = ()
-        for family, listeners in families.items():
-            setattr(self, family, tuple(listeners))
+            self.add(listener)
+
+    def add(self, listener: EventListener) -> Callable[[], None]:
+        """Add a listener, at any time and in any thread.
+
+        :returns: a function that removes it; further calls of it do nothing.
+        :raises ConfigurationError: it is not a listener.
+        """
+        added = _by_family(listener)
+        for family, own in added.items():
+            self.attach(family, own)
+
+        def remove() -> None:
+            while added:
+                self.detach(*added.popitem())
+
+        return remove
+
+    def attach(self, family: str, listener: Listener) -> None:
+        """Add a listener of one family."""
+        with _changes:
+            setattr(self, family, (*getattr(self, family), listener))
+
+    def detach(self, family: str, listener: Listener) -> None:
+        """Remove a listener of one family, if it is there."""
+        with _changes:
+            left = list(getattr(self, family))
+            for place, other in enumerate(left):
+                if other is listener:
+                    del left[place]
+                    break
+            setattr(self, family, tuple(left))
 
     def refresh(self) -> None:
         """Update the listeners. Called when a client opens and after every check of a server; does nothing here."""
@@ -177,10 +195,36 @@ def _directly(listener: Listener, event: object) -> object:
     return listener(event)
 
 
-def _dispatch(methods: Mapping[type, Listener], translate: Translation | None) -> Listener:
+def _by_family(listener: EventListener) -> dict[str, Listener]:
+    """What to call for the events of each family.
+
+    :raises ConfigurationError: it is not a listener.
+    """
+    found: dict[str, dict[type, Listener]] = {}
+    for kind, (family, methods) in _METHODS.items():
+        translate = None if isinstance(listener, kind) else translation(listener, kind)
+        if translate is None and not isinstance(listener, kind):
+            continue
+        for event, name in methods.items():
+            found.setdefault(family, {})[event] = _translated(getattr(listener, name), translate)
+    if found:
+        return {family: _dispatch(methods) for family, methods in found.items()}
+    if not callable(listener):
+        raise ConfigurationError(
+            f"{listener!r} is not an event listener: pass a callable that takes the event, or an object of a "
+            f"class derived from {', '.join(kind.__name__ for kind in _METHODS)}"
+        )
+    return dict.fromkeys(_FAMILIES, listener)
+
+
+def _translated(method: Listener, translate: Translation | None) -> Listener:
+    return method if translate is None else lambda event: method(translate(event))
+
+
+def _dispatch(methods: Mapping[type, Listener]) -> Listener:
     def deliver(event: object) -> None:
         method = methods.get(type(event))
         if method is not None:
-            method(event if translate is None else translate(event))
+            method(event)
 
     return deliver

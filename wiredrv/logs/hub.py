@@ -49,8 +49,7 @@ class LoggingHub(ListenerHub):
             if wanted and family not in self._attached:
                 self._attached[family] = self.observe(family, _to_python)
             elif not wanted and family in self._attached:
-                listener = self._attached.pop(family)
-                setattr(self, family, tuple(other for other in getattr(self, family) if other is not listener))
+                self.detach(family, self._attached.pop(family))
 
     def observe(self, family: str, sink: Sink, limit: int | None = None) -> Listener:
         """Have ``sink`` receive the messages of a family's events. Returns the listener, which is in the hub now.
@@ -69,7 +68,7 @@ class LoggingHub(ListenerHub):
             if message is not None:
                 sink(component, level, message)
 
-        setattr(self, family, (*getattr(self, family), deliver))
+        self.attach(family, deliver)
         return deliver
 
 
