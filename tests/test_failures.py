@@ -77,6 +77,7 @@ def test_every_error_that_an_operation_can_meet_has_a_kind_of_its_own_making() -
         "UnknownOption",
         "InvalidOperation",
         "InvalidName",
+        "InvalidToken",
         "CollectionInvalid",
         "InvalidDocument",
         "DocumentTooLarge",

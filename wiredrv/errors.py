@@ -9,6 +9,7 @@ The names are PyMongo's, so that existing handlers work unchanged; the root clas
      ├─ CredentialsError
      ├─ InvalidTimeline
      ├─ InvalidOperation
+     ├─ InvalidToken
      ├─ InvalidName
      ├─ CollectionInvalid
      │   └─ CollectionExists        (also an OperationFailure)
@@ -167,6 +168,24 @@ class InvalidTimeline(DriverError):
 
 class InvalidOperation(DriverError):
     """The call does not fit the state of the object that it was made on."""
+
+
+class InvalidToken(DriverError):
+    """A causal token, or that of a snapshot, cannot be used. This driver's own: no specification has tokens.
+
+    :param message: what is wrong with it. The token itself is not repeated.
+    :param reason: one of ``"malformed"`` (altered, cut off, or of another version), ``"kind"`` (a token of a snapshot
+        where a causal one is needed, or the reverse), ``"signature"`` (not signed with one of the keys), ``"foreign"``
+        (of another deployment), ``"old"``, ``"unconfirmed"`` (later than the deployment's own time) and
+        ``"unavailable"`` (the deployment could not be asked whether it is).
+    """
+
+    #: Why it cannot be used.
+    reason: str = "malformed"
+
+    def __init__(self, message: str = "", reason: str = "malformed") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class InvalidName(DriverError):
