@@ -37,7 +37,7 @@ LAYERS: Sequence[Sequence[str]] = (
     ("gridfs", "local"),
     ("sync",),
     ("__init__", "_introspect"),  # the public API and the access for the specification tests
-    ("cli",),  # uses the driver like any other program
+    ("cli", "testing"),  # use the driver like any other program
     ("__main__",),
 )
 
@@ -108,8 +108,8 @@ NETWORK_PACKAGES = frozenset({"net", "waits", "local"})
 
 #: Modules for waiting, time or random numbers: the rest of the driver gets all of it from ``waits``.
 SCHEDULING = frozenset({"anyio", "asyncio", "trio", "sniffio", "time", "random"})
-#: ``local`` and ``cli`` are programs that use the driver.
-SCHEDULING_PACKAGES = frozenset({"waits", "local", "cli"})
+#: ``local``, ``cli`` and ``testing`` are programs that use the driver.
+SCHEDULING_PACKAGES = frozenset({"waits", "local", "cli", "testing"})
 #: Pure modules whose choices are random unless the caller decides otherwise.
 RANDOM_BY_DEFAULT = frozenset({"wiredrv.topology.selection", "wiredrv.topology.srv"})
 

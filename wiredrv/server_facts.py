@@ -32,6 +32,7 @@ class ErrorCode(IntEnum):
 
     HostUnreachable = 6
     HostNotFound = 7
+    Unauthorized = 13
     AuthenticationFailed = 18
     IllegalOperation = 20
     AlreadyInitialized = 23
@@ -39,6 +40,7 @@ class ErrorCode(IntEnum):
     CursorNotFound = 43
     NamespaceExists = 48
     MaxTimeMSExpired = 50
+    CommandNotFound = 59
     StaleShardVersion = 63
     WriteConcernTimeout = 64  #: Older servers, 6.0 among them, call it WriteConcernFailed.
     MultipleErrorsOccurred = 65

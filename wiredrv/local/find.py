@@ -103,6 +103,28 @@ def find_mongod(argument: str | os.PathLike[str] | None = None) -> Mongod:
     return choose(_look(argument))
 
 
+def find_mongod_of(version: Version) -> Mongod:
+    """Find a mongod of one version: ``WIREDRV_MONGOD``, ``PATH`` (also as ``mongod-7.0``), the extra ``local``.
+
+    :param version: as far as it matters: ``(7,)`` or ``(7, 0)`` or ``(7, 0, 14)``.
+    :returns: the program.
+    :raises ConfigurationError: there is none; the message says what each place held.
+    """
+    findings: list[Finding] = []
+    for finding in (*_look(None), *_named_by_version(version)):
+        findings.append(finding)
+        found = finding.version
+        if finding.usable and found is not None and finding.path is not None and found[: len(version)] == version:
+            return Mongod(finding.path, found)
+    raise ConfigurationError(f"No mongod of version {_dotted(version)} was found. {_places(findings)}")
+
+
+def _named_by_version(version: Version) -> Iterator[Finding]:
+    name = f"mongod-{_dotted(version)}"
+    found = shutil.which(name)
+    yield _examine(Finding(name, path=Path(found))) if found else Finding(name)
+
+
 def find_mongos(argument: str | os.PathLike[str] | None = None) -> Mongod:
     """Find a mongos, the router of a sharded cluster: ``argument``, ``WIREDRV_MONGOS``, ``PATH``. No package has one.
 
