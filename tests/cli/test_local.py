@@ -245,3 +245,10 @@ def test_a_terminal_shows_what_is_started_while_it_starts() -> None:
         shell.read_until("Ctrl-C stops the servers.")
         shell.send("\x03")
         assert shell.wait() == 0
+
+
+def test_output_that_nobody_reads_any_more_ends_a_command_quietly() -> None:
+    program = "import sys\nfrom wiredrv.cli.main import main\nsys.exit(main(['ping', 'mongodb://127.0.0.1:1']))"
+    command = f'{sys.executable} -u -c "{program}"; echo $? >&2'
+    done = subprocess.run(["bash", "-c", f"({command}) | true"], capture_output=True, text=True, timeout=_WITHIN)
+    assert done.stderr == "141\n"

@@ -58,12 +58,14 @@ def fine(command: dict[str, Any]) -> Mapping[str, Any]:
 class FakeServer:
     """Listens while its block runs. ``commands`` are those that were not handshakes, ``handshakes`` the others."""
 
-    def __init__(self, hello: Mapping[str, Any], answer: Answer = fine) -> None:
+    def __init__(self, hello: Mapping[str, Any], answer: Answer = fine, host: str = "127.0.0.1") -> None:
+        self._host = host
         self.hello = dict(hello)
         self.commands: list[dict[str, Any]] = []
         self.handshakes: list[dict[str, Any]] = []
         self._answer = answer
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._listener = socket.create_server((host, 0), family=family)
         self._connections: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
         self._closing = False
@@ -71,7 +73,7 @@ class FakeServer:
     @property
     def address(self) -> Address:
         """The address that it listens on."""
-        return Address("127.0.0.1", self._listener.getsockname()[1])
+        return Address(self._host, self._listener.getsockname()[1])
 
     @property
     def uri(self) -> str:

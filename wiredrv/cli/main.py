@@ -1,17 +1,18 @@
 """``wiredrv <command>``: finds the command's module, hands it the arguments, turns errors into exit statuses.
 
 Exit statuses: what the command returns; 1 and a message for an error of the driver; 2 for invalid arguments (argparse's
-own); 130 for Ctrl-C.
+own); 130 for Ctrl-C. Output that nobody reads any more (as by ``| head``) ends the command without a message.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import pkgutil
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any, cast
+from typing import cast
 
 import wiredrv
 from wiredrv import cli
@@ -19,6 +20,7 @@ from wiredrv.cli._command import Command
 from wiredrv.errors import DriverError
 
 _INTERRUPTED = 130
+_BROKEN_PIPE = 141  # as shells report it: 128 and SIGPIPE
 
 
 def commands() -> list[str]:
@@ -38,12 +40,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         command.add_parser(subparsers)
     parsed = parser.parse_args(arguments)
     try:
-        return loaded[parsed.command].run(parsed)
+        status = loaded[parsed.command].run(parsed)
+        sys.stdout.flush()
+        return status
     except DriverError as error:
         print(f"wiredrv: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return _INTERRUPTED
+    except BaseExceptionGroup as group:
+        # Ctrl-C, as it leaves the task groups of trio.
+        if group.split(KeyboardInterrupt)[1] is not None:
+            raise
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # Python would complain once more when it flushes the output at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _BROKEN_PIPE
 
 
 def _wanted(arguments: Sequence[str]) -> list[str]:
@@ -53,8 +66,7 @@ def _wanted(arguments: Sequence[str]) -> list[str]:
 
 
 def _load(name: str) -> Command:
-    module: Any = import_module(f"wiredrv.cli.{name}")
-    return cast(Command, module)
+    return cast(Command, import_module(f"wiredrv.cli.{name}"))
 
 
 if __name__ == "__main__":

@@ -9,10 +9,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
 import anyio
@@ -31,7 +31,7 @@ _ASKS_FOR = 2_000  # milliseconds
 _REDRAW_EVERY = 1.0  # seconds
 _CHECK_EVERY = 1_000  # milliseconds, while watching
 _COLUMNS = ("server", "role", "round trip", "version", "set", "tags", "remarks")
-_ROLES = {
+ROLES = {
     ServerType.RS_PRIMARY: "primary",
     ServerType.RS_SECONDARY: "secondary",
     ServerType.RS_ARBITER: "arbiter",
@@ -98,7 +98,7 @@ def _row(server: ServerDescription, version: str | None) -> Row:
         version = f"wire version {server.max_wire_version}"
     return Row(
         str(server.address),
-        _ROLES.get(server.server_type, server.server_type.value.lower()),
+        ROLES.get(server.server_type, server.server_type.value.lower()),
         "-" if server.round_trip_time is None else f"{server.round_trip_time * 1000:.1f} ms",
         version or "-",
         server.set_name or "-",
@@ -233,7 +233,7 @@ def _print_all(description: TopologyDescription, versions: Mapping[Address, str]
         print(line)
 
 
-def _watcher() -> tuple[_Watcher, Any]:
+def _watcher() -> tuple[_Watcher, AbstractContextManager[object]]:
     """A function that shows the deployment, called again and again, and the context manager to call it in."""
     if sys.stdout.isatty():
         try:
@@ -256,7 +256,7 @@ def _print_changes(last: list[Row], description: TopologyDescription, versions: 
     sys.stdout.flush()
 
 
-def _rich_watcher() -> tuple[_Watcher, Any]:
+def _rich_watcher() -> tuple[_Watcher, AbstractContextManager[object]]:
     from rich.live import Live
     from rich.markup import escape
     from rich.table import Table

@@ -14,8 +14,10 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from typing import TypeAlias
 
 from wiredrv import waits
 from wiredrv.errors import AutoReconnect, NetworkTimeout
@@ -107,18 +109,27 @@ class Dialer:
 
 
 async def _open_socket(address: Address) -> SocketTransport:
-    if address.port is None:
-        return socket_transport(await _connect(socket.AF_UNIX, address.host, address), address)
     failure: AutoReconnect | None = None
-    for family, target in await _resolve(address.host, address.port):
+    for family, target in await resolve(address):
         try:
-            return socket_transport(await _connect(family, target, address), address)
+            return await open_target(family, target, address)
         except AutoReconnect as error:
             failure = failure or error
     raise failure or AutoReconnect(f"{address}: the host name resolves to no address")
 
 
-async def _resolve(host: str, port: int) -> list[tuple[socket.AddressFamily, tuple[str, int]]]:
+#: Where a socket is connected to: a host's address and a port, or the path of a Unix socket.
+Target: TypeAlias = str | tuple[str, int]
+
+
+async def resolve(address: Address) -> Sequence[tuple[socket.AddressFamily, Target]]:
+    """What a server's address stands for: the targets of its host name, in the order in which they are tried.
+
+    :raises HostNotResolved: it stands for none.
+    """
+    host, port = address
+    if port is None:
+        return [(socket.AF_UNIX, host)]
     for family in (socket.AF_INET, socket.AF_INET6):
         # A literal address needs no look-up, which would cost a thread.
         with contextlib.suppress(OSError, ValueError):
@@ -132,7 +143,16 @@ async def _resolve(host: str, port: int) -> list[tuple[socket.AddressFamily, tup
         raise HostNotResolved(f"{host}:{port}: the host name is not valid: {reason(error)}") from error
 
 
-async def _connect(family: socket.AddressFamily, target: str | tuple[str, int], address: Address) -> socket.socket:
+async def open_target(family: socket.AddressFamily, target: Target, address: Address) -> SocketTransport:
+    """Connect to one target.
+
+    :param address: the server's, for messages and for the name that TLS checks.
+    :raises AutoReconnect: it does not accept the connection, or (NetworkTimeout) the system gave up.
+    """
+    return socket_transport(await _connect(family, target, address), address)
+
+
+async def _connect(family: socket.AddressFamily, target: Target, address: Address) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     connected = False
     try:

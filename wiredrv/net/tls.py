@@ -24,7 +24,9 @@ from __future__ import annotations
 
 import contextlib
 import ssl
-from typing import NoReturn
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import NamedTuple, NoReturn
 
 from wiredrv import waits
 from wiredrv.errors import AutoReconnect, ConfigurationError
@@ -61,6 +63,18 @@ class TLSContext:
         """
         self._context = _make_context(settings)
         self._sessions: dict[Address, ssl.SSLSession] = {}
+
+    @classmethod
+    def trusting(cls, encoded: bytes, settings: TLSSettings) -> TLSContext:
+        """A context that accepts this one certificate, of whatever host: ``ssl`` describes only what it verified.
+
+        :param encoded: the certificate in DER form.
+        :param settings: those of the client's own certificate are used.
+        """
+        made = cls(replace(settings, ca_file=None, allow_invalid_hostnames=True, allow_invalid_certificates=False))
+        made._context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        made._context.load_verify_locations(cadata=encoded)
+        return made
 
     def begin(self, address: Address, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO) -> ssl.SSLObject:
         """A TLS connection before its handshake, which resumes the last session with this address.
@@ -157,6 +171,21 @@ def _load_certificate(context: ssl.SSLContext, file: str, password: str | None) 
 # --- one encrypted stream ---
 
 
+class Peer(NamedTuple):
+    """What TLS says of the other side.
+
+    :param version: of the protocol.
+    :param cipher: its cipher suite.
+    :param certificate: as ``ssl`` describes it; empty if it was not verified.
+    :param encoded: the certificate in DER form; None if there is none.
+    """
+
+    version: str
+    cipher: str
+    certificate: Mapping[str, object]
+    encoded: bytes | None
+
+
 class TLSTransport:
     """A transport that encrypts over a plain one."""
 
@@ -174,6 +203,14 @@ class TLSTransport:
         self._ended = False
         #: Whether data came, and the session was kept: its ticket comes before the first reply.
         self._known = False
+
+    @property
+    def peer(self) -> Peer:
+        """What was negotiated, and the certificate of the peer, once the handshake is done."""
+        cipher, certificate = self._object.cipher(), self._object.getpeercert() or {}
+        return Peer(
+            self._object.version() or "", cipher[0] if cipher else "", certificate, self._object.getpeercert(True)
+        )
 
     async def shake_hands(self) -> None:
         """Negotiate keys and verify the peer.
