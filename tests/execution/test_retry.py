@@ -322,9 +322,19 @@ def test_a_connection_that_could_not_be_made_hides_no_earlier_error() -> None:
     history.add(sent, sent=True)
     history.add(refused, sent=False)
     assert history.error is sent
+    assert history.earlier is sent
     only = History()
     only.add(refused, sent=False)
     assert only.error is refused
+
+
+def test_the_error_before_the_last_one_is_kept_too() -> None:
+    first, last = AutoReconnect("the reply was lost"), NetworkTimeout("no answer")
+    history = History()
+    history.add(first)
+    assert history.earlier is None
+    history.add(last)
+    assert (history.error, history.earlier) == (last, first)
 
 
 def test_errors_before_anything_was_sent() -> None:

@@ -99,6 +99,7 @@ def test_an_error_says_what_the_time_was_spent_on() -> None:
     spent.enter(Phase.SELECTION, NOW + 0.25)
     spent.enter(Phase.SERVER, NOW + 0.3)
     first, last = DriverError("broken"), NetworkTimeout("no answer")
+    last.__cause__ = TimeoutError()
     raised = timed_out(last, first, spent, NOW + 0.5)
     assert raised is last
     assert raised.__cause__ is first

@@ -167,6 +167,18 @@ async def test_retries_are_named_and_are_few(replica_set: ReplicaSet, code: int)
         assert 3 <= log.names.count("find") < 60
 
 
+async def test_a_limit_that_ends_in_an_attempt_hides_no_earlier_failure(replica_set: ReplicaSet) -> None:
+    async with scene(replica_set) as (collection, log):
+        address = primary_of(collection.database.client)
+        slowly = {"errorCode": 262, "blockConnection": True, "blockTimeMS": 200}
+        async with fail_command(address, "find", times=10_000, data=slowly, app_name=APP_NAME):
+            with pytest.raises(DriverError, match=r"the attempt before failed with .*: .*262") as caught:
+                await collection.find_one({}, timeout_ms=500)
+        assert caught.value.timeout
+        assert isinstance(caught.value.__cause__, OperationFailure)
+        assert log.names.count("find") > 1
+
+
 async def test_without_an_end_there_are_few_retries_too(replica_set: ReplicaSet) -> None:
     async with scene(replica_set, documents=1, timeoutMS=0) as (collection, log):
         address = primary_of(collection.database.client)

@@ -393,6 +393,9 @@ class Attempts:
             history.deprioritized.append(server.address)
         if run.is_statement and run.session is not None and not run.was_refused(error):
             transaction_failed(run, run.session, error, retry, server)
+        if error.timeout and run.spent is not None:
+            # That the time is up says less than what was tried again all the time.
+            return retry, history.earlier or error
         return retry, history.error or error
 
     def _close_or_keep(

@@ -52,11 +52,15 @@ _PAUSE_GROWTH = 1.5
 
 @dataclass(slots=True)
 class History:
-    """The failures of one operation so far. ``error`` is the one that its caller would get."""
+    """The failures of one operation so far.
+
+    ``error`` is the one that its caller would get, and ``earlier`` the one that it would have got without the last one.
+    """
 
     failures: int = 0
     overloaded: bool = False
     error: DriverError | None = None
+    earlier: DriverError | None = None
     deprioritized: list[Any] = field(default_factory=list)
 
     def add(self, error: DriverError, sent: bool = True) -> None:
@@ -67,6 +71,7 @@ class History:
         """
         self.failures += 1
         self.overloaded = self.overloaded or error.has_error_label(SYSTEM_OVERLOADED)
+        self.earlier = self.error
         if self.error is None or (sent and not error.has_error_label(NO_WRITES_PERFORMED)):
             self.error = error
 

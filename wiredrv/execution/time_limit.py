@@ -124,7 +124,8 @@ def timed_out(error: DriverError, shown: DriverError, spent: TimeSpent, now: flo
     if not error.timeout:
         return shown
     if shown is not error:
-        error.__cause__ = error.__cause__ or shown
+        if not isinstance(error.__cause__, DriverError):  # but, perhaps, the operating system's word for the same
+            error.__cause__ = shown
         error.transaction = error.transaction or shown.transaction
     text = str(error)
     if shown is not error:
