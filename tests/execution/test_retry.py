@@ -332,7 +332,6 @@ def test_the_error_before_the_last_one_is_kept_too() -> None:
     first, last = AutoReconnect("the reply was lost"), NetworkTimeout("no answer")
     history = History()
     history.add(first)
-    assert history.earlier is None
     history.add(last)
     assert (history.error, history.earlier) == (last, first)
 
