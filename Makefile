@@ -16,7 +16,7 @@ SOURCES := wiredrv spec_tests tests benchmarks demo docs tools conftest.py
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo unit test specs spec-tests conformance differential fuzz streams test-docker lint format bench docs clean
+.PHONY: help demo unit test browser specs spec-tests conformance differential fuzz streams test-docker lint format bench docs clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*##/\1:/p' $(MAKEFILE_LIST) | awk -F': *' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -34,6 +34,9 @@ unit: $(VENV)/.test  ## the tests that need no server, in random order on all co
 test: WORKERS ?= $(shell $(PYTHON) -c "import os; print(min(os.cpu_count() or 1, 4))")
 test: $(VENV)/.test  ## all tests, with the real servers that they start themselves (WORKERS=0: in one process)
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+
+browser: $(VENV)/.test  ## install a Chromium for the tests of HTML pages, if there is none (as root or with sudo)
+	@$(BIN)/python -m tests.support.browser --install
 
 # The state of the specifications that the tests were written against, and where it is fetched from: any git URL or clone.
 SPECS_COMMIT := 92b3c0b9287bfba1b0ec4084300858d05c654f8c

@@ -57,7 +57,7 @@ def test_ci_fails_with_a_sentence_where_there_are_no_specifications(tmp_path: Pa
 def test_ci_runs_style_documentation_and_tests_and_ends_with_what_pytest_said(tmp_path: Path, place: str) -> None:
     project = _clone(tmp_path / "project")
     (project / "Makefile").write_text(
-        "lint docs:\n\t@echo $@\n"
+        "lint docs browser:\n\t@echo $@\n"
         "test:\n\t@echo CI=$$CI $$WIREDRV_SPECS\n\t@echo '=== 1 failed, 2 passed in 0.1s ==='\n\t@exit 3\n"
     )
     source = project / place if place.endswith("source") else project / place / "source"
@@ -68,6 +68,7 @@ def test_ci_runs_style_documentation_and_tests_and_ends_with_what_pytest_said(tm
     assert finished.stdout.splitlines() == [
         "lint",
         "docs",
+        "browser",
         f"CI=true {source.resolve()}",
         "=== 1 failed, 2 passed in 0.1s ===",
     ]

@@ -38,7 +38,12 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     package = {path for path in files if path.parts[0] == "wiredrv"}
     assert {path.parts[0].partition("-")[0] for path in files} == {"wiredrv"}
     expected = {PurePosixPath(path.relative_to(ROOT).as_posix()) for path in (ROOT / "wiredrv").rglob("*.py")}
-    assert package == expected | {PurePosixPath("wiredrv/py.typed")}
+    page = (ROOT / "wiredrv" / "timeline" / "page").iterdir()
+    assets = {
+        PurePosixPath(path.relative_to(ROOT).as_posix()) for path in page if path.suffix in (".html", ".css", ".js")
+    }
+    assert len(assets) > 2
+    assert package == expected | assets | {PurePosixPath("wiredrv/py.typed")}
     assert not any("demo" in path.parts for path in files)
 
 
