@@ -41,6 +41,7 @@ HANDED_OUT = frozenset(
         "wiredrv.client.sessions.blocks.TransactionContext",
         "wiredrv.connection.connection.Connection",
         "wiredrv.local.server.Server",
+        "wiredrv.timeline.timeline.Timeline",
     }
 )
 

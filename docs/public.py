@@ -43,6 +43,7 @@ INTERNAL = frozenset(
         "wiredrv.operations.base.Target",
         "wiredrv.operations.client_bulk.ClientWrite",
         "wiredrv.operations.write_batch.Statement",
+        "wiredrv.timeline.buffer.Buffer",
         "wiredrv.types.Limits",
         "wiredrv.wire.compression.Compressor",
         "wiredrv.wire.op_msg.DocumentSequence",

@@ -91,6 +91,7 @@ PURE: Sequence[str] = (
     "client.positions",
     "client.change_streams.plan",
     "client.change_streams.position",
+    "timeline.buffer",
     "timeline.page.pack",
     "timeline.records",
     "tracing.attributes",

@@ -77,6 +77,8 @@ if TYPE_CHECKING:
     from wiredrv.operations.results import UpdateResult as UpdateResult
     from wiredrv.session.options import SessionOptions as SessionOptions
     from wiredrv.session.options import TransactionOptions as TransactionOptions
+    from wiredrv.timeline.recording import record as record
+    from wiredrv.timeline.timeline import Timeline as Timeline
     from wiredrv.types import Address as Address
 
 _HOMES = {
@@ -136,12 +138,14 @@ _HOMES = {
     "ServerApi": "wiredrv.connection.settings",
     "SessionOptions": "wiredrv.session.options",
     "TEXT": "wiredrv.client.constants",
+    "Timeline": "wiredrv.timeline.timeline",
     "TransactionOptions": "wiredrv.session.options",
     "UpdateMany": "wiredrv.client.requests",
     "UpdateOne": "wiredrv.client.requests",
     "UpdateResult": "wiredrv.operations.results",
     "WriteConcern": "wiredrv.concerns",
     "connect": "wiredrv.client.connect",
+    "record": "wiredrv.timeline.recording",
     "timeout": "wiredrv.execution.timeout",
     "unbound": "wiredrv.client.sessions.blocks",
 }
@@ -205,6 +209,7 @@ __all__ = [
     "SecondaryPreferred",
     "ServerApi",
     "SessionOptions",
+    "Timeline",
     "TransactionOptions",
     "UpdateMany",
     "UpdateOne",
@@ -214,6 +219,7 @@ __all__ = [
     "connect",
     "errors",
     "events",
+    "record",
     "timeout",
     "unbound",
 ]

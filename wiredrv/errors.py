@@ -63,7 +63,7 @@ from bson.objectid import ObjectId
 
 from wiredrv.description import TopologyDescription
 from wiredrv.server_facts import ErrorCode
-from wiredrv.types import Document, PlainDocument, TransactionRecord
+from wiredrv.types import Document, PlainDocument, RecordedTimeline, TransactionRecord
 
 TRANSIENT_TRANSACTION = "TransientTransactionError"
 UNKNOWN_COMMIT_RESULT = "UnknownTransactionCommitResult"
@@ -120,6 +120,11 @@ class DriverError(_Root):
         :param label: as ``"TransientTransactionError"``.
         """
         self._labels.add(label)
+
+    @property
+    def timeline(self) -> RecordedTimeline | None:
+        """On an error that ended a transaction: its part of the recording; None if nothing was recorded."""
+        return None if self.transaction is None else self.transaction.timeline
 
     @property
     def timeout(self) -> bool:

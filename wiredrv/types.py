@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from os import PathLike
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, Self, TypeAlias, runtime_checkable
 
 #: A BSON document that is read and not changed: a filter, a stage of a pipeline, the options of a command.
@@ -283,6 +284,30 @@ class SentCommand(NamedTuple):
 _SHOWN_COMMANDS = 10
 
 
+class RecordedTimeline(Protocol):
+    """A part of a recording: a ``wiredrv.Timeline``, as an error of a transaction carries it.
+
+    This driver's own: no specification has it.
+    """
+
+    @property
+    def records(self) -> Sequence[object]:
+        """What was recorded: records of ``wiredrv.timeline.records``, by time."""
+        ...
+
+    @property
+    def dropped(self) -> int:
+        """How many records were dropped, the oldest first."""
+        ...
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write it to a file, as JSON lines.
+
+        :param path: the file; one that exists is replaced.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class TransactionRecord:
     """What is known of a transaction that failed: carried by its error as ``error.transaction``.
@@ -296,6 +321,7 @@ class TransactionRecord:
     :param cause: the first error in the transaction; once it is not referenced elsewhere, a copy without its traceback.
     :param session_id: the id of its session (``lsid``), as servers log it.
     :param left_out: how many commands are missing in ``commands``, after the first hundred.
+    :param timeline: the part of the recording that belongs to it; None if it was not recorded.
     """
 
     attempt: int
@@ -305,6 +331,7 @@ class TransactionRecord:
     cause: BaseException | None
     session_id: str = ""
     left_out: int = 0
+    timeline: RecordedTimeline | None = field(default=None, repr=False, compare=False)
 
     def __str__(self) -> str:
         text = self.summary()

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import math
-from typing import TypeVar, cast
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias, TypeVar, cast
 
 from wiredrv import waits
 from wiredrv.connection.connection import Connection, Relogin
@@ -32,6 +33,7 @@ from wiredrv.execution.labels import add_labels, explain
 from wiredrv.execution.learning import learn, transaction_advanced, transaction_failed
 from wiredrv.execution.pins import ConnectionPin, RouterPin
 from wiredrv.execution.reading import cursor_in, refusal, unreadable
+from wiredrv.execution.recording import Recorder
 from wiredrv.execution.retry import Retry, decide
 from wiredrv.execution.run import Run, refuse_retry_without_number
 from wiredrv.execution.servers import pick, select
@@ -55,6 +57,9 @@ from wiredrv.waits import monotonic
 
 T = TypeVar("T")
 
+#: Sends a decorated command and returns the reply.
+Exchange: TypeAlias = Callable[[Connection, PlainDocument, Run[object], ListenerHub], Awaitable[Reply]]
+
 #: A plain number: a comparison with a member of an enum costs a call.
 _REAUTHENTICATE = ErrorCode.ReauthenticationRequired.value
 _MAY_OPEN_CURSORS = frozenset({OperationKind.READ, OperationKind.WRITE, OperationKind.COMMAND})
@@ -69,9 +74,20 @@ class Attempts:
         self.topology = topology
         self.sessions = ServerSessionPool()
         self.clock = ClusterClock()
+        #: Where the events of the client are published.
+        self.hub = hub
+        #: Notes what is done, while something is recorded.
+        self.recorder: Recorder | None = None
         self._settings = settings
-        self._hub = hub
         self._api = api
+        self._exchange: Exchange = exchange
+
+    def observe(self, recorder: Recorder | None) -> None:
+        """Have a recorder note what is done from now on; None for no recorder."""
+        if self.recorder is not None:
+            self.recorder.stop()
+        self.recorder = recorder
+        self._exchange = exchange if recorder is None else recorder.exchange
 
     # --- sessions ---
 
@@ -116,11 +132,12 @@ class Attempts:
                     generation = server.pool.generation
                     if run.spent is not None:
                         run.spent.enter(Phase.CHECK_OUT, monotonic())
+                    run.asked_for_connection = monotonic()
                     connection = await server.pool.check_out(until)
                     _do_not_count_person(run, connection)
                 command = self._command(run, server, connection)
                 try:
-                    reply = await exchange(connection, command, run, self._hub)
+                    reply = await self._exchange(connection, command, run, self.hub)
                 except BaseException as error:
                     self._interrupted(run, error, server, connection)
                     raise
@@ -145,7 +162,7 @@ class Attempts:
                     if connection is not None and run.held is None:
                         server.pool.check_in(connection)
             run.held = None
-            run.started = 0.0
+            run.started = run.asked_for_server = run.asked_for_connection = 0.0
             if retry is None:
                 run.history = None
                 try:
@@ -177,7 +194,7 @@ class Attempts:
         _do_not_count_person(run, connection)
         first_of_transaction = run.first_of_transaction
         try:
-            reply = await exchange(connection, command, run, self._hub)
+            reply = await self._exchange(connection, command, run, self.hub)
         except BaseException as error:
             self._interrupted(run, error, server, connection)
             raise
@@ -393,6 +410,8 @@ class Attempts:
             history.deprioritized.append(server.address)
         if run.is_statement and run.session is not None and not run.was_refused(error):
             transaction_failed(run, run.session, error, retry, server)
+        if self.recorder is not None:
+            self.recorder.failed(run, error, retry is not None, server, connection)
         if error.timeout and run.spent is not None:
             # That the time is up says less than what was tried again all the time.
             return retry, history.earlier or error

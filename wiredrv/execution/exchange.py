@@ -8,7 +8,7 @@ Specification: command-logging-and-monitoring.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from wiredrv import events, waits
@@ -17,7 +17,7 @@ from wiredrv.errors import DocumentTooLarge, InvalidDocument, UnreadableReply
 from wiredrv.execution.reading import cut_or_decode, read_for_listeners, salvage
 from wiredrv.execution.run import Run
 from wiredrv.listeners import ListenerHub
-from wiredrv.operations.base import unencodable
+from wiredrv.operations.base import Operation, unencodable
 from wiredrv.server_errors import command_error
 from wiredrv.server_facts import HELLO_COMMANDS, SENSITIVE_COMMANDS
 from wiredrv.types import Buffers, Document, Limits, PlainDocument, Reply
@@ -72,7 +72,7 @@ async def exchange(connection: Connection, command: PlainDocument, run: Run[obje
     now = monotonic()
     if run.deadline is not None:
         run.seconds_left(now)  # again: encoding a large command takes its time
-    run.sending(now)
+    run.sending(now, body, sequences)
     if hub.command:
         return await _observed(connection, command, sequences, message, request_id, run, hub)
     if not run.acknowledged and message is not None:
@@ -173,6 +173,14 @@ def _redacted(reply: Reply) -> Reply:
     """The part of an error reply that may be shown if the command is sensitive."""
     told = {name: reply[name] for name in ("code", "codeName", "errorLabels") if name in reply}
     return {"ok": 0, "errmsg": "(redacted)", **told}
+
+
+def hides(operation: Operation[object]) -> bool:
+    """Whether an operation, and the text of its errors, may contain secrets."""
+    body = getattr(operation, "body", None)
+    command = body if isinstance(body, Mapping) and body else {operation.name: 1}
+    # A user's command that has no proper name is refused later.
+    return not isinstance(next(iter(command)), str) or is_sensitive(command)
 
 
 def is_sensitive(command: Document) -> bool:

@@ -20,7 +20,7 @@ from wiredrv.errors import (
     InvalidOperation,
     OperationTimeout,
 )
-from wiredrv.execution import budget
+from wiredrv.execution import budget, recording
 from wiredrv.execution.attempts import Attempts
 from wiredrv.execution.cancellation import Settlement
 from wiredrv.execution.run import Run
@@ -75,6 +75,8 @@ class Executor(Attempts):
         self._ensure_open = ensure_open
         self._in_background = in_background
         self.grace = budget.Grace(unfinished)
+        self.number = next(recording.numbers)
+        recording.admit(self)
 
     async def execute(self, operation: Operation[T], session: SessionState | None = None) -> T:
         """Execute an operation, with the retries that the specifications allow.
@@ -257,13 +259,17 @@ class Executor(Attempts):
             if not turn.handed_over:
                 session.turns.leave(turn)
 
-    def transaction_changed(self, session: SessionState) -> None:
-        """A transaction has started or ended, or its session has: for those who trace it."""
+    def session_changed(self, session: SessionState) -> None:
+        """A session has started or ended, or a transaction of it: for those who trace or record it."""
+        if self.recorder is not None:
+            self.recorder.session_changed(session)
 
     # --- after a cancellation ---
 
     async def _cancelled(self, run: Run[object], error: BaseException) -> None:
         """Have the background clean up after the command in flight, and wait for that as long as the budget allows."""
+        if self.recorder is not None:
+            self.recorder.cancelled(run, error)
         session = run.session
         if run.traits.kind is OperationKind.COMMIT and session is not None and session.transaction.ending_sent:
             session.transaction.commit_failed(Outcome.UNKNOWN)

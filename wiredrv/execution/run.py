@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 from wiredrv.concerns import ReadPreference
@@ -18,7 +18,7 @@ from wiredrv.session.state import SessionState
 from wiredrv.session.transaction import TransactionState
 from wiredrv.session.turns import Turn
 from wiredrv.types import Address, ServerCursor, TimeLimit
-from wiredrv.wire.op_msg import next_request_id
+from wiredrv.wire.op_msg import DocumentSequence, next_request_id
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -31,6 +31,12 @@ class Settles(Protocol):
     async def __call__(self, seconds: float) -> None: ...
 
     def drop(self) -> None: ...
+
+
+class Sent(Protocol):
+    """Notes a command that is being sent."""
+
+    def going_out(self, run: Run[object], now: float, body: bytes, sequences: Sequence[DocumentSequence]) -> None: ...
 
 
 class Run(Generic[T_co]):
@@ -50,7 +56,9 @@ class Run(Generic[T_co]):
     ``held`` is the connection behind a load balancer that this attempt uses and does not check in: a session or a
     cursor is pinned to it.
 
-    ``started`` is when the command of this attempt was sent, 0.0 until then.
+    ``started`` is when the command of this attempt was sent, 0.0 until then. ``asked_for_server`` and
+    ``asked_for_connection`` are when it began to wait for these, 0.0 if it did not wait. ``entry`` notes what is sent,
+    while something is recorded.
 
     ``turn`` is the operation's turn in its session. After a cancellation, ``settlement`` is what remains to be done;
     a background task does it (``handed_over``), and calls ``on_settled``. ``server_to_kill`` is the server that may
@@ -66,6 +74,9 @@ class Run(Generic[T_co]):
     operation_id = 0
     txn_number = 0
     started = 0.0
+    asked_for_server = 0.0
+    asked_for_connection = 0.0
+    entry: Sent | None = None
     implicit = False
     kept = False
     first_of_transaction = False
@@ -144,13 +155,19 @@ class Run(Generic[T_co]):
             self.operation_id = self.operation.operation_id or next_request_id()
         return self.operation_id
 
-    def sending(self, now: float) -> None:
+    def sending(self, now: float, body: bytes, sequences: Sequence[DocumentSequence]) -> None:
         """The command is encoded and being sent: the session is in use, and its transaction is in progress.
 
         Housekeeping does not change the transaction's state: killCursors is not a statement, and a commit can be
         repeated after it.
+
+        :param now: the time on the monotonic clock.
+        :param body: the command, encoded.
+        :param sequences: the documents that are sent besides it.
         """
         self.started = now
+        if self.entry is not None:
+            self.entry.going_out(self, now, body, sequences)
         if self.spent is not None:
             self.spent.enter(Phase.SERVER, now)
         if self.server_session is not None:

@@ -14,6 +14,7 @@ from wiredrv.operations.base import OperationKind
 from wiredrv.session.pinning import PinEvent
 from wiredrv.topology.topology import Topology, TopologyServer
 from wiredrv.types import Address, Pin
+from wiredrv.waits import monotonic
 
 _HOUSEKEEPING = OperationKind.HOUSEKEEPING
 _READS = frozenset({OperationKind.READ, OperationKind.COMMAND})
@@ -47,6 +48,7 @@ async def select(run: Run[object], topology: Topology) -> TopologyServer:
 
     :raises ServerSelectionTimeoutError: none was suitable in time.
     """
+    run.asked_for_server = monotonic()
     operation = run.operation
     if run.traits.waits_for_server and operation.server is not None:
         if run.select_until is None:

@@ -327,9 +327,10 @@ class Pool:
         if self.state.phase is Phase.CLOSED:
             return
         # A pool that was paused before publishes no event, but connections in use are interrupted nevertheless.
-        if self.state.clear(service_id, self._cleared_error) and self._hub.pool:
+        hub = self._hub
+        if self.state.clear(service_id, self._cleared_error) and (hub.pool or hub.clearing):
             event = events.PoolClearedEvent(self.address, service_id, interrupt)
-            self._hub.publish(self._hub.pool, event)
+            hub.publish((*hub.pool, *hub.clearing), event)
         now = monotonic()
         if interrupt:
             for connection in list(self.state.in_use):

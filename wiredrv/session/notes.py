@@ -10,6 +10,7 @@ from wiredrv.session.state import SessionState
 #: How many notes of this driver's an error may have: a program may raise the same exception object again and again.
 _MOST_NOTES = 3
 _BEGINNING = "wiredrv: transaction "
+_RECORDED = "\n  It was recorded: the error's `timeline` has it."
 
 
 def note_transaction(error: BaseException, session: SessionState) -> None:
@@ -40,4 +41,8 @@ def _note(error: Exception, session: SessionState) -> None:
         return
     if len(ours) >= _MOST_NOTES:
         notes.remove(ours[0])
+    if record.timeline is not None:
+        text += _RECORDED
+        if not hasattr(error, "timeline"):
+            vars(error)["timeline"] = record.timeline  # of an error that is not the driver's
     error.add_note(text)

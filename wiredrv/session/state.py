@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from typing import Protocol
 
 from bson.timestamp import Timestamp
 
@@ -17,7 +18,23 @@ from wiredrv.session.pinning import EFFECTS, PinEffect, PinEvent
 from wiredrv.session.server_session import ServerSession
 from wiredrv.session.transaction import Transaction
 from wiredrv.session.turns import Turns
-from wiredrv.types import Address, Pin, PlainDocument, ServerCursor, TimeLimit, TransactionRecord
+from wiredrv.types import (
+    Address,
+    Pin,
+    PlainDocument,
+    RecordedTimeline,
+    ServerCursor,
+    TimeLimit,
+    TransactionRecord,
+)
+
+
+class RecordedSession(Protocol):
+    """What recordings know of a session."""
+
+    def part(self, number: int) -> RecordedTimeline | None:
+        """The part of the recording that belongs to a transaction, by its number; None if that was not recorded."""
+        ...
 
 
 class SessionState:
@@ -37,6 +54,7 @@ class SessionState:
         "origin",
         "owner",
         "pin",
+        "recorded",
         "server_session",
         "servers_to_kill",
         "snapshot_time",
@@ -60,6 +78,8 @@ class SessionState:
         #: The span of its transaction, if the client is traced. (Not in a weak dictionary: the garbage collector clears
         #: weak references before the session's finalizer has the transaction aborted.)
         self.traced: object = None
+        #: What recordings know of it; None if it was never recorded.
+        self.recorded: RecordedSession | None = None
         #: The time limit of its commits, aborts, ``with_transaction`` and ``end_session``; None if there is none.
         self.default_limit: TimeLimit | None = None
         #: The time limit of the ``with_transaction`` in progress; nothing but that sets it.
@@ -129,7 +149,12 @@ class SessionState:
         """The record of the current transaction."""
         session_id = str(uuid.UUID(bytes=bytes(self.lsid["id"])))
         server = self.pin.address if self.pin is not None else None
-        return self.transaction.record(session_id, self.server_session.txn_number, server)
+        return self.transaction.record(session_id, self.server_session.txn_number, server, self.timeline)
+
+    @property
+    def timeline(self) -> RecordedTimeline | None:
+        """The part of a recording that belongs to the current transaction, if that is recorded."""
+        return None if self.recorded is None else self.recorded.part(self.transaction.number)
 
     @property
     def lsid(self) -> PlainDocument:

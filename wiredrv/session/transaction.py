@@ -15,7 +15,7 @@ from enum import Enum
 from wiredrv.errors import DriverError, InvalidOperation, is_timeout
 from wiredrv.session.kept_error import KeptError
 from wiredrv.session.options import TransactionOptions
-from wiredrv.types import Address, Document, SentCommand, TransactionRecord
+from wiredrv.types import Address, Document, RecordedTimeline, SentCommand, TransactionRecord
 
 
 class TransactionState(Enum):
@@ -358,9 +358,13 @@ class Transaction:
             del self._sent[_KEPT_FIRST:-_KEPT_LAST]
             self._left_out += _KEPT_LAST
 
-    def record(self, session_id: str, txn_number: int, server: Address | None) -> TransactionRecord:
+    def record(
+        self, session_id: str, txn_number: int, server: Address | None, timeline: RecordedTimeline | None = None
+    ) -> TransactionRecord:
         """What is known so far. ``server`` is the pinned one; without a pin it is that of the last command."""
         if server is None and self._sent:
             server = self._sent[-1].address
         commands = tuple(self._sent)
-        return TransactionRecord(self.attempt, txn_number, server, commands, self.cause, session_id, self._left_out)
+        return TransactionRecord(
+            self.attempt, txn_number, server, commands, self.cause, session_id, self._left_out, timeline
+        )

@@ -26,7 +26,7 @@ Time: TypeAlias = tuple[int, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
-    """The first line of a file.
+    """The first line of a file. This driver's own: no specification has such files.
 
     :param version: of the format.
     :param driver: the driver's name and version.
@@ -78,9 +78,9 @@ class CommandRecord:
     :param implicit: whether the driver chose the session itself.
     :param transaction: the number of the transaction in the session; None outside of transactions.
     :param command: the command in relaxed Extended JSON, cut off as in log messages and then ending with ``...``;
-        None if it holds credentials, or was not sent.
+        None if it holds credentials, or was not sent. The signature of its cluster time is left out.
     :param ok: whether it succeeded; None if it had not ended.
-    :param error: why it failed. A write of a bulk may fail while the command succeeded otherwise.
+    :param error: why it failed, or one of its writes did.
     :param retried: whether another attempt followed.
     :param cluster_time: the latest cluster time that the reply contained.
     :param operation_time: the operation time of the reply.
@@ -204,13 +204,18 @@ _EVENTS = {TransactionMark: TRANSACTION_EVENTS, SessionMark: SESSION_EVENTS, Top
 
 def to_line(record: Header | Record) -> str:
     """A record as a line, without its end."""
+    return json.dumps(to_fields(record), ensure_ascii=False, separators=(",", ":"))
+
+
+def to_fields(record: Header | Record) -> dict[str, object]:
+    """The fields of a record's line, with values of JSON's types."""
     kind = type(record)
     values: dict[str, object] = {"kind": _NAMES[kind]}
     for name, default in _DEFAULTS[kind]:
         value = getattr(record, name)
         if value != default or name == "version":
             values[name] = _failure_fields(value) if type(value) is Failure else value
-    return json.dumps(values, ensure_ascii=False, separators=(",", ":"))
+    return values
 
 
 def _failure_fields(failure: Failure) -> Mapping[str, object]:

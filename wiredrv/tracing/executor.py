@@ -7,12 +7,12 @@ sent to clean up after it, are commands below its span; a further batch of a cur
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from wiredrv import waits
 from wiredrv.connection.settings import ServerApi
-from wiredrv.execution.exchange import is_sensitive
+from wiredrv.execution.exchange import hides
 from wiredrv.execution.executor import CleanUp, Executor
 from wiredrv.execution.settings import ExecutionSettings
 from wiredrv.listeners import ListenerHub
@@ -88,17 +88,10 @@ class TracedExecutor(Executor):
             async with super().one_turn(session, command, call) as turn:
                 yield turn
 
-    def transaction_changed(self, session: SessionState) -> None:
+    def session_changed(self, session: SessionState) -> None:
+        super().session_changed(session)
         self._transactions.changed(session)
 
     def _span(self, operation: Operation[T], session: SessionState | None) -> OperationSpan:
         parent = self._transactions.of(session, operation.traits.kind)
-        return OperationSpan(self._tracer, operation_text(operation), parent, hidden=_hides(operation))
-
-
-def _hides(operation: Operation[object]) -> bool:
-    """Whether an operation, and the text of its errors, may hold credentials."""
-    body = getattr(operation, "body", None)
-    command = body if isinstance(body, Mapping) and body else {operation.name: 1}
-    # A user's command that has no proper name is refused later.
-    return not isinstance(next(iter(command)), str) or is_sensitive(command)
+        return OperationSpan(self._tracer, operation_text(operation), parent, hidden=hides(operation))

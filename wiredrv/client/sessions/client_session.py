@@ -63,6 +63,7 @@ class ClientSession(AsyncBlock):
         self._ending = TransactionEnding(core, self._state)
         core.started_sessions.add(self._state, self._hooks)
         self._state.origin = caller()
+        core.executor.session_changed(self._state)
 
     # --- what it is ---
 
@@ -188,9 +189,9 @@ class ClientSession(AsyncBlock):
             )
         state.transaction.start(chosen.over(inherited), monotonic(), attempt)
         state.on_pin_event(PinEvent.NEW_TRANSACTION)
-        self._core.executor.transaction_changed(state)
-        self._core.started_sessions.orphan_cursors_left(state)
         state.server_session.next_txn_number()
+        self._core.executor.session_changed(state)
+        self._core.started_sessions.orphan_cursors_left(state)
         self._hooks.clear()
 
     async def commit_transaction(self, *, timeout_ms: int | None = None) -> None:

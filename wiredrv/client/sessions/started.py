@@ -117,7 +117,7 @@ class StartedSessions:
 
     def ended(self, state: SessionState) -> None:
         """A session was ended, and no operation of it is in flight any longer."""
-        self._executor.transaction_changed(state)
+        self._executor.session_changed(state)
         self.orphan_cursors_left(state)
         if state.transaction.open_on_server:
             state.server_session.dirty = True  # it may not be reused
@@ -152,7 +152,7 @@ class StartedSessions:
         """The outcome of a transaction may be known now: call its hooks, and kill the cursors that had to wait for
         it.
         """
-        self._executor.transaction_changed(state)
+        self._executor.session_changed(state)
         outcome = state.transaction.outcome
         if outcome is not None and outcome is not Outcome.UNKNOWN:
             self.orphan_cursors_left(state)
