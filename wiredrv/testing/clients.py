@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 import pytest
 
 from wiredrv.testing.kinds import name_of
+from wiredrv.testing.run import ELECTING
 
 if TYPE_CHECKING:
     import wiredrv
@@ -21,33 +22,47 @@ if TYPE_CHECKING:
 _MONITORING = re.compile(r"[?&]serverMonitoringMode=", re.IGNORECASE)
 
 
-def _options(uri: str) -> dict[str, str]:
-    # Opening a client that polls takes half the time. Its operations find out at once that a primary is gone.
-    return {} if _MONITORING.search(uri) else {"serverMonitoringMode": "poll"}
+class _Options(TypedDict, total=False):
+    serverMonitoringMode: str
+
+
+def _arguments(request: pytest.FixtureRequest, mongodb: object) -> tuple[str, _Options]:
+    """The connection string and the options of a test's client.
+
+    Opening a client that polls its servers takes half the time. But it notices late that a server is gone.
+    """
+    from wiredrv.testing.mongodb import checked
+
+    uri = checked(mongodb).uri
+    if _MONITORING.search(uri) or not ELECTING.isdisjoint(request.fixturenames):
+        return uri, {}
+    return uri, {"serverMonitoringMode": "poll"}
 
 
 def asynchronous() -> Callable[..., AsyncIterator[wiredrv.Client]]:
     """A function for a fixture; a new one each time, since pytest-asyncio keeps the scope of the loop on it."""
 
-    async def client(mongodb: object, _wiredrv_leftovers: object) -> AsyncIterator[wiredrv.Client]:
+    async def client(
+        request: pytest.FixtureRequest, mongodb: object, _wiredrv_leftovers: object
+    ) -> AsyncIterator[wiredrv.Client]:
         from wiredrv import Client
-        from wiredrv.testing.mongodb import checked
 
-        uri = checked(mongodb).uri
-        async with Client(uri, **_options(uri)) as client:  # type: ignore[arg-type]  # one option, a string
+        uri, options = _arguments(request, mongodb)
+        async with Client(uri, **options) as client:
             yield client
 
     return client
 
 
 @pytest.fixture(name=name_of("plain"))
-def synchronous(mongodb: object, _wiredrv_leftovers: object) -> Iterator[wiredrv.sync.Client]:
+def synchronous(
+    request: pytest.FixtureRequest, mongodb: object, _wiredrv_leftovers: object
+) -> Iterator[wiredrv.sync.Client]:
     """For plain functions."""
     from wiredrv.sync import Client
-    from wiredrv.testing.mongodb import checked
 
-    uri = checked(mongodb).uri
-    with Client(uri, **_options(uri)) as client:  # type: ignore[arg-type]  # one option, a string
+    uri, options = _arguments(request, mongodb)
+    with Client(uri, **options) as client:
         yield client
 
 

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from threading import RLock
 from typing import Protocol
 
-from wiredrv.errors import ConfigurationError, DriverError, InvalidOperation
+from wiredrv.errors import ConfigurationError, ConnectionFailure, DriverError, InvalidOperation, OperationFailure
 from wiredrv.local import ReplicaSet
+from wiredrv.local._wait import until
+from wiredrv.local.deployment import READY_WITHIN
 from wiredrv.testing.binary import chosen_mongod
 from wiredrv.testing.users_servers import UsersServers
 from wiredrv.types import Address, Document, PlainDocument
@@ -187,9 +189,17 @@ class Owner:
             known = self.describe().hosts
             addresses = list(known) if member == "all" else [self._member(member)]
             for address in addresses:
-                self._fail_points.add((command["configureFailPoint"], address))
-                self._ask(address, command, "mongodb_failpoint")
+                self._set(command, address)
             return addresses
+
+    def _set(self, command: PlainDocument, address: Address) -> None:
+        entry = (command["configureFailPoint"], address)
+        self._fail_points.add(entry)
+        try:
+            self._ask(address, command, "mongodb_failpoint")
+        except (OperationFailure, InvalidOperation):
+            self._fail_points.discard(entry)  # refused, so it is not set
+            raise
 
     def _member(self, member: str) -> Address:
         if member == "primary":
@@ -243,10 +253,17 @@ class Owner:
             self._disturbed = False
 
     def _wait_ready(self) -> None:
-        if self._replica_set is not None:
-            self._replica_set.wait_ready()
-        else:
+        if self._replica_set is None:
             self._own().primary()
+        elif not until(self._all_see_all, READY_WITHIN):
+            raise ConnectionFailure(f"the members were not ready in time: {self._replica_set}")
+
+    def _all_see_all(self) -> bool:
+        """Whether the members know of one another that they are ready: the primary learns it later than they do."""
+        assert self._replica_set is not None
+        self._replica_set.wait_ready()
+        status = self._replica_set.primary().ask({"replSetGetStatus": 1}, _ANSWERS_WITHIN)
+        return all(member["stateStr"] in ("PRIMARY", "SECONDARY") for member in status["members"])
 
     # --- one member ---
 

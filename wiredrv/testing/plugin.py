@@ -76,9 +76,14 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 @pytest.fixture(scope="session")
 def mongodb(pytestconfig: pytest.Config) -> Iterator[MongoDB]:
     """The servers of the run: a replica set of three that is started when a test first needs it, or your own."""
+    from wiredrv.errors import DriverError
     from wiredrv.testing.mongodb import MongoDB
 
-    given = MongoDB(pytestconfig.stash[_RUN].servers)
+    try:
+        given = MongoDB(pytestconfig.stash[_RUN].servers)
+    except DriverError as error:
+        # The message says what to do; how the plugin came to it is of no use to whoever reads it.
+        pytest.fail(str(error), pytrace=False)
     yield given
     given.close()
 

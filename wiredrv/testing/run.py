@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from wiredrv.testing.owner import Owner, Servers
     from wiredrv.testing.sharing import OwnerProxy, OwnerServer
 
+#: Fixtures with which a test has another member elected.
+ELECTING = frozenset({"stepdown", "kill_primary"})
 #: Tests that request one of these have the servers to themselves.
-DISTURBING = frozenset({"mongodb_failpoint", "stepdown", "kill_primary"})
+DISTURBING = ELECTING | {"mongodb_failpoint"}
 _INVITATION = "wiredrv_testing"
 
 
