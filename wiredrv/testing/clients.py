@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 import pytest
 
@@ -23,7 +23,7 @@ _MONITORING = re.compile(r"[?&]serverMonitoringMode=", re.IGNORECASE)
 
 
 class _Options(TypedDict, total=False):
-    serverMonitoringMode: str
+    serverMonitoringMode: Literal["poll"]
 
 
 def _arguments(request: pytest.FixtureRequest, mongodb: object) -> tuple[str, _Options]:
