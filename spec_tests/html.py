@@ -1,4 +1,4 @@
-"""The static HTML report: an index, and a page for each failing or unsupported test.
+"""The static HTML report: an index of all tests, and a page for each failing or unsupported one.
 
 Every page is self-contained, without external scripts, so that a folder of them can be kept or published as it is.
 """
@@ -16,6 +16,8 @@ from bson import json_util
 from bson.json_util import RELAXED_JSON_OPTIONS
 
 from spec_tests.results import EventsReport, Outcome, Report, TestResult, WireLine, unsupported_kinds
+from spec_tests.timeline import records_of
+from wiredrv.timeline.page import page_text
 
 _MEANING = {
     Outcome.PASSED: "the driver did what the test expects",
@@ -40,7 +42,18 @@ code { font: 13px ui-monospace, monospace; overflow-wrap: anywhere }
 .failed { color: var(--bad) } .unsupported { color: var(--odd) } .passed { color: var(--good) } .quiet { opacity: .65 }
 tr.differs td { background: color-mix(in srgb, var(--bad) 12%, transparent) }
 summary { cursor: pointer } details pre { margin: .3rem 0 .3rem 1rem }
+ol, ul { padding-left: 1.4rem } details details { margin-left: 1rem } details > :not(summary) { margin-left: 1rem }
+td, p, li, h1, summary, .box { overflow-wrap: anywhere }
+iframe { box-sizing: border-box; width: 100%; height: 32rem; border: 1px solid var(--line); border-radius: 6px }
 @media (max-width: 50rem) { .pair { grid-template-columns: 1fr } }
+@media (max-width: 40rem) {
+  body { margin: 1rem auto; padding: 0 .75rem }
+  th, td { padding: .3rem .2rem } td.n, th.n { width: auto; font-size: 13px }
+  .listed th { display: none } .listed td { display: block; border: 0; padding: 0 } .listed td:empty { display: none }
+  .listed tr { display: block; padding: .4rem 0; border-bottom: 1px solid var(--line) }
+  .listed td.n { text-align: left }
+  details details, details > :not(summary), details pre { margin-left: .3rem }
+}
 """
 
 
@@ -80,7 +93,7 @@ def _index(report: Report, listed: Sequence[TestResult], names: Mapping[int, str
     lacking = [result for result in listed if result.outcome is Outcome.UNSUPPORTED]
     if lacking:
         body += f"<h2 class=unsupported id=unsupported>Unsupported ({len(lacking)})</h2>{_kinds(lacking, names)}"
-    return _page("Specification tests", body + _skipped(report))
+    return _page("Specification tests", body + _skipped(report) + _passed(report))
 
 
 def _legend(report: Report) -> str:
@@ -89,8 +102,7 @@ def _legend(report: Report) -> str:
     items = ""
     for outcome, meaning in _MEANING.items():
         name, number = outcome.value, counts[outcome.value]
-        linked = number and outcome is not Outcome.PASSED
-        head = f'<a href="#{name}">{number} {name}</a>' if linked else f"{number} {name}"
+        head = f'<a href="#{name}">{number} {name}</a>' if number else f"{number} {name}"
         items += f"<li><b class={name}>{head}</b>: {escape(meaning)}"
     return f"<ul>{items}</ul>"
 
@@ -103,7 +115,7 @@ def _tests(results: Iterable[TestResult], names: Mapping[int, str]) -> str:
             f"<tr><td>{escape(result.suite)}<td>{link}<br><span class=quiet>{escape(result.file)}</span>"
             f"<td>{escape(result.reason[:400])}</tr>"
         )
-    return f"<table><tr><th>suite<th>test<th>reason</tr>{rows}</table>"
+    return f"<table class=listed><tr><th>suite<th>test<th>reason</tr>{rows}</table>"
 
 
 def _suite_table(report: Report) -> str:
@@ -139,7 +151,47 @@ def _skipped(report: Report) -> str:
     items = "".join(
         f"<li><b>{number}</b> {escape(reason)}" for reason, number in sorted(reasons.items(), key=lambda item: -item[1])
     )
-    return f"<h2 class=quiet id=skipped>Skipped ({sum(reasons.values())})</h2><ul>{items}</ul>"
+    by_suite = _by_suite(report, Outcome.SKIPPED)
+    folds = "".join(_fold(suite, results, _with_reasons(results)) for suite, results in by_suite.items())
+    return f"<h2 class=quiet id=skipped>Skipped ({sum(reasons.values())})</h2><ul>{items}</ul>{folds}"
+
+
+def _passed(report: Report) -> str:
+    by_suite = _by_suite(report, Outcome.PASSED)
+    folds = "".join(_fold(suite, results, _by_file(results)) for suite, results in by_suite.items())
+    number = sum(map(len, by_suite.values()))
+    return f"<h2 class=passed id=passed>Passed ({number})</h2>{folds}" if number else ""
+
+
+def _by_suite(report: Report, outcome: Outcome) -> Mapping[str, Sequence[TestResult]]:
+    found: dict[str, list[TestResult]] = {}
+    for result in report.results:
+        if result.outcome is outcome:
+            found.setdefault(result.suite, []).append(result)
+    return found
+
+
+def _fold(suite: str, results: Sequence[TestResult], body: str) -> str:
+    return f"<details><summary><b>{len(results)}</b> {escape(suite)}</summary>{body}</details>"
+
+
+def _with_reasons(results: Iterable[TestResult]) -> str:
+    rows = "".join(
+        f"<tr><td>{escape(result.description)}<br><span class=quiet>{escape(result.file)}</span>"
+        f"<td>{escape(result.reason)}</tr>"
+        for result in results
+    )
+    return f"<table class=listed><tr><th>test<th>reason</tr>{rows}</table>"
+
+
+def _by_file(results: Iterable[TestResult]) -> str:
+    files: dict[str, list[TestResult]] = {}
+    for result in results:
+        files.setdefault(result.file, []).append(result)
+    return "".join(
+        f"<p class=quiet>{escape(file)}</p><ul>{''.join(f'<li>{escape(test.description)}' for test in tests)}</ul>"
+        for file, tests in files.items()
+    )
 
 
 def _test_page(result: TestResult) -> str:
@@ -157,7 +209,7 @@ def _test_page(result: TestResult) -> str:
     for index, events in enumerate(result.events):
         body += _events(events, _guilty(result.path, index))
     if result.wire:
-        body += f"<h2>On the wire</h2>{_wire(result.wire)}"
+        body += f"<h2>On the wire</h2>{_timeline(result)}{_wire(result.wire)}"
     if result.traceback:
         body += f"<h2>Traceback</h2><div class=box><pre>{escape(result.traceback)}</pre></div>"
     return _page(f"{result.outcome.value}: {result.description}", body)
@@ -213,6 +265,12 @@ def _event(event: Mapping[str, Any] | None, unfolded: bool) -> str:
     )
 
 
+def _timeline(result: TestResult) -> str:
+    """The timeline's own page in a frame: within this page, so that the file needs no other."""
+    page = page_text(records_of(result.wire), title=result.description)
+    return f'<iframe title="Timeline of the commands" srcdoc="{escape(page)}"></iframe>'
+
+
 def _wire(lines: Iterable[WireLine]) -> str:
     rows = ""
     for line in lines:
@@ -226,7 +284,7 @@ def _wire(lines: Iterable[WireLine]) -> str:
             f"{escape(str(body.get('databaseName')))}</summary><pre>{escape(_json(shown))}</pre></details>"
             f"<td>{escape(str(line.body.get('address')))} #{line.body.get('connectionId')}</tr>"
         )
-    return f"<table><tr><th class=n>ms<th>client<th><th>command<th>connection</tr>{rows}</table>"
+    return f"<table class=listed><tr><th class=n>ms<th>client<th><th>command<th>connection</tr>{rows}</table>"
 
 
 def _json(value: Any) -> str:

@@ -10,6 +10,8 @@ import pytest
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
+from tests.support.browser import browser as browser
+from tests.support.browser import windows as windows
 from tests.support.sharded_double import ShardedDouble
 from wiredrv.local import ReplicaSet, Standalone
 

@@ -125,6 +125,24 @@ class Windows:
             context.close()
 
 
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """The browser of a module; a longer life would keep its event loop in the thread where other tests start theirs."""
+    with started_browser() as found:
+        yield found
+
+
+@pytest.fixture
+def windows(browser: Browser) -> Iterator[Windows]:
+    """Windows, and the proof that their pages raised, logged and requested nothing."""
+    found = Windows(browser)
+    try:
+        yield found
+    finally:
+        found.close()
+    assert found.complaints == []
+
+
 def install(environment: Mapping[str, str] = os.environ, release: Path = Path("/etc/os-release")) -> None:
     """Install a Chromium: Debian's package, or playwright's own build where there is no such package.
 

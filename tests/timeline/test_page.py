@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.browser import Windows, started_browser
+from tests.support.browser import Windows
 from tests.timeline.recordings import CONFLICT, HEADER, NEXT, SESSION, bank, command, crowd
 from wiredrv.timeline.page import write_page
 
@@ -19,24 +19,6 @@ if TYPE_CHECKING:
 _PHONE = {"width": 400, "height": 800}
 
 Show = Callable[..., "Page"]
-
-
-# Not for the whole run: playwright's event loop belongs to the thread, and other tests start theirs in it.
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with started_browser() as found:
-        yield found
-
-
-@pytest.fixture
-def windows(browser: Browser) -> Iterator[Windows]:
-    """Windows, and the proof that their pages raised, logged and requested nothing."""
-    found = Windows(browser)
-    try:
-        yield found
-    finally:
-        found.close()
-    assert found.complaints == []
 
 
 @pytest.fixture
