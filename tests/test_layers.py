@@ -94,6 +94,7 @@ PURE: Sequence[str] = (
     "timeline.buffer",
     "timeline.page.pack",
     "timeline.records",
+    "timeline.view",
     "tracing.attributes",
     "tracing.failures",
     "tracing.transactions",

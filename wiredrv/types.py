@@ -307,6 +307,17 @@ class RecordedTimeline(Protocol):
         """
         ...
 
+    def html(self, path: str | PathLike[str]) -> None:
+        """Write it to a page of HTML.
+
+        :param path: the file; one that exists is replaced.
+        """
+        ...
+
+    def show(self) -> None:
+        """Print it, as ``wiredrv timeline`` does. Needs the extra ``cli``."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class TransactionRecord:

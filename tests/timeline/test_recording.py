@@ -481,7 +481,7 @@ async def test_an_error_of_a_transaction_has_its_part(client: Client, tmp_path: 
     assert marks(part) == ["begin", "aborted"]
     assert set(part.records) < set(timeline.records)
     assert part.dropped == 0
-    assert "It was recorded: the error's `timeline` has it." in error.__notes__[0]
+    assert "recorded: `error.timeline.show()` prints it" in error.__notes__[0]
     part.save(tmp_path / "part.jsonl")
     assert len((tmp_path / "part.jsonl").read_text().splitlines()) == 6
 

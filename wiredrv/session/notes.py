@@ -10,7 +10,7 @@ from wiredrv.session.state import SessionState
 #: How many notes of this driver's an error may have: a program may raise the same exception object again and again.
 _MOST_NOTES = 3
 _BEGINNING = "wiredrv: transaction "
-_RECORDED = "\n  It was recorded: the error's `timeline` has it."
+_RECORDED = "\n  recorded: `error.timeline.show()` prints it, and `error.timeline.html(path)` draws it"
 
 
 def note_transaction(error: BaseException, session: SessionState) -> None:

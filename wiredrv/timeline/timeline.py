@@ -9,7 +9,7 @@ from pathlib import Path
 
 from wiredrv._version import __version__
 from wiredrv.timeline.buffer import Buffer
-from wiredrv.timeline.records import Dropped, Header, Record, to_line
+from wiredrv.timeline.records import Dropped, Header, Record, to_fields, to_line
 
 
 class Timeline:
@@ -48,8 +48,29 @@ class Timeline:
         :raises OSError: the file cannot be written.
         """
         with Path(path).open("w", encoding="utf-8", newline="\n") as file:
-            for line in self._lines():
-                file.write(line + "\n")
+            for record in self._all():
+                file.write(to_line(record) + "\n")
+
+    def html(self, path: str | PathLike[str]) -> None:
+        """Write it to a page of HTML, which needs no other file and no network.
+
+        :param path: the file; one that exists is replaced.
+        :raises OSError: the file cannot be written.
+        """
+        from wiredrv.timeline.page import write_page
+
+        write_page(map(to_fields, self._all()), path)
+
+    def show(self) -> None:
+        """Print it, as ``wiredrv timeline`` does.
+
+        :raises ConfigurationError: rich is not installed (``pip install 'wiredrv[cli]'``).
+        """
+        from wiredrv.timeline.terminal import show
+
+        header, *records = self._all()
+        assert isinstance(header, Header)
+        show(header, [record for record in records if not isinstance(record, Header)])
 
     def __len__(self) -> int:
         return len(self._buffer)
@@ -57,12 +78,11 @@ class Timeline:
     def __repr__(self) -> str:
         return f"<Timeline of {len(self)} records>"
 
-    def _lines(self) -> Iterator[str]:
-        yield to_line(self.header)
+    def _all(self) -> Iterator[Header | Record]:
+        yield self.header
         if self.dropped:
-            yield to_line(Dropped(count=self.dropped))
-        for record in self.records:
-            yield to_line(record)
+            yield Dropped(count=self.dropped)
+        yield from self.records
 
 
 def header_of(buffer: Buffer) -> Header:
