@@ -61,6 +61,7 @@ class ErrorCode(IntEnum):
     CursorKilled = 237
     NoSuchTransaction = 251
     ExceededTimeLimit = 262
+    OperationNotSupportedInTransaction = 263
     CurrentConfigNotCommittedYet = 308
     ReauthenticationRequired = 391
     SocketException = 9001

@@ -116,6 +116,9 @@ class FakeContext:
             raise session
         return self.bound if session is None else session
 
+    def ambient_state(self) -> Any:
+        return None
+
     def orphan_cursor(self, cursor: ServerCursor, ahead: Ahead | None = None) -> None:
         self.orphans.append(cursor)
         self.orphans_ahead.append(ahead)

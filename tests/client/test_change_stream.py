@@ -29,6 +29,8 @@ from wiredrv.errors import (
     UnreadableReply,
 )
 from wiredrv.operations.change_stream import ChangeStreamGetMore
+from wiredrv.session.options import TransactionOptions
+from wiredrv.session.transaction import Transaction
 from wiredrv.types import ServerCursor
 from wiredrv.wire.envelope import TOLERANT
 
@@ -57,7 +59,9 @@ class Session(FakeSessionState):
 
     def __init__(self, active: bool = False) -> None:
         super().__init__()
-        self.transaction = type("Transaction", (), {"active": active, "number": 1 if active else 0, "state": None})()
+        self.transaction = Transaction()
+        if active:
+            self.transaction.start(TransactionOptions(), 0.0, 1)
 
 
 def watch(context: FakeContext, *arguments: Any, **options: Any) -> ChangeStream[dict[str, Any]]:
@@ -437,7 +441,7 @@ async def test_it_is_not_resumed_into_a_transaction() -> None:
     session: Any = Session()
     stream: Any = await watch(context, session=session)
     assert stream.session is session
-    session.transaction.active = True
+    session.transaction.start(TransactionOptions(), 0.0, 1)
     with pytest.raises(InvalidOperation, match="cannot be opened in a transaction"):
         await stream.next()
     session.transaction.active = False

@@ -333,7 +333,8 @@ class Client(ClientDeployment[DocumentT], ClientWrites[DocumentT], AsyncBlock):
             overlap,
             default_timeout_ms,
         )
-        return ClientSession(self, self._core, options)
+        ambient = self._core.ambient
+        return ClientSession(self, self._core, options) if ambient is None else ambient.start_session(self, options)
 
     def transaction(
         self,

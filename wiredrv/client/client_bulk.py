@@ -220,6 +220,9 @@ class _InTurn:
     def session_state(self, session: ClientSession | None) -> SessionState | None:
         return self._context.session_state(session)
 
+    def ambient_state(self) -> SessionState | None:
+        return self._context.ambient_state()
+
     def session_settled(self, session: Any) -> None:
         self._context.executor.session_settled(session)
 

@@ -92,8 +92,8 @@ class ClientWrites(HandleOptions[DocumentT]):
         options = check.wire_options({**given, "raw_data": raw_data}, _OPTIONS, self.bulk_write)
         state = self._core.session_state(session)
         in_transaction = state is not None and state.transaction.active
-        if in_transaction and write_concern is not None:
-            raise InvalidOperation(
+        if state is not None and in_transaction and write_concern is not None:
+            raise state.transaction.does_not_permit(
                 "Cannot set write concern after starting a transaction: it is an option of the transaction"
             )
         own = limited(self._target, timeout_ms)

@@ -260,7 +260,7 @@ class CollectionReads(CollectionBase[DocumentT]):
         given: PlainDocument = {**options}
         target = limited(self._target, given.pop("timeout_ms", None))
         fields = check.wire_options(given, arguments.COMMON, self.estimated_document_count)
-        return await self._context.executor.execute(Count(target, fields))
+        return await self._context.executor.execute(Count(target, fields), self._context.ambient_state())
 
     @expanded(CountOptions)
     async def count(

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 from wiredrv import waits
 from wiredrv.client.background import Background
 from wiredrv.client.cursors.prefetch import Ahead
+from wiredrv.client.sessions.ambient import Ambient
 from wiredrv.client.sessions.binding import bound_state
 from wiredrv.client.sessions.started import StartedSessions
 from wiredrv.client.tracing import executor_class
@@ -100,6 +101,8 @@ class ClientCore:
         self.started_sessions = StartedSessions(
             self.executor, settings.write_concern, self.is_open, self._in_background, self._post
         )
+        #: The session that all operations use, in a test whose writes are rolled back; None elsewhere.
+        self.ambient: Ambient | None = None
         #: The change streams that were opened, or are being opened, and not closed.
         self.open_streams: weakref.WeakSet[Closable] = weakref.WeakSet()
         _cores.add(self)
@@ -314,12 +317,15 @@ class ClientCore:
     def session_state(self, session: ClientSession | None) -> SessionState | None:
         """The session of a call: the one given, else the one bound here, else None for an implicit session.
 
+        An ambient session takes the place of each.
+
         :raises InvalidOperation: the session belongs to another client, or is bound in another task.
         """
         if self._closed:
             self.refuse_if_closed()
         if session is None:
-            return bound_state(self.executor)
+            bound = bound_state(self.executor)
+            return bound if self.ambient is None else self.ambient.join(bound)
         state = getattr(session, "_state", None)
         if not isinstance(state, SessionState):
             raise InvalidOperation(
@@ -328,7 +334,11 @@ class ClientCore:
             )
         if state.owner is not self.executor:
             raise InvalidOperation("a session can only be used with the client that started it")
-        return state
+        return state if self.ambient is None else self.ambient.join(state)
+
+    def ambient_state(self) -> SessionState | None:
+        """The ambient session, for a call that takes no session."""
+        return None if self.ambient is None else self.ambient.join(None)
 
     def orphan_cursor(self, cursor: ServerCursor, ahead: Ahead | None = None) -> None:
         """Kill, in the background, a server cursor whose Cursor object is gone; release its session and connection.

@@ -80,6 +80,10 @@ class HandleContext(Protocol):
         """
         ...
 
+    def ambient_state(self) -> SessionState | None:
+        """The ambient session, for a call that takes no session."""
+        ...
+
     def orphan_cursor(self, cursor: ServerCursor, ahead: Ahead | None = None) -> None:
         """Kill, in the background, a server cursor whose Cursor object is gone; release its session and connection."""
         ...

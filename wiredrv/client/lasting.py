@@ -32,6 +32,8 @@ def kept_session(client: Client[Any], session: ClientSession | None) -> ClientSe
     """
     core = client._core
     core.session_state(session)
+    if core.ambient is not None:
+        return core.ambient.session
     return bound_session(core.executor) if session is None else session
 
 

@@ -87,6 +87,8 @@ class Executor(Attempts):
         """
         if budget.running:
             budget.begin_operation()
+        if session is not None and session.chooses:
+            session = session.admit(operation)
         limit = operation.target.limit
         if limit is not None or use.begun or (session is not None and session.limit is not None):
             limit = _limit(limit, session, operation.traits.kind)

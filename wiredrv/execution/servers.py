@@ -7,7 +7,7 @@ Pooling").
 from __future__ import annotations
 
 from wiredrv.concerns import ReadMode, ReadPreference
-from wiredrv.errors import AutoReconnect, InvalidOperation
+from wiredrv.errors import AutoReconnect
 from wiredrv.execution.pins import ConnectionPin
 from wiredrv.execution.run import Run
 from wiredrv.operations.base import OperationKind
@@ -100,7 +100,7 @@ def _refuse_other_than_primary(run: Run[object]) -> None:
         # A generic command has no default, so this preference was passed with the call.
         preference = run.read_preference
     if preference is not None and preference.mode is not ReadMode.PRIMARY:
-        raise InvalidOperation(
+        raise run.session.transaction.does_not_permit(
             f"read preference in a transaction must be primary, not: {preference.name}; use "
             "read_preference=ReadPreference.PRIMARY"
         )

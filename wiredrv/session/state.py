@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from bson.timestamp import Timestamp
 
@@ -42,6 +42,9 @@ class SessionState:
 
     ``owner`` is the executor of the client that started the session; no other may use it.
     """
+
+    #: Whether the session chooses the operations that run in it, with :meth:`admit`.
+    chooses: ClassVar[bool] = False
 
     __slots__ = (
         "__weakref__",
@@ -107,6 +110,15 @@ class SessionState:
             release()
 
         self.turns.close(idle, self.origin)
+
+    def admit(self, operation: object) -> SessionState | None:
+        """The session that an operation runs in: this one, unless a subclass decides otherwise.
+
+        :param operation: the operation, which was not sent yet.
+        :returns: the session; None for an implicit one.
+        :raises InvalidOperation: it cannot run at all.
+        """
+        return self
 
     # --- to be cleaned up later ---
 

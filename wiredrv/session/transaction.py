@@ -340,6 +340,10 @@ class Transaction:
             labels,
         ) from failure
 
+    def does_not_permit(self, why: str) -> InvalidOperation:
+        """The error for an operation that cannot be part of a transaction."""
+        return InvalidOperation(why)
+
     def note_failure(self, error: BaseException) -> None:
         """Keep the first error in the transaction."""
         self.state = transition(self.state, TransactionEvent.FAILURE)

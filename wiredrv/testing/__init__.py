@@ -20,19 +20,54 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from wiredrv.testing.commands import Commands as Commands
+    from wiredrv.testing.commands import assert_commands as assert_commands
     from wiredrv.testing.disturb import Disturb as Disturb
+    from wiredrv.testing.expected import ABSENT as ABSENT
+    from wiredrv.testing.expected import Expected as Expected
+    from wiredrv.testing.expected import Group as Group
+    from wiredrv.testing.expected import SentCommand as SentCommand
+    from wiredrv.testing.expected import in_session as in_session
+    from wiredrv.testing.expected import in_transaction as in_transaction
     from wiredrv.testing.failpoints import FailPoint as FailPoint
     from wiredrv.testing.failpoints import FailPoints as FailPoints
+    from wiredrv.testing.joined import RollbackError as RollbackError
     from wiredrv.testing.mongodb import MongoDB as MongoDB
+    from wiredrv.testing.rollback import rolled_back as rolled_back
 
 _HOMES = {
+    "ABSENT": "wiredrv.testing.expected",
+    "Commands": "wiredrv.testing.commands",
     "Disturb": "wiredrv.testing.disturb",
+    "Expected": "wiredrv.testing.expected",
     "FailPoint": "wiredrv.testing.failpoints",
     "FailPoints": "wiredrv.testing.failpoints",
+    "Group": "wiredrv.testing.expected",
     "MongoDB": "wiredrv.testing.mongodb",
+    "RollbackError": "wiredrv.testing.joined",
+    "SentCommand": "wiredrv.testing.expected",
+    "assert_commands": "wiredrv.testing.commands",
+    "in_session": "wiredrv.testing.expected",
+    "in_transaction": "wiredrv.testing.expected",
+    "rolled_back": "wiredrv.testing.rollback",
 }
 
-__all__ = ["Disturb", "FailPoint", "FailPoints", "MongoDB"]
+__all__ = [
+    "ABSENT",
+    "Commands",
+    "Disturb",
+    "Expected",
+    "FailPoint",
+    "FailPoints",
+    "Group",
+    "MongoDB",
+    "RollbackError",
+    "SentCommand",
+    "assert_commands",
+    "in_session",
+    "in_transaction",
+    "rolled_back",
+]
 
 
 if not TYPE_CHECKING:  # else a misspelt name would be no error for type checkers

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from wiredrv.testing import clients
+from wiredrv.testing import clients, rollbacks
 from wiredrv.testing.kinds import ASYNCIO, PLAIN, is_active, kind_of, name_of
 from wiredrv.testing.run import Run, _Node
 
@@ -21,7 +21,13 @@ if TYPE_CHECKING:
     from wiredrv.testing.failpoints import FailPoints
     from wiredrv.testing.leftovers import Leftovers
     from wiredrv.testing.mongodb import MongoDB
+    from wiredrv.testing.prepared import Plan, Prepared
 
+_MARK = (
+    "mongodb_rollback(collections=(), on_commit=False): for the fixture rollback: collections to make before the "
+    "transaction (names, or a mapping of names to their indexes), and whether on_commit hooks of transactions that "
+    "join it are called"
+)
 _RUN = pytest.StashKey[Run]()
 
 
@@ -43,11 +49,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Prepare the run, which starts nothing, and the fixtures that pytest-asyncio runs."""
     config.stash[_RUN] = Run(config)
+    config.addinivalue_line("markers", _MARK)
     config.pluginmanager.register(clients, "wiredrv clients")
+    config.pluginmanager.register(rollbacks, "wiredrv rollbacks")
     if is_active(config, ASYNCIO):
-        from wiredrv.testing import asyncio_clients
+        from wiredrv.testing import asyncio_clients, asyncio_rollbacks
 
         config.pluginmanager.register(asyncio_clients, "wiredrv clients for pytest-asyncio")
+        config.pluginmanager.register(asyncio_rollbacks, "wiredrv rollbacks for pytest-asyncio")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -119,6 +128,15 @@ def sync_database(wiredrv_sync_client: wiredrv.sync.Client, _wiredrv_database_na
 
 
 @pytest.fixture
+def rollback(request: pytest.FixtureRequest, _wiredrv_rollback_plan: Plan) -> wiredrv.Database | wiredrv.sync.Database:
+    """A database, with all that ``wiredrv_client`` does in the test in one transaction; it is aborted at the end."""
+    database: wiredrv.Database | wiredrv.sync.Database = request.getfixturevalue(
+        rollbacks.name_of(kind_of(request.node))
+    )
+    return database
+
+
+@pytest.fixture
 def mongodb_failpoint(mongodb: MongoDB) -> Iterator[FailPoints]:
     """Sets fail points for a block: ``async with mongodb_failpoint("failCommand", {"times": 1}, {...}):``."""
     yield mongodb.failpoint
@@ -158,3 +176,24 @@ def _wiredrv_leftovers(mongodb: MongoDB) -> Iterator[Leftovers]:
 def _wiredrv_database_name(request: pytest.FixtureRequest, _wiredrv_leftovers: Leftovers) -> str:
     """One for all fixtures of a test."""
     return _wiredrv_leftovers.fresh(request.node.name)
+
+
+@pytest.fixture(scope="session")
+def _wiredrv_rollback_database(mongodb: MongoDB) -> Iterator[Prepared]:
+    """The database of all tests with ``rollback`` of this process."""
+    from wiredrv.testing.mongodb import checked
+    from wiredrv.testing.prepared import Prepared
+
+    prepared = Prepared(checked(mongodb).housekeeping)
+    yield prepared
+    prepared.drop()
+
+
+@pytest.fixture
+def _wiredrv_rollback_plan(request: pytest.FixtureRequest, _wiredrv_rollback_database: Prepared) -> Plan:
+    """What the test's marks ask for; its collections are there."""
+    from wiredrv.testing.prepared import MARK, planned
+
+    plan = planned(list(request.node.iter_markers(MARK)))
+    _wiredrv_rollback_database.prepare(plan)
+    return plan

@@ -405,7 +405,7 @@ def _refuse_transaction(state: SessionState | None) -> None:
     :raises InvalidOperation: a transaction is in progress in the session.
     """
     if state is not None and state.transaction.active:
-        raise InvalidOperation(
+        raise state.transaction.does_not_permit(
             "a change stream cannot be opened in a transaction: open it before the transaction begins, with another "
             "session, or in `with wiredrv.unbound():`"
         )

@@ -18,7 +18,7 @@ from wiredrv.client.cursors.base import CursorBase
 from wiredrv.client.cursors.flags import FLAGS, OF_TYPE, WAITING, cursor_type, query_flags, refuse_limit_of_exhaust
 from wiredrv.client.limits import limited
 from wiredrv.client.validation import Collation, Keys
-from wiredrv.errors import ConfigurationError, InvalidOperation
+from wiredrv.errors import ConfigurationError
 from wiredrv.operations.base import Operation
 from wiredrv.operations.cursors import CursorReply
 from wiredrv.operations.find import Find
@@ -90,7 +90,7 @@ class Cursor(CursorBase[DocumentT_co]):
         if self._cursor_type & CursorType.TAILABLE_AWAIT:
             options = {**options, **{name: True for bit, name in WAITING.items() if self._cursor_type & bit}}
         if self._exhaust and self._state is not None and self._state.transaction.active:
-            raise InvalidOperation(
+            raise self._state.transaction.does_not_permit(
                 "an exhaust cursor cannot be used in a transaction, whose statements follow one another: leave out "
                 "cursor_type=CursorType.EXHAUST, the documents are the same"
             )

@@ -52,11 +52,13 @@ class ClientSession(AsyncBlock):
 
     _written = "client.start_session()"
 
-    def __init__(self, client: Client[Any], core: ClientCore, options: SessionOptions) -> None:
+    def __init__(
+        self, client: Client[Any], core: ClientCore, options: SessionOptions, state: SessionState | None = None
+    ) -> None:
         self._client = client
         self._core = core
         self._hooks = Hooks()
-        self._state = SessionState(options, core.executor.acquire(), core.executor)
+        self._state = SessionState(options, core.executor.acquire(), core.executor) if state is None else state
         self._state.default_limit = client._target.limit
         if options.default_timeout_ms is not None:
             self._state.default_limit = limit_of(options.default_timeout_ms)
@@ -382,8 +384,11 @@ class ClientSession(AsyncBlock):
             raise InvalidOperation(ended(self._state.origin))
 
     def _hook(self, outcome: Outcome, function: Callable[[], object]) -> None:
+        self._check_hook(function)
+        self._hooks.add(outcome, function)
+
+    def _check_hook(self, function: Callable[[], object]) -> None:
         if not callable(function) or iscoroutinefunction(function):
             raise ConfigurationError(f"a hook is a plain function (def) without arguments, not {function!r}")
         if not self.in_transaction:
             raise InvalidOperation("a hook belongs to a transaction: call it after start_transaction")
-        self._hooks.add(outcome, function)

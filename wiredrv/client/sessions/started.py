@@ -27,7 +27,7 @@ from wiredrv.session.server_session import ServerSession
 from wiredrv.session.state import SessionState
 from wiredrv.session.transaction import Outcome
 from wiredrv.session.turns import Purpose, Turn
-from wiredrv.types import ServerCursor, TimeLimit
+from wiredrv.types import Document, ServerCursor, TimeLimit
 
 if TYPE_CHECKING:
     from wiredrv.client.cursors.prefetch import Ahead
@@ -63,6 +63,10 @@ class StartedSessions:
 
     def __len__(self) -> int:
         return len(self._hooks)
+
+    def find(self, lsid: Document) -> SessionState | None:
+        """The session with this id, if the application has started one that has not ended."""
+        return next((state for state in list(self._hooks) if not state.ended and state.lsid == lsid), None)
 
     def open_transactions(self) -> list[SessionState]:
         """The sessions with a transaction in progress, except those of an event loop that is closed."""
