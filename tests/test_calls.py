@@ -11,7 +11,7 @@ from bson.timestamp import Timestamp
 from benchmarks.calls import Calls, count, steps
 from tests.support.fake_server import FakeServer, fine, with_sessions
 from wiredrv import Client
-from wiredrv.execution import timeout
+from wiredrv.execution import budget, timeout
 
 pytestmark = pytest.mark.anyio
 
@@ -45,8 +45,9 @@ def primary() -> Iterator[FakeServer]:
 
 @pytest.fixture
 async def found(primary: FakeServer, monkeypatch: pytest.MonkeyPatch) -> dict[str, Calls]:
-    # A program without `wiredrv.timeout` blocks, whatever the tests before this one did.
+    # A program without `wiredrv.timeout` blocks and cancellations, whatever the tests before this one did.
     monkeypatch.setattr(timeout.use, "begun", False)
+    monkeypatch.setattr(budget, "running", {})
     async with Client(f"mongodb://{primary.address}/?replicaSet=rs") as client, steps(client) as named:
         return {name: await count(step) for name, step in named.items()}
 

@@ -444,7 +444,7 @@ async def test_it_is_not_resumed_into_a_transaction() -> None:
     session.transaction.start(TransactionOptions(), 0.0, 1)
     with pytest.raises(InvalidOperation, match="cannot be opened in a transaction"):
         await stream.next()
-    session.transaction.active = False
+    session.transaction.abort()
     assert await stream.next() == event(2)
     await stream.close()
 
