@@ -37,6 +37,8 @@ HANDED_OUT = frozenset(
         "wiredrv.client.cursors.raw.RawBatchCommandCursor",
         "wiredrv.client.cursors.raw.RawBatchCursor",
         "wiredrv.client.database.Database",
+        "wiredrv.client.snapshots.scan.Scan",
+        "wiredrv.client.snapshots.snapshot.Snapshot",
         "wiredrv.client.sessions.blocks.SessionBinding",
         "wiredrv.client.sessions.blocks.TransactionContext",
         "wiredrv.connection.connection.Connection",

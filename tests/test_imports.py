@@ -84,6 +84,14 @@ def test_change_streams_are_loaded_when_one_is_made() -> None:
     assert "wiredrv.client.change_streams.stream" in _loaded(watched)
 
 
+def test_snapshots_and_tokens_are_loaded_when_one_is_made() -> None:
+    made = "import wiredrv\nclient = wiredrv.Client()\nclient.shop.orders.find_one"
+    assert not [name for name in _loaded(made) if ".snapshot" in name or name.endswith(".tokens")]
+    assert "wiredrv.client.snapshots.scan" in _loaded(f"{made}\nclient.snapshot()")
+    loaded = _loaded("import wiredrv.sync\nwiredrv.sync.Client().shop.orders.find_one")
+    assert not {"wiredrv.client.snapshots.scan", "wiredrv.client.snapshots.snapshot"} & loaded
+
+
 def test_an_asynchronous_client_loads_nothing_of_synchronous_ones() -> None:
     loaded = _loaded("import wiredrv\nwiredrv.Client().shop.orders.find_one")
     assert "wiredrv.waits.choice" in loaded

@@ -42,6 +42,9 @@ if TYPE_CHECKING:
     from wiredrv.client.sessions.blocks import unbound as unbound
     from wiredrv.client.sessions.client_session import ClientSession as ClientSession
     from wiredrv.client.sessions.with_transaction import RetryPolicy as RetryPolicy
+    from wiredrv.client.snapshots.progress import ScanProgress as ScanProgress
+    from wiredrv.client.snapshots.scan import Scan as Scan
+    from wiredrv.client.snapshots.snapshot import Snapshot as Snapshot
     from wiredrv.collation import Collation as Collation
     from wiredrv.collation import CollationAlternate as CollationAlternate
     from wiredrv.collation import CollationCaseFirst as CollationCaseFirst
@@ -132,11 +135,14 @@ _HOMES = {
     "ReplaceOne": "wiredrv.client.requests",
     "RetryPolicy": "wiredrv.client.sessions.with_transaction",
     "ReturnDocument": "wiredrv.client.constants",
+    "Scan": "wiredrv.client.snapshots.scan",
+    "ScanProgress": "wiredrv.client.snapshots.progress",
     "SearchIndexModel": "wiredrv.client.collection_search",
     "Secondary": "wiredrv.concerns",
     "SecondaryPreferred": "wiredrv.concerns",
     "ServerApi": "wiredrv.connection.settings",
     "SessionOptions": "wiredrv.session.options",
+    "Snapshot": "wiredrv.client.snapshots.snapshot",
     "TEXT": "wiredrv.client.constants",
     "Timeline": "wiredrv.timeline.timeline",
     "TransactionOptions": "wiredrv.session.options",
@@ -204,11 +210,14 @@ __all__ = [
     "ReplaceOne",
     "RetryPolicy",
     "ReturnDocument",
+    "Scan",
+    "ScanProgress",
     "SearchIndexModel",
     "Secondary",
     "SecondaryPreferred",
     "ServerApi",
     "SessionOptions",
+    "Snapshot",
     "Timeline",
     "TransactionOptions",
     "UpdateMany",

@@ -34,6 +34,7 @@ The names are PyMongo's, so that existing handlers work unchanged; the root clas
      └─ OperationFailure
          ├─ CursorNotFound
          ├─ ExecutionTimeout
+         ├─ SnapshotTooOld
          ├─ WriteConcernError
          │   └─ WTimeoutError
          ├─ WriteError
@@ -446,6 +447,13 @@ class ExecutionTimeout(OperationFailure):
     @property
     def timeout(self) -> bool:
         return True
+
+
+class SnapshotTooOld(OperationFailure):
+    """The server's history does not go back to the time of a snapshot (code 239).
+
+    Servers keep it for 300 seconds, unless their parameter ``minSnapshotHistoryWindowInSeconds`` says otherwise.
+    """
 
 
 class WriteConcernError(OperationFailure):

@@ -22,6 +22,7 @@ from wiredrv.errors import (
     ExecutionTimeout,
     NotPrimaryError,
     OperationFailure,
+    SnapshotTooOld,
     WriteConcernError,
     WriteError,
     WTimeoutError,
@@ -39,11 +40,19 @@ _DETAILS: CodecOptions[PlainDocument] = CodecOptions(
 _CLASS_OF_CODE: dict[int, type[OperationFailure]] = {
     ErrorCode.CursorNotFound: CursorNotFound,
     ErrorCode.MaxTimeMSExpired: ExecutionTimeout,
+    ErrorCode.SnapshotTooOld: SnapshotTooOld,
     ErrorCode.WriteConcernTimeout: WTimeoutError,
     ErrorCode.DuplicateKey: DuplicateKeyError,
     ErrorCode.DuplicateKeyOnUpdate: DuplicateKeyError,
     ErrorCode.DuplicateKeyOnCappedInsert: DuplicateKeyError,
 }
+
+
+#: What follows the server's words where its history does not go back far enough.
+_KEEP_HISTORY = (
+    "; servers keep the history that snapshots need for 300 seconds, or as long as their parameter "
+    "minSnapshotHistoryWindowInSeconds says: set it on each member, to more than the longest read takes"
+)
 
 
 def command_error(reply: Document, max_wire_version: int | None = None) -> DriverError:
@@ -62,6 +71,8 @@ def command_error(reply: Document, max_wire_version: int | None = None) -> Drive
     error = _CLASS_OF_CODE.get(code, OperationFailure) if code is not None else OperationFailure
     name = reply.get("codeName")
     suffix = f" (code {code}{f', {name}' if name else ''})" if code is not None else ""
+    if error is SnapshotTooOld:
+        suffix += _KEEP_HISTORY
     return error(message + suffix, code, _plain(reply), max_wire_version, labels)
 
 

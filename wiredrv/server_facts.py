@@ -59,6 +59,8 @@ class ErrorCode(IntEnum):
     TransactionTooOld = 225
     RetryChangeStream = 234
     CursorKilled = 237
+    SnapshotTooOld = 239
+    SnapshotUnavailable = 246
     NoSuchTransaction = 251
     ExceededTimeLimit = 262
     OperationNotSupportedInTransaction = 263
@@ -155,6 +157,10 @@ CURSOR_GONE_CODES: Final = frozenset(
         ErrorCode.CursorKilled,
     }
 )
+
+#: The server cannot read a snapshot of that time: its history does not go back so far, or the collection was changed
+#: since.
+HISTORY_CODES: Final = frozenset({ErrorCode.SnapshotTooOld, ErrorCode.SnapshotUnavailable})
 
 #: Commands of the handshake, in lower case.
 HELLO_COMMANDS: Final = frozenset({"hello", "ismaster"})

@@ -234,6 +234,37 @@ EXTRAS: dict[str, str] = {
     def __copy__(self) -> Self:
         raise TypeError("a session cannot be copied: its server session must have one owner")
 ''',
+    "Snapshot": '''
+    _inner: AsyncSnapshot
+
+    def __enter__(self) -> Self:
+        self._threads.run(self._inner.__aenter__())
+        return self
+
+    def bind(self, *, inherit: bool = False) -> SessionBinding:
+        """Read the snapshot with every operation of the block that is given no session.
+
+        ::
+
+            with client.snapshot() as snap, snap.bind():
+                orders = client.shop.orders.find().to_list()
+                stock = client.shop.stock.find().to_list()
+
+        A new session is bound, as by :meth:`ClientSession.bind`, and ends with the block. Writes are refused by the
+        server.
+
+        :param inherit: whether threads that get a copy of the context may read with it, in turns, until it is left.
+        :returns: the binding, for ``with``, which gives the session.
+        :raises InvalidOperation: the snapshot was not entered, or its block was left.
+        """
+        return self.start_session().bind(inherit=inherit)
+''',
+    "Scan": """
+    _inner: AsyncScan[DocumentT_co]
+
+    def __enter__(self) -> Self:
+        return self
+""",
     "GridFSBucket": """
     _inner: AsyncGridFSBucket
 

@@ -27,6 +27,8 @@ IMPORTS: dict[str, str] = {
     "AsyncTransactionContext": "wiredrv.client.sessions.blocks:TransactionContext",
     "AsyncSessionBinding": "wiredrv.client.sessions.blocks:SessionBinding",
     "AsyncClientTransaction": "wiredrv.client.sessions.client_transaction:ClientTransaction",
+    "AsyncSnapshot": "wiredrv.client.snapshots.snapshot:Snapshot",
+    "AsyncScan": "wiredrv.client.snapshots.scan:Scan",
     "AsyncGridFSBucket": "wiredrv.gridfs.bucket:GridFSBucket",
     "AsyncGridOutCursor": "wiredrv.gridfs.cursor:GridOutCursor",
     "AsyncGridOut": "wiredrv.gridfs.download:GridOut",

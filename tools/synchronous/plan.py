@@ -31,6 +31,8 @@ MODULES: dict[str, str] = {
     "client.sessions.blocks": "blocks",
     "client.sessions.client_transaction": "client_transaction",
     "client.sessions.client_session": "client_session",
+    "client.snapshots.snapshot": "snapshot",
+    "client.snapshots.scan": "scan",
     "gridfs.bucket": "bucket",
     "gridfs.cursor": "grid_cursor",
     "gridfs.download": "download",
@@ -60,6 +62,8 @@ CLASSES: dict[str, tuple[str, ...]] = {
     "blocks": ("TransactionContext", "SessionBinding"),
     "client_transaction": ("ClientTransaction",),
     "client_session": ("ClientSession",),
+    "snapshot": ("Snapshot",),
+    "scan": ("Scan",),
     "bucket": ("GridFSBucket",),
     "grid_cursor": ("GridOutCursor",),
     "download": ("GridOut",),
@@ -93,6 +97,7 @@ LOCKED = frozenset(
         "open_upload_stream",
         "open_upload_stream_with_id",
         "rewind",
+        "scan",
         "start_session",
         "start_transaction",
         "transaction",
@@ -107,6 +112,7 @@ SKIPPED = {
 }  # fmt: skip
 #: Where a method of a class returns an object of another one, that object's parent; ``self`` by default.
 PARENTS = {
+    ("Snapshot", "ClientSession"): "self._owner",
     ("Cursor", "Cursor"): "self._parent",
     ("RawBatchCursor", "RawBatchCursor"): "self._parent",
     ("Database", "Database"): "self._parent",

@@ -21,10 +21,9 @@ import logging
 import math
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from wiredrv import waits
-from wiredrv.client.cursors.prefetch import Ahead
+from wiredrv.client.cursors.prefetch import ReadingTask
 from wiredrv.errors import DriverError
 from wiredrv.types import Spawn
 
@@ -52,8 +51,8 @@ class Background:
         self._cleaning: waits.TaskGroup | None = None
         self._cleaned = waits.Event()
         self._unfinished: set[waits.Event] = set()
-        #: What cursors read ahead, with the tasks.
-        self._ahead: dict[Ahead, object] = {}
+        #: What cursors read ahead, and the readers of scans, with the tasks.
+        self._ahead: dict[ReadingTask, object] = {}
         self._posted: deque[Callable[[], None]] = deque()
         self._noted = waits.Event()
 
@@ -181,8 +180,8 @@ class Background:
 
     # --- reading ahead ---
 
-    def read_ahead(self, ahead: Ahead) -> bool:
-        """Start the task of a cursor that reads ahead. False if nothing can be started any longer."""
+    def read_ahead(self, ahead: ReadingTask) -> bool:
+        """Start the task of a cursor that reads ahead, or of a scan. False if nothing can be started any longer."""
         if self._group is None or self._stopped:
             return False
 
@@ -202,7 +201,7 @@ class Background:
 
     # --- the other tasks ---
 
-    def spawn(self, function: Callable[..., Awaitable[Any]], *arguments: Any) -> None:
+    def spawn(self, function: Callable[..., Awaitable[object]], *arguments: object) -> None:
         """Start a background task, if the group is still running."""
         if self._group is not None:
             self._group.start_soon(_guarded, function, arguments)
@@ -246,7 +245,7 @@ class Background:
         self._ended.set()
 
 
-async def _guarded(function: Callable[..., Awaitable[Any]], arguments: tuple[Any, ...]) -> None:
+async def _guarded(function: Callable[..., Awaitable[object]], arguments: tuple[object, ...]) -> None:
     try:
         await function(*arguments)
     except Exception:

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, Literal, NoReturn, Self, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, Unpack, overload
 
 from bson.codec_options import CodecOptions, TypeRegistry
 from bson.timestamp import Timestamp
@@ -40,6 +40,10 @@ from wiredrv.options.uri import parse_client_settings
 from wiredrv.origin import caller
 from wiredrv.session.options import SessionOptions, TransactionOptions
 from wiredrv.types import Document, DocumentT, OtherDocumentT, PlainDocument, TimeLimit
+
+if TYPE_CHECKING:
+    from wiredrv.client.snapshots.snapshot import Snapshot
+    from wiredrv.session.tokens import TokenKeys
 
 
 class Client(ClientDeployment[DocumentT], ClientWrites[DocumentT], AsyncBlock):
@@ -369,6 +373,43 @@ class Client(ClientDeployment[DocumentT], ClientWrites[DocumentT], AsyncBlock):
         """
         options = TransactionOptions(read_concern, write_concern, read_preference, max_commit_time_ms)
         return ClientTransaction(self, options, join, inherit, caller())
+
+    def snapshot(
+        self,
+        token: str | None = None,
+        *,
+        at: Timestamp | None = None,
+        token_keys: TokenKeys | None = None,
+        read_preference: ReadPreference | None = None,
+        timeout_ms: int | None = None,
+    ) -> Snapshot:
+        """One moment of the deployment, for many readers: sessions, scans, other processes. Nothing is sent yet.
+
+        ::
+
+            async with client.snapshot() as snap:
+                async for batch in snap.scan(client.shop.orders, readers=8):
+                    ...
+
+        Entering it asks a server for the time: the latest one that a majority of the members has. All that was written
+        before with the write concern "majority" is part of it.
+
+        :param token: the ``token`` of another snapshot, perhaps in another process, to read its time.
+        :param at: the ``time`` of another snapshot, or the ``snapshot_time`` of a session.
+        :param token_keys: accept only a token that was signed with one of these keys.
+        :param read_preference: which member is asked for the time; None takes the client's. A secondary may name an
+            earlier time than the primary.
+        :param timeout_ms: milliseconds that entering it may take; 0 sets no limit, None takes the client's
+            ``timeoutMS``.
+        :returns: the snapshot, for ``async with``. Entering it raises InvalidToken, or InvalidOperation for ``at``, if
+            the deployment has not reached that time; and ConfigurationError if it has none (a standalone, or server
+            versions before 5.0).
+        :raises ConfigurationError: an argument is of the wrong kind, or contradicts another.
+        :raises InvalidToken: the token cannot be read, or is not signed with one of the keys.
+        """
+        from wiredrv.client.snapshots.snapshot import Snapshot
+
+        return Snapshot(self, token, at, token_keys, read_preference, timeout_ms)
 
     async def supports_transactions(self, *, timeout_ms: int | None = None) -> bool:
         """Whether the deployment can run transactions: a replica set or a sharded cluster can, a standalone cannot.

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from wiredrv import waits
 from wiredrv.client.background import Background
-from wiredrv.client.cursors.prefetch import Ahead
+from wiredrv.client.cursors.prefetch import Ahead, ReadingTask
 from wiredrv.client.sessions.ambient import Ambient
 from wiredrv.client.sessions.binding import bound_state
 from wiredrv.client.sessions.started import StartedSessions
@@ -352,8 +352,8 @@ class ClientCore:
         """Whether cursors read ahead, unless a call says otherwise."""
         return self.settings.prefetch
 
-    def read_ahead(self, ahead: Ahead) -> bool:
-        """Start to read ahead for a cursor. False if the background has ended."""
+    def read_ahead(self, ahead: ReadingTask) -> bool:
+        """Start to read ahead for a cursor, or a reader of a scan. False if the background has ended."""
         background = self._background
         return background is not None and background.in_owning_loop and background.read_ahead(ahead)
 

@@ -153,6 +153,21 @@ def hint_value(name: str, value: object) -> str | PlainDocument:
     return value if isinstance(value, str) else sort_document(name, value)
 
 
+def index_bound(name: str, value: object) -> Document:
+    """A bound of an index's keys: a mapping, or a list of (field, value) pairs, with any values."""
+    if isinstance(value, Mapping):
+        found: Document = value
+    elif isinstance(value, (list, tuple)) and all(isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in value):
+        if not all(isinstance(field, str) for field, _ in value):
+            refuse(f"each key of {name}", "a (field, value) pair", value)
+        found = dict(value)
+    else:
+        found = sort_document(name, value)
+    if not found:
+        raise ConfigurationError(f"{name} must name at least one field")
+    return found
+
+
 def projection_document(name: str, value: object) -> Document:
     """Which fields to return: a mapping, or a list of names. An empty list means whole documents."""
     if isinstance(value, Mapping):

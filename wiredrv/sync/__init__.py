@@ -30,6 +30,8 @@ from wiredrv.sync.database import Database
 from wiredrv.sync.download import GridOut
 from wiredrv.sync.grid_cursor import GridOutCursor
 from wiredrv.sync.raw import RawBatchCommandCursor, RawBatchCursor
+from wiredrv.sync.scan import Scan
+from wiredrv.sync.snapshot import Snapshot
 from wiredrv.sync.upload import GridIn
 
 __all__ = [
@@ -47,7 +49,9 @@ __all__ = [
     "GridOutCursor",
     "RawBatchCommandCursor",
     "RawBatchCursor",
+    "Scan",
     "SessionBinding",
+    "Snapshot",
     "TransactionContext",
     "timeout",
     "unbound",

@@ -21,6 +21,7 @@ from wiredrv.connection.settings import DriverInfo
 from wiredrv.listeners import EventListener
 from wiredrv.options.client_options import ClientOptions
 from wiredrv.session.options import TransactionOptions
+from wiredrv.session.tokens import TokenKeys
 from wiredrv.sync.base import new_threads, session_of, wrapped
 from wiredrv.sync.client_deployment import ClientDeployment
 from wiredrv.sync.client_session import ClientSession
@@ -29,6 +30,7 @@ from wiredrv.sync.client_writes import ClientWrites
 from wiredrv.sync.database import Database
 from wiredrv.sync.ending import clean_up_at_exit
 from wiredrv.sync.repair import repair
+from wiredrv.sync.snapshot import Snapshot
 from wiredrv.types import Document, DocumentT, OtherDocumentT, PlainDocument
 
 if TYPE_CHECKING:
@@ -362,6 +364,46 @@ class Client(ClientDeployment[DocumentT], ClientWrites[DocumentT]):
                 max_commit_time_ms,
                 join=join,
                 inherit=inherit,
+            ),
+            self,
+        )
+
+    def snapshot(
+        self,
+        token: str | None = None,
+        *,
+        at: Timestamp | None = None,
+        token_keys: TokenKeys | None = None,
+        read_preference: ReadPreference | None = None,
+        timeout_ms: int | None = None,
+    ) -> Snapshot:
+        """One moment of the deployment, for many readers: sessions, scans, other processes. Nothing is sent yet.
+
+        ::
+
+            with client.snapshot() as snap:
+                for batch in snap.scan(client.shop.orders, readers=8):
+                    ...
+
+        Entering it asks a server for the time: the latest one that a majority of the members has. All that was written
+        before with the write concern "majority" is part of it.
+
+        :param token: the ``token`` of another snapshot, perhaps in another process, to read its time.
+        :param at: the ``time`` of another snapshot, or the ``snapshot_time`` of a session.
+        :param token_keys: accept only a token that was signed with one of these keys.
+        :param read_preference: which member is asked for the time; None takes the client's. A secondary may name an
+            earlier time than the primary.
+        :param timeout_ms: milliseconds that entering it may take; 0 sets no limit, None takes the client's
+            ``timeoutMS``.
+        :returns: the snapshot, for ``with``. Entering it raises InvalidToken, or InvalidOperation for ``at``, if
+            the deployment has not reached that time; and ConfigurationError if it has none (a standalone, or server
+            versions before 5.0).
+        :raises ConfigurationError: an argument is of the wrong kind, or contradicts another.
+        :raises InvalidToken: the token cannot be read, or is not signed with one of the keys.
+        """
+        return Snapshot(
+            self._inner.snapshot(
+                token, at=at, token_keys=token_keys, read_preference=read_preference, timeout_ms=timeout_ms
             ),
             self,
         )

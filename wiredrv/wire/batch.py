@@ -14,7 +14,7 @@ Rules kept here:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import islice
+from itertools import accumulate, islice
 from struct import Struct, error
 from typing import Any, NamedTuple
 
@@ -85,12 +85,31 @@ class Batch:
 
     def next_id(self) -> object:
         """The ``_id`` of the next document, as far as it can be read: to say which one cannot be decoded."""
-        document = bytes(self._parts(1)[0])
-        for element in islice(elements(document, 0, len(document)), MOST_ELEMENTS):
-            if element.name == "_id":
-                size = element.end - element.start + 5
-                return decode(_INT32.pack(size) + document[element.start : element.end] + b"\x00")["_id"]
-        raise UnreadableReply("the document has no '_id' that can be read")
+        return decode(self.id_document(0))["_id"]
+
+    def id_document(self, index: int) -> bytes:
+        """The document ``{"_id": ...}`` with the ``_id`` of a document, encoded as it is there.
+
+        :param index: which one of those that were not taken yet; -1 is the last one.
+        :raises UnreadableReply: it has none that can be read.
+        """
+        at = self._next + index if index >= 0 else index
+        return id_document(bytes(memoryview(self._data)[self._starts[at] : self._ends[at]]))
+
+    @property
+    def size(self) -> int:
+        """How many bytes the documents have that were not taken yet."""
+        return sum(self._ends[self._next :]) - sum(self._starts[self._next :])
+
+    def skip(self, documents: int) -> None:
+        """Leave out the next documents."""
+        self._next = min(self._next + documents, len(self._starts))
+
+    def without_ids(self) -> Batch:
+        """The same documents, of those that were not taken yet, without their ``_id``."""
+        parts = [without_id(bytes(part)) for part in self._parts(len(self))]
+        ends = list(accumulate(map(len, parts)))
+        return Batch(b"".join(parts), [0, *ends[:-1]], ends, self._options)
 
     def _parts(self, most: int) -> list[memoryview]:
         data, span = memoryview(self._data), slice(self._next, self._next + most)
@@ -105,6 +124,34 @@ class Batch:
             if not found:
                 raise
         return found
+
+
+def id_document(document: bytes) -> bytes:
+    """The document ``{"_id": ...}`` with the ``_id`` of an encoded document.
+
+    :raises UnreadableReply: it has none that can be read.
+    """
+    element = _id_in(document)
+    if element is None:
+        raise UnreadableReply("the document has no '_id' that can be read")
+    size = element.end - element.start + 5
+    return _INT32.pack(size) + document[element.start : element.end] + b"\x00"
+
+
+def without_id(document: bytes) -> bytes:
+    """An encoded document without its ``_id``."""
+    element = _id_in(document)
+    if element is None:
+        return document
+    size = len(document) - (element.end - element.start)
+    return _INT32.pack(size) + document[4 : element.start] + document[element.end :]
+
+
+def _id_in(document: bytes) -> Element | None:
+    for element in islice(elements(document, 0, len(document)), MOST_ELEMENTS):
+        if element.name == "_id":
+            return element
+    return None
 
 
 def cut(data: Body, options: CodecOptions[Any]) -> PlainDocument | None:

@@ -54,23 +54,12 @@ class CursorBase(FetchingCursor, Generic[DocumentT_co]):
             self._batch = rest.take(most)
         except UnreadableReply as error:
             self._clear()
-            shown = self._unreadable(rest, error)
+            shown = unreadable(rest, error, self._address, self._namespace)
             await self._interrupted(shown)
             raise shown from error.__cause__
         self._position = 0
         if not rest:
             self._rest = None
-
-    def _unreadable(self, rest: Batch, error: UnreadableReply) -> UnreadableReply:
-        """The error for a document that cannot be decoded."""
-        which = ""
-        with contextlib.suppress(Exception):
-            which = f" with the _id {quoted(rest.next_id())}"
-        cause = error.__cause__
-        text = str(error) if cause is None else error_text(cause)
-        found = UnreadableReply(f"{self._address}: a document{which} of {self._namespace} cannot be read: {text}")
-        found.namespace = self._namespace
-        return found
 
     def __aiter__(self) -> Self:
         return self
@@ -229,6 +218,21 @@ class CursorBase(FetchingCursor, Generic[DocumentT_co]):
     def _check_unstarted(self, what: str) -> None:
         if self._started or self._fetching:
             raise InvalidOperation(f"call {what} before the first document is requested; clone() returns a new cursor")
+
+
+def unreadable(rest: Batch, error: UnreadableReply, address: Address | None, namespace: str) -> UnreadableReply:
+    """The error for the next document of a batch, which cannot be decoded.
+
+    :param address: the server that sent it.
+    """
+    which = ""
+    with contextlib.suppress(Exception):
+        which = f" with the _id {quoted(rest.next_id())}"
+    cause = error.__cause__
+    text = str(error) if cause is None else error_text(cause)
+    found = UnreadableReply(f"{address}: a document{which} of {namespace} cannot be read: {text}")
+    found.namespace = namespace
+    return found
 
 
 class _Batches(Generic[DocumentT_co]):

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from wiredrv import waits
 from wiredrv.errors import InvalidOperation, OperationTimeout
@@ -41,6 +41,22 @@ def may_read_ahead(*, in_session: bool, tailable: bool, endless: bool, pinned: b
     :param contended: whether operations wait for a connection: they come first.
     """
     return not (in_session or tailable or endless or pinned or contended)
+
+
+class ReadingTask(Protocol):
+    """What reads in a task of the client's background: until it is done, or cancelled when the client is closed."""
+
+    async def run(self) -> None:
+        """The task. It raises nothing."""
+        ...
+
+    def finished(self) -> None:
+        """The task has ended, or will never run."""
+        ...
+
+    def cancel(self) -> None:
+        """Cancel it."""
+        ...
 
 
 class Ahead:

@@ -1,0 +1,119 @@
+"""What a scan asks before it reads: what the collection is, how large it is, and where to split it.
+
+The collection's kind and its estimated size are not read at the snapshot, since servers do not offer that, and are not
+read in a session: they only decide how the documents are read. The ids that become bounds are read at the snapshot,
+with the privileges of a find.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from bson.codec_options import DEFAULT_CODEC_OPTIONS, CodecOptions
+from bson.raw_bson import RawBSONDocument
+
+from wiredrv.client.snapshots.layout import Layout, layout_of
+from wiredrv.client.snapshots.ranges import FEW_DOCUMENTS, ID_INDEX, Range, ranges_wanted, sample_size, split
+from wiredrv.concerns import DEFAULT_READ_CONCERN
+from wiredrv.errors import OperationFailure
+from wiredrv.operations.base import Target
+from wiredrv.operations.collections import ListCollections
+from wiredrv.operations.count import Count
+from wiredrv.server_facts import ErrorCode
+from wiredrv.types import Document, Pipeline
+from wiredrv.wire.batch import id_document
+
+if TYPE_CHECKING:
+    from wiredrv.client.sessions.client_session import ClientSession
+    from wiredrv.client.snapshots.reader import AnyCollection
+
+_RAW: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a collection is read.
+
+    :param layout: in which way.
+    :param ranges: its parts.
+    :param documents: the estimated number of its documents; None if that is not known.
+    """
+
+    layout: Layout
+    ranges: Sequence[Range]
+    documents: int | None
+
+
+class Ids(NamedTuple):
+    """What the bounds of ranges are chosen from.
+
+    :param ids: ``_id`` documents in the order of the index.
+    :param documents: about how many documents there are, at least.
+    :param average: their average size in bytes; None if it is not known.
+    """
+
+    ids: list[bytes]
+    documents: int
+    average: float | None
+
+
+async def plan(collection: AnyCollection, session: ClientSession, readers: int, ordered: bool) -> Plan:
+    """Decide how to read a collection.
+
+    :param session: one that reads the snapshot.
+    :raises InvalidOperation: it cannot be read at a snapshot.
+    :raises OperationFailure: the server refused a command.
+    """
+    layout = layout_of(collection._target.namespace, await _entry(collection))
+    if not layout.has_index:
+        return Plan(layout, [Range(0)], None)
+    documents = await collection._context.executor.execute(Count(_plain(collection._target), {}))
+    if layout is Layout.CLUSTERED or readers == 1:
+        return Plan(layout, [Range(0)], documents)
+    found = await _ids(collection, session, documents, readers, ordered)
+    wanted = ranges_wanted(found.documents, found.average, readers, ordered)
+    return Plan(layout, split(found.ids, wanted), documents)
+
+
+async def _entry(collection: AnyCollection) -> Document | None:
+    """What ``listCollections`` says about it."""
+    target = _plain(collection.database._target)
+    wanted = {"filter": {"name": collection.name}}
+    executor = collection._context.executor
+    try:
+        reply = await executor.execute(ListCollections(target, wanted))
+    except OperationFailure as error:
+        if error.code != ErrorCode.Unauthorized:
+            raise
+        # What a user may list who has no privilege on the database: the names and kinds of the collections.
+        named = {**wanted, "nameOnly": True, "authorizedCollections": True}
+        reply = await executor.execute(ListCollections(target, named))
+    return next(iter(reply.batch), None) if isinstance(reply.batch, list) else None
+
+
+async def _ids(collection: AnyCollection, session: ClientSession, documents: int, readers: int, ordered: bool) -> Ids:
+    raw = collection.with_options(codec_options=_RAW)
+    size = sample_size(documents, readers, ordered)
+    if size is None:
+        found = await raw.find({}, {"_id": 1}, hint=ID_INDEX, limit=FEW_DOCUMENTS + 1, session=session).to_list()
+        if len(found) <= FEW_DOCUMENTS:
+            return Ids([id_document(bytes(document.raw)) for document in found], documents, None)
+        documents = FEW_DOCUMENTS + 1  # or more: many were deleted since the time of the snapshot
+        size = sample_size(documents, readers, ordered)
+    # A sample of less than 5 % is read by a random cursor. The sort has the collection's collation, as its index does.
+    stages: Pipeline = [
+        {"$sample": {"size": size}},
+        {"$project": {"_id": 1, "size": {"$bsonSize": "$$ROOT"}}},
+        {"$sort": ID_INDEX},
+    ]
+    async with raw.aggregate(stages, session=session) as cursor:
+        found = await cursor.to_list()
+    average = sum(document["size"] for document in found) / len(found) if found else None
+    return Ids([id_document(bytes(document.raw)) for document in found], documents, average)
+
+
+def _plain(target: Target) -> Target:
+    """The same target with default options for what is read: for commands of the driver's own."""
+    return replace(target, codec_options=DEFAULT_CODEC_OPTIONS, read_concern=DEFAULT_READ_CONCERN)
