@@ -80,6 +80,7 @@ if TYPE_CHECKING:
     from wiredrv.operations.results import UpdateResult as UpdateResult
     from wiredrv.session.options import SessionOptions as SessionOptions
     from wiredrv.session.options import TransactionOptions as TransactionOptions
+    from wiredrv.session.tokens import TokenKeys as TokenKeys
     from wiredrv.timeline.recording import record as record
     from wiredrv.timeline.timeline import Timeline as Timeline
     from wiredrv.types import Address as Address
@@ -145,6 +146,7 @@ _HOMES = {
     "Snapshot": "wiredrv.client.snapshots.snapshot",
     "TEXT": "wiredrv.client.constants",
     "Timeline": "wiredrv.timeline.timeline",
+    "TokenKeys": "wiredrv.session.tokens",
     "TransactionOptions": "wiredrv.session.options",
     "UpdateMany": "wiredrv.client.requests",
     "UpdateOne": "wiredrv.client.requests",
@@ -219,6 +221,7 @@ __all__ = [
     "SessionOptions",
     "Snapshot",
     "Timeline",
+    "TokenKeys",
     "TransactionOptions",
     "UpdateMany",
     "UpdateOne",

