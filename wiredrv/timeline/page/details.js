@@ -129,7 +129,7 @@ function phaseBar(i) {
   const bar = element("div", "phases");
   bar.setAttribute("aria-hidden", "true");
   for (const [name, from, to] of phases(i)) {
-    const part = element("i", `key ${name === "server" && failed(i) ? "failed" : name === "sending" ? "pending" : name}`);
+    const part = element("i", `key ${name === "server" && failed(i) ? "failed" : name}`);
     part.style.flex = `${Math.max(to - from, 1)} 1 0`;
     bar.append(part);
   }
@@ -140,7 +140,7 @@ function phaseList(i) {
   const found = element("ul", "phase-list");
   for (const [name, from, to] of phases(i)) {
     const line = element("li");
-    line.append(element("i", `key ${name === "server" && failed(i) ? "failed" : name === "sending" ? "pending" : name}`), PHASE_NAMES[name], element("b", "", duration(to - from)));
+    line.append(element("i", `key ${name === "server" && failed(i) ? "failed" : name}`), PHASE_NAMES[name], element("b", "", duration(to - from)));
     found.append(line);
   }
   return found;

@@ -8,12 +8,16 @@ const operationSteps = advances(Array.from({ length: count }, (_, i) => i), data
 // The kinds of events: their sign, their colour, and whether a line goes across all lanes.
 const MARKS = {
   primary: { sign: "▲", color: "mark", dash: [], across: true },
+  "no primary": { sign: "△", color: "mark", dash: [4, 3], across: true },
   "pool cleared": { sign: "◆", color: "bad", dash: [6, 4], across: true },
   pin: { sign: "●", color: "pin", dash: [2, 3], across: true },
   unpin: { sign: "○", color: "pin", dash: [1, 5], across: true },
   other: { sign: "▫", color: "quiet", dash: [], across: false },
 };
-const markKind = (mark) => (Object.hasOwn(MARKS, mark.event) ? MARKS[mark.event] : MARKS.other);
+function markKind(mark) {
+  if (mark.event === "primary" && !mark.server) return MARKS["no primary"];
+  return Object.hasOwn(MARKS, mark.event) ? MARKS[mark.event] : MARKS.other;
+}
 function markText(mark) {
   const where = mark.server || "";
   if (mark.event === "primary") return where ? `primary ${where}` : "no primary";
@@ -175,37 +179,37 @@ function writeClocks(pen, list, y, color) {
   pen.font = FONT;
 }
 
+// Those with a line across the lanes come last, over the others, and their words come first.
 function drawFlags(pen) {
+  const inView = laneMarks.filter(([mark]) => x(mark.at) > -20 && x(mark.at) < plot.width + 5);
+  const [minor, major] = [inView.filter(([mark]) => !markKind(mark).across), inView.filter(([mark]) => markKind(mark).across)];
   const y = HEAD.scale + HEAD.marks / 2;
-  let free = -Infinity;
-  for (let k = 0; k < laneMarks.length; k++) {
-    const [mark, index] = laneMarks[k];
-    const pixel = x(mark.at);
-    if (pixel < -20 || pixel > plot.width + 5) continue;
-    const kind = markKind(mark);
+  for (const [mark, index] of [...minor, ...major]) {
+    const kind = markKind(mark), pixel = x(mark.at);
     pen.fillStyle = colors[kind.color];
     pen.font = FONT.replace("11.5px", "13px");
     pen.fillText(kind.sign, pixel - pen.measureText(kind.sign).width / 2, y);
     pen.font = FONT;
-    if (isChosen("mark", index)) {
-      pen.strokeStyle = colors.focus;
-      pen.lineWidth = 2;
-      pen.strokeRect(pixel - 9, y - 9, 18, 18);
-    }
-    const next = k + 1 < laneMarks.length ? x(laneMarks[k + 1][0].at) - 8 : plot.width;
-    const room = Math.min(next, plot.width) - pixel - 9;
-    if (pixel >= free && room > 20) {
-      const words = markText(mark);
-      const width = pen.measureText(words).width;
-      if (width < room) {
-        pen.fillStyle = kind.color === "quiet" ? colors.quiet : colors.ink;
-        pen.fillText(words, pixel + 9, y);
-        free = pixel + 9 + width;
-      }
-    }
-    if (kind.across) {
-      pen.fillStyle = colors[kind.color];
-      pen.fillRect(Math.round(pixel), HEAD.scale + HEAD.marks, 1, HEAD.clock);
+    if (kind.across) pen.fillRect(Math.round(pixel), HEAD.scale + HEAD.marks, 1, HEAD.clock);
+    if (!isChosen("mark", index)) continue;
+    pen.strokeStyle = colors.focus;
+    pen.lineWidth = 2;
+    pen.strokeRect(pixel - 9, y - 9, 18, 18);
+  }
+  const taken = [];
+  for (const [list, color] of [[major, colors.ink], [minor, colors.quiet]]) {
+    for (let k = 0; k < list.length; k++) {
+      const pixel = x(list[k][0].at);
+      // At one place, the last event says what is so from then on.
+      const next = k + 1 < list.length ? x(list[k + 1][0].at) : plot.width;
+      if (next - pixel < 20) continue;
+      const words = markText(list[k][0]);
+      const end = pixel + 9 + pen.measureText(words).width;
+      const blocked = inView.some(([other]) => x(other.at) > pixel + 6 && x(other.at) < end + 8) || taken.some(([from, to]) => pixel < to && end > from);
+      if (end > plot.width || blocked) continue;
+      pen.fillStyle = color;
+      pen.fillText(words, pixel + 9, y);
+      taken.push([pixel, end]);
     }
   }
 }
