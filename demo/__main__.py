@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 
 from demo.play import perform
 from demo.scale import Scale
@@ -23,7 +25,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Show all parts; return 1 if something that must hold does not."""
     chosen = _parser().parse_args(argv)
     try:
-        return perform(chosen.backend, chosen.uri, chosen.members or _LEAST_MEMBERS, Scale(), choose_show())
+        page = chosen.timeline or Path(tempfile.gettempdir(), f"wiredrv-demo-{chosen.backend}.html")
+        return perform(chosen.backend, chosen.uri, chosen.members or _LEAST_MEMBERS, Scale(), choose_show(), page)
     except DriverError as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
@@ -38,6 +41,9 @@ def _parser() -> argparse.ArgumentParser:
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--uri", metavar="URI", help="use this replica set or sharded cluster, and disturb none of it")
     where.add_argument("--members", type=_members, metavar="N", help="members of the set that is started (default: 3)")
+    parser.add_argument(
+        "--timeline", metavar="FILE", type=Path, help="where to write the session timeline (default: a temporary file)"
+    )
     return parser
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 from secrets import token_hex
 from time import monotonic
 
 import anyio
 
+import wiredrv
 from demo import failover, own_writes, snapshots, transfers, verdicts
 from demo.bank import Bank
 from demo.ledger import Tally
@@ -23,22 +25,24 @@ from wiredrv.client.sessions.with_transaction import leaves
 from wiredrv.errors import ConfigurationError, DriverError
 from wiredrv.local import ReplicaSet
 from wiredrv.local.progress import progress
+from wiredrv.timeline.timeline import Timeline
 
 _DROPPED_WITHIN = 10.0  # seconds
 
 
-def perform(backend: str, uri: str | None, members: int, scale: Scale, show: Show) -> int:
+def perform(backend: str, uri: str | None, members: int, scale: Scale, show: Show, page: Path | None = None) -> int:
     """Show everything and return the exit status: 0 if every check passed.
 
     :param backend: ``asyncio`` or ``trio``.
     :param uri: the deployment to use; None starts a replica set of ``members``.
+    :param page: where to write the session timeline of all of it, as a page of HTML; None writes none.
     :raises ConfigurationError: the backend is not installed, or the deployment does not support transactions.
     :raises DriverError: the servers cannot be started or reached.
     """
     if find_spec(backend) is None:
         raise ConfigurationError(f"{backend} is not installed: pip install {backend}")
     try:
-        return anyio.run(_perform, uri, members, scale, show, backend=backend)
+        return anyio.run(_perform, uri, members, scale, show, page, backend=backend)
     except BaseExceptionGroup as group:
         # Ctrl-C, as trio raises it from within task groups.
         if group.split(KeyboardInterrupt)[1] is not None:
@@ -46,11 +50,14 @@ def perform(backend: str, uri: str | None, members: int, scale: Scale, show: Sho
         raise KeyboardInterrupt from None
 
 
-async def _perform(uri: str | None, members: int, scale: Scale, show: Show) -> int:
+async def _perform(uri: str | None, members: int, scale: Scale, show: Show, page: Path | None) -> int:
     began = monotonic()
-    async with _stage(uri, members, scale, show) as stage:
-        judged = await play(stage)
+    with wiredrv.record() if page is not None else nullcontext() as timeline:
+        async with _stage(uri, members, scale, show) as stage:
+            judged = await play(stage)
     _sum_up(judged, show, monotonic() - began)
+    if timeline is not None and page is not None:
+        _write(timeline, page, show)
     return verdicts.exit_status(judged)
 
 
@@ -129,6 +136,15 @@ async def _judge(name: str, part: Part, stage: Stage) -> verdicts.Verdict | None
         if group.split(DriverError)[1] is not None:
             raise
         return verdicts.broken(name, "; ".join(f"{type(error).__name__}: {error}" for error in leaves(group)))
+
+
+def _write(timeline: Timeline, page: Path, show: Show) -> None:
+    try:
+        timeline.html(page)
+    except OSError as error:
+        show.line(f"the session timeline cannot be written to {page}: {error.strerror}")
+    else:
+        show.line(f"every command of it is in the session timeline, a page for a browser: {page}")
 
 
 def _sum_up(judged: list[verdicts.Verdict], show: Show, seconds: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -94,13 +95,30 @@ async def test_it_says_what_it_starts_while_it_starts() -> None:
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_servers_of_others_are_not_disturbed(backend: str, replica_set: ReplicaSet) -> None:
-    show = Quiet()
-    assert play.perform(backend, replica_set.uri, 3, SMALL, show) == 0
+def test_servers_of_others_are_not_disturbed(backend: str, replica_set: ReplicaSet, tmp_path: Path) -> None:
+    show, page = Quiet(), tmp_path / "demo.html"
+    assert play.perform(backend, replica_set.uri, 3, SMALL, show, page) == 0
+    assert f"a page for a browser: {page}" in show.text
+    text = page.read_text()
+    for name in ("commitTransaction", "WriteConflict", "afterClusterTime"):
+        assert name in text
     assert "nothing there is held back or killed" in show.text
     assert "left out: the demo kills its own servers only" in show.text
     assert all(server.state == "running" for server in replica_set.members)
     assert "=== all that was shown holds ===" in show.text
+
+
+def test_a_timeline_that_cannot_be_written_is_said_and_changes_nothing(
+    replica_set: ReplicaSet, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async def nothing(stage: Stage) -> list[Verdict]:
+        return [Verdict("nothing", (Check("nothing was wrong", True),))]
+
+    monkeypatch.setattr(play, "play", nothing)
+    show = Quiet()
+    assert play.perform("asyncio", replica_set.uri, 3, SMALL, show, tmp_path / "none" / "demo.html") == 0
+    assert "cannot be written" in show.text
+    assert "No such file or directory" in show.text
 
 
 @pytest.mark.anyio

@@ -166,8 +166,9 @@ function drawStrip(pen, found, left, right, y, height, color) {
   const until = Math.min(after ? x(after.begin) : plot.width, plot.width);
   const attempt = found.events.filter((mark) => mark.event !== "retry").reduce((most, mark) => Math.max(most, mark.attempt ?? 0), 0);
   const name = `txn ${found.number}`, sign = OUTCOMES[found.outcome];
-  const texts = [`${name}  ${sign}${attempt > 1 ? `, attempt ${attempt}` : ""}`, `${name} ${sign}`, `${found.number} ${sign[0]}`, sign[0]];
-  const label = texts.find((words) => pen.measureText(words).width < right - left - 10);
+  const again = attempt > 1 ? " ↻" : "";
+  const texts = [`${name}  ${sign}${attempt > 1 ? `, ↻ attempt ${attempt}` : ""}`, `${name}${again} ${sign}`, `${found.number}${again} ${sign[0]}`, sign[0]];
+  const label = right - left < 16 ? undefined : texts.find((words) => pen.measureText(words).width < right - left - 10);
   let taken = left;
   if (label !== undefined) {
     pen.fillStyle = color;
