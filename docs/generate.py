@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from docs import command_line
 from docs.drawings import Arrow, lifelines
 from tests.differential.known import KNOWN
 from tests.differential.row import Known
@@ -169,6 +170,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "error tree": error_tree,
     "differences from PyMongo": difference_table,
     "client options": option_tables,
+    "command line usage": command_line.usage,
 }
 
 #: The drawings by the names of their files; pages show them as images.

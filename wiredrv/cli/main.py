@@ -10,7 +10,7 @@ import argparse
 import os
 import pkgutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 from typing import cast
 
@@ -32,13 +32,8 @@ def commands() -> list[str]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``wiredrv`` with ``argv`` (the process's own arguments when None) and return the exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    parser = argparse.ArgumentParser(prog="wiredrv", description="A MongoDB driver focused on sessions.")
-    parser.add_argument("--version", action="version", version=f"wiredrv {wiredrv.__version__}")
-    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    loaded = {name: _load(name) for name in _wanted(arguments)}
-    for command in loaded.values():
-        command.add_parser(subparsers)
-    parsed = parser.parse_args(arguments)
+    loaded = {name: load(name) for name in _wanted(arguments)}
+    parsed = parser_of(loaded.values()).parse_args(arguments)
     try:
         status = loaded[parsed.command].run(parsed)
         sys.stdout.flush()
@@ -59,13 +54,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _BROKEN_PIPE
 
 
+def parser_of(loaded: Iterable[Command]) -> argparse.ArgumentParser:
+    """The parser of the command line with some of its commands."""
+    parser = argparse.ArgumentParser(prog="wiredrv", description="A MongoDB driver focused on sessions.")
+    parser.add_argument("--version", action="version", version=f"wiredrv {wiredrv.__version__}")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for command in loaded:
+        command.add_parser(subparsers)
+    return parser
+
+
 def _wanted(arguments: Sequence[str]) -> list[str]:
     """The modules to import: only the command's own where one is named, so that it starts no slower than it must."""
     names = commands()
     return [arguments[0]] if arguments and arguments[0] in names else names
 
 
-def _load(name: str) -> Command:
+def load(name: str) -> Command:
+    """The module of a command."""
     return cast(Command, import_module(f"wiredrv.cli.{name}"))
 
 

@@ -309,7 +309,7 @@ EXECUTION: Mapping[str, Meaning] = {
     ),
     "timeoutMS": Meaning(
         "How long each operation may take with its retries. Databases, collections, calls and sessions can have "
-        "limits of their own: [Time limits](../timeouts.md). 0 sets no limit, but operations are retried "
+        "limits of their own: [Time and cancellation](../timeouts.md). 0 sets no limit, but operations are retried "
         "as often as necessary. With it, `waitQueueTimeoutMS`, `socketTimeoutMS`, `wTimeoutMS` and `maxTimeMS` are "
         "ignored.",
         "client-side-operations-timeout",
