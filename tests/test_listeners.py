@@ -19,6 +19,7 @@ _LISTENERS = (
     events.ConnectionPoolListener,
     events.ServerHeartbeatListener,
     events.ServerListener,
+    events.SessionListener,
     events.TopologyListener,
 )
 #: The events that users receive; selections are only logged.
@@ -40,7 +41,7 @@ def _heard(kind: type[Any]) -> list[str]:
     for base in _LISTENERS:
         listener = type("Listener", (base,), {name: method(name) for name in names if hasattr(base, name)})()
         hub = ListenerHub([listener])
-        for family in (hub.command, hub.pool, hub.topology, hub.heartbeat):
+        for family in (hub.command, hub.pool, hub.topology, hub.heartbeat, hub.session):
             hub.publish(family, object.__new__(kind))
     return calls
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from bson.objectid import ObjectId
+from bson.timestamp import Timestamp
 
 from wiredrv.description import ServerDescription, TopologyDescription
 from wiredrv.types import Address, Document
@@ -316,6 +317,25 @@ class ServerHeartbeatFailedEvent(HeartbeatEvent):
     failure: BaseException = field(default_factory=Exception)
 
 
+# --- sessions ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CausalTokenIgnoredEvent:
+    """A causal token that a session was started after is treated as absent. This driver's own: no specification has it.
+
+    :param lsid: the session's id.
+    :param reason: why, as ``reason`` of :class:`wiredrv.errors.InvalidToken`.
+    :param message: the same as a sentence. It does not contain the token.
+    :param operation_time: the token's operation time; None if the token could not be read.
+    """
+
+    lsid: Document
+    reason: str
+    message: str
+    operation_time: Timestamp | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class ServerSelectionEvent:
     """A step of choosing a server, for the log alone: no specification has such an event, and listeners do not receive
@@ -508,4 +528,14 @@ class ServerHeartbeatListener:
         """The server did not answer the check, or answered with an error.
 
         :param event: what happened, and to which server.
+        """
+
+
+class SessionListener:
+    """Listens to events of sessions. Override the methods that you need. This driver's own: no specification has it."""
+
+    def causal_token_ignored(self, event: CausalTokenIgnoredEvent) -> None:
+        """A causal token is treated as absent: what follows need not see what it stands for.
+
+        :param event: which session's, and why.
         """

@@ -19,6 +19,7 @@ from typing import Any, TypeAlias
 from wiredrv.compat.listeners import Translation, translation
 from wiredrv.errors import ConfigurationError
 from wiredrv.events import (
+    CausalTokenIgnoredEvent,
     CommandFailedEvent,
     CommandListener,
     CommandStartedEvent,
@@ -43,6 +44,7 @@ from wiredrv.events import (
     ServerHeartbeatSucceededEvent,
     ServerListener,
     ServerOpeningEvent,
+    SessionListener,
     TopologyClosedEvent,
     TopologyDescriptionChangedEvent,
     TopologyListener,
@@ -54,7 +56,13 @@ _LOG = logging.getLogger("wiredrv.events")
 Listener: TypeAlias = Callable[[Any], object]
 #: What a client takes as a listener: an object of one of the listener classes, or a callable that takes any event.
 EventListener: TypeAlias = (
-    CommandListener | ConnectionPoolListener | ServerListener | ServerHeartbeatListener | TopologyListener | Listener
+    CommandListener
+    | ConnectionPoolListener
+    | ServerListener
+    | ServerHeartbeatListener
+    | SessionListener
+    | TopologyListener
+    | Listener
 )
 #: Calls a listener with an event.
 Caller: TypeAlias = Callable[[Listener, Any], object]
@@ -109,8 +117,9 @@ _METHODS: dict[type, tuple[str, dict[type, str]]] = {
             ServerHeartbeatFailedEvent: "failed",
         },
     ),
+    SessionListener: ("session", {CausalTokenIgnoredEvent: "causal_token_ignored"}),
 }
-_FAMILIES = ("command", "pool", "topology", "heartbeat")
+_FAMILIES = ("command", "pool", "topology", "heartbeat", "session")
 #: For the log and for recordings alone.
 _UNHEARD = ("selection", "waiting", "clearing")
 #: Held while a hub's listeners change, which any thread may do.
@@ -118,7 +127,8 @@ _changes = threading.Lock()
 
 
 class ListenerHub:
-    """Delivers events to listeners, by family: ``command``, ``pool``, ``topology`` (and servers), ``heartbeat``.
+    """Delivers events to listeners, by family: ``command``, ``pool``, ``topology`` (and servers), ``heartbeat``,
+    ``session``.
 
     A listener is an object of one or more of the listener classes of ``wiredrv.events``; or of PyMongo's, and then gets
     PyMongo's events; or any callable, which gets every event. Three more families have no listeners of users:
@@ -135,6 +145,7 @@ class ListenerHub:
     pool: tuple[Listener, ...]
     topology: tuple[Listener, ...]
     heartbeat: tuple[Listener, ...]
+    session: tuple[Listener, ...]
     selection: tuple[Listener, ...]
     waiting: tuple[Listener, ...]
     clearing: tuple[Listener, ...]

@@ -56,6 +56,10 @@ class ErrorCode(IntEnum):
     StaleEpoch = 150
     QueryPlanKilled = 175
     PrimarySteppedDown = 189
+    TimeProofMismatch = 204
+    ClusterTimeFailsRateLimiter = 205
+    CannotVerifyAndSignLogicalTime = 210
+    KeyNotFound = 211
     TransactionTooOld = 225
     RetryChangeStream = 234
     CursorKilled = 237

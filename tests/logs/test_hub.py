@@ -34,19 +34,20 @@ def _heard(hub: LoggingHub) -> set[str]:
     return {family for family in FAMILIES if getattr(hub, family)}
 
 
-def test_the_components_are_those_of_the_specification() -> None:
-    assert COMPONENTS == ["command", "connection", "serverSelection", "topology"]
+def test_the_components_are_those_of_the_specification_and_one_for_sessions() -> None:
+    assert COMPONENTS == ["command", "connection", "serverSelection", "session", "topology"]
 
 
 @pytest.mark.parametrize(
     "logger, level, families",
     [
         ("wiredrv", logging.WARNING, set()),
-        ("wiredrv", logging.INFO, {"waiting"}),
+        ("wiredrv", logging.INFO, {"session", "waiting"}),
         ("wiredrv", logging.DEBUG, set(FAMILIES)),
         ("wiredrv.command", logging.DEBUG, {"command"}),
         ("wiredrv.connection", logging.DEBUG, {"pool"}),
         ("wiredrv.topology", logging.DEBUG, {"topology", "heartbeat"}),
+        ("wiredrv.session", logging.INFO, {"session"}),
         ("wiredrv.serverSelection", logging.INFO, {"waiting"}),
         ("wiredrv.serverSelection", logging.DEBUG, {"selection", "waiting"}),
     ],

@@ -197,6 +197,15 @@ CASES: list[tuple[Any, dict[str, Any]]] = [
             "failure": "ServerSelectionTimeoutError: no server was suitable in time",
         },
     ),
+    (
+        events.CausalTokenIgnoredEvent({"id": 7}, "foreign", "it is of another deployment"),
+        {
+            "message": "Causal token ignored",
+            "reason": "foreign",
+            "explanation": "it is of another deployment",
+            "lsid": '{"id": 7}',
+        },
+    ),
 ]
 
 

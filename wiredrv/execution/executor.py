@@ -110,6 +110,8 @@ class Executor(Attempts):
             if session is not None and operation.opened_in is not None:
                 admit = admit_kill if operation.traits.kind is _HOUSEKEEPING else admit_read
                 admit(operation.opened_in, session)
+            if session is not None and session.after is not None:
+                return await self._drive_after(run, limit)
             return await self.drive(run)
         except BaseException as error:
             if turn is not None and session is not None:
@@ -228,11 +230,19 @@ class Executor(Attempts):
         try:
             if pause:
                 await waits.sleep(pause)
+            if session.after is not None:
+                return await self._drive_after(run, limit)
             return await self.drive(run)
         except BaseException as error:
             if not isinstance(error, Exception):
                 await self._cancelled(run, error)
             raise
+
+    async def _drive_after(self, run: Run[T], limit: TimeLimit | None) -> T:
+        # Not imported for sessions without tokens.
+        from wiredrv.execution.confirmation import drive_after
+
+        return await drive_after(self, run, limit)
 
     @contextlib.asynccontextmanager
     async def one_turn(

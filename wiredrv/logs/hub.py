@@ -27,6 +27,7 @@ FAMILIES: Mapping[str, tuple[str, int]] = {
     "pool": ("connection", logging.DEBUG),
     "topology": ("topology", logging.DEBUG),
     "heartbeat": ("topology", logging.DEBUG),
+    "session": ("session", logging.INFO),
     "selection": ("serverSelection", logging.DEBUG),
     "waiting": ("serverSelection", logging.INFO),
 }

@@ -189,6 +189,14 @@ def _heartbeat_failed(event: events.ServerHeartbeatFailedEvent, limit: int) -> D
     return {**data, "failure": _failure(event.failure, limit)}
 
 
+# --- sessions ---
+
+
+def _token_ignored(event: events.CausalTokenIgnoredEvent, limit: int) -> Data:
+    data = {"message": "Causal token ignored", "reason": event.reason, "explanation": event.message}
+    return {**data, "lsid": to_text(event.lsid, limit)}
+
+
 # --- server selection ---
 
 
@@ -262,4 +270,5 @@ _MAKERS: Mapping[type, Callable[[Any, int], Data]] = {
     events.ServerHeartbeatSucceededEvent: _heartbeat_succeeded,
     events.ServerHeartbeatFailedEvent: _heartbeat_failed,
     events.ServerSelectionEvent: _selection,
+    events.CausalTokenIgnoredEvent: _token_ignored,
 }

@@ -5,14 +5,18 @@ Specifications: sessions ("SessionOptions"), causal-consistency, snapshot-sessio
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
 
 from bson.timestamp import Timestamp
 
 from wiredrv.compat.objects import of_kind
 from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
 from wiredrv.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from wiredrv.session.tokens import TokenKeys
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,10 @@ class SessionOptions:
         ``"refuse"`` with InvalidOperation, to find the places in a program where that happens.
     :param default_timeout_ms: milliseconds for each commit_transaction, abort_transaction, with_transaction and
         end_session; 0 sets no limit, None takes the client's ``timeoutMS``.
+    :param after: causal tokens, one or several: the session continues from the latest of them.
+    :param token_keys: accept only tokens that were signed with one of these keys.
+    :param invalid_token: what happens with a token that cannot be used: ``"ignore"`` treats it as absent and publishes
+        an event, ``"refuse"`` raises InvalidToken.
     :raises ConfigurationError: the options contradict one another.
     """
 
@@ -86,6 +94,9 @@ class SessionOptions:
     snapshot_time: Timestamp | None = None
     overlap: Literal["wait", "refuse"] = "wait"
     default_timeout_ms: int | None = None
+    after: str | Sequence[str | None] | None = field(default=None, repr=False)
+    token_keys: TokenKeys | None = None
+    invalid_token: Literal["ignore", "refuse"] = "ignore"
 
     def __post_init__(self) -> None:
         for name, flag in (("causal_consistency", self.causal_consistency), ("snapshot", self.snapshot)):
@@ -111,3 +122,24 @@ class SessionOptions:
             object.__setattr__(self, "default_transaction_options", checked)
         if self.causal_consistency is None:
             object.__setattr__(self, "causal_consistency", not self.snapshot)
+        if self.after is not None or self.token_keys is not None or self.invalid_token != "ignore":
+            self._check_tokens()
+
+    def _check_tokens(self) -> None:
+        # Not imported for sessions without tokens.
+        from wiredrv.session.after import checked_after
+        from wiredrv.session.tokens import TokenKeys
+
+        if self.token_keys is not None and not isinstance(self.token_keys, TokenKeys):
+            raise ConfigurationError(f"token_keys must be TokenKeys, not {type(self.token_keys).__name__}")
+        if self.invalid_token not in ("ignore", "refuse"):
+            raise ConfigurationError(f"invalid_token must be 'ignore' or 'refuse', not {self.invalid_token!r}")
+        after = checked_after(self.after)
+        object.__setattr__(self, "after", after)
+        if after and self.snapshot:
+            raise ConfigurationError(
+                "after= continues from a causal token, and snapshot reads are not causally consistent: leave out one "
+                "of after and snapshot"
+            )
+        if after and not self.causal_consistency:
+            raise ConfigurationError("after= needs causal consistency: leave out causal_consistency=False")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from bson.timestamp import Timestamp
 
@@ -27,6 +27,9 @@ from wiredrv.types import (
     TimeLimit,
     TransactionRecord,
 )
+
+if TYPE_CHECKING:
+    from wiredrv.session.after import After
 
 
 class RecordedSession(Protocol):
@@ -49,6 +52,7 @@ class SessionState:
     __slots__ = (
         "__weakref__",
         "_cursors_left",
+        "after",
         "cluster_time",
         "default_limit",
         "limit",
@@ -74,6 +78,8 @@ class SessionState:
         self.origin = ""
         self.transaction = Transaction()
         self.turns = Turns(self.transaction, options.overlap)
+        #: The causal tokens that it was started after, until an operation has succeeded; None if there is none.
+        self.after: After | None = None
         self.cluster_time: ClusterTime | None = None
         self.operation_time: Timestamp | None = None
         self.snapshot_time: Timestamp | None = options.snapshot_time

@@ -202,9 +202,7 @@ def same_deployment(token: bytes, own: bytes) -> bool:
 
 
 def is_signed(cluster_time: ClusterTime | None) -> bool:
-    """Whether a server signed it. Servers without authentication, and those whose client may advance the clock anyway,
-    send a ``keyId`` of 0 instead; nobody can check such a time.
-    """
+    """Whether a server signed it. Without authentication they send a ``keyId`` of 0: nobody can check such a time."""
     return cluster_time is not None and _signature(cluster_time) is not None
 
 

@@ -297,6 +297,9 @@ class Client(ClientDeployment[DocumentT], ClientWrites[DocumentT]):
         *,
         overlap: Literal["wait", "refuse"] = "wait",
         default_timeout_ms: int | None = None,
+        after: str | Sequence[str | None] | None = None,
+        token_keys: TokenKeys | None = None,
+        invalid_token: Literal["ignore", "refuse"] = "ignore",
     ) -> ClientSession:
         """Start a session. Nothing is sent.
 
@@ -308,8 +311,18 @@ class Client(ClientDeployment[DocumentT], ClientWrites[DocumentT]):
             order of the calls, or ``"refuse"`` with InvalidOperation, to find the places where that happens.
         :param default_timeout_ms: milliseconds for each commit_transaction, abort_transaction, with_transaction and
             end_session; 0 sets no limit, None takes the client's ``timeoutMS``.
+        :param after: the ``causal_token`` of another session, also of another process; or several, of which the latest
+            counts and those that are None do not. What this session reads is as it was then, or later. Where the time
+            is later than what the client knows, the first operation asks the primary first, for 5 seconds at most; and
+            until one has succeeded, a read from secondaries without a time limit waits for them for 30 seconds at most.
+        :param token_keys: accept only tokens that one of these keys has signed: for those that were not always in the
+            hands of those who trust each other.
+        :param invalid_token: what happens with a token that was altered, is older than 30 days, of another deployment
+            or later than this one's time, or whose time cannot be confirmed: ``"ignore"`` treats it as absent and
+            publishes a CausalTokenIgnoredEvent; ``"refuse"`` raises InvalidToken, here or in the first operation.
         :returns: the session, for ``with``.
-        :raises ConfigurationError: the options contradict each other.
+        :raises ConfigurationError: the options contradict each other, or one is of the wrong kind.
+        :raises InvalidToken: a token cannot be used, and ``invalid_token`` is ``"refuse"``.
         """
         return ClientSession(
             self._threads.call(
@@ -320,6 +333,9 @@ class Client(ClientDeployment[DocumentT], ClientWrites[DocumentT]):
                 snapshot_time,
                 overlap=overlap,
                 default_timeout_ms=default_timeout_ms,
+                after=after,
+                token_keys=token_keys,
+                invalid_token=invalid_token,
             ),
             self,
         )

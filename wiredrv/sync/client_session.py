@@ -120,6 +120,19 @@ class ClientSession(Synchronous):
         return self._inner.operation_time
 
     @property
+    def causal_token(self) -> str | None:
+        """What another session continues from: a short, URL-safe text, for ``start_session(after=token)``.
+
+        It stands for everything that this session has done and seen until now, and contains the operation time, the
+        cluster time if servers sign it, and a hash that names the deployment. None before the session has an operation
+        time: before its first operation, unless it was started after a token itself, and always with a standalone.
+
+        Between processes that trust each other it is passed on as it is; sign one that leaves them, as to a browser,
+        with :class:`wiredrv.TokenKeys`. This driver's own: no specification has it.
+        """
+        return self._inner.causal_token
+
+    @property
     def snapshot_time(self) -> Timestamp | None:
         """The time of the snapshot that the session reads, once it is known; None without ``snapshot=True``."""
         return self._inner.snapshot_time

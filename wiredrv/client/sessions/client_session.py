@@ -58,6 +58,10 @@ class ClientSession(AsyncBlock):
         self._client = client
         self._core = core
         self._hooks = Hooks()
+        if options.after:
+            from wiredrv.client.sessions.continuing import refuse_unreadable  # most sessions have no tokens
+
+            refuse_unreadable(options)
         self._state = SessionState(options, core.executor.acquire(), core.executor) if state is None else state
         self._state.default_limit = client._target.limit
         if options.default_timeout_ms is not None:
@@ -66,6 +70,10 @@ class ClientSession(AsyncBlock):
         core.started_sessions.add(self._state, self._hooks)
         self._state.origin = caller()
         core.executor.session_changed(self._state)
+        if options.after:
+            from wiredrv.client.sessions.continuing import start_after
+
+            start_after(core, self._state, options)
 
     # --- what it is ---
 
@@ -97,6 +105,21 @@ class ClientSession(AsyncBlock):
     def operation_time(self) -> Timestamp | None:
         """The operation time of the last operation of this session."""
         return self._state.operation_time
+
+    @property
+    def causal_token(self) -> str | None:
+        """What another session continues from: a short, URL-safe text, for ``start_session(after=token)``.
+
+        It stands for everything that this session has done and seen until now, and contains the operation time, the
+        cluster time if servers sign it, and a hash that names the deployment. None before the session has an operation
+        time: before its first operation, unless it was started after a token itself, and always with a standalone.
+
+        Between processes that trust each other it is passed on as it is; sign one that leaves them, as to a browser,
+        with :class:`wiredrv.TokenKeys`. This driver's own: no specification has it.
+        """
+        from wiredrv.client.sessions.continuing import causal_token
+
+        return causal_token(self._core, self._state)
 
     @property
     def snapshot_time(self) -> Timestamp | None:

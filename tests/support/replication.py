@@ -1,0 +1,31 @@
+"""Secondaries that lag: replication stops for a while, and they still answer."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import anyio
+
+import wiredrv
+from wiredrv.local import ReplicaSet
+
+
+@asynccontextmanager
+async def replication_stopped(replica_set: ReplicaSet) -> AsyncIterator[None]:
+    """No secondary applies what the primary writes, until the block is left."""
+    async with AsyncExitStack() as stack:
+        connections = []
+        for server in replica_set.secondaries():
+            connections.append(await stack.enter_async_context(wiredrv.connect(str(server.address))))
+        try:
+            for connection in connections:
+                stop = {"configureFailPoint": "rsSyncApplyStop", "mode": "alwaysOn"}
+                reply = await connection.command("admin", stop)
+                wait = {"waitForFailPoint": "rsSyncApplyStop", "timesEntered": reply["count"] + 1, "maxTimeMS": 20_000}
+                await connection.command("admin", wait)
+            yield
+        finally:
+            with anyio.CancelScope(shield=True):
+                for connection in connections:
+                    await connection.command("admin", {"configureFailPoint": "rsSyncApplyStop", "mode": "off"})
