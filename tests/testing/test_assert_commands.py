@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from wiredrv import Client, ClientSession, Database, WriteConcern, sync
-from wiredrv.errors import ConfigurationError, InvalidOperation
+from wiredrv.errors import ConfigurationError, InvalidOperation, OperationFailure
 from wiredrv.local import ReplicaSet
 from wiredrv.testing.commands import assert_commands
 from wiredrv.testing.expected import ABSENT, Expected, in_session, in_transaction
@@ -106,6 +106,16 @@ async def test_a_mismatch_shows_the_difference_by_session_and_transaction(client
         "    implicit session",
         "          4 find db.stock",
     ]
+
+
+async def test_failures_are_shown(client: Client, db: Database) -> None:
+    with assert_commands(client, ["find", "insert"]) as commands:
+        with pytest.raises(OperationFailure):
+            await db.orders.find_one({"$no": 1})
+        await db.orders.insert_one({})
+    assert isinstance(commands.sent[0].failure, OperationFailure)
+    assert commands.sent[1].failure is None
+    assert str(commands).splitlines()[1].endswith("find " + db.name + ".orders failed: OperationFailure")
 
 
 async def test_sessions_are_told_apart(client: Client, db: Database) -> None:

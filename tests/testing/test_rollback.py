@@ -95,6 +95,12 @@ def test_plain_functions(pytester: pytest.Pytester, run_here: Run) -> None:
     run_here().assert_outcomes(passed=3)
 
 
+def test_with_xdist(pytester: pytest.Pytester, run_here: Run) -> None:
+    """Each worker has a database of its own, so that the transactions of two do not conflict."""
+    pytester.makepyfile(HEAD + "".join(_test(str(number), "@pytest.mark.asyncio") for number in range(6)))
+    run_here(*ASYNCIO, "-p", "xdist", "-n2").assert_outcomes(passed=6)
+
+
 ENDS = """
 import asyncio
 

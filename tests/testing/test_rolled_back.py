@@ -9,7 +9,8 @@ from typing import Any
 import anyio
 import pytest
 
-from wiredrv import Client, ClientSession, Database, InsertOne, ReadPreference, WriteConcern, unbound
+from tests.support.sharded_double import ShardedDouble
+from wiredrv import Client, ClientSession, Database, InsertOne, ReadPreference, WriteConcern, record, unbound
 from wiredrv.errors import (
     BulkWriteError,
     ConfigurationError,
@@ -22,6 +23,7 @@ from wiredrv.gridfs.bucket import GridFSBucket
 from wiredrv.local import ReplicaSet
 from wiredrv.testing.joined import RollbackError
 from wiredrv.testing.rollback import rolled_back
+from wiredrv.timeline.records import CommandRecord
 
 pytestmark = pytest.mark.anyio
 
@@ -440,3 +442,53 @@ async def test_blocks_are_not_nested(client: Client) -> None:
         rolled_back("client")  # type: ignore[arg-type]  # not a client
     with pytest.raises(TypeError, match="async with"), rolled_back(client):
         pass
+
+
+async def test_a_transaction_in_another_is_refused_or_joins_as_ever(client: Client, db: Database) -> None:
+    async with rolled_back(client), client.transaction() as outer:
+        with pytest.raises(InvalidOperation, match="is bound here"):
+            async with client.transaction():
+                pass
+        async with client.transaction(join=True) as inner:
+            assert inner is outer
+            await db.orders.insert_one({"_id": 2})
+
+
+async def test_a_task_that_is_left_is_stopped(client: Client, outside: Client, db: Database) -> None:
+    errors: list[BaseException] = []
+
+    async def left() -> None:
+        try:
+            await db.orders.find_one({"$where": "sleep(20000)"})
+        except DriverError as error:
+            errors.append(error)
+
+    async with anyio.create_task_group() as group:
+        with anyio.fail_after(10):
+            async with rolled_back(client):
+                await db.orders.insert_one({"_id": 2})
+                group.start_soon(left)
+                await anyio.sleep(0.05)
+    assert len(errors) == 1
+    assert await orders(outside, db) == [1]
+    await nothing_is_open(outside)
+
+
+async def test_a_recording_shows_one_transaction(client: Client, db: Database) -> None:
+    with record() as timeline:
+        async with rolled_back(client), client.transaction():
+            await db.orders.insert_one({"_id": 2})
+    commands = [entry.name for entry in timeline.records if isinstance(entry, CommandRecord)]
+    assert commands == ["insert", "abortTransaction", "killSessions"]
+
+
+async def test_through_routers(sharded_double: ShardedDouble) -> None:
+    async with Client(sharded_double.uri) as client:
+        orders = client.rolled_back_routers.orders
+        await orders.insert_one({"_id": 1})
+        async with rolled_back(client):
+            async with client.transaction():
+                await orders.insert_one({"_id": 2})
+            assert await orders.count_documents({}) == 2
+        assert await orders.count_documents({}) == 1
+        await client.drop_database("rolled_back_routers")

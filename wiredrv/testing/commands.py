@@ -12,7 +12,7 @@ from wiredrv.client.collection import Collection as AsyncCollection
 from wiredrv.client.core import ClientCore
 from wiredrv.client.database import Database
 from wiredrv.errors import ConfigurationError, InvalidOperation
-from wiredrv.events import CommandStartedEvent
+from wiredrv.events import CommandFailedEvent, CommandStartedEvent, CommandSucceededEvent
 from wiredrv.server_facts import HELLO_COMMANDS
 from wiredrv.session.state import SessionState
 from wiredrv.sync.base import Synchronous, wrapped
@@ -41,6 +41,8 @@ class Commands:
         self._latest: dict[bytes, int] = {}
         self._transactions: dict[int, list[int]] = {}
         self._sent: list[SentCommand] = []
+        #: Those that are not answered yet, by the numbers of their messages.
+        self._waiting: dict[int, SentCommand] = {}
 
     @property
     def sent(self) -> tuple[SentCommand, ...]:
@@ -58,17 +60,25 @@ class Commands:
     def __str__(self) -> str:
         return "\n".join(lanes(self._sent))
 
-    def _started(self, event: object) -> None:
+    def _hear(self, event: object) -> None:
         """Listens to the client."""
-        if not isinstance(event, CommandStartedEvent):
-            return
+        if isinstance(event, CommandFailedEvent) and (failed := self._waiting.pop(event.request_id, None)) is not None:
+            failed.failure = event.failure
+        elif isinstance(event, CommandSucceededEvent):
+            self._waiting.pop(event.request_id, None)
+        elif isinstance(event, CommandStartedEvent):
+            self._add(event)
+
+    def _add(self, event: CommandStartedEvent) -> None:
         name = event.command_name.lower()
         if name in self._ignore or name in _NEVER:
             return
         command = event.command
         session, transaction = self._place_of(command)
         number = len(self._sent) + 1
-        self._sent.append(SentCommand(number, event.command_name, event.database_name, command, session, transaction))
+        sent = SentCommand(number, event.command_name, event.database_name, command, session, transaction)
+        self._sent.append(sent)
+        self._waiting[event.request_id] = sent
 
     def _number_of(self, state: SessionState) -> int:
         if state not in self._sessions:
@@ -142,7 +152,7 @@ class assert_commands:
         if self._remove is not None:
             raise InvalidOperation("this assert_commands() is in use: each block has one of its own")
         self._commands = Commands(self._core, self._ignore)
-        self._remove = self._core.hub.add(self._commands._started)
+        self._remove = self._core.hub.add(self._commands._hear)
         return self._commands
 
     def __exit__(

@@ -71,6 +71,8 @@ def _shown(command: SentCommand) -> str:
     for name in ("readConcern", "writeConcern"):
         if name in command.command:
             fields.append(f"{name}={_SHORT.repr(command.command[name])}")
+    if command.failure is not None:
+        fields.append(f"failed: {type(command.failure).__name__}")
     return " ".join(fields)
 
 

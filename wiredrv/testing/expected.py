@@ -96,7 +96,7 @@ def groups(expected: Sequence[Expected]) -> frozenset[str]:
 # --- what was sent ---
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SentCommand:
     """A command that was sent.
 
@@ -107,6 +107,7 @@ class SentCommand:
     :param session: the number of the session that the code under test started, in the order of their first commands,
         from 1; 0 if it started none for the command, so that the driver chose one, or none.
     :param transaction: the number of its transaction in its session, from 1; 0 outside of transactions.
+    :param failure: the error that it failed with; None if it did not fail, or was not answered yet.
     """
 
     number: int
@@ -115,6 +116,7 @@ class SentCommand:
     command: Document
     session: int
     transaction: int
+    failure: BaseException | None = None
 
     @property
     def lane(self) -> str:

@@ -6,6 +6,7 @@ it (``joined``); what cannot be part of a transaction is refused (``permitted``)
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from types import TracebackType
@@ -15,7 +16,8 @@ from wiredrv.client.client import Client
 from wiredrv.client.sessions.client_session import ClientSession
 from wiredrv.client.sessions.with_transaction import DEFAULT_POLICY, RetryPolicy, has_label
 from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
-from wiredrv.errors import TRANSIENT_TRANSACTION, ConfigurationError
+from wiredrv.errors import TRANSIENT_TRANSACTION, ConfigurationError, DriverError
+from wiredrv.operations.sessions import KillSessions
 from wiredrv.session.options import SessionOptions, TransactionOptions
 from wiredrv.session.state import SessionState
 from wiredrv.sync import Client as SyncClient
@@ -130,11 +132,21 @@ class Rollback:
         """Abort the transaction, and close what it has left open on the server."""
         if self._core.ambient is self:
             self._core.ambient = None
-        server = self._state.record().server
-        if server is not None:
-            # Cursors outlive their transaction.
-            self._state.note_server_to_kill(server)
-        await self._session.end_session()
+        state = self._state
+        server = state.record().server
+        try:
+            if server is not None:
+                # Cursors outlive their transaction.
+                state.note_server_to_kill(server)
+                if state.turns.busy:
+                    await self._stop(KillSessions((state.lsid,), server))
+        finally:
+            await self._session.end_session()
+
+    async def _stop(self, kill: KillSessions) -> None:
+        """Stop what a task that the test has left still does: the abort would wait for it."""
+        with contextlib.suppress(DriverError):
+            await self._core.executor.execute(kill)
 
 
 class rolled_back:
