@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 from wiredrv import waits
 from wiredrv.client.background import Background
 from wiredrv.client.cursors.prefetch import Ahead, ReadingTask
+from wiredrv.client.recording import record_if_wanted
 from wiredrv.client.sessions.ambient import Ambient
 from wiredrv.client.sessions.binding import bound_state
 from wiredrv.client.sessions.started import StartedSessions
@@ -88,6 +89,7 @@ class ClientCore:
         self._closing: waits.Event | None = None
         self._closer: object = None
         #: Executes operations.
+        record_if_wanted(os.environ)
         make: Callable[..., Executor] = executor_class(settings.tracing, os.environ)
         self.executor = make(
             self._new_topology(),

@@ -79,12 +79,14 @@ class Buffer:
         with self._lock:
             return list(self._entries)
 
-    def take(self) -> list[Entry]:
-        """Remove and return what is kept."""
+    def take(self, most: int) -> list[Entry]:
+        """Remove and return the oldest entries.
+
+        :param most: how many at most.
+        """
         with self._lock:
-            taken = list(self._entries)
-            self._entries.clear()
-            self._bytes = 0
+            taken = [self._entries.popleft() for _ in range(min(most, len(self._entries)))]
+            self._bytes -= sum(entry.size for entry in taken)
             return taken
 
     def after_fork(self) -> None:

@@ -165,6 +165,10 @@ class CommandEntry:
         self.failure = failure_of(error, hidden=self._hidden)
         self.replied = self.replied or now
 
+    def complete(self, before: float) -> bool:
+        """Whether it ended before that time, so that no more becomes known of it."""
+        return bool(self.replied) and self.replied < before
+
     # --- the record ---
 
     def record(self, start: Start) -> CommandRecord:

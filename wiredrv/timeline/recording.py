@@ -35,7 +35,8 @@ class _Recording(AbstractContextManager[Timeline]):
     def __enter__(self) -> Timeline:
         if self._buffer is not None:
             raise InvalidOperation("this recording was used before: call wiredrv.record() for each block")
-        self._buffer = start_buffer(self._limit, self._max_bytes)
+        self._buffer = Buffer(begun_now(), self._limit, self._max_bytes)
+        start_buffer(self._buffer)
         return Timeline(self._buffer)
 
     def __exit__(
@@ -68,16 +69,18 @@ def record(*, limit: int = LIMIT, max_bytes: int = MAX_BYTES) -> AbstractContext
     return _Recording(limit, max_bytes)
 
 
-def start_buffer(limit: int, max_bytes: int) -> Buffer:
-    """Begin to record."""
-    length = max_length(os.environ)
-    buffer = Buffer(Start(monotonic(), datetime.now(UTC), length), limit, max_bytes)
+def begun_now() -> Start:
+    """The start of a recording that begins now."""
+    return Start(monotonic(), datetime.now(UTC), max_length(os.environ))
+
+
+def start_buffer(buffer: Buffer) -> None:
+    """Begin to record into this buffer."""
     with _lock:
-        tape.length = length
+        tape.length = buffer.start.length
         tape.buffers = (*tape.buffers, buffer)
         if len(tape.buffers) == 1:
             executors.start(ClientRecorder)
-    return buffer
 
 
 def stop_buffer(buffer: Buffer) -> None:
