@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import select
 import signal
 import subprocess
@@ -9,11 +10,13 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 
 import pytest
 
+from tests.support.terminal import terminal
 from wiredrv.cli.main import main
-from wiredrv.cli.topology import Row, changed_lines, heading, is_settled, member_uri, rows, table
+from wiredrv.cli.topology import Elections, Row, changed_lines, heading, is_settled, member_uri, rows, table
 from wiredrv.description import ServerDescription, ServerType, TopologyDescription, TopologyType
 from wiredrv.errors import AutoReconnect
 from wiredrv.local import ReplicaSet, Standalone
@@ -144,6 +147,35 @@ def test_addresses_of_every_kind_become_hosts_again(address: Address, host: str)
     assert member_uri("mongodb://a", address) == f"mongodb://{host}/?directConnection=true"
 
 
+SECONDS = [datetime(2026, 1, 1, 12, 0, second) for second in range(6)]
+OTHER = ServerDescription(B, ServerType.RS_PRIMARY, set_name="rs0")
+WITH_A, WITHOUT, WITH_B = (
+    topology(PRIMARY, SECONDARY, kind=TopologyType.REPLICA_SET_WITH_PRIMARY),
+    topology(LOST, SECONDARY, kind=TopologyType.REPLICA_SET_NO_PRIMARY),
+    topology(LOST, OTHER, kind=TopologyType.REPLICA_SET_WITH_PRIMARY),
+)
+_NOBODY = "no primary: nothing can be written until one is elected"
+
+
+@pytest.mark.parametrize(
+    "descriptions, told",
+    [
+        ([WITH_A, WITH_A], []),
+        ([WITHOUT, WITHOUT, WITH_A], []),  # what was before is not known
+        ([WITH_A, WITHOUT, WITHOUT, WITH_B], [_NOBODY, "b:1 is primary, after 2.0 s without one"]),
+        ([WITH_A, WITHOUT, WITH_A], [_NOBODY, "a:27017 is primary, after 1.0 s without one"]),
+        ([WITH_A, WITH_B], ["b:1 is primary, without a time without one"]),
+        ([topology(PRIMARY, kind=TopologyType.SINGLE), topology(kind=TopologyType.SINGLE)], []),
+    ],
+)
+def test_an_election_is_told_with_the_time_that_it_took(
+    descriptions: list[TopologyDescription], told: list[str]
+) -> None:
+    elections = Elections()
+    lines = [elections.lines(one, at) for one, at in zip(descriptions, SECONDS, strict=False)]
+    assert [line for each in lines for line in each] == told
+
+
 # --- on real servers ------------------------------------------------------------------------------------------------
 
 
@@ -186,9 +218,35 @@ def test_watching_tells_what_changes_until_ctrl_c(disturbed_replica_set: Replica
         primary.kill()
         assert f"{primary.address} primary -> unknown" in read_until(process, "primary -> unknown")
         assert "secondary -> primary" in read_until(process, "secondary -> primary")
+        assert re.search(r" is primary, after \d+\.\d s without one$", read_until(process, "is primary, after").strip())
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=20)
     assert (process.returncode, errors) == (0, b"")
+
+
+def test_a_terminal_shows_a_table_and_the_changes_below_it_until_ctrl_c(disturbed_replica_set: ReplicaSet) -> None:
+    uri = disturbed_replica_set.uri.replace("/?", "/?appName=secret-of-ours&")
+    with terminal([sys.executable, "-m", "wiredrv", "topology", uri, "--watch"]) as shown:
+        shown.read_until("ReplicaSetWithPrimary rs0, 3 servers")
+        shown.read_until("remarks")
+        primary = disturbed_replica_set.primary()
+        primary.kill()
+        shown.read_until(f"{primary.address} primary -> unknown")
+        shown.read_until("s without one")
+        shown.send("\x03")
+        assert shown.wait() == 0
+    assert "Traceback" not in shown.shown
+    assert "secret-of-ours" not in shown.shown
+
+
+def test_a_terminal_without_rich_says_what_to_install(standalone: Standalone) -> None:
+    program = "import sys; sys.modules['rich'] = None; from wiredrv.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    with terminal([sys.executable, "-c", program, "topology", standalone.uri, "--watch"]) as shown:
+        shown.read_until("pip install 'wiredrv[cli]'")
+        shown.read_until("Single, 1 server")
+        shown.send("\x03")
+        assert shown.wait() == 0
+    assert "Traceback" not in shown.shown
 
 
 @contextmanager

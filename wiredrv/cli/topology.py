@@ -1,18 +1,16 @@
 """``wiredrv topology URI``: what a client sees of a deployment: roles, round-trip times, versions, sets, tags.
 
-``--watch`` continues until Ctrl-C: with a table that is redrawn on a terminal where rich is installed, elsewhere with a
-line for every change. The exit status is 1 when no server answered.
+``--watch`` continues until Ctrl-C: with a table that is redrawn and the last changes on a terminal where rich is
+installed, elsewhere with a line for every change. The exit status is 1 when no server answered.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Mapping
 from datetime import datetime
-from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Self
 from urllib.parse import quote
 
 import anyio
@@ -30,7 +28,7 @@ _SETTLES_WITHIN = 5.0  # seconds
 _ASKS_FOR = 2_000  # milliseconds
 _REDRAW_EVERY = 1.0  # seconds
 _CHECK_EVERY = 1_000  # milliseconds, while watching
-_COLUMNS = ("server", "role", "round trip", "version", "set", "tags", "remarks")
+COLUMNS = ("server", "role", "round trip", "version", "set", "tags", "remarks")
 ROLES = {
     ServerType.RS_PRIMARY: "primary",
     ServerType.RS_SECONDARY: "secondary",
@@ -41,6 +39,9 @@ ROLES = {
     ServerType.MONGOS: "router (mongos)",
     ServerType.LOAD_BALANCER: "load balancer",
 }
+_PRIMARY = ServerType.RS_PRIMARY
+_REPLICA_SET = (TopologyType.REPLICA_SET_NO_PRIMARY, TopologyType.REPLICA_SET_WITH_PRIMARY)
+_HINT = "A table that is redrawn needs rich: pip install 'wiredrv[cli]'. Here is a line for each change:"
 #: Options that select servers: dropped for a client of a single server.
 _DROPPED_OPTIONS = frozenset({"directconnection", "loadbalanced", "srvmaxhosts", "srvservicename"})
 
@@ -109,8 +110,8 @@ def _row(server: ServerDescription, version: str | None) -> Row:
 
 def table(found: Iterable[Row]) -> list[str]:
     """The rows as aligned lines, with the columns' names above."""
-    cells = [_COLUMNS, *found]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(_COLUMNS))]
+    cells = [COLUMNS, *found]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(COLUMNS))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
 
 
@@ -128,6 +129,31 @@ def _describe_change(before: Row | None, after: Row) -> str:
     role = after.role if before.role == after.role else f"{before.role} -> {after.role}"
     details = [text for old, text in zip(before[3:], after[3:], strict=True) if text != old and text not in ("", "-")]
     return "; ".join([f"{after.server} {role}", *details])
+
+
+class Elections:
+    """Follows who is primary, and for how long nobody was."""
+
+    def __init__(self) -> None:
+        self._primary: Address | None = None
+        self._lost_at: datetime | None = None
+
+    def lines(self, description: TopologyDescription, at: datetime) -> list[str]:
+        """What to say of a description that is the current one from ``at`` on."""
+        if description.topology_type not in _REPLICA_SET:
+            return []
+        before = self._primary
+        found = (server.address for server in description.servers.values() if server.server_type is _PRIMARY)
+        self._primary = next(found, None)
+        if self._primary == before:
+            return []
+        if self._primary is None:
+            self._lost_at = at
+            return ["no primary: nothing can be written until one is elected"]
+        lost_at, self._lost_at = self._lost_at, None
+        if lost_at is None:
+            return [] if before is None else [f"{self._primary} is primary, without a time without one"]
+        return [f"{self._primary} is primary, after {(at - lost_at).total_seconds():.1f} s without one"]
 
 
 def is_settled(description: TopologyDescription) -> bool:
@@ -159,13 +185,22 @@ def member_uri(uri: str, address: Address) -> str:
 # --- looking --------------------------------------------------------------------------------------------------------
 
 
+class _Seen(NamedTuple):
+    """A description, and when it became the current one."""
+
+    at: datetime
+    description: TopologyDescription
+
+
 class _News(TopologyListener):
-    """Wakes the tasks that wait for a change."""
+    """Keeps the changes, and wakes the task that waits for one."""
 
     def __init__(self) -> None:
         self._changed = anyio.Event()
+        self._seen: list[_Seen] = []
 
     def description_changed(self, event: TopologyDescriptionChangedEvent) -> None:
+        self._seen.append(_Seen(datetime.now(), event.new_description))
         self._changed.set()
 
     async def wait(self, seconds: float) -> None:
@@ -173,6 +208,11 @@ class _News(TopologyListener):
         with anyio.move_on_after(seconds):
             await self._changed.wait()
         self._changed = anyio.Event()
+
+    def take(self) -> list[_Seen]:
+        """The changes since the last call."""
+        seen, self._seen = self._seen, []
+        return seen
 
 
 async def _show_once(uri: str) -> int:
@@ -209,22 +249,22 @@ async def _ask_version(uri: str, address: Address, versions: dict[Address, str])
 
 
 async def _watch(uri: str) -> int:
-    news = _News()
-    show, context = _watcher()
+    news, watcher = _News(), _watcher()
     versions: dict[Address, str] = {}
     options: PlainDocument = {"heartbeatFrequencyMS": _CHECK_EVERY}
     async with Client(uri, event_listeners=[news], appName="wiredrv topology", **options) as client:
-        with context:
+        with watcher:
             while True:
-                description = client.topology_description
-                await _ask_versions(uri, description, versions)
-                show(description, versions)
+                for seen in news.take():
+                    watcher.change(seen, versions)
+                if watcher.redraws:
+                    watcher.draw(client.topology_description, versions)
+                await _ask_versions(uri, client.topology_description, versions)
+                watcher.draw(client.topology_description, versions)
                 await news.wait(_REDRAW_EVERY)
 
 
 # --- showing --------------------------------------------------------------------------------------------------------
-
-_Watcher = Callable[[TopologyDescription, Mapping[Address, str]], None]
 
 
 def _print_all(description: TopologyDescription, versions: Mapping[Address, str]) -> None:
@@ -233,40 +273,53 @@ def _print_all(description: TopologyDescription, versions: Mapping[Address, str]
         print(line)
 
 
-def _watcher() -> tuple[_Watcher, AbstractContextManager[object]]:
-    """A function that shows the deployment, called again and again, and the context manager to call it in."""
-    if sys.stdout.isatty():
-        try:
-            return _rich_watcher()
-        except ImportError:
-            pass
-    return partial(_print_changes, []), nullcontext()
+class Watcher:
+    """Prints a line for each change."""
 
+    #: Whether it shows the round-trip times, and all else, again and again.
+    redraws = False
 
-def _print_changes(last: list[Row], description: TopologyDescription, versions: Mapping[Address, str]) -> None:
-    if not is_settled(description) and not last:
-        return
-    found = rows(description, versions)
-    if not last:
+    def __init__(self) -> None:
+        self._last: list[Row] = []
+        self._elections = Elections()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def change(self, seen: _Seen, versions: Mapping[Address, str]) -> None:
+        """Tell what changed. Before all servers were heard of, nothing is told."""
+        elections = self._elections.lines(seen.description, seen.at)
+        if self._last:
+            found = rows(seen.description, versions)
+            for line in [*changed_lines(self._last, found), *elections]:
+                self.tell(f"{seen.at:%H:%M:%S}  {line}")
+            self._last = found
+
+    def draw(self, description: TopologyDescription, versions: Mapping[Address, str]) -> None:
+        """Show the whole deployment: here only once, when all servers were heard of."""
+        if not self._last and is_settled(description):
+            self.begin(description, versions)
+            self._last = rows(description, versions)
+
+    def begin(self, description: TopologyDescription, versions: Mapping[Address, str]) -> None:
+        """Show the deployment for the first time."""
         _print_all(description, versions)
-    else:
-        for line in changed_lines(last, found):
-            print(f"{datetime.now():%H:%M:%S}  {line}")
-    last[:] = found
-    sys.stdout.flush()
+        sys.stdout.flush()
+
+    def tell(self, line: str) -> None:
+        """Show one line."""
+        print(line, flush=True)
 
 
-def _rich_watcher() -> tuple[_Watcher, AbstractContextManager[object]]:
-    from rich.live import Live
-    from rich.markup import escape
-    from rich.table import Table
-
-    live = Live(auto_refresh=False)
-
-    def draw(description: TopologyDescription, versions: Mapping[Address, str]) -> None:
-        drawn = Table(*_COLUMNS, title=escape(heading(description)), title_justify="left")
-        for found in rows(description, versions):
-            drawn.add_row(*map(escape, found))
-        live.update(drawn, refresh=True)
-
-    return draw, live
+def _watcher() -> Watcher:
+    if not sys.stdout.isatty():
+        return Watcher()
+    try:
+        from wiredrv.cli._topology_live import LiveWatcher
+    except ImportError:
+        print(_HINT, file=sys.stderr)
+        return Watcher()
+    return LiveWatcher()
