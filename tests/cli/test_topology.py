@@ -15,8 +15,9 @@ from datetime import datetime
 import pytest
 
 from tests.support.terminal import terminal
+from wiredrv.cli._topology_show import Elections, Row, changed_lines, heading, is_settled, rows, table
 from wiredrv.cli.main import main
-from wiredrv.cli.topology import Elections, Row, changed_lines, heading, is_settled, member_uri, rows, table
+from wiredrv.cli.topology import member_uri
 from wiredrv.description import ServerDescription, ServerType, TopologyDescription, TopologyType
 from wiredrv.errors import AutoReconnect
 from wiredrv.local import ReplicaSet, Standalone

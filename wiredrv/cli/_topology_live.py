@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from wiredrv.cli.topology import COLUMNS, Watcher, heading, rows
+from wiredrv.cli._topology_show import COLUMNS, Watcher, heading, rows
 from wiredrv.description import TopologyDescription
 from wiredrv.types import Address
 

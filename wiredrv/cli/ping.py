@@ -19,7 +19,7 @@ import anyio
 
 from wiredrv.cli import _ping_report as report
 from wiredrv.cli._ping_report import Outcome, Step
-from wiredrv.cli.topology import ROLES
+from wiredrv.cli._topology_show import ROLES
 from wiredrv.client.client import Client
 from wiredrv.client.connecting import ClientSettings, parse_client_settings, settings_with_srv
 from wiredrv.connection.connect import establish
