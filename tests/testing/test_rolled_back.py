@@ -492,3 +492,25 @@ async def test_through_routers(sharded_double: ShardedDouble) -> None:
             assert await orders.count_documents({}) == 2
         assert await orders.count_documents({}) == 1
         await client.drop_database("rolled_back_routers")
+
+
+async def test_causal_tokens_and_times_are_those_of_the_test(client: Client, db: Database) -> None:
+    async with rolled_back(client), client.start_session() as session:
+        await db.orders.insert_one({"_id": 2}, session=session)
+        assert session.operation_time is not None
+        assert session.cluster_time is not None
+        async with client.start_session(after=session.causal_token) as other:
+            other.advance_operation_time(session.operation_time)
+            other.advance_cluster_time(session.cluster_time)
+            assert await db.orders.count_documents({}, session=other) == 2
+
+
+async def test_limits_of_time_apply_to_single_calls(client: Client, db: Database) -> None:
+    async with rolled_back(client):
+        await db.orders.insert_one({"_id": 2}, timeout_ms=5000)
+        with pytest.raises(DriverError) as caught:
+            await db.orders.find_one({"$where": "sleep(600)"}, timeout_ms=100)
+        assert caught.value.timeout
+        with pytest.raises(RollbackError, match="`database`") as refused:
+            await db.orders.find_one()
+        assert isinstance(refused.value.__cause__, DriverError)

@@ -124,8 +124,17 @@ def _aligned(expected: Sequence[Expected], sent: Sequence[SentCommand | SentGrou
     same: list[_Pair] = list(zip(expected[:start], sent[:start], strict=True))
     left, right = expected[start:], sent[start:]
     if len(left) * len(right) > _MOST_COMPARISONS:
-        return same + list(zip_longest(left, right))
+        return same + list(_by_place(left, right))
     return same + _best(left, right)
+
+
+def _by_place(expected: Sequence[Expected], sent: Sequence[SentCommand | SentGroup]) -> Iterator[_Pair]:
+    for left, right in zip_longest(expected, sent):
+        if left is None or right is None or _likeness(left, right):
+            yield left, right
+        else:
+            yield left, None
+            yield None, right
 
 
 def _best(expected: Sequence[Expected], sent: Sequence[SentCommand | SentGroup]) -> list[_Pair]:
