@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from docs.example import STATE, state
 from tests.timeline.recordings import CONFLICT, HEADER, SESSION, bank, command
 from wiredrv.timeline.page import page_text
 from wiredrv.timeline.page.pack import pack
@@ -102,6 +103,10 @@ def test_the_page_permits_its_own_script_and_style_and_nothing_else() -> None:
     assert not re.search(
         r"""(src|href)=["']?(?!["']?data:)|url\(|@import|https?://""", page.partition('<script type="application')[0]
     )
+
+
+def test_the_pictures_in_the_documentation_are_of_this_page() -> None:
+    assert state() == STATE.read_text(), "take them again: python -m docs.screenshots"
 
 
 def test_packing_takes_little_longer_with_many_commands() -> None:
