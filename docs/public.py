@@ -1,15 +1,16 @@
 """What is public, and how much of it is described: for the tests, from the sources as the reference shows them.
 
 The public names are those in ``wiredrv.__all__``, all classes of ``wiredrv.errors`` and ``wiredrv.events``, those in
-``wiredrv.local.__all__``, and every class of the package that those return or take: the types of their results,
-properties and arguments, and so on from there. Names that begin with an underscore are not public. A client's options
-have a table of their own, with tests of its own (``tests/options/test_meanings.py``).
+``wiredrv.local.__all__`` and ``wiredrv.testing.__all__``, and every class of the package that those return or take: the
+types of their results, properties and arguments, and so on from there. Names that begin with an underscore are not
+public. A client's options have a table of their own, with tests of its own (``tests/options/test_meanings.py``).
 """
 
 from __future__ import annotations
 
 import ast
 import functools
+import importlib
 import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,9 +25,10 @@ from wiredrv.client.signatures import described_in
 ROOT = Path(__file__).resolve().parents[1]
 
 #: What appears in signatures, but is internal: the driver's seams, messages on the wire, the parts of local clusters,
-#: and an event that no listener gets.
+#: the owner of a test run's servers, and an event that no listener gets.
 INTERNAL = frozenset(
     {
+        "wiredrv.client.core.ClientCore",
         "wiredrv.client.handle.HandleContext",
         "wiredrv.client.requests.WriteRequest",
         "wiredrv.connection.connection.Relogin",
@@ -44,6 +46,7 @@ INTERNAL = frozenset(
         "wiredrv.operations.client_bulk.ClientWrite",
         "wiredrv.operations.write_batch.Statement",
         "wiredrv.timeline.buffer.Buffer",
+        "wiredrv.testing.owner.Servers",
         "wiredrv.types.Limits",
         "wiredrv.wire.compression.Compressor",
         "wiredrv.wire.op_msg.DocumentSequence",
@@ -112,6 +115,8 @@ def _seeds() -> Iterator[griffe.Class | griffe.Function]:
                 yield member
     for member in wiredrv["local"].members.values():
         yield from _at(member.canonical_path)
+    for name in importlib.import_module("wiredrv.testing").__all__:
+        yield from _at(wiredrv["testing"][name].canonical_path)
 
 
 def public_names() -> frozenset[str]:

@@ -57,7 +57,7 @@ def test_nothing_is_started_for_tests_that_use_no_fixture(pytester: pytest.Pytes
             assert pytestconfig.pluginmanager.hasplugin("wiredrv.testing.plugin")
             loaded = {name for name in sys.modules if name.startswith(("wiredrv", "anyio", "bson", "multiprocessing"))}
             assert loaded == {"wiredrv", "wiredrv._version", "wiredrv.testing"} | {
-                f"wiredrv.testing.{name}" for name in ("plugin", "clients", "kinds", "run")
+                f"wiredrv.testing.{name}" for name in ("plugin", "clients", "kinds", "rollbacks", "run")
             }
         """
     )

@@ -20,9 +20,10 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from wiredrv.testing.change_primary import ChangePrimary as ChangePrimary
+    from wiredrv.testing.change_primary import SyncChangePrimary as SyncChangePrimary
     from wiredrv.testing.commands import Commands as Commands
     from wiredrv.testing.commands import assert_commands as assert_commands
-    from wiredrv.testing.disturb import Disturb as Disturb
     from wiredrv.testing.expected import ABSENT as ABSENT
     from wiredrv.testing.expected import Expected as Expected
     from wiredrv.testing.expected import Group as Group
@@ -37,8 +38,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "ABSENT": "wiredrv.testing.expected",
+    "ChangePrimary": "wiredrv.testing.change_primary",
     "Commands": "wiredrv.testing.commands",
-    "Disturb": "wiredrv.testing.disturb",
     "Expected": "wiredrv.testing.expected",
     "FailPoint": "wiredrv.testing.failpoints",
     "FailPoints": "wiredrv.testing.failpoints",
@@ -46,6 +47,7 @@ _HOMES = {
     "MongoDB": "wiredrv.testing.mongodb",
     "RollbackError": "wiredrv.testing.joined",
     "SentCommand": "wiredrv.testing.expected",
+    "SyncChangePrimary": "wiredrv.testing.change_primary",
     "assert_commands": "wiredrv.testing.commands",
     "in_session": "wiredrv.testing.expected",
     "in_transaction": "wiredrv.testing.expected",
@@ -54,8 +56,8 @@ _HOMES = {
 
 __all__ = [
     "ABSENT",
+    "ChangePrimary",
     "Commands",
-    "Disturb",
     "Expected",
     "FailPoint",
     "FailPoints",
@@ -63,6 +65,7 @@ __all__ = [
     "MongoDB",
     "RollbackError",
     "SentCommand",
+    "SyncChangePrimary",
     "assert_commands",
     "in_session",
     "in_transaction",

@@ -31,7 +31,11 @@ _HINT = (
 
 
 class Commands:
-    """The commands that a client has sent since the block began."""
+    """The commands that a client has sent since the block began.
+
+    :param core: of the client.
+    :param ignore: names of commands that are left out.
+    """
 
     def __init__(self, core: ClientCore, ignore: Collection[str]) -> None:
         self._core = core

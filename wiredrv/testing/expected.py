@@ -29,7 +29,11 @@ ABSENT: Final = _Absent()
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Commands that are expected in one transaction, or in one session. Made by in_transaction and in_session."""
+    """Commands that are expected in one transaction, or in one session. Made by in_transaction and in_session.
+
+    :param kind: ``transaction`` or ``session``.
+    :param entries: what is expected, in this order.
+    """
 
     kind: str
     entries: tuple[Expected, ...]

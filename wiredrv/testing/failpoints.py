@@ -42,7 +42,9 @@ class FailPoint:
     It is set and turned off on connections of its own. So it is turned off also where the block was cancelled, the
     client was closed, or another member became primary meanwhile. A member that was restarted has forgotten it.
 
-    This driver's own.
+    :param servers: on which it is set.
+    :param command: ``configureFailPoint`` with its arguments.
+    :param member: ``primary``, ``all``, or the address of a member.
     """
 
     def __init__(self, servers: _Servers, command: PlainDocument, member: str) -> None:
@@ -86,8 +88,6 @@ class FailPoints(Protocol):
 
         async with mongodb_failpoint("failCommand", {"times": 1}, {"failCommands": ["insert"], "errorCode": 91}):
             ...
-
-    This driver's own.
     """
 
     def __call__(

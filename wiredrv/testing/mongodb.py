@@ -20,7 +20,7 @@ class MongoDB:
     Its methods block until they are done: in a coroutine, use the fixtures ``kill_primary`` and ``stepdown``, whose
     calls are awaited. What they do to the servers is undone after a test by these fixtures, or by :meth:`restore`.
 
-    This driver's own.
+    :param servers: what the plugin knows of them.
     """
 
     def __init__(self, servers: Servers) -> None:

@@ -17,7 +17,7 @@ from wiredrv.testing.run import Run, _Node
 if TYPE_CHECKING:
     import wiredrv
     import wiredrv.sync
-    from wiredrv.testing.disturb import Disturb
+    from wiredrv.testing.change_primary import ChangePrimary, SyncChangePrimary
     from wiredrv.testing.failpoints import FailPoints
     from wiredrv.testing.leftovers import Leftovers
     from wiredrv.testing.mongodb import MongoDB
@@ -144,21 +144,23 @@ def mongodb_failpoint(mongodb: MongoDB) -> Iterator[FailPoints]:
 
 
 @pytest.fixture
-def stepdown(request: pytest.FixtureRequest, mongodb: MongoDB) -> Iterator[Disturb]:
+def stepdown(request: pytest.FixtureRequest, mongodb: MongoDB) -> Iterator[ChangePrimary | SyncChangePrimary]:
     """Called, makes the primary step down; after the test all members are ready again."""
-    from wiredrv.testing.disturb import disturb
-
-    yield disturb(mongodb.step_down, awaited=kind_of(request.node) != PLAIN)
+    yield _for_test(request.node, mongodb.step_down)
     mongodb.restore()
 
 
 @pytest.fixture
-def kill_primary(request: pytest.FixtureRequest, mongodb: MongoDB) -> Iterator[Disturb]:
+def kill_primary(request: pytest.FixtureRequest, mongodb: MongoDB) -> Iterator[ChangePrimary | SyncChangePrimary]:
     """Called, ends the primary's process; it is started again after the test."""
-    from wiredrv.testing.disturb import disturb
-
-    yield disturb(mongodb.kill_primary, awaited=kind_of(request.node) != PLAIN)
+    yield _for_test(request.node, mongodb.kill_primary)
     mongodb.restore()
+
+
+def _for_test(item: pytest.Item, action: SyncChangePrimary) -> ChangePrimary | SyncChangePrimary:
+    from wiredrv.testing.change_primary import awaited
+
+    return action if kind_of(item) == PLAIN else awaited(action)
 
 
 @pytest.fixture
