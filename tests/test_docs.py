@@ -110,7 +110,9 @@ def log_levels() -> Iterator[None]:
 
 @pytest.mark.anyio
 @pytest.mark.usefixtures("log_levels")
-@pytest.mark.parametrize("name", ["cursors.md", "sessions.md", "transactions.md", "monitoring.md", "types.md"])
+@pytest.mark.parametrize(
+    "name", ["cursors.md", "sessions.md", "snapshots.md", "transactions.md", "monitoring.md", "types.md"]
+)
 async def test_the_fragments_of_a_page_run_one_after_the_other(name: str, replica_set: ReplicaSet) -> None:
     async with wiredrv.Client(replica_set.uri) as client:
         await client.drop_database("shop")

@@ -103,6 +103,7 @@ class Snapshot(AsyncBlock):
             target = replace(target, read_preference=wanted)
         self._target = target
         self._time: Timestamp | None = None
+        self._text = ""
         self._scans: WeakSet[Scan[Any]] = WeakSet()
         self._used = False
         self._left = False
@@ -120,14 +121,18 @@ class Snapshot(AsyncBlock):
             raise InvalidToken("this token is of another deployment", "foreign")
         asked = self._asked
         if asked is None:
-            self._time = times.committed
+            self._enter(times.committed, own)
             return self
         if asked > times.latest and self._target.read_preference != ReadPreference.PRIMARY:
             times = await self._ask(ReadPreference.PRIMARY)
         if asked > times.latest:
             raise _unconfirmed(asked, times, token is not None)
-        self._time = asked
+        self._enter(asked, own)
         return self
+
+    def _enter(self, time: Timestamp, deployment: bytes) -> None:
+        self._time = time
+        self._text = write_snapshot_token(time, deployment)
 
     async def _ask(self, preference: ReadPreference) -> Times:
         target = replace(self._target, read_preference=preference)
@@ -164,7 +169,8 @@ class Snapshot(AsyncBlock):
 
         :raises InvalidOperation: it was not entered.
         """
-        return write_snapshot_token(self.time, deployment_label(self._core.topology.description))
+        _ = self.time
+        return self._text
 
     # --- reading ---
 
