@@ -10,6 +10,8 @@ from bson.timestamp import Timestamp
 
 import wiredrv
 from tests.support.commands import fresh_collection, watched
+from tests.support.scans import many_ranges
+from tests.support.sharded_double import ShardedDouble
 from wiredrv.errors import ConfigurationError, InvalidOperation, InvalidToken, OperationFailure, SnapshotTooOld
 from wiredrv.local import ReplicaSet, Standalone
 from wiredrv.session.tokens import TokenKeys, write_causal_token, write_snapshot_token
@@ -150,6 +152,24 @@ async def test_a_standalone_has_no_snapshots(standalone: Standalone) -> None:
     async with watched(standalone) as (client, _):
         with pytest.raises(ConfigurationError, match="a standalone; `wiredrv local up`"):
             await client.snapshot().__aenter__()
+
+
+@pytest.mark.parametrize("balanced", [False, True])
+async def test_routers_name_their_time_and_ask_their_shards(sharded_double: ShardedDouble, balanced: bool) -> None:
+    """Against doubles of routers: there is no mongos here."""
+    uri = sharded_double.multiple_uri if balanced else sharded_double.uri
+    async with watched(uri) as (client, log):
+        moments = await fresh_collection(client, NAME, documents=30)
+        async with client.snapshot() as snap:
+            with many_ranges():
+                scan = snap.scan(moments, readers=3, batch_size=4, ordered=True)
+                assert [found["_id"] async for batch in scan for found in batch] == list(range(30))
+            async with client.snapshot(snap.token) as same:
+                assert same.time == snap.time
+        log.clear()
+        with pytest.raises(InvalidOperation, match="latest time"):
+            await client.snapshot(at=Timestamp(snap.time.time + 10**6, 1)).__aenter__()
+        assert log.names == ["hello", "listDatabases", "hello"]
 
 
 async def test_misuse(replica_set: ReplicaSet) -> None:

@@ -46,8 +46,10 @@ class SnapshotTime(Operation[Times]):
     def parse(self, reply: Reply, address: Address) -> Times:
         write = reply.get("lastWrite")
         write = write if isinstance(write, Mapping) else {}
-        latest = _time_in(write.get("opTime")) or _time(reply.get("operationTime"))
-        committed = _time_in(write.get("majorityOpTime")) or latest
+        gossiped = reply.get("$clusterTime")
+        router = _time(reply.get("operationTime")) or _time_in(gossiped, "clusterTime")
+        latest = _time_in(write.get("opTime"), "ts") or router
+        committed = _time_in(write.get("majorityOpTime"), "ts") or latest
         if committed is None or latest is None:
             raise ConfigurationError(
                 f"{address} has no cluster time: snapshots need a replica set or a sharded cluster, and this server is "
@@ -56,8 +58,8 @@ class SnapshotTime(Operation[Times]):
         return Times(committed, max(committed, latest))
 
 
-def _time_in(value: object) -> Timestamp | None:
-    return _time(value.get("ts")) if isinstance(value, Mapping) else None
+def _time_in(value: object, field: str) -> Timestamp | None:
+    return _time(value.get(field)) if isinstance(value, Mapping) else None
 
 
 def _time(value: object) -> Timestamp | None:

@@ -2,7 +2,8 @@
 
 Rules kept here:
 
-* Its time is one that a majority of the members has: no failover takes it back, and each member can read it.
+* Its time is one that a majority of the members has: no failover takes it back, and each member can read it. A router
+  names the latest time that it knows; its shards wait until a majority has it.
 * A time that comes from outside (a token, ``at=``) is confirmed by the deployment's own servers first, which are asked
   at most twice. What none of them has reached is refused: it neither blocks a read nor is it sent to a server.
 """
@@ -25,7 +26,9 @@ from wiredrv.client.snapshots.reader import Source
 from wiredrv.client.snapshots.scan import Scan
 from wiredrv.compat.objects import of_kind
 from wiredrv.concerns import ReadPreference
+from wiredrv.description import ServerType
 from wiredrv.errors import ConfigurationError, InvalidOperation, InvalidToken
+from wiredrv.operations.confirmation import AskShards
 from wiredrv.operations.snapshot_time import SnapshotTime, Times
 from wiredrv.session.tokens import (
     TokenKeys,
@@ -123,8 +126,8 @@ class Snapshot(AsyncBlock):
         if asked is None:
             self._enter(times.committed, own)
             return self
-        if asked > times.latest and self._target.read_preference != ReadPreference.PRIMARY:
-            times = await self._ask(ReadPreference.PRIMARY)
+        if asked > times.latest:
+            times = await self._ask_again(times)
         if asked > times.latest:
             raise _unconfirmed(asked, times, token is not None)
         self._enter(asked, own)
@@ -133,6 +136,15 @@ class Snapshot(AsyncBlock):
     def _enter(self, time: Timestamp, deployment: bytes) -> None:
         self._time = time
         self._text = write_snapshot_token(time, deployment)
+
+    async def _ask_again(self, times: Times) -> Times:
+        """Ask those who know best: the primary; or a router, which asks its shards before."""
+        servers = self._core.topology.description.servers.values()
+        if any(server.server_type in (ServerType.MONGOS, ServerType.LOAD_BALANCER) for server in servers):
+            await self._core.executor.execute(AskShards(self._target))
+        elif self._target.read_preference == ReadPreference.PRIMARY:
+            return times
+        return await self._ask(ReadPreference.PRIMARY)
 
     async def _ask(self, preference: ReadPreference) -> Times:
         target = replace(self._target, read_preference=preference)
