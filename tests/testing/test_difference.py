@@ -8,6 +8,7 @@ from unittest.mock import ANY
 import pytest
 from bson.int64 import Int64
 
+from tests.testing.conftest import ROOT
 from wiredrv.testing.difference import describe
 from wiredrv.testing.expected import (
     ABSENT,
@@ -102,6 +103,7 @@ DIFFERS: list[tuple[list[Expected], list[str], list[str]]] = [
             "+         abortTransaction",
         ],
     ),
+    ([{"find": "x", "filter": {"a": 1}}, {"ping": ANY}], [], ["- find x {'filter': {'a': 1}}", "- ping"]),
     (["find", "find"], ["find x"] * 3, ["  find db.x", "  find db.x", "+ find db.x"]),
 ]
 
@@ -138,3 +140,17 @@ def test_long_lists_are_compared_too() -> None:
     assert found is not None
     assert found[:3] == ["- insert", "+ find db.x", "  find db.x"]
     assert fits("find", commands[0])
+
+
+def test_the_example_in_the_documentation_is_what_is_shown() -> None:
+    commands = sent("find stock", "1.1:update stock", "1.1:insert orders", "1.1:commitTransaction")
+    for command in commands:
+        command.database = "test_an_order_8b1c"
+    commands[0].command = {"lsid": {}, **commands[0].command}
+    commands[1].command = {**commands[1].command, "startTransaction": True}
+    majority = {"w": "majority"}
+    transaction = in_transaction({"insert": "orders"}, "update", {"commitTransaction": 1, "writeConcern": majority})
+    expected: list[Expected] = [{"find": "stock"}, transaction]
+    text = describe(expected, grouped(commands, groups(expected)), commands, ordered=True)
+    assert text is not None
+    assert f"```text\nAssertionError: {text}\n```" in (ROOT / "docs" / "testing.md").read_text()

@@ -77,7 +77,12 @@ def _shown(command: SentCommand) -> str:
 
 
 def _wanted(expected: str | Mapping[str, object]) -> str:
-    return expected if isinstance(expected, str) else _SHORT.repr(dict(expected))
+    if isinstance(expected, str):
+        return expected
+    name, value = next(iter(expected.items()))
+    rest = {field: wanted for field, wanted in expected.items() if field != name}
+    text = f"{name} {value}" if isinstance(value, str) else name
+    return f"{text} {_SHORT.repr(rest)}" if rest else text
 
 
 def _lines(pairs: Sequence[_Pair], indent: str) -> Iterator[str]:
