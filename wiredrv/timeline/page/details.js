@@ -80,6 +80,12 @@ function sessionLink(session, note = "") {
   return found;
 }
 
+// The time of day, to be compared with logs.
+function clockTime(time) {
+  const began = Date.parse(data.started || "");
+  return Number.isFinite(began) && Math.abs(time) < 1e15 ? new Date(began + time / 1000).toISOString().replace("T", " ").replace("Z", " UTC") : "";
+}
+
 const clockText = (value) => (value === null ? null : `Timestamp(${value[0]}, ${value[1]})`);
 const jump = (kind, index) => () => { openDetails(kind, index); reveal(kind, index); };
 
@@ -100,6 +106,7 @@ function commandDetails(i) {
   });
   found.push(element("h3", "", "Where"), list(
     ["at", moment(begins[i])],
+    ["clock", clockTime(begins[i])],
     ["server", text("server", i)],
     ["connection", data.connection[i] === null ? "" : String(data.connection[i])],
     ["client", data.client[i] === null ? "" : String(data.client[i])],
@@ -162,6 +169,7 @@ function markDetails(index) {
   if (mark.error) found.push(wrong(mark.error));
   found.push(list(
     ["at", moment(mark.at)],
+    ["clock", clockTime(mark.at)],
     ["event", mark.event],
     ["server", mark.server],
     ["session", mark.session && sessionLink(mark.session)],

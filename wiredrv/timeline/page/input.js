@@ -47,6 +47,7 @@ function choose(kind, index) {
     const list = laneOf(index).commands;
     say(`${commandName(index)} ${namespace(index)}, ${duration(ends[index] - begins[index])}, ${outcome(index)}, ${laneName(laneOf(index))}, at ${moment(begins[index])}${list.length ? `, ${number(list.indexOf(index) + 1)} of ${number(list.length)}` : ""}`);
   } else if (kind === "mark") say(`${markText(marks[index])} at ${moment(marks[index].at)}`);
+  markRow();
   redraw();
 }
 const say = (words) => { $("status").textContent = words; };
@@ -141,7 +142,7 @@ function firstInView() {
   return shown.length && shown[0].found && shown[0].found.length ? shown[0].found[0] : -1;
 }
 function select(kind, index) {
-  if ($("details").hidden) choose(kind, index);
+  if (!$("chart").hidden && $("details").hidden) choose(kind, index);
   else openDetails(kind, index, false);
   reveal(kind, index);
 }

@@ -4,6 +4,7 @@ const transactions = [];
 const transactionOf = new Map(); // "session number" to its index
 const ownLane = new Array(count); // a command's lane; it may stand in the lane of a group instead
 const ownRow = new Int32Array(count), groupRow = new Int32Array(count);
+const newLane = (kind, client, session) => ({ kind, client, session, commands: [], children: [], parent: null, open: false, transactions: [], life: [] });
 const lanes = buildLanes();
 const laneMarks = marks.map((mark, i) => [mark, i]).filter(([mark]) => mark.kind === "topology" || (mark.kind === "session" && /pin/.test(mark.event || "")));
 buildTransactions();
@@ -22,10 +23,10 @@ function buildLanes() {
     const key = `${client} ${session} ${kind}`;
     let lane = byKey.get(key);
     if (lane === undefined) {
-      lane = { kind, client, session: session < 0 ? "" : strings[session], commands: [], children: [], parent: null, open: false, transactions: [], life: [] };
+      lane = newLane(kind, client, session < 0 ? "" : strings[session]);
       byKey.set(key, lane);
       if (implicit) {
-        if (!groups.has(client)) groups.set(client, { kind: "group", client, session: "", commands: [], children: [], parent: null, open: false, transactions: [], life: [] });
+        if (!groups.has(client)) groups.set(client, newLane("group", client, ""));
         lane.parent = groups.get(client);
         lane.parent.children.push(lane);
       }
@@ -35,15 +36,16 @@ function buildLanes() {
     if (lane.parent) lane.parent.commands.push(i);
   }
   const explicit = [...byKey.values()].filter((lane) => lane.kind === "session");
+  const bySession = new Map(explicit.map((lane) => [lane.session, lane]));
   for (const mark of marks) {
-    // A session that was started and never used has a lane too.
     if (!mark.session || mark.kind === "topology") continue;
-    let lane = explicit.find((other) => other.session === mark.session && (mark.client === undefined || mark.client === other.client));
-    if (lane === undefined && !byKey.size && mark.kind !== "session") continue;
-    if (lane === undefined && (mark.event === "start" || mark.kind === "transaction")) {
-      lane = { kind: "session", client: mark.client ?? null, session: mark.session, commands: [], children: [], parent: null, open: false, transactions: [], life: [] };
+    // A session that was started and never used has a lane too.
+    if (!bySession.has(mark.session) && (mark.event === "start" || mark.kind === "transaction")) {
+      const lane = newLane("session", mark.client ?? 1, mark.session);
+      bySession.set(mark.session, lane);
       explicit.push(lane);
     }
+    const lane = bySession.get(mark.session);
     if (lane && mark.kind === "session" && (mark.event === "start" || mark.event === "end")) lane.life.push(mark);
   }
   const found = [];

@@ -17,6 +17,13 @@ function drawTable() {
     const events = marks.slice(eventPage * PAGE, (eventPage + 1) * PAGE).map((mark, k) => eventRow(mark, eventPage * PAGE + k));
     box.append(table(`Events of sessions, transactions and servers (${number(marks.length)})`, ["at", "event", "of", "server", "detail"], events, ["at"]), pager(marks.length, eventPage, "events", (to) => { eventPage = to; }));
   }
+  markRow();
+}
+
+// The row of what is chosen, if it is on the page that is shown.
+function markRow() {
+  if ($("table").hidden || chosen === null) return;
+  for (const row of $("table").querySelectorAll("tr[data-key]")) row.classList.toggle("chosen", row.dataset.key === `${chosen.kind} ${chosen.index}`);
 }
 
 function table(title, head, rows, numeric) {
@@ -27,8 +34,9 @@ function table(title, head, rows, numeric) {
     line.append(cell);
   }
   top.append(line);
-  for (const [cells, isNow] of rows) {
-    const row = element("tr", isNow ? "chosen" : "");
+  for (const [cells, kind, index] of rows) {
+    const row = element("tr");
+    row.dataset.key = `${kind} ${index}`;
     cells.forEach((value, k) => {
       const cell = element("td", numeric.includes(head[k]) ? "num" : "");
       cell.dataset.name = head[k];
@@ -49,7 +57,7 @@ function commandRow(i) {
     moment(begins[i]), link(commandName(i), () => openDetails("command", i)), namespace(i),
     session ? `${shortSession(session)}${data.flags[i] & IMPLICIT ? " implicit" : ""}` : "", data.transaction[i] === null ? "" : String(data.transaction[i]), text("server", i),
     took.selection || "", took.connection || "", took.server || "", duration(ends[i] - begins[i]), result,
-  ], isChosen("command", i)];
+  ], "command", i];
 }
 
 function eventRow(mark, index) {
@@ -58,7 +66,7 @@ function eventRow(mark, index) {
   const open = key !== undefined ? jump("transaction", key) : mark.kind === "transaction" ? null : () => openDetails("mark", index);
   const of = mark.kind === "topology" ? "servers" : [mark.session ? `session ${shortSession(mark.session)}` : "", mark.number === undefined ? "" : `transaction ${mark.number}`].filter(Boolean).join(", ");
   const detail = [mark.detail, mark.error ? retryText(mark.error) : ""].filter(Boolean).join(" ");
-  return [[moment(mark.at), open ? link(words, open) : words, of, mark.server || "", detail], isChosen("mark", index)];
+  return [[moment(mark.at), open ? link(words, open) : words, of, mark.server || "", detail], "mark", index];
 }
 
 function pager(total, now, what, go) {
