@@ -21,6 +21,7 @@ from spec_tests.schema import ClientEntity
 from spec_tests.schema.events import EVENT_FIELDS
 from wiredrv import events
 from wiredrv.description import TopologyDescription
+from wiredrv.errors import DriverError, OperationFailure
 from wiredrv.types import Address
 
 # Command logging and monitoring specification, "Security". Written out here instead of imported, since the driver's own
@@ -97,6 +98,10 @@ def describe(event: Any) -> dict[str, Any]:
             body["reply"] = event.reply
         else:
             body["failure"] = f"{type(event.failure).__name__}: {event.failure}"
+            if isinstance(event.failure, DriverError) and event.failure.error_labels:
+                body["errorLabels"] = sorted(event.failure.error_labels)
+            if isinstance(event.failure, OperationFailure):
+                body["code"] = event.failure.code
         return {**body, "address": str(event.address), "connectionId": event.connection_id}
     names = [name for cls in type(event).__mro__ for name in getattr(cls, "__slots__", ())]
     return {name: _plain(getattr(event, name)) for name in names}

@@ -83,7 +83,13 @@ def _end(record: Record, line: WireLine, at: int) -> None:
             record[name] = [time.time, time.inc]
     if not record["ok"]:
         kind, _, message = str(line.body.get("failure", "")).partition(": ")
-        record["error"] = {"type": kind, "message": message}
+        error = {
+            "type": kind,
+            "message": message,
+            "code": line.body.get("code"),
+            "labels": line.body.get("errorLabels"),
+        }
+        record["error"] = {name: value for name, value in error.items() if value is not None}
 
 
 def _mark(record: Record, event: str, at: int) -> Record:

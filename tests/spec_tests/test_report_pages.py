@@ -36,7 +36,7 @@ WIRE = (
     _started(0.001, "insert", {"insert": "c", **IN_TRANSACTION, "startTransaction": True}),
     _started(0.002, "find", {"find": "</script><img src=x>"}, connection=2),
     _ended(0.003, "insert", reply=REPLY),
-    _ended(0.004, "find", connection=2, failure="AutoReconnect: gone: away"),
+    _ended(0.004, "find", connection=2, failure="AutoReconnect: gone: away", code=6, errorLabels=["L"]),
     _started(0.005, "commitTransaction", IN_TRANSACTION),
     _ended(0.009, "commitTransaction", failure="NetworkTimeout: timed out"),
     _started(0.010, "getMore", {"getMore": 5, "collection": "c"}),
@@ -51,7 +51,7 @@ def test_the_events_of_a_test_become_a_timeline() -> None:
     assert (insert["session"], insert["transaction"]) == (bytes(range(16)).hex(), 3)
     assert (insert["cluster_time"], insert["operation_time"]) == ([7, 2], [7, 1])
     assert begin == {"kind": "transaction", "session": insert["session"], "number": 3, "event": "begin", "at": 1000}
-    assert find["error"] == {"type": "AutoReconnect", "message": "gone: away"}
+    assert find["error"] == {"type": "AutoReconnect", "message": "gone: away", "code": 6, "labels": ["L"]}
     assert "transaction" not in find
     assert (unknown["event"], unknown["at"], unknown["error"]) == ("unknown", 9000, commit["error"])
     assert more["collection"] == "c"
