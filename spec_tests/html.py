@@ -267,7 +267,7 @@ def _event(event: Mapping[str, Any] | None, unfolded: bool) -> str:
 
 def _timeline(result: TestResult) -> str:
     """The timeline's own page in a frame: within this page, so that the file needs no other."""
-    page = page_text(records_of(result.wire), title=result.description)
+    page = page_text(records_of(result.wire), title="The commands of this test")
     return f'<iframe title="Timeline of the commands" srcdoc="{escape(page)}"></iframe>'
 
 

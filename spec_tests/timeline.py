@@ -114,7 +114,9 @@ def _outcome(record: Record) -> list[Record]:
     if record["name"] == "abortTransaction":
         return [_mark(record, "aborted", record["replied"])]
     if record["name"] == "commitTransaction":
-        return [_mark(record, "committed" if record["ok"] else "unknown", record["replied"])]
+        transient = "TransientTransactionError" in record.get("error", {}).get("labels", ())
+        outcome = "committed" if record["ok"] else "aborted" if transient else "unknown"
+        return [_mark(record, outcome, record["replied"])]
     return []
 
 

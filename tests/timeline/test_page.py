@@ -155,6 +155,11 @@ def test_a_command_leads_to_its_other_attempts_its_transaction_and_its_session(s
         "TransientTransactionError",
     ):
         assert part in details, part
+    page.click("#details [aria-label=Next]")
+    details = page.inner_text("#details")
+    assert "Transaction 2" in details
+    assert "Attempt 2, after" in details
+    assert "TransientTransactionError" in details
     page.click(f"#details >> text={SESSION}")
     assert page.input_value("#filter") == f"session:{SESSION}"
     assert lanes(page) == ["session 3fa9c1d2"]

@@ -53,7 +53,7 @@ function neighbours(kind, index) {
     return among(matched(index) && matches !== null ? list.filter(matched) : list, "command");
   }
   if (kind === "mark") return among(laneMarks.map(([, k]) => k), "event");
-  return among(transactions.map((_, k) => k), "transaction");
+  return among(transactions[index].lane.transactions.map((other) => other.index), "transaction");
 }
 
 function list(...rows) {
@@ -202,6 +202,7 @@ function transactionDetails(index) {
     element("h2", "", `Transaction ${found.number}`),
     element("span", `chip ${kind}`, OUTCOMES[found.outcome]),
     list(["session", sessionLink(found.session)], ["from", moment(found.begin)], ["lasted", duration(found.end - found.begin)], ["commands", String(found.commands.length)]),
+    ...(found.after ? [element("h3", "", `↻ Attempt ${found.after.attempt}, after`), link(`transaction ${transactions[found.after.index].number}`, jump("transaction", found.after.index)), ...(found.after.error ? [wrong(found.after.error)] : [])] : []),
     element("h3", "", "What happened"),
     steps_,
   ];

@@ -152,7 +152,7 @@ function drawTransaction(pen, lane, found, top) {
     pen.fill();
   }
   pen.strokeStyle = color;
-  pen.lineWidth = isChosen("transaction", transactions.indexOf(found)) ? 2.5 : 1.2;
+  pen.lineWidth = isChosen("transaction", found.index) ? 2.5 : 1.2;
   pen.setLineDash(found.outcome === "unknown" ? [5, 3] : found.outcome === "open" ? [2, 3] : []);
   pen.stroke();
   pen.setLineDash([]);
@@ -162,12 +162,13 @@ function drawTransaction(pen, lane, found, top) {
 // What happened to a transaction: its name and outcome, and where it was begun again, committed or aborted.
 function drawStrip(pen, found, left, right, y, height, color) {
   // A retry is told after the end of its transaction: its text may be as long as the lane is empty.
-  const after = found.lane.transactions[found.lane.transactions.indexOf(found) + 1];
+  const after = found.lane.transactions[found.lane.found.index + 1];
   const until = Math.min(after ? x(after.begin) : plot.width, plot.width);
-  const attempt = found.events.filter((mark) => mark.event !== "retry").reduce((most, mark) => Math.max(most, mark.attempt ?? 0), 0);
+  const attempt = found.after ? found.after.attempt : found.events.filter((mark) => mark.event !== "retry").reduce((most, mark) => Math.max(most, mark.attempt ?? 0), 0);
   const name = `txn ${found.number}`, sign = OUTCOMES[found.outcome];
   const again = attempt > 1 ? " ↻" : "";
-  const texts = [`${name}  ${sign}${attempt > 1 ? `, ↻ attempt ${attempt}` : ""}`, `${name}${again} ${sign}`, `${found.number}${again} ${sign[0]}`, sign[0]];
+  const cause = found.after && found.after.error ? [`${name}  ${sign}, ↻ attempt ${attempt} after ${retryText(found.after.error)}`] : [];
+  const texts = [...cause, `${name}  ${sign}${attempt > 1 ? `, ↻ attempt ${attempt}` : ""}`, `${name}${again} ${sign}`, `${found.number}${again} ${sign[0]}`, sign[0]];
   const label = right - left < 16 ? undefined : texts.find((words) => pen.measureText(words).width < right - left - 10);
   let taken = left;
   if (label !== undefined) {

@@ -79,7 +79,7 @@ function hit(pixel, y) {
   }
   const time = timeAt(pixel), slack = ((view.to - view.from) / plot.width) * 3;
   const found = lane.transactions.find((other) => other.begin - slack <= time && other.end + slack >= time);
-  return found ? ["transaction", transactions.indexOf(found)] : null;
+  return found ? ["transaction", found.index] : null;
 }
 function nearest(list, pixel) {
   let best = -1, least = 5;

@@ -88,7 +88,7 @@ function buildTransactions() {
       const lane = sessions.get(session);
       if (lane === undefined) return null;
       transactionOf.set(key, transactions.length);
-      const found = { session, number, lane, commands: [], events: [], sent: [], begin: Infinity, end: -Infinity, outcome: "open" };
+      const found = { index: transactions.length, after: null, session, number, lane, commands: [], events: [], sent: [], begin: Infinity, end: -Infinity, outcome: "open" };
       transactions.push(found);
       lane.transactions.push(found);
     }
@@ -120,7 +120,14 @@ function buildTransactions() {
     }
   }
   for (const found of transactions) found.end = Math.max(found.end, found.begin);
-  for (const lane of lanes) lane.transactions.sort((a, b) => a.begin - b.begin);
+  for (const lane of lanes) {
+    lane.transactions.sort((a, b) => a.begin - b.begin);
+    lane.transactions.forEach((found, k) => {
+      const before = k > 0 ? lane.transactions[k - 1] : null;
+      const retry = before && before.events.find((mark) => mark.event === "retry");
+      if (retry) found.after = { index: before.index, attempt: retry.attempt ?? 2, error: retry.error };
+    });
+  }
 }
 const OUTCOMES = { committed: "✓ committed", aborted: "✕ aborted", unknown: "? unknown", open: "… still open" };
 
