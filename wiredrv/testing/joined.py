@@ -30,8 +30,8 @@ from wiredrv.session.turns import Purpose, Turn, Turns, ended
 from wiredrv.testing.permitted import READS, Place, judge
 
 _ADVICE = (
-    "the test runs in one transaction (the `rollback` fixture). Use the `database` fixture for it instead: a database "
-    "of its own, in which everything behaves as in production"
+    "this test runs in one transaction (the `rollback` fixture): use the `database` fixture for it, a database of its "
+    "own in which everything behaves as in production"
 )
 
 
@@ -86,8 +86,7 @@ class SharedTransaction(Transaction):
             raise self._refusal(*self._lost)
         if not self.active:
             raise RollbackError(
-                f"the client was closed, which aborted the transaction of the test, and {_ADVICE}, or close the client "
-                "at the end of it"
+                f"the client was closed, which aborted the transaction, and {_ADVICE}, or close the client at its end"
             )
 
     def refuse_if_doomed(self) -> None:
@@ -103,7 +102,7 @@ class SharedTransaction(Transaction):
         return error
 
     def does_not_permit(self, why: str) -> InvalidOperation:
-        return RollbackError(f"{why}; here, {_ADVICE}")
+        return RollbackError(f"{why}; {_ADVICE}")
 
 
 class SharedTurns(Turns):

@@ -12,6 +12,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self, TypeAlias, TypeVar
 
+from wiredrv import waits
 from wiredrv.client.client import Client
 from wiredrv.client.sessions.client_session import ClientSession
 from wiredrv.client.sessions.with_transaction import DEFAULT_POLICY, RetryPolicy, has_label
@@ -22,9 +23,10 @@ from wiredrv.session.options import SessionOptions, TransactionOptions
 from wiredrv.session.state import SessionState
 from wiredrv.sync import Client as SyncClient
 from wiredrv.testing.joined import JoinedState, RollbackError, SharedState
-from wiredrv.waits import cancelled
 
 T = TypeVar("T")
+#: Seconds for stopping what still runs at the end.
+_STOP_SECONDS = 2.0
 #: Clients with any class of documents.
 AnyClient: TypeAlias = Client[Any]
 AnySyncClient: TypeAlias = SyncClient[Any]
@@ -84,7 +86,7 @@ class JoinedSession(ClientSession):
         try:
             return await super().with_transaction(callback, *options, coro=coro, retry=once, timeout_ms=timeout_ms)
         except Exception as error:
-            if isinstance(error, RollbackError) or not has_label(error, TRANSIENT_TRANSACTION, cancelled()):
+            if isinstance(error, RollbackError) or not has_label(error, TRANSIENT_TRANSACTION, waits.cancelled()):
                 raise
             raise self._state.transaction.does_not_permit(
                 "with_transaction cannot try again after this error, since the transaction of the test, which it has "
@@ -145,7 +147,7 @@ class Rollback:
 
     async def _stop(self, kill: KillSessions) -> None:
         """Stop what a task that the test has left still does: the abort would wait for it."""
-        with contextlib.suppress(DriverError):
+        with waits.move_on_after(_STOP_SECONDS), contextlib.suppress(DriverError):
             await self._core.executor.execute(kill)
 
 
