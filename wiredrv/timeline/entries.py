@@ -139,7 +139,8 @@ class CommandEntry:
 
     def keep(self) -> None:
         """Keep it in the recordings."""
-        tape.add(self)
+        for buffer in tape.buffers:
+            buffer.add(self)
         if self.part is not None:
             self.part.add(self)
             self.part = None  # which refers to this entry now
