@@ -111,9 +111,13 @@ def log_levels() -> Iterator[None]:
 @pytest.mark.anyio
 @pytest.mark.usefixtures("log_levels")
 @pytest.mark.parametrize(
-    "name", ["cursors.md", "sessions.md", "snapshots.md", "transactions.md", "monitoring.md", "types.md"]
+    "name",
+    ["cursors.md", "sessions.md", "causal-tokens.md", "snapshots.md", "transactions.md", "monitoring.md", "types.md"],
 )
-async def test_the_fragments_of_a_page_run_one_after_the_other(name: str, replica_set: ReplicaSet) -> None:
+async def test_the_fragments_of_a_page_run_one_after_the_other(
+    name: str, replica_set: ReplicaSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOKEN_KEY", "of the tests, and long enough for one")
     async with wiredrv.Client(replica_set.uri) as client:
         await client.drop_database("shop")
         await client.shop.accounts.insert_many([{"_id": "ada", "amount": 100}, {"_id": "bob", "amount": 0}])

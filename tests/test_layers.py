@@ -34,7 +34,7 @@ LAYERS: Sequence[Sequence[str]] = (
     ("timeline", "tracing"),
     ("options",),
     ("client",),
-    ("gridfs", "local"),
+    ("asgi", "gridfs", "local"),
     ("sync",),
     ("__init__", "_introspect"),  # the public API and the access for the specification tests
     ("cli", "testing"),  # use the driver like any other program

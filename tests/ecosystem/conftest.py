@@ -9,7 +9,7 @@ import pytest
 from wiredrv.local import ReplicaSet
 
 # An application reads it when it is imported.
-os.environ.setdefault("SECRET_KEY", "of the tests")
+os.environ.setdefault("TOKEN_KEY", "of the tests, and long enough for one")
 
 
 @pytest.fixture

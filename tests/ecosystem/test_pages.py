@@ -37,6 +37,13 @@ def test_the_page_shows_parts_of_the_program_that_is_tested(section: str) -> Non
         assert part in program
 
 
+def test_the_page_about_tokens_shows_a_part_of_the_program_that_is_tested() -> None:
+    [part] = re.findall(
+        r"^```{.python .starlette}\n(.*?)^```$", (DOCS / "causal-tokens.md").read_text(), re.DOTALL | re.M
+    )
+    assert part in (APPS / "tokens_app.py").read_text(encoding="utf-8")
+
+
 def test_no_part_is_under_another_heading() -> None:
     assert sum(len(_parts(section)) for section in SECTIONS) == PAGE.read_text(encoding="utf-8").count("```python\n")
 

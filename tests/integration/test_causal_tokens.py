@@ -76,7 +76,7 @@ async def test_another_client_reads_from_a_secondary_what_was_just_written(repli
     async with two_clients(replica_set) as (writer, reader, _log, heard):
         name = "tokens_read"
         await (await fresh_collection(writer, name)).with_options(write_concern=WriteConcern(3)).delete_many({})
-        async with replication_stopped(replica_set):
+        async with replication_stopped(replica_set) as stopped:
             async with writer.start_session() as session:
                 nothing = session.causal_token
                 assert nothing is None
@@ -99,16 +99,10 @@ async def test_another_client_reads_from_a_secondary_what_was_just_written(repli
                 tasks.start_soon(read)
                 await anyio.sleep(0.3)
                 too_early = list(found)
-                await _apply_again(replica_set)
+                await stopped()
         assert not too_early  # it waited for the write
         assert found == [{"_id": 1}]
         assert not ignored(heard)
-
-
-async def _apply_again(replica_set: ReplicaSet) -> None:
-    for server in replica_set.secondaries():
-        async with wiredrv.connect(str(server.address)) as connection:
-            await connection.command("admin", {"configureFailPoint": "rsSyncApplyStop", "mode": "off"})
 
 
 async def test_the_primary_is_asked_once_and_only_where_the_client_does_not_know_the_time(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import anyio
 import pytest
@@ -330,3 +332,39 @@ async def test_a_standalone_is_named_before_anything_is_sent(standalone: Standal
 async def test_a_replica_set_supports_transactions(replica_set: ReplicaSet) -> None:
     async with _scene(replica_set) as (client, _, _log):
         assert await client.supports_transactions()
+
+
+async def test_a_transaction_and_the_session_that_is_bound_around_it_see_one_another(replica_set: ReplicaSet) -> None:
+    async with watched(replica_set) as (client, log):
+        orders = await fresh_collection(client, "around")
+        async with client.start_session() as session, session.bind():
+            await orders.insert_one({"_id": 1})
+            before = session.operation_time
+            log.clear()
+            async with client.transaction():
+                await orders.insert_one({"_id": 2})
+            assert log.sent("insert")[0]["readConcern"] == {"afterClusterTime": before}
+            committed = log.succeeded_events[-1].reply["operationTime"]
+            assert session.operation_time == committed
+            await orders.find_one({})
+            assert log.sent("find")[0]["readConcern"] == {"afterClusterTime": committed}
+            with contextlib.suppress(ZeroDivisionError):
+                async with client.transaction():
+                    await orders.insert_one({"_id": 3})
+                    raise ZeroDivisionError
+            assert session.operation_time == log.succeeded_events[-1].reply["operationTime"]
+
+
+@pytest.mark.parametrize("options", [{"causal_consistency": False}, {"snapshot": True}])
+async def test_a_session_that_is_not_causally_consistent_is_not_continued_from(
+    replica_set: ReplicaSet, options: dict[str, Any]
+) -> None:
+    async with watched(replica_set) as (client, log):
+        orders = await fresh_collection(client, "around")
+        async with client.start_session(**options) as session, session.bind():
+            await orders.find_one({})
+            before = session.operation_time
+            async with client.transaction():
+                await orders.insert_one({"_id": 2})
+            assert "readConcern" not in log.sent("insert")[0]
+            assert session.operation_time == before

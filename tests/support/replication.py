@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import anyio
 
 import wiredrv
+from wiredrv.connection.connection import Connection
 from wiredrv.local import ReplicaSet
 
 
 @asynccontextmanager
-async def replication_stopped(replica_set: ReplicaSet) -> AsyncIterator[None]:
-    """No secondary applies what the primary writes, until the block is left."""
+async def replication_stopped(replica_set: ReplicaSet) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    """No secondary applies what the primary writes, until the block is left, or what it gives is called."""
     async with AsyncExitStack() as stack:
-        connections = []
+        connections: list[Connection] = []
+
+        async def go_on() -> None:
+            for connection in connections:
+                await connection.command("admin", {"configureFailPoint": "rsSyncApplyStop", "mode": "off"})
+
         for server in replica_set.secondaries():
             connections.append(await stack.enter_async_context(wiredrv.connect(str(server.address))))
         try:
@@ -24,8 +30,7 @@ async def replication_stopped(replica_set: ReplicaSet) -> AsyncIterator[None]:
                 reply = await connection.command("admin", stop)
                 wait = {"waitForFailPoint": "rsSyncApplyStop", "timesEntered": reply["count"] + 1, "maxTimeMS": 20_000}
                 await connection.command("admin", wait)
-            yield
+            yield go_on
         finally:
             with anyio.CancelScope(shield=True):
-                for connection in connections:
-                    await connection.command("admin", {"configureFailPoint": "rsSyncApplyStop", "mode": "off"})
+                await go_on()

@@ -152,6 +152,14 @@ class SessionState:
         if self.operation_time is None or operation_time > self.operation_time:
             self.operation_time = operation_time
 
+    def continue_from(self, other: SessionState) -> None:
+        """See what another session of the same client has done and seen until now."""
+        if other.cluster_time is not None:
+            self.advance_cluster_time(other.cluster_time)
+        if other.operation_time is not None:
+            self.advance_operation_time(other.operation_time)
+        self.after = self.after or other.after
+
     # --- the pin ---
 
     def on_pin_event(self, event: PinEvent, pin: Pin | None = None) -> None:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 class ClientTransaction(Synchronous):
     """What :meth:`Client.transaction` returns: ``with`` runs its block in a transaction, and returns the session.
 
+    Within the block of a bound session without a transaction, both are causally consistent with one another: the
+    transaction sees what that session did, and that session what the transaction did.
+
     It is entered once; entered again, it raises InvalidOperation. It warns when it is collected without being entered.
 
     This driver's own; what it runs is in the transactions specification.

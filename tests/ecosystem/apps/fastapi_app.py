@@ -1,19 +1,17 @@
 """The FastAPI application of docs/web.md: transfers between accounts, and settings that are read on secondaries."""
 
-import base64
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
-import bson
 from fastapi import BackgroundTasks, Depends, FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, PositiveInt
-from starlette.middleware.sessions import SessionMiddleware
 
 import wiredrv
 from wiredrv import ReadConcern, ReadPreference, ReturnDocument, WriteConcern
+from wiredrv.asgi import CausalTokenMiddleware
 
 
 @asynccontextmanager
@@ -87,32 +85,11 @@ async def failed(request: Request, error: wiredrv.DriverError) -> JSONResponse:
     raise error
 
 
-app.add_middleware(SessionMiddleware, secret_key=os.environ["SECRET_KEY"])
-
-
-def remember(session: wiredrv.ClientSession, request: Request) -> None:
-    times = {"cluster": session.cluster_time, "operation": session.operation_time}
-    request.session["times"] = base64.b64encode(bson.encode(times)).decode()
-
-
-def resume(session: wiredrv.ClientSession, request: Request) -> None:
-    if "times" in request.session:
-        times = bson.decode(base64.b64decode(request.session["times"]))
-        session.advance_cluster_time(times["cluster"])
-        session.advance_operation_time(times["operation"])
-
-
-async def causal(request: Request, client: TheClient) -> AsyncIterator[wiredrv.ClientSession]:
-    async with client.start_session() as session, session.bind(end_session=False):
-        resume(session, request)
-        try:
-            yield session
-        finally:
-            if session.operation_time is not None:
-                remember(session, request)
-
-
-in_one_session = Depends(causal, scope="function")
+app.add_middleware(
+    CausalTokenMiddleware,
+    client=lambda scope: scope["app"].state.client,
+    keys=wiredrv.TokenKeys(os.environ["TOKEN_KEY"]),
+)
 
 
 async def get_settings(client: TheClient) -> wiredrv.Collection:
@@ -127,12 +104,12 @@ async def get_settings(client: TheClient) -> wiredrv.Collection:
 Settings = Annotated[wiredrv.Collection, Depends(get_settings)]
 
 
-@app.put("/settings/{name}", status_code=204, dependencies=[in_one_session])
+@app.put("/settings/{name}", status_code=204)
 async def change(name: str, value: str, settings: Settings) -> None:
     await settings.update_one({"_id": name}, {"$set": {"value": value}}, upsert=True)
 
 
-@app.get("/settings/{name}", dependencies=[in_one_session])
+@app.get("/settings/{name}")
 async def read(name: str, settings: Settings) -> dict[str, Any]:
     found = await settings.find_one({"_id": name})
     if found is None:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import weakref
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from wiredrv import waits
 from wiredrv.errors import InvalidOperation
@@ -42,7 +42,7 @@ class Binding:
         self.session = session
         self.inherit = inherit
         self.origin = origin
-        task: Any = waits.current_task()
+        task: object = waits.current_task()
         # There is no task if `unbound()` is around an event loop.
         self._task = None if task is None else weakref.ref(task)
         self.task_name = task_name(task)
@@ -107,6 +107,17 @@ def bound_transaction(owner: object) -> ClientSession | None:
     if binding is None or binding.session is None or not binding.session.in_transaction:
         return None
     return _checked(binding, binding.session, owner)
+
+
+def bound_around(owner: object) -> SessionState | None:
+    """The causally consistent session that is bound here, for one that is started within its block; None if there is
+    none that can be used.
+    """
+    binding = _current()
+    if binding is None or binding.session is None or not (binding.is_own or (binding.inherit and not binding.left)):
+        return None
+    state = binding.session._state
+    return state if state.owner is owner and not state.ended and state.options.causal_consistency else None
 
 
 def opened_at(session: ClientSession) -> str:

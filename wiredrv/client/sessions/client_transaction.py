@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from wiredrv.client.misuse import AsyncBlock, warn_never_entered
-from wiredrv.client.sessions.binding import bound_transaction, opened_at
+from wiredrv.client.sessions.binding import bound_around, bound_transaction, opened_at
 from wiredrv.client.sessions.blocks import SessionBinding
 from wiredrv.errors import InvalidOperation
 from wiredrv.session.options import TransactionOptions
@@ -15,10 +15,14 @@ if TYPE_CHECKING:
     from wiredrv.client.client import Client
     from wiredrv.client.sessions.blocks import TransactionContext
     from wiredrv.client.sessions.client_session import ClientSession
+    from wiredrv.session.state import SessionState
 
 
 class ClientTransaction(AsyncBlock):
     """What :meth:`Client.transaction` returns: ``async with`` runs its block in a transaction, and returns the session.
+
+    Within the block of a bound session without a transaction, both are causally consistent with one another: the
+    transaction sees what that session did, and that session what the transaction did.
 
     It is entered once; entered again, it raises InvalidOperation. It warns when it is collected without being entered.
 
@@ -40,6 +44,8 @@ class ClientTransaction(AsyncBlock):
         self._session: ClientSession | None = None
         self._binding: SessionBinding | None = None
         self._block: TransactionContext | None = None
+        #: The session that is bound around the block.
+        self._around: SessionState | None = None
         self._used = False
 
     async def __aenter__(self) -> ClientSession:
@@ -58,7 +64,10 @@ class ClientTransaction(AsyncBlock):
                 self._binding = SessionBinding(outer, False, True, self._origin)
                 await self._binding.__aenter__()
             return outer
+        self._around = bound_around(self._client._core.executor)
         session = self._session = self._client.start_session()
+        if self._around is not None:
+            session._state.continue_from(self._around)
         options = self._options
         try:
             self._block = session.start_transaction(
@@ -83,6 +92,9 @@ class ClientTransaction(AsyncBlock):
             if self._block is not None:
                 await self._block.__aexit__(exc_type, exc, traceback)
         finally:
+            if self._around is not None and self._session is not None:
+                self._around.continue_from(self._session._state)
+                self._around.after = self._session._state.after  # None once they are confirmed or refused
             await self._binding.__aexit__(exc_type, exc, traceback)
 
     def __del__(self) -> None:
