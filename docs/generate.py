@@ -7,6 +7,7 @@ only reports whether that would change anything, and exits with 1 if so. The res
 from __future__ import annotations
 
 import argparse
+import inspect
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +18,7 @@ from docs.drawings import Arrow, lifelines
 from tests.differential.known import KNOWN
 from tests.differential.row import Known
 from wiredrv import errors
+from wiredrv.client.client import Client
 from wiredrv.options.meanings import GROUPS, Meaning
 from wiredrv.options.table import OPTIONS, Option
 from wiredrv.session.pinning import EFFECTS, PinEffect, PinEvent
@@ -145,6 +147,21 @@ def _option_cells(option: Option, meaning: Meaning) -> tuple[str, ...]:
     return name, meaning.text, values, default_of(meaning), spelling, meaning.spec
 
 
+def parameter_table() -> str:
+    """The parameters of a client that are no options, as its docstring describes them."""
+    described = dict(re.findall(r"^:param (\w+): (.*(?:\n {4,}.*)*)", inspect.getdoc(Client) or "", re.MULTILINE))
+    lines = ["| parameter | meaning | default |", "|---|---|---|"]
+    listed = {name.lower() for option in OPTIONS for name in (option.name, *option.aliases)}
+    for name, parameter in inspect.signature(Client).parameters.items():
+        if name.lower() in listed or parameter.kind is parameter.VAR_KEYWORD:
+            continue
+        meaning = re.sub(r":\w+:`|``", "`", " ".join(described[name].split())).replace("|", "\\|")
+        lines.append(
+            f"| `{name}` | {meaning} | {'not set' if parameter.default in (None, ()) else parameter.default} |"
+        )
+    return "\n".join(lines)
+
+
 _KEYWORD_ONLY = {"username": "`mongodb://user:password@host`", "password": "`mongodb://user:password@host`"}
 
 
@@ -170,6 +187,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "error tree": error_tree,
     "differences from PyMongo": difference_table,
     "client options": option_tables,
+    "client parameters": parameter_table,
     "command line usage": command_line.usage,
 }
 

@@ -180,6 +180,23 @@ def test_a_port_where_nothing_listens(capsys: pytest.CaptureFixture[str]) -> Non
     assert shown.endswith("The deployment cannot be used: 1 step failed above.\n")
 
 
+def test_an_address_that_refuses_is_a_note_where_the_next_one_accepts(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    genuine = socket.getaddrinfo
+
+    def two(host: Any, *arguments: Any, **options: Any) -> Any:
+        return [found for each in ("127.0.0.2", "127.0.0.1") for found in genuine(each, *arguments, **options)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", two)
+    with FakeServer(with_sessions()) as server:
+        status, shown = run(capsys, f"mongodb://localhost:{server.address.port}/")
+    assert status == 0
+    assert steps(shown)[1:4] == [("DNS", "ok"), ("TCP", "-"), ("TCP", "ok")]
+    assert "Connection refused (at 127.0.0.2:" in shown
+    assert shown.endswith("The deployment answers.\n")
+
+
 def test_packets_that_are_dropped_end_the_step_at_its_limit(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

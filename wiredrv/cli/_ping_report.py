@@ -69,7 +69,10 @@ def describe_settings(settings: ClientSettings) -> str:
     if topology.load_balanced:
         parts.append("behind a load balancer")
     parts.append("with TLS" if settings.net.tls is not None else "without TLS")
-    parts.append("no user" if credentials is None else f"user {credentials.username or 'of the certificate'!r}")
+    if credentials is None:
+        parts.append("no user")
+    else:
+        parts.append(f"user {credentials.username!r}" if credentials.username else "the user of the certificate")
     return ", ".join(parts)
 
 

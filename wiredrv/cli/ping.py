@@ -19,7 +19,8 @@ import anyio
 
 from wiredrv.cli import _ping_report as report
 from wiredrv.cli._ping_report import Outcome, Step
-from wiredrv.cli._topology_show import ROLES
+from wiredrv.cli._topology_show import ROLES, is_settled
+from wiredrv.cli.topology import News
 from wiredrv.client.client import Client
 from wiredrv.client.connecting import ClientSettings, parse_client_settings, settings_with_srv
 from wiredrv.connection.connect import establish
@@ -156,18 +157,22 @@ class Ping:
         if address.port is not None:
             hosts = [target[0] for _, target in targets]
             self._done("DNS", "an address, no name" if hosts == [address.host] else ", ".join(hosts), clock)
-        for family, target in targets:
+        for number, (family, target) in enumerate(targets, 1):
             # As the driver does: the first that accepts is used.
             where = Address(target, None) if isinstance(target, str) else Address(*target)
+            name = "socket" if where.port is None else "TCP"
             clock = _Clock()
             try:
                 with anyio.fail_after(self._limit):
                     transport = await open_target(family, target, address)
             except (AutoReconnect, TimeoutError) as error:
-                advice = report.advice_on_tcp(error, unix=where.port is None)
-                self._failed("TCP" if where.port is not None else "socket", error, clock, advice)
+                if number < len(targets):
+                    says = f"{self._said(error)} (at {where}); the next address is tried"
+                    self._tell(Step(name, Outcome.NOTE, says, clock()))
+                else:
+                    self._failed(name, error, clock, report.advice_on_tcp(error, unix=where.port is None))
             else:
-                self._done("TCP" if where.port is not None else "socket", f"connected to {where}", clock)
+                self._done(name, f"connected to {where}", clock)
                 return transport
         return None
 
@@ -213,7 +218,7 @@ class Ping:
         connection: Connection | None = None
         try:
             # Without the user, so that what fails is the handshake; the authentication follows as a step of its own.
-            anonymous = replace(settings.connection, credentials=None, app_name=_APP_NAME)
+            anonymous = replace(settings.connection, credentials=None, compressors=(), app_name=_APP_NAME)
             connection = await establish(address, _Opened(self._net(settings), transport), anonymous)
             seconds = clock()
             version = (await connection.command("admin", {"buildInfo": 1}, timeout=self._limit)).get("version")
@@ -241,24 +246,25 @@ class Ping:
             return True
         clock = _Clock()
         try:
-            asked = replace(settings.connection, app_name=_APP_NAME)
+            asked = replace(settings.connection, compressors=(), app_name=_APP_NAME)
             connection = await establish(address, Dialer(self._net(settings)), asked)
         except DriverError as error:
             self._failed("authentication", error, clock, report.advice_on_authentication(error, credentials.source))
             return False
         connection.close()
+        who = "the user of the certificate" if credentials.username is None else repr(credentials.username)
         how = credentials.mechanism or "SCRAM"
-        self._done("authentication", f"as {credentials.username!r}, {how}, on a connection of its own", clock)
+        self._done("authentication", f"as {who}, {how}, on a connection of its own", clock)
         return True
 
     async def _select(self) -> bool:
         """Let a client do all of it, and send a ping to the server that it selects."""
-        watch = _PingListener()
+        watch, news = _PingListener(), News()
         milliseconds = round(self._limit * 1000)
         options: PlainDocument = {"serverSelectionTimeoutMS": milliseconds, "connectTimeoutMS": milliseconds}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConfigurationWarning)  # they were shown
-            client = Client(self._uri, **options, appName=_APP_NAME, event_listeners=[watch])
+            client = Client(self._uri, **options, appName=_APP_NAME, event_listeners=[watch, news])
         async with client:
             mode, clock = client.read_preference, _Clock()
             try:
@@ -271,6 +277,10 @@ class Ping:
                     advice = report.advice_on_selection(client.topology_description, mode.mode)
                     self._failed("selection", error, clock, advice)
                 return False
+            with anyio.move_on_after(self._limit):
+                # The ping does not wait for the other servers.
+                while not is_settled(client.topology_description):
+                    await news.wait(self._limit)
             description = client.topology_description
         self._tell(report.selected(description, watch.address, mode.name, watch.seconds_until_sent(clock)))
         self._tell(Step("ping", Outcome.OK, f"answered by {watch.address}", watch.duration))
@@ -289,8 +299,10 @@ class Ping:
 
     def _failed(self, name: str, error: Exception, clock: _Clock, advice: str | None) -> None:
         self._failures += 1
-        says = str(error) if isinstance(error, DriverError) else f"no answer within {self._limit:g} s (--timeout)"
-        self._tell(Step(name, Outcome.FAILED, says, clock(), advice))
+        self._tell(Step(name, Outcome.FAILED, self._said(error), clock(), advice))
+
+    def _said(self, error: Exception) -> str:
+        return str(error) if isinstance(error, DriverError) else f"no answer within {self._limit:g} s (--timeout)"
 
     def _tell(self, step: Step) -> None:
         for line in report.lines_of(step):

@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
 # --- looking --------------------------------------------------------------------------------------------------------
 
 
-class _News(TopologyListener):
+class News(TopologyListener):
     """Keeps the changes, and wakes the task that waits for one."""
 
     def __init__(self) -> None:
@@ -77,7 +77,7 @@ class _News(TopologyListener):
 
 
 async def _show_once(uri: str) -> int:
-    news = _News()
+    news = News()
     async with Client(uri, event_listeners=[news], appName="wiredrv topology") as client:
         with anyio.move_on_after(_SETTLES_WITHIN):
             while not is_settled(client.topology_description):
@@ -110,7 +110,7 @@ async def _ask_version(uri: str, address: Address, versions: dict[Address, str])
 
 
 async def _watch(uri: str) -> int:
-    news, watcher = _News(), _watcher()
+    news, watcher = News(), _watcher()
     versions: dict[Address, str] = {}
     options: PlainDocument = {"heartbeatFrequencyMS": _CHECK_EVERY}
     async with Client(uri, event_listeners=[news], appName="wiredrv topology", **options) as client:
