@@ -83,6 +83,14 @@ def test_the_canvas_shows_waits_answers_failures_outcomes_and_lines(show: Show) 
     assert not has_color(page, "lanes", "committed")
 
 
+def test_the_words_of_a_retry_end_before_the_next_transaction(show: Show) -> None:
+    page = show(bank())
+    strip = int(middle(page)[2]), 8, 19  # the canvas's width; where the names of the first lane's transactions are
+    at = [int(strip[0] * (time + 1200) / 102_400) for time in (58_000, 62_500, 81_000)]
+    assert has_color(page, "lanes", "mark", (at[0], strip[1], at[1] - at[0], strip[2]))
+    assert not has_color(page, "lanes", "mark", (at[1], strip[1], at[2] - at[1], strip[2]), near=90)
+
+
 def test_nothing_recorded_is_said(show: Show) -> None:
     page = show([HEADER])
     assert "No command was recorded" in page.inner_text("#empty")

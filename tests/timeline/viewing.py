@@ -27,10 +27,14 @@ def settled(page: Page) -> None:
     page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
-def has_color(page: Page, canvas: str, name: str) -> bool:
-    """Whether a canvas has a pixel of one of the page's colours."""
+def has_color(page: Page, canvas: str, name: str, area: tuple[int, int, int, int] | None = None, near: int = 0) -> bool:
+    """Whether a canvas has a pixel of one of the page's colours.
+
+    :param area: left, top, width and height of the part that is looked at; None is all of it.
+    :param near: by how much the parts of the colour may differ in all; text is drawn in shades.
+    """
     settled(page)
-    program = """([id, name]) => {
+    program = """([id, name, area, near]) => {
       const style = getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
       const [r, g, b] = [1, 3, 5].map((k) => parseInt(style.slice(k, k + 2), 16));
       const canvas = document.getElementById(id);
@@ -38,16 +42,18 @@ def has_color(page: Page, canvas: str, name: str) -> bool:
       [copy.width, copy.height] = [canvas.width, canvas.height];
       const pen = copy.getContext("2d", { willReadFrequently: true });
       pen.drawImage(canvas, 0, 0);
-      const { data } = pen.getImageData(0, 0, copy.width, copy.height);
+      const { data } = pen.getImageData(...(area || [0, 0, copy.width, copy.height]));
       for (let k = 0; k < data.length; k += 4) {
-        if (data[k] === r && data[k + 1] === g && data[k + 2] === b && data[k + 3] === 255) return true;
+        const away = Math.abs(data[k] - r) + Math.abs(data[k + 1] - g) + Math.abs(data[k + 2] - b);
+        if (away <= near && data[k + 3] === 255) return true;
       }
       return false;
     }"""
-    return bool(page.evaluate(program, [canvas, name]))
+    return bool(page.evaluate(program, [canvas, name, area, near]))
 
 
 def lanes(page: Page) -> list[str]:
+    """The names of the lanes, from the top."""
     settled(page)
     return [" ".join(text.split()) for text in page.locator("#lane-names .lane button").all_inner_texts()]
 
@@ -58,6 +64,7 @@ def sideways(page: Page) -> int:
 
 
 def middle(page: Page, selector: str = "#lanes") -> tuple[float, float, float, float]:
+    """Where an element is: left, top, width and height."""
     box = page.locator(selector).bounding_box()
     assert box is not None
     return box["x"], box["y"], box["width"], box["height"]

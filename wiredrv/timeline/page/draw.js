@@ -162,8 +162,7 @@ function drawTransaction(pen, lane, found, top) {
 // What happened to a transaction: its name and outcome, and where it was begun again, committed or aborted.
 function drawStrip(pen, found, left, right, y, height, color) {
   // A retry is told after the end of its transaction: its text may be as long as the lane is empty.
-  const after = found.lane.transactions[found.lane.found.index + 1];
-  const until = Math.min(after ? x(after.begin) : plot.width, plot.width);
+  const until = Math.min(found.next ? x(found.next.begin) : plot.width, plot.width);
   const attempt = found.after ? found.after.attempt : found.events.filter((mark) => mark.event !== "retry").reduce((most, mark) => Math.max(most, mark.attempt ?? 0), 0);
   const name = `txn ${found.number}`, sign = OUTCOMES[found.outcome];
   const again = attempt > 1 ? " ↻" : "";

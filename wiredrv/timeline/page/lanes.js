@@ -88,7 +88,7 @@ function buildTransactions() {
       const lane = sessions.get(session);
       if (lane === undefined) return null;
       transactionOf.set(key, transactions.length);
-      const found = { index: transactions.length, after: null, session, number, lane, commands: [], events: [], sent: [], begin: Infinity, end: -Infinity, outcome: "open" };
+      const found = { index: transactions.length, after: null, next: null, session, number, lane, commands: [], events: [], sent: [], begin: Infinity, end: -Infinity, outcome: "open" };
       transactions.push(found);
       lane.transactions.push(found);
     }
@@ -124,6 +124,7 @@ function buildTransactions() {
     lane.transactions.sort((a, b) => a.begin - b.begin);
     lane.transactions.forEach((found, k) => {
       const before = k > 0 ? lane.transactions[k - 1] : null;
+      if (before) before.next = found;
       const retry = before && before.events.find((mark) => mark.event === "retry");
       if (retry) found.after = { index: before.index, attempt: retry.attempt ?? 2, error: retry.error };
     });
