@@ -142,6 +142,29 @@ def test_however_a_test_ends_nothing_is_left(pytester: pytest.Pytester, run_here
     run_here(*ASYNCIO).assert_outcomes(passed=4, failed=2)
 
 
+@pytest.mark.parametrize("plugin", ["anyio", "trio"])
+def test_however_a_test_ends_under_other_plugins(pytester: pytest.Pytester, run_here: Run, plugin: str) -> None:
+    text = f"""
+import anyio
+
+@pytest.mark.{plugin}
+async def test_fails(rollback):
+    await rollback.orders.insert_one({{"sku": 1}})
+    cursor = rollback.orders.find(batch_size=1)
+    await anext(cursor)
+    raise ValueError
+
+@pytest.mark.{plugin}
+async def test_runs_out_of_time(rollback):
+    await rollback.orders.insert_one({{"sku": 1}})
+    with anyio.fail_after(0.05):
+        await rollback.orders.find_one({{"$where": "sleep(2000)"}})
+"""
+    pytester.makepyfile(HEAD + text + TAIL)
+    backends = 2 if plugin == "anyio" else 1
+    run_here(*(ANYIO if plugin == "anyio" else TRIO)).assert_outcomes(passed=1, failed=2 * backends)
+
+
 def test_fixtures_of_the_project_take_part(pytester: pytest.Pytester, run_here: Run) -> None:
     """Also on a client of the project's own, in place of ``wiredrv_client``."""
     text = """

@@ -514,3 +514,26 @@ async def test_limits_of_time_apply_to_single_calls(client: Client, db: Database
         with pytest.raises(RollbackError, match="`database`") as refused:
             await db.orders.find_one()
         assert isinstance(refused.value.__cause__, DriverError)
+
+
+async def test_the_limit_of_with_transaction_is_that_of_its_calls(client: Client, db: Database) -> None:
+    async def callback(session: ClientSession) -> None:
+        await db.orders.insert_one({"_id": 2}, session=session)
+        await db.orders.find_one({"$where": "sleep(600)"}, session=session)
+
+    async with rolled_back(client), client.start_session() as session:
+        with pytest.raises(ConfigurationError):
+            await session.with_transaction(callback, timeout_ms=-1)
+        with pytest.raises(DriverError) as caught:
+            await session.with_transaction(callback, timeout_ms=100)
+        leaf = caught.value if caught.value.timeout else caught.value.__cause__
+        assert isinstance(leaf, DriverError)
+        assert leaf.timeout
+        with pytest.raises(RollbackError, match="`database`"):
+            await db.orders.find_one()
+    async with rolled_back(client), client.start_session(default_timeout_ms=0) as session:
+
+        async def quick(session: ClientSession) -> int:
+            return await db.orders.count_documents({}, session=session)
+
+        assert await session.with_transaction(quick) == 1

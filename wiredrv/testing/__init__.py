@@ -1,9 +1,11 @@
-"""The pytest plugin: a replica set, a client and a fresh database for tests.
+"""The pytest plugin: a replica set, a client and a fresh database for tests; and tests in one transaction.
 
 pytest loads it by itself (entry point ``pytest11``). Its fixtures are in :mod:`wiredrv.testing.plugin`; the classes
 here are what they give, for annotations::
 
     async def test_an_order(database: wiredrv.Database, mongodb: wiredrv.testing.MongoDB) -> None: ...
+
+``assert_commands`` and ``rolled_back`` need no pytest.
 
 Rules kept here:
 

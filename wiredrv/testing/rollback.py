@@ -7,6 +7,7 @@ it (``joined``); what cannot be part of a transaction is refused (``permitted``)
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from types import TracebackType
@@ -14,10 +15,12 @@ from typing import Any, Self, TypeAlias, TypeVar
 
 from wiredrv import waits
 from wiredrv.client.client import Client
+from wiredrv.client.limits import limit_of
 from wiredrv.client.sessions.client_session import ClientSession
 from wiredrv.client.sessions.with_transaction import DEFAULT_POLICY, RetryPolicy, has_label
 from wiredrv.concerns import ReadConcern, ReadPreference, WriteConcern
 from wiredrv.errors import TRANSIENT_TRANSACTION, ConfigurationError, DriverError
+from wiredrv.execution.timeout import timeout
 from wiredrv.operations.sessions import KillSessions
 from wiredrv.session.options import SessionOptions, TransactionOptions
 from wiredrv.session.state import SessionState
@@ -76,15 +79,18 @@ class JoinedSession(ClientSession):
         :param max_commit_time_ms: likewise.
         :param coro: Motor's name of ``callback``.
         :param retry: likewise.
-        :param timeout_ms: milliseconds for all of it; the calls in ``callback`` do not have this limit.
+        :param timeout_ms: milliseconds for all of it, the calls in ``callback`` included.
         :returns: what the callback returned.
         :raises RollbackError: it failed with an error for which the transaction would be tried again.
         :raises BaseException: what the callback raised.
         """
         once = replace(retry, max_attempts=1) if isinstance(retry, RetryPolicy) else retry
         options = (read_concern, write_concern, read_preference, max_commit_time_ms)
+        limit = self._state.default_limit if timeout_ms is None else limit_of(timeout_ms)
         try:
-            return await super().with_transaction(callback, *options, coro=coro, retry=once, timeout_ms=timeout_ms)
+            # The calls run in another session than this one, whose limit they would have.
+            with timeout(None if limit is None else 0 if limit.seconds == math.inf else limit.seconds):
+                return await super().with_transaction(callback, *options, coro=coro, retry=once, timeout_ms=timeout_ms)
         except Exception as error:
             if isinstance(error, RollbackError) or not has_label(error, TRANSIENT_TRANSACTION, waits.cancelled()):
                 raise
