@@ -14,6 +14,7 @@ from tests.support.browser import browser as browser
 from tests.support.browser import windows as windows
 from tests.support.sharded_double import ShardedDouble
 from wiredrv.local import ReplicaSet, Standalone
+from wiredrv.testing import MongoDB
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell that starts the tests in the background makes them ignore Ctrl-C, and the programs that they start inherit
@@ -58,6 +59,14 @@ def replica_set(starts_servers: None) -> Iterator[ReplicaSet]:
     """Three members with test commands. A test that disturbs them takes ``disturbed_replica_set`` instead."""
     with ReplicaSet(members=3, test_commands=True) as deployment:
         yield deployment
+
+
+@pytest.fixture(scope="session")
+def mongodb(replica_set: ReplicaSet) -> Iterator[MongoDB]:
+    """The same replica set, for the fixtures of the driver's pytest plugin: ``database``, ``mongodb_failpoint``, …"""
+    given = MongoDB.of(replica_set)
+    yield given
+    given.close()
 
 
 @pytest.fixture(scope="session")

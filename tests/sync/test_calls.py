@@ -24,22 +24,17 @@ from wiredrv.errors import (
 )
 from wiredrv.events import CommandStartedEvent
 from wiredrv.local import ReplicaSet
-from wiredrv.sync import Client, ClientSession, Collection, GridFSBucket, timeout, unbound
+from wiredrv.sync import Client, ClientSession, Collection, Database, GridFSBucket, timeout, unbound
 
 
 @pytest.fixture
-def client(replica_set: ReplicaSet) -> Iterator[Client]:
-    with Client(replica_set.uri) as client:
-        yield client
+def client(wiredrv_client: Client) -> Client:
+    return wiredrv_client
 
 
 @pytest.fixture
-def orders(client: Client, request: pytest.FixtureRequest) -> Iterator[Collection]:
-    database = client[f"sync_{abs(hash(request.node.name)) % 10**8}"]
-    database.drop_collection("orders")
-    database.create_collection("orders")
-    yield database.orders
-    client.drop_database(database.name)
+def orders(database: Database) -> Collection:
+    return database.create_collection("orders")
 
 
 def test_documents_are_written_and_read(orders: Collection) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 from unittest.mock import ANY
 
@@ -23,18 +23,15 @@ _TRANSIENT = "TransientTransactionError"
 
 
 @pytest.fixture
-async def client(replica_set: ReplicaSet) -> AsyncIterator[Client]:
-    async with Client(replica_set.uri) as client:
-        yield client
+def client(wiredrv_client: Client) -> Client:
+    return wiredrv_client
 
 
 @pytest.fixture
-async def db(client: Client) -> AsyncIterator[Database]:
-    db = client[f"assert_commands_{uuid.uuid4().hex[:8]}"]
-    await db.orders.insert_one({"_id": 0})
-    await db.stock.insert_one({"_id": 0})
-    yield db
-    await client.drop_database(db.name)
+async def db(database: Database) -> Database:
+    await database.orders.insert_one({"_id": 0})
+    await database.stock.insert_one({"_id": 0})
+    return database
 
 
 async def place_order(db: Database) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -29,9 +28,8 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-async def client(replica_set: ReplicaSet) -> AsyncIterator[Client]:
-    async with Client(replica_set.uri) as client:
-        yield client
+def client(wiredrv_client: Client) -> Client:
+    return wiredrv_client
 
 
 @pytest.fixture
@@ -42,12 +40,10 @@ async def outside(replica_set: ReplicaSet) -> AsyncIterator[Client]:
 
 
 @pytest.fixture
-async def db(client: Client) -> AsyncIterator[Database]:
+async def db(database: Database) -> Database:
     """With a collection that has one document, made before the transaction."""
-    db = client[f"rolled_back_{uuid.uuid4().hex[:8]}"]
-    await db.orders.insert_one({"_id": 1, "n": 0})
-    yield db
-    await client.drop_database(db.name)
+    await database.orders.insert_one({"_id": 1, "n": 0})
+    return database
 
 
 async def orders(outside: Client, db: Database) -> list[Any]:

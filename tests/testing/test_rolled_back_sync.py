@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 import threading
-import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from wiredrv.errors import DriverError, DuplicateKeyError
-from wiredrv.local import ReplicaSet
 from wiredrv.sync import Client, ClientSession, Database, GridFSBucket
 from wiredrv.testing.joined import RollbackError
 from wiredrv.testing.rollback import rolled_back
 
 
 @pytest.fixture
-def client(replica_set: ReplicaSet) -> Iterator[Client]:
-    with Client(replica_set.uri) as client:
-        yield client
+def client(wiredrv_client: Client) -> Client:
+    return wiredrv_client
 
 
 @pytest.fixture
-def db(client: Client) -> Iterator[Database]:
-    db = client[f"rolled_back_{uuid.uuid4().hex[:8]}"]
-    db.orders.insert_one({"_id": 1})
-    yield db
-    client.drop_database(db.name)
+def db(database: Database) -> Database:
+    database.orders.insert_one({"_id": 1})
+    return database
 
 
 def test_what_is_written_is_undone_and_transactions_join(client: Client, db: Database) -> None:

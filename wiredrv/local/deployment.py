@@ -18,6 +18,7 @@ import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import ClassVar, Self
 
 import anyio
@@ -58,6 +59,8 @@ class Deployment(ABC):
 
     _kind: ClassVar[str]
     _size: int
+    #: Where the temporary directory is made; None leaves that to the system.
+    _root: Path | None = None
 
     def __init__(
         self,
@@ -104,7 +107,7 @@ class Deployment(ABC):
         deadline = time.monotonic() + timeout
         mongod = find_mongod(self._mongod)
         _LOG.info("starting %s: mongod %s, %s", self._described(), ".".join(map(str, mongod.version)), mongod.path)
-        self._home = Home(self._directory)
+        self._home = Home(self._directory, self._root)
         try:
             ports = fixed_ports(self._home.read_record(), self._kind, self._size, self._port)
             check_free(ports or ())

@@ -31,14 +31,15 @@ class Record:
 class Home:
     """The directory of one deployment. ``path`` exists from the start."""
 
-    def __init__(self, directory: str | os.PathLike[str] | None) -> None:
+    def __init__(self, directory: str | os.PathLike[str] | None, root: Path | None = None) -> None:
         """Make a temporary directory, or take the given one.
 
+        :param root: where a temporary directory is made; None leaves that to the system.
         :raises ConfigurationError: the given one cannot be created.
         """
         self.temporary = directory is None
         if directory is None:
-            self.path = Path(tempfile.mkdtemp(prefix="wiredrv-"))
+            self.path = Path(tempfile.mkdtemp(prefix="wiredrv-", dir=root))
             return
         self.path = Path(directory).absolute()
         try:

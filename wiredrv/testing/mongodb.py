@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from wiredrv.errors import InvalidOperation
+from wiredrv.local import ReplicaSet
 from wiredrv.sync import Client
 from wiredrv.testing.failpoints import FailPoint, Mode, checked_command
-from wiredrv.testing.owner import Servers
+from wiredrv.testing.owner import Owner, Servers
 from wiredrv.types import Address, PlainDocument
 
 #: The application name of the client that prepares and cleans up.
@@ -33,6 +34,25 @@ class MongoDB:
         #: Whether the run started the servers. If not, ``--mongodb-uri`` or ``MONGODB_URI`` named them.
         self.managed: bool = description.managed
         self._client: Client | None = None
+
+    @classmethod
+    def of(cls, replica_set: ReplicaSet) -> MongoDB:
+        """For a fixture ``mongodb`` of your own, which starts a replica set as your tests need it.
+
+        ::
+
+            @pytest.fixture(scope="session")
+            def mongodb():
+                with ReplicaSet(members=1, test_commands=True) as replica_set:
+                    yield MongoDB.of(replica_set)
+
+        With xdist, each worker has its own then.
+
+        :param replica_set: a replica set that is started.
+        :returns: what the plugin's other fixtures take.
+        :raises InvalidOperation: it is not started.
+        """
+        return cls(Owner.of(replica_set))
 
     def __repr__(self) -> str:
         kind = "started for this run" if self.managed else "the user's own"
