@@ -170,7 +170,7 @@ def test_the_workflow_runs_the_demo_and_tests_where_the_server_is_downloaded() -
     assert [name.partition("-")[0] for name in job["strategy"]["matrix"]["os"]] == ["macos", "macos", "ubuntu"]
     commands = [step["run"] for step in job["steps"] if "run" in step]
     assert commands[:4] == ["make specs", "make demo", "make browser", "make unit"]
-    for folder in commands[3].removeprefix('make test ARGS="').removesuffix('"').split():
+    for folder in commands[4].removeprefix('make test ARGS="').removesuffix('"').split():
         assert (ROOT / folder).is_dir()
 
 
