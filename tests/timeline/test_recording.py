@@ -319,6 +319,29 @@ async def test_a_command_that_cannot_be_encoded_is_recorded_as_not_sent(client: 
     assert found.error.type == "InvalidDocument"
 
 
+async def test_a_command_without_a_proper_name_can_be_saved(client: Client, tmp_path: Any) -> None:
+    with wiredrv.record() as timeline:
+        for name in (5, ""):
+            with contextlib.suppress(Exception):
+                await client.admin.command({name: 1})
+    timeline.save(tmp_path / "run.jsonl")
+    with (tmp_path / "run.jsonl").open(encoding="utf-8") as file:
+        assert tuple(read_lines(file, "run")[1]) == timeline.records
+
+
+async def test_a_document_that_cannot_be_shown_is_sent_nevertheless(client: Client) -> None:
+    class Once(dict[str, object]):
+        """It can be encoded, and not be read again."""
+
+        def items(self) -> Any:
+            raise RuntimeError
+
+    with wiredrv.record() as timeline:
+        await client.shop.orders.insert_one({"_id": 1, "text": "x" * 10_000, "other": Once(a=1)})
+        await client.shop.orders.insert_one({"_id": 1, "other": Once(a=1), "text": "x" * 10_000})
+    assert [record.ok for record in commands(timeline)] == [True, True]
+
+
 async def test_a_cancelled_command_is_recorded() -> None:
     release = threading.Event()
 

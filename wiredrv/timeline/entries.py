@@ -117,7 +117,7 @@ class CommandEntry:
                 self.size += len(body)
             else:
                 # Now: the documents are the caller's, who may change them later.
-                self._text = to_text(_without_signature(run.operation.described(_decoded(body))), tape.length)
+                self._text = _text_now(run, body)
                 self.size += 4 * len(self._text)
         self.keep()
 
@@ -181,7 +181,7 @@ class CommandEntry:
         return CommandRecord(
             id=self.number,
             at=start.microseconds(self.at),
-            name=self.name,
+            name=str(self.name),  # a user's command may have a name that is none, which is refused later
             client=self.client,
             operation=self.operation,
             attempt=self.attempt,
@@ -250,6 +250,13 @@ def failure_of(error: BaseException, *, hidden: bool = False) -> Failure:
         code=code if type(code) is int and code >= 0 else None,
         labels=tuple(sorted(error.error_labels)) if isinstance(error, DriverError) else (),
     )
+
+
+def _text_now(run: Run[object], body: bytes) -> str:
+    try:
+        return to_text(_without_signature(run.operation.described(_decoded(body))), tape.length)
+    except Exception:  # that of a user's class: no reason not to send the command
+        return "(cannot be shown)"
 
 
 def _without_signature(command: Document) -> Document:
