@@ -114,6 +114,14 @@ def test_a_client_loads_tracing_only_if_it_is_traced() -> None:
     assert "opentelemetry.sdk" not in loaded
 
 
+def test_a_client_loads_timelines_only_if_it_is_recorded() -> None:
+    made = "import wiredrv\nclient = wiredrv.Client()\nclient.shop.orders.find_one"
+    assert not {name for name in _loaded(made) if name.startswith("wiredrv.timeline")}
+    loaded = _loaded(f"{made}\nwiredrv.record()")
+    assert "wiredrv.timeline.recording" in loaded
+    assert not {name for name in loaded if name.startswith("wiredrv.timeline.page")} | _among(loaded, "rich")
+
+
 def test_a_client_with_a_password_loads_nothing_of_tokens_and_clouds() -> None:
     loaded = _loaded(
         "import wiredrv\nfrom wiredrv.connection.auth.negotiation import speculate\n"

@@ -296,6 +296,25 @@ async def test_an_error_is_recorded(client: Client) -> None:
     assert "unknown option" in found.error.message
 
 
+async def test_a_recording_may_end_between_two_attempts() -> None:
+    block = contextlib.ExitStack()
+    answered: list[object] = []
+
+    def busy(command: dict[str, Any]) -> Mapping[str, Any]:
+        if "find" in command and not answered:
+            answered.append(command)
+            block.close()
+            return {"ok": 0, "code": 91, "errmsg": "shutting down"}
+        return fine(command)
+
+    with FakeServer(with_sessions(), busy) as server:
+        async with Client(server.uri) as client:
+            timeline = block.enter_context(wiredrv.record())
+            await client.shop.orders.find_one({})
+    (found,) = commands(timeline)
+    assert (found.name, found.ok) == ("find", False)
+
+
 async def test_an_attempt_without_a_server_is_recorded() -> None:
     with wiredrv.record() as timeline:
         async with Client("mongodb://127.0.0.1:1", serverSelectionTimeoutMS=60) as nowhere:
@@ -321,9 +340,9 @@ async def test_a_command_that_cannot_be_encoded_is_recorded_as_not_sent(client: 
 
 async def test_a_command_without_a_proper_name_can_be_saved(client: Client, tmp_path: Any) -> None:
     with wiredrv.record() as timeline:
-        for name in (5, ""):
+        for command in ({5: 1}, {"": 1}):
             with contextlib.suppress(Exception):
-                await client.admin.command({name: 1})
+                await client.admin.command(command)  # type: ignore[arg-type]  # a mistake is the point
     timeline.save(tmp_path / "run.jsonl")
     with (tmp_path / "run.jsonl").open(encoding="utf-8") as file:
         assert tuple(read_lines(file, "run")[1]) == timeline.records

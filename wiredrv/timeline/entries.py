@@ -110,6 +110,8 @@ class CommandEntry:
         :param body: the command.
         :param sequences: the documents that are sent besides it.
         """
+        if self.sent or self.settled:
+            return  # a later attempt, and the recording has ended meanwhile
         self.sent = now
         if not self._hidden:
             if len(body) <= _SMALL and (not sequences or self._keep_documents(sequences)):

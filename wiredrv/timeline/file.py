@@ -45,7 +45,7 @@ class RecordFile:
         """
         descriptor = _locked(path)
         if descriptor is None:
-            path = path.with_name(f"{path.stem}.{os.getpid()}{path.suffix}")
+            path = with_number(path)
             descriptor = _locked(path)
         if descriptor is None:
             raise OSError(0, "another process is writing it")
@@ -89,6 +89,11 @@ class RecordFile:
         beside.replace(self.path)
         os.close(self._descriptor)
         self._descriptor = descriptor
+
+
+def with_number(path: Path) -> Path:
+    """The name of a file with the number of this process."""
+    return path.with_name(f"{path.stem}.{os.getpid()}{path.suffix}")
 
 
 def _is_count(line: str) -> bool:

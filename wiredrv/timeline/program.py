@@ -24,7 +24,7 @@ from pathlib import Path
 from wiredrv.errors import ConfigurationError
 from wiredrv.timeline.buffer import Buffer, Entry, Start
 from wiredrv.timeline.entries import CommandEntry
-from wiredrv.timeline.file import RecordFile
+from wiredrv.timeline.file import RecordFile, with_number
 from wiredrv.timeline.recording import MAX_BYTES, begun_now, start_buffer, stop_buffer
 from wiredrv.timeline.timeline import header_of
 from wiredrv.waits import monotonic
@@ -201,11 +201,6 @@ class ProgramRecording:
 def path_for(name: str) -> Path:
     """The file of this process."""
     return Path(name.replace("%p", str(os.getpid())))
-
-
-def with_number(path: Path) -> Path:
-    """The name of a file with the number of this process."""
-    return path.with_name(f"{path.stem}.{os.getpid()}{path.suffix}")
 
 
 _recording: ProgramRecording | None = None

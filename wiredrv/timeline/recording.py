@@ -26,7 +26,7 @@ MAX_BYTES = 64 * 1024 * 1024
 _lock = threading.Lock()
 
 
-class _Recording(AbstractContextManager[Timeline]):
+class _Recording(AbstractContextManager[Timeline, None]):
     def __init__(self, limit: int, max_bytes: int) -> None:
         self._limit = limit
         self._max_bytes = max_bytes
@@ -46,7 +46,7 @@ class _Recording(AbstractContextManager[Timeline]):
             stop_buffer(self._buffer)
 
 
-def record(*, limit: int = LIMIT, max_bytes: int = MAX_BYTES) -> AbstractContextManager[Timeline]:
+def record(*, limit: int = LIMIT, max_bytes: int = MAX_BYTES) -> AbstractContextManager[Timeline, None]:
     """Record what all clients of this process do, in every thread and event loop, while a block runs.
 
     ::
