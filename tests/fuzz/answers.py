@@ -146,6 +146,10 @@ def _bulk_write(command: Mapping[str, Any], record: Record, chance: Chance) -> d
 
 def _list_collections(command: Mapping[str, Any], record: Record, chance: Chance) -> dict[str, Any]:
     shown = {"name": "c", "type": "collection", "options": {"capped": True}, "info": {"readOnly": False}}
+    if "filter" in command:
+        options: Any = chance.choice(({}, {}, {}, {"capped": True}, {"clusteredIndex": {"v": 2}}))
+        kind = chance.choice(("collection", "collection", "collection", "view", "timeseries"))
+        return _cursor([{**shown, "type": kind, "options": options}], command, record, chance)
     return _cursor([shown, {"name": "v", "type": "view"}], command, record, chance)
 
 

@@ -131,6 +131,21 @@ async def find_in_batches(scene: Scene) -> Any:
         return [batch async for batch in cursor.batches()]
 
 
+async def scan(scene: Scene) -> Any:
+    chance = scene.chance
+    readers, ordered, size = chance.choice((1, 2, 4)), chance.maybe(0.5), chance.choice((None, 1, 2))
+    projection = chance.choice((None, {"_id": 0}))
+    async with scene.client.snapshot() as snap:
+        scene.inspect(snap.token)
+        found = snap.scan(scene.collection, None, projection, readers=readers, ordered=ordered, batch_size=size)
+        if chance.maybe(0.2):
+            return await anext(found, None)
+        async with found:
+            documents = [document async for batch in found for document in batch]
+            scene.inspect(found.progress)
+            return documents
+
+
 async def find_ahead(scene: Scene) -> Any:
     async with scene.collection.find({}, session=scene.session, batch_size=1, prefetch=True) as cursor:
         found = await cursor.to_list(scene.chance.choice((None, 1, 2)))
@@ -524,6 +539,7 @@ PLAIN: tuple[Call, ...] = (
     aggregate_out,
     aggregate_raw_batches,
     find_ahead,
+    scan,
     find_in_batches,
     find_streamed,
     find_raw_batches,

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from bson.codec_options import DEFAULT_CODEC_OPTIONS, CodecOptions
 from bson.raw_bson import RawBSONDocument
 
+from wiredrv.client.cursors.command_cursor import CommandCursor
+from wiredrv.client.sessions.blocks import unbound
 from wiredrv.client.snapshots.layout import Layout, layout_of
 from wiredrv.client.snapshots.ranges import FEW_DOCUMENTS, ID_INDEX, Range, ranges_wanted, sample_size, split
 from wiredrv.concerns import DEFAULT_READ_CONCERN
@@ -22,7 +24,7 @@ from wiredrv.operations.base import Target
 from wiredrv.operations.collections import ListCollections
 from wiredrv.operations.count import Count
 from wiredrv.server_facts import ErrorCode
-from wiredrv.types import Document, Pipeline
+from wiredrv.types import Document, Pipeline, PlainDocument
 from wiredrv.wire.batch import id_document
 
 if TYPE_CHECKING:
@@ -79,18 +81,22 @@ async def plan(collection: AnyCollection, session: ClientSession, readers: int, 
 
 async def _entry(collection: AnyCollection) -> Document | None:
     """What ``listCollections`` says about it."""
-    target = _plain(collection.database._target)
-    wanted = {"filter": {"name": collection.name}}
-    executor = collection._context.executor
+    wanted: PlainDocument = {"filter": {"name": collection.name}}
     try:
-        reply = await executor.execute(ListCollections(target, wanted))
+        return await _listed(collection, wanted)
     except OperationFailure as error:
         if error.code != ErrorCode.Unauthorized:
             raise
-        # What a user may list who has no privilege on the database: the names and kinds of the collections.
-        named = {**wanted, "nameOnly": True, "authorizedCollections": True}
-        reply = await executor.execute(ListCollections(target, named))
-    return next(iter(reply.batch), None) if isinstance(reply.batch, list) else None
+    # What a user may list who has no privilege on the database: the names and kinds of the collections.
+    return await _listed(collection, {**wanted, "nameOnly": True, "authorizedCollections": True})
+
+
+async def _listed(collection: AnyCollection, wanted: Document) -> Document | None:
+    with unbound():
+        operation = ListCollections(_plain(collection.database._target), wanted)
+        async with CommandCursor[PlainDocument](collection._context, operation, None) as cursor:
+            found = await cursor.to_list()
+    return next(iter(found), None)
 
 
 async def _ids(collection: AnyCollection, session: ClientSession, documents: int, readers: int, ordered: bool) -> Ids:
