@@ -28,6 +28,9 @@ function markRow() {
 
 function table(title, head, rows, numeric) {
   const found = element("table"), top = element("thead"), line = element("tr"), body = element("tbody");
+  // Said again, because a table that a phone lays out in another way is none for some readers of the screen.
+  found.setAttribute("role", "table");
+  body.setAttribute("role", "rowgroup");
   for (const name of head) {
     const cell = element("th", numeric.includes(name) ? "num" : "", name);
     cell.scope = "col";
@@ -36,9 +39,11 @@ function table(title, head, rows, numeric) {
   top.append(line);
   for (const [cells, kind, index] of rows) {
     const row = element("tr");
+    row.setAttribute("role", "row");
     row.dataset.key = `${kind} ${index}`;
     cells.forEach((value, k) => {
       const cell = element("td", numeric.includes(head[k]) ? "num" : "");
+      cell.setAttribute("role", "cell");
       cell.dataset.name = head[k];
       if (value !== "" && value !== null) cell.append(value);
       row.append(cell);
