@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import anyio
 from bson import Timestamp
@@ -21,6 +21,7 @@ from tests.fuzz.operations import (
     insert_one,
 )
 from wiredrv import ClientSession, DriverError, ReadConcern, RetryPolicy, WriteConcern
+from wiredrv.session.tokens import UNKNOWN_DEPLOYMENT, write_causal_token
 
 #: Seconds that a retried transaction may take, if its time should not run out.
 _PATIENCE = 0.4
@@ -52,6 +53,21 @@ async def advanced(scene: Scene) -> Any:
             other.advance_cluster_time(one.cluster_time)
         other.advance_operation_time(one.operation_time or Timestamp(1, 1))
         return await find_one(scene.within(other))
+
+
+async def continued(scene: Scene) -> Any:
+    """A session after tokens: another's, whose times a peer may have made up, altered and forged ones."""
+    chance = scene.chance
+    async with scene.client.start_session() as session:
+        await find_one(scene.within(session))
+        token = session.causal_token
+    forged = write_causal_token(Timestamp(chance.randint(1, 2**32 - 1), 1), None, UNKNOWN_DEPLOYMENT)
+    after = [token, chance.choice((forged, None)), chance.choice(("", "x" * 31, None))]
+    policy: Literal["ignore", "refuse"] = "refuse" if chance.randint(0, 3) == 0 else "ignore"
+    async with scene.client.start_session(after=after, invalid_token=policy) as session:
+        value = await chance.choice(PLAIN)(scene.within(session))
+        scene.inspect(session)
+    return value
 
 
 async def bound(scene: Scene) -> Any:
@@ -183,6 +199,7 @@ COMPOUND: tuple[Call, ...] = (
     in_session,
     in_snapshot,
     advanced,
+    continued,
     bound,
     transaction_by_hand,
     transaction_by_hand,

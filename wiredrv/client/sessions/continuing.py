@@ -42,4 +42,5 @@ def causal_token(core: ClientCore, state: SessionState) -> str | None:
         own = latest.deployment if own == UNKNOWN_DEPLOYMENT else own
         if time is None or latest.operation_time > time:
             time = latest.operation_time
-    return None if time is None else write_causal_token(time, state.cluster_time, own)
+    # A time of 0 is no time, and no server would take it.
+    return None if time is None or not time.time else write_causal_token(time, state.cluster_time, own)
