@@ -606,7 +606,10 @@ async def test_the_deployment_is_recorded(server: FakeServer) -> None:
             topology = other._core.topology
             (known,) = topology.servers.values()
             topology.on_error(known, wiredrv.errors.AutoReconnect("gone"), None, 0)
+            seen = len(timeline)
+        closed = [record for record in timeline.records[seen:] if isinstance(record, TopologyMark)]
     found = [record for record in timeline.records if isinstance(record, TopologyMark)]
+    assert closed == []
     assert [record.event for record in found][:2] == ["server", "primary"]
     assert found[0].detail == "Unknown -> RSPrimary"
     assert found[1].server == str(server.address)

@@ -222,6 +222,8 @@ class ClientRecorder:
 
 def _topology_changed(client: int, event: object) -> None:
     if isinstance(event, TopologyDescriptionChangedEvent):
+        if not event.new_description.servers:
+            return  # the client is closed: nothing happened to the deployment
         before, after = event.previous_description.primary, event.new_description.primary
         old, new = (None if server is None else server.address for server in (before, after))
         if old != new:
