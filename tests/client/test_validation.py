@@ -9,6 +9,7 @@ from typing import Any
 
 import bson
 import pytest
+from bson.min_key import MinKey
 from bson.raw_bson import RawBSONDocument
 from bson.son import SON
 
@@ -220,3 +221,17 @@ def test_messages_are_short_whatever_was_given() -> None:
     with pytest.raises(ConfigurationError) as caught:
         check.document("filter", ["x" * 100_000])
     assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize("value", [MinKey(), 1.5, None, b"x", [1], {"a": 1}, True, "a"])
+def test_a_bound_of_an_index_has_any_value(value: Any) -> None:
+    assert check.index_bound("min", {"a": value}) == {"a": value}
+    assert check.index_bound("min", [("a", value), ("b", 2)]) == {"a": value, "b": 2}
+    raw = RawBSONDocument(bson.encode({"a": value}))
+    assert check.index_bound("min", raw) is raw
+
+
+@pytest.mark.parametrize("value", [{}, [], [(1, 2)], 7, [("a", 1, 2)]])
+def test_what_is_no_bound(value: Any) -> None:
+    with pytest.raises(ConfigurationError, match="min"):
+        check.index_bound("min", value)

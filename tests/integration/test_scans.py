@@ -7,6 +7,7 @@ import gc
 import sys
 from collections import Counter
 from typing import Any
+from unittest import mock
 
 import anyio
 import anyio.lowlevel
@@ -25,6 +26,7 @@ from tests.support.leaks import LeakWatch
 from tests.support.scans import IDS, many_ranges
 from tests.support.waiting import until
 from wiredrv import ReadPreference, _introspect
+from wiredrv.client.snapshots import ranges
 from wiredrv.client.snapshots.snapshot import Snapshot
 from wiredrv.errors import ConfigurationError, InvalidOperation, OperationFailure, OperationTimeout, UnreadableReply
 from wiredrv.local import ReplicaSet
@@ -197,6 +199,22 @@ async def test_a_range_is_continued_after_a_failure(replica_set: ReplicaSet, cod
                     found = await scanned(snap, collection, readers=2, ordered=True, batch_size=2)
         assert [document["n"] for document in found] == list(range(len(IDS)))
         assert log.names.count("getMore") > 3
+
+
+@pytest.mark.parametrize("command", ["listCollections", "count", "find", "aggregate"])
+async def test_what_is_asked_before_a_scan_is_asked_again_after_a_failure(
+    replica_set: ReplicaSet, command: str
+) -> None:
+    async with watched(replica_set) as (client, log):
+        collection = await fresh_collection(client, NAME, documents=100)
+        few = 10 if command == "aggregate" else ranges.FEW_DOCUMENTS  # a sample then
+        with many_ranges(), mock.patch.object(ranges, "FEW_DOCUMENTS", few):
+            async with client.snapshot() as snap:
+                data = {"errorCode": 11602}
+                async with fail_command(primary_of(client), command, times=4, app_name=APP_NAME, data=data):
+                    found = await scanned(snap, collection, readers=2)
+        assert sorted(document["_id"] for document in found) == list(range(100))
+        assert log.names.count(command) > 4
 
 
 async def test_a_failure_that_does_not_end_is_raised(replica_set: ReplicaSet) -> None:

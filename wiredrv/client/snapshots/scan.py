@@ -18,11 +18,19 @@ from typing import TYPE_CHECKING, Generic, NoReturn, Self
 from wiredrv import waits
 from wiredrv.client.cursors.base import unreadable
 from wiredrv.client.misuse import ClosedAtTheEnd
+from wiredrv.client.snapshots.failures import continues, longest_pause
 from wiredrv.client.snapshots.flow import Chunk, Flow
 from wiredrv.client.snapshots.planning import Plan, plan
 from wiredrv.client.snapshots.progress import ScanProgress
 from wiredrv.client.snapshots.reader import Reader, Source
-from wiredrv.errors import ConfigurationError, InvalidOperation, OperationTimeout, UnreadableReply
+from wiredrv.errors import (
+    ConfigurationError,
+    DriverError,
+    InvalidOperation,
+    OperationTimeout,
+    UnreadableReply,
+    is_timeout,
+)
 from wiredrv.execution import budget
 from wiredrv.execution.time_limit import milliseconds
 from wiredrv.execution.timeout import in_force_now
@@ -144,8 +152,7 @@ class Scan(ClosedAtTheEnd, Generic[DocumentT_co]):
     async def _start(self) -> Flow:
         self._refuse_if_closed()
         source = self._source
-        async with source.start_session() as session:
-            found = await plan(source.collection, session, self._readers, self._ordered)
+        found = await self._planned()
         self._refuse_if_closed()  # another task may have closed it meanwhile
         if not found.layout.has_index:
             if self._ordered:
@@ -162,6 +169,23 @@ class Scan(ClosedAtTheEnd, Generic[DocumentT_co]):
             if not self._core.read_ahead(reader):
                 reader.finished()
         return flow
+
+    async def _planned(self) -> Plan:
+        """How to read the collection. What this reads is read again after a failure, as ranges are."""
+        source = self._source
+        limited = source.collection._target.limit is not None
+        failures = 0
+        while True:
+            try:
+                async with source.start_session() as session:
+                    return await plan(source.collection, session, self._readers, self._ordered)
+            except DriverError as error:
+                failures += 1
+                if (source.collection._target.limit is not None and is_timeout(error)) or not continues(
+                    error, failures
+                ):
+                    raise
+                await waits.sleep(waits.random() * longest_pause(failures))
 
     async def _wait(self, flow: Flow) -> None:
         """Wait for news of the readers, as long as the time limit of a block around the caller allows."""
