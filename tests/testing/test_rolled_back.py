@@ -458,6 +458,10 @@ async def test_a_task_that_is_left_is_stopped(client: Client, outside: Client, d
             await db.orders.find_one({"$where": "sleep(20000)"})
         except DriverError as error:
             errors.append(error)
+        try:  # while the block still ends
+            await db.orders.insert_one({"_id": 3})
+        except DriverError as error:
+            errors.append(error)
 
     async with anyio.create_task_group() as group:
         with anyio.fail_after(10):
@@ -465,7 +469,8 @@ async def test_a_task_that_is_left_is_stopped(client: Client, outside: Client, d
                 await db.orders.insert_one({"_id": 2})
                 group.start_soon(left)
                 await anyio.sleep(0.05)
-    assert len(errors) == 1
+    assert len(errors) == 2
+    assert isinstance(errors[1], RollbackError)
     assert await orders(outside, db) == [1]
     await nothing_is_open(outside)
 

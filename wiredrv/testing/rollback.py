@@ -137,9 +137,10 @@ class Rollback:
         return JoinedSession(client, options, self._state, self._on_commit)
 
     async def end(self) -> None:
-        """Abort the transaction, and close what it has left open on the server."""
-        if self._core.ambient is self:
-            self._core.ambient = None
+        """Abort the transaction, and close what it has left open on the server.
+
+        What tasks of the test call meanwhile is refused, and not done outside of the transaction.
+        """
         state = self._state
         server = state.record().server
         try:
@@ -149,7 +150,10 @@ class Rollback:
                 if state.turns.busy:
                     await self._stop(KillSessions((state.lsid,), server))
         finally:
-            await self._session.end_session()
+            try:
+                await self._session.end_session()
+            finally:
+                self._core.ambient = None
 
     async def _stop(self, kill: KillSessions) -> None:
         """Stop what a task that the test has left still does: the abort would wait for it."""
