@@ -304,6 +304,15 @@ def test_tls_with_a_server_that_has_none(standalone: Standalone, capsys: pytest.
     assert "check that the server has TLS on this port" in advice(shown)
 
 
+def test_a_server_that_requires_a_user_where_none_is_given(
+    secured: Standalone, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, shown = run(capsys, secured.uri)
+    assert (status, steps(shown)[-3:]) == (0, [("authentication", "-"), ("selection", "ok"), ("ping", "ok")])
+    assert "no user in the connection string, and the server refuses most commands without one" in shown
+    assert advice(shown).startswith("add a user: mongodb://name:password@host/")
+
+
 def test_a_wrong_password(secured: Standalone, capsys: pytest.CaptureFixture[str]) -> None:
     status, shown = run(capsys, with_user(secured.uri, password=PASSWORD))
     assert (status, steps(shown)[-2:]) == (1, [("handshake", "ok"), ("authentication", "FAILED")])

@@ -107,6 +107,20 @@ def unreachable(description: TopologyDescription) -> list[ServerDescription]:
     return [server for server in description.servers.values() if server.server_type is ServerType.UNKNOWN]
 
 
+def without_user(needed: bool) -> Step:
+    """The step of the authentication where the connection string has no user.
+
+    :param needed: whether the server refuses commands without one.
+    """
+    says = "no user in the connection string"
+    if not needed:
+        return Step("authentication", Outcome.NOTE, says)
+    advice = "add a user: mongodb://name:password@host/, with authSource if it was not created in 'admin'"
+    return Step(
+        "authentication", Outcome.NOTE, f"{says}, and the server refuses most commands without one", advice=advice
+    )
+
+
 def differing_set_name(wanted: str | None, found: str | None) -> Step | None:
     """A step that says that a server belongs to another replica set than the one that was asked for."""
     if wanted is None or found == wanted:

@@ -33,6 +33,7 @@ from wiredrv.net.resolver import Resolver
 from wiredrv.net.settings import NetSettings, TLSSettings
 from wiredrv.net.tls import Peer, TLSContext, TLSRefused, TLSTransport, start_tls
 from wiredrv.net.transport import SocketTransport, Transport
+from wiredrv.server_facts import ErrorCode
 from wiredrv.topology.hello import server_description_from_hello
 from wiredrv.types import Address, PlainDocument
 
@@ -83,6 +84,7 @@ class Ping:
         self._uri = uri
         self._limit = limit
         self._failures = 0
+        self._needs_user = False
 
     async def run(self) -> bool:
         """Take all steps. Returns whether the client's ping was answered."""
@@ -222,6 +224,8 @@ class Ping:
             connection = await establish(address, _Opened(self._net(settings), transport), anonymous)
             seconds = clock()
             version = (await connection.command("admin", {"buildInfo": 1}, timeout=self._limit)).get("version")
+            asked = await connection.ask("admin", {"listDatabases": 1, "nameOnly": True}, timeout=self._limit)
+            self._needs_user = asked.get("code") == ErrorCode.Unauthorized
         except DriverError as error:
             self._failed("handshake", error, clock, report.advice_on_handshake(error, tls=settings.net.tls is not None))
             return False
@@ -242,7 +246,7 @@ class Ping:
     async def _authenticate(self, address: Address, settings: ClientSettings) -> bool:
         credentials = settings.connection.credentials
         if credentials is None:
-            self._tell(Step("authentication", Outcome.NOTE, "no user in the connection string"))
+            self._tell(report.without_user(self._needs_user))
             return True
         clock = _Clock()
         try:
