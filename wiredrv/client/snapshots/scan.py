@@ -181,9 +181,7 @@ class Scan(ClosedAtTheEnd, Generic[DocumentT_co]):
                     return await plan(source.collection, session, self._readers, self._ordered)
             except DriverError as error:
                 failures += 1
-                if (source.collection._target.limit is not None and is_timeout(error)) or not continues(
-                    error, failures
-                ):
+                if (limited and is_timeout(error)) or not continues(error, failures):
                     raise
                 await waits.sleep(waits.random() * longest_pause(failures))
 
