@@ -496,6 +496,27 @@ async def test_a_saved_timeline_can_be_read(client: Client, tmp_path: Any) -> No
     assert tuple(found[1:]) == timeline.records
 
 
+async def test_a_timeline_is_shown_and_drawn(client: Client, tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    with wiredrv.record(limit=1) as timeline:
+        for _ in range(3):
+            await client.shop.orders.find_one({"sku": "abc"})
+    timeline.show()
+    shown = capsys.readouterr().out
+    assert "1 command, 1 session, 0 failed, 2 older records dropped" in shown
+    assert "find shop.orders" in shown
+    timeline.html(tmp_path / "run.html")
+    assert "abc" in (tmp_path / "run.html").read_text(encoding="utf-8")
+
+
+async def test_a_traced_client_is_recorded_too(server: FakeServer) -> None:
+    async with Client(server.uri, tracing={"enabled": True}) as traced:
+        with wiredrv.record() as timeline:
+            async with traced.start_session() as session, session.start_transaction():
+                await traced.shop.orders.insert_one({}, session=session)
+    assert names(timeline) == ["insert", "commitTransaction"]
+    assert marks(timeline) == ["start", "begin", "committed", "end"]
+
+
 # --- the part of a transaction ---
 
 

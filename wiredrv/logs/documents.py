@@ -21,7 +21,8 @@ from wiredrv.types import Document, PlainDocument
 DEFAULT_MAX_LENGTH = 1000
 
 _VARIABLE = "MONGODB_LOG_MAX_DOCUMENT_LENGTH"
-_OPTIONS = json_util.RELAXED_JSON_OPTIONS.with_options(uuid_representation=UuidRepresentation.STANDARD)
+#: Relaxed Extended JSON.
+OPTIONS = json_util.RELAXED_JSON_OPTIONS.with_options(uuid_representation=UuidRepresentation.STANDARD)
 
 
 def max_length(environment: Mapping[str, str]) -> int:
@@ -34,7 +35,7 @@ def to_text(document: Document, limit: int) -> str:
     """A document in relaxed Extended JSON, cut off after ``limit`` characters."""
     beginning, _ = _beginning(document, limit, -limit)
     # A command may hold types that only the user's codec knows.
-    text = json_util.dumps(beginning, json_options=_OPTIONS, default=repr)
+    text = json_util.dumps(beginning, json_options=OPTIONS, default=repr)
     return text if len(text) <= limit else f"{text[:limit]}..."
 
 
