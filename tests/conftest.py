@@ -62,11 +62,9 @@ def replica_set(starts_servers: None) -> Iterator[ReplicaSet]:
 
 
 @pytest.fixture(scope="session")
-def mongodb(replica_set: ReplicaSet) -> Iterator[MongoDB]:
+def mongodb(replica_set: ReplicaSet) -> MongoDB:
     """The same replica set, for the fixtures of the driver's pytest plugin: ``database``, ``mongodb_failpoint``, …"""
-    given = MongoDB.of(replica_set)
-    yield given
-    given.close()
+    return MongoDB.of(replica_set)
 
 
 @pytest.fixture(scope="session")

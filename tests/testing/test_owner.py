@@ -10,6 +10,8 @@ import pytest
 from wiredrv.errors import InvalidOperation
 from wiredrv.testing import owner
 from wiredrv.testing.owner import Owner, called, in_memory
+from wiredrv.testing.users_servers import for_one_host
+from wiredrv.types import Address
 
 
 def test_data_are_in_memory_where_there_is_room(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -44,3 +46,20 @@ def test_nothing_is_started_after_the_end_of_a_run() -> None:
 def test_only_what_servers_do_can_be_asked_for() -> None:
     with pytest.raises(InvalidOperation, match="servers have no 'stop'"):
         called(Owner(), "stop", ())
+
+
+@pytest.mark.parametrize(
+    "uri, one",
+    [
+        ("mongodb://a,b:2/?replicaSet=rs", "mongodb://c:3/?replicaSet=rs"),
+        ("mongodb://a", "mongodb://c:3"),
+        ("mongodb://ann:s%40cret@a,b/admin?tls=true", "mongodb://ann:s%40cret@c:3/admin?tls=true"),
+    ],
+)
+def test_a_member_is_reached_with_the_options_of_the_connection_string(uri: str, one: str) -> None:
+    assert for_one_host(uri, Address("c", 3)) == one
+
+
+def test_a_member_cannot_be_reached_where_hosts_are_looked_up() -> None:
+    with pytest.raises(InvalidOperation, match="name the members, as in mongodb://host1,host2/"):
+        for_one_host("mongodb+srv://example.com", Address("c", 3))

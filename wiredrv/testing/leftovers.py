@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import time
 from collections.abc import Iterator
 from uuid import UUID
 
@@ -22,6 +23,7 @@ from wiredrv.waits import monotonic
 _LONGEST_HINT = 24
 #: Seconds that a drop may wait for locks before their holders are killed, and that all of it may take.
 _PATIENCE, _WITHIN = 0.25, 15.0
+_PAUSE = 0.05
 #: More collections than this are dropped together: one by one takes less time only where there are few.
 _FEW = 8
 _LSID = re.compile(r'UUID\("([0-9a-f-]{36})"\).*?BinData\(0, ([0-9A-F]{64})\)')
@@ -76,8 +78,9 @@ def _kill_holders(client: Client[PlainDocument], name: str) -> None:
     """Kill the sessions that have locks on the database: those of transactions that were left open."""
     try:
         locks = client.admin.command("lockInfo")["lockInfo"]
-    except OperationFailure:
-        return  # a router, or a user without the right to ask
+    except DriverError:
+        time.sleep(_PAUSE)
+        return  # a router, a user without the right to ask, or no primary at the moment
     sessions = {lsid for lock in locks if _is_of(str(lock.get("resourceId")), name) for lsid in _holders(lock)}
     if sessions:
         lsids = [{"id": Binary.from_uuid(UUID(key)), "uid": bytes.fromhex(uid)} for key, uid in sorted(sessions)]

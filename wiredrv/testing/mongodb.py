@@ -12,7 +12,7 @@ from wiredrv.testing.owner import Owner, Servers
 from wiredrv.types import Address, PlainDocument
 
 #: The application name of the client that prepares and cleans up.
-HOUSEKEEPING = "wiredrv.testing"
+_HOUSEKEEPING = "wiredrv.testing"
 
 
 class MongoDB:
@@ -33,7 +33,6 @@ class MongoDB:
         self.hosts: tuple[Address, ...] = description.hosts
         #: Whether the run started the servers. If not, ``--mongodb-uri`` or ``MONGODB_URI`` named them.
         self.managed: bool = description.managed
-        self._client: Client | None = None
 
     @classmethod
     def of(cls, replica_set: ReplicaSet) -> MongoDB:
@@ -111,20 +110,13 @@ class MongoDB:
         """
         self._servers.restore()
 
-    # --- for the other fixtures ---
 
-    @property
-    def housekeeping(self) -> Client[PlainDocument]:
-        """A synchronous client for what comes before and after tests, made when it is first used."""
-        if self._client is None:
-            self._client = Client(self.uri, appName=HOUSEKEEPING, serverMonitoringMode="poll")
-        return self._client
+def housekeeping(fixture: object) -> Client[PlainDocument]:
+    """A synchronous client for what comes before and after tests: whatever happens to a test's client or event loop.
 
-    def close(self) -> None:
-        """Close the client of :attr:`housekeeping`. The servers are stopped by the process that owns them."""
-        if self._client is not None:
-            self._client.close()
-            self._client = None
+    :param fixture: what the fixture ``mongodb`` gave.
+    """
+    return Client(checked(fixture).uri, appName=_HOUSEKEEPING)
 
 
 def checked(fixture: object) -> MongoDB:

@@ -83,18 +83,16 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 
 @pytest.fixture(scope="session")
-def mongodb(pytestconfig: pytest.Config) -> Iterator[MongoDB]:
+def mongodb(pytestconfig: pytest.Config) -> MongoDB:
     """The servers of the run: a replica set of three that is started when a test first needs it, or your own."""
     from wiredrv.errors import DriverError
     from wiredrv.testing.mongodb import MongoDB
 
     try:
-        given = MongoDB(pytestconfig.stash[_RUN].servers)
+        return MongoDB(pytestconfig.stash[_RUN].servers)
     except DriverError as error:
         # The message says what to do; how the plugin came to it is of no use to whoever reads it.
         pytest.fail(str(error), pytrace=False)
-    yield given
-    given.close()
 
 
 @pytest.fixture
@@ -163,13 +161,21 @@ def _for_test(item: pytest.Item, action: SyncChangePrimary) -> ChangePrimary | S
     return action if kind_of(item) == PLAIN else awaited(action)
 
 
+@pytest.fixture(scope="session")
+def _wiredrv_housekeeping(mongodb: MongoDB) -> Iterator[wiredrv.sync.Client]:
+    """The client that prepares and cleans up, one for all tests of this process."""
+    from wiredrv.testing.mongodb import housekeeping
+
+    with housekeeping(mongodb) as client:
+        yield client
+
+
 @pytest.fixture
-def _wiredrv_leftovers(mongodb: MongoDB) -> Iterator[Leftovers]:
+def _wiredrv_leftovers(_wiredrv_housekeeping: wiredrv.sync.Client) -> Iterator[Leftovers]:
     """Drops the test's databases, after its clients are closed: they are set up later."""
     from wiredrv.testing.leftovers import Leftovers
-    from wiredrv.testing.mongodb import checked
 
-    leftovers = Leftovers(checked(mongodb).housekeeping)
+    leftovers = Leftovers(_wiredrv_housekeeping)
     yield leftovers
     leftovers.drop()
 
@@ -181,12 +187,11 @@ def _wiredrv_database_name(request: pytest.FixtureRequest, _wiredrv_leftovers: L
 
 
 @pytest.fixture(scope="session")
-def _wiredrv_rollback_database(mongodb: MongoDB) -> Iterator[Prepared]:
+def _wiredrv_rollback_database(_wiredrv_housekeeping: wiredrv.sync.Client) -> Iterator[Prepared]:
     """The database of all tests with ``rollback`` of this process."""
-    from wiredrv.testing.mongodb import checked
     from wiredrv.testing.prepared import Prepared
 
-    prepared = Prepared(checked(mongodb).housekeeping)
+    prepared = Prepared(_wiredrv_housekeeping)
     yield prepared
     prepared.drop()
 

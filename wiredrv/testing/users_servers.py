@@ -72,7 +72,7 @@ class UsersServers:
 
         :raises InvalidOperation: the server does not allow it.
         """
-        with _client(_for_one_host(self._uri, address), directConnection=True) as client:
+        with _client(for_one_host(self._uri, address), directConnection=True) as client:
             try:
                 client.admin.command(command)
             except OperationFailure as error:
@@ -94,7 +94,7 @@ def _client(uri: str, **options: bool) -> Client:
     return Client(uri, **limit, **options)  # type: ignore[arg-type]  # no TypedDict: only two options
 
 
-def _for_one_host(uri: str, address: Address) -> str:
+def for_one_host(uri: str, address: Address) -> str:
     """The same connection string with one host.
 
     :raises InvalidOperation: its hosts are not in it.
