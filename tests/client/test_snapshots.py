@@ -87,6 +87,8 @@ def test_there_are_no_more_ranges_than_different_ids_and_no_key_is_a_bound_that_
         (1_000_000, 500.0, 1, False, 1),
         (1_000_000, 500.0, 4, False, 32),
         (1_000_000, None, 8, False, 64),
+        (100_000, 340.0, 4, False, 8),
+        (100_000, 20.0, 4, False, 4),
         (0, None, 8, False, 1),
         (399, None, 8, False, 1),
         (2000, None, 8, False, 10),

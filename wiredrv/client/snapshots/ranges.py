@@ -36,6 +36,8 @@ FEW_DOCUMENTS = 20_000
 _LEAST_DOCUMENTS = 200
 #: Ranges for each reader, so that one that gets long ranges does not keep the others waiting in the end.
 _RANGES_PER_READER = 8
+#: Bytes of a range at least, unless there are too few for the readers: each range costs a command or two.
+_LEAST_BYTES = 4 * 1024 * 1024
 #: Bytes of a range where the order of the documents is kept: about what a reader may have read ahead.
 _ORDERED_BYTES = 2 * 1024 * 1024
 _MOST_RANGES = 2000
@@ -157,6 +159,8 @@ def ranges_wanted(documents: int, average: float | None, readers: int, ordered: 
     if readers == 1:
         return 1
     wanted = readers * _RANGES_PER_READER
-    if ordered and average is not None:
+    if average is not None and ordered:
         wanted = max(wanted, int(documents * average / _ORDERED_BYTES))
+    elif average is not None:
+        wanted = max(readers, min(wanted, int(documents * average / _LEAST_BYTES)))
     return max(1, min(wanted, documents // _LEAST_DOCUMENTS, _MOST_RANGES))
