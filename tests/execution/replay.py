@@ -119,6 +119,7 @@ class FakeTopology:
     """One server, always suitable; records the errors that are reported to it."""
 
     is_sharded = False
+    socket_timeout: float | None = None
     oldest_wire_version = 17
 
     def __init__(self, server: FakeServerHandle) -> None:

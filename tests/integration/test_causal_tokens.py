@@ -21,7 +21,7 @@ from tests.support.event_log import EventLog
 from tests.support.failpoints import fail_command
 from tests.support.replication import replication_stopped
 from wiredrv import ReadConcern, ReadPreference, TokenKeys, WriteConcern, events
-from wiredrv.errors import ConfigurationError, InvalidToken, OperationTimeout
+from wiredrv.errors import ConfigurationError, InvalidToken, NetworkTimeout, OperationTimeout
 from wiredrv.execution import confirmation
 from wiredrv.local import ReplicaSet
 from wiredrv.session.tokens import (
@@ -385,6 +385,23 @@ async def test_a_read_from_a_secondary_that_is_stuck_ends(
                 # The primary has it.
                 here = reader.wiredrv_sessions.tokens_stuck
                 assert await here.count_documents({}, session=session) == 2
+
+
+async def test_a_socket_timeout_is_not_lengthened(replica_set: ReplicaSet) -> None:
+    async with two_clients(replica_set, socketTimeoutMS=300) as (writer, reader, log, _):
+        await fresh_collection(writer, "tokens_socket", 1)
+        await reader.admin.command("ping")
+        await nearby(reader, "tokens_socket").find_one({})
+        async with replication_stopped(replica_set):
+            async with writer.start_session() as session:
+                here = writer.wiredrv_sessions.tokens_socket
+                await here.with_options(write_concern=WriteConcern(1)).insert_one({}, session=session)
+                token = session.causal_token
+            log.clear()
+            async with reader.start_session(after=token) as session:
+                with pytest.raises(NetworkTimeout, match="300 ms"):
+                    await nearby(reader, "tokens_socket").find_one({}, session=session)
+        assert log.names == ["ping", "find", "find"]  # the second is the retry of the first
 
 
 async def test_a_read_that_is_slow_by_itself_is_not_ended(

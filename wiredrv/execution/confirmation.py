@@ -181,7 +181,10 @@ async def _ask(executor: Executes, after: After, judged: Judgement, command: str
 
     :raises _Unanswered: there was no answer.
     """
-    own = TimeLimit(ASK_SECONDS, monotonic() + ASK_SECONDS)
+    seconds = ASK_SECONDS
+    if executor.topology.socket_timeout is not None:
+        seconds = min(seconds, executor.topology.socket_timeout)
+    own = TimeLimit(seconds, monotonic() + seconds)
     target = Target("admin", limit=own if limit is None or limit.until is None else earlier(limit, own))
     questions: tuple[Operation[None], ...] = (AskPrimary(target), AskShards(target))
     for question in questions:
@@ -236,6 +239,8 @@ async def _execute(executor: Executes, question: Operation[None], gossip: Cluste
 def _may_wait(executor: Executes, run: Run[object]) -> bool:
     """Whether the operation may wait for a secondary, without a limit of its own."""
     if run.traits.kind is not OperationKind.READ or run.in_transaction or run.deadline is not None:
+        return False
+    if executor.topology.socket_timeout is not None:
         return False
     direct = executor.topology.description.topology_type is TopologyType.SINGLE
     if run.read_preference.mode is ReadMode.PRIMARY and not direct:

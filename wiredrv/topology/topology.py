@@ -60,6 +60,8 @@ class Topology:
     def __init__(self, settings: MonitorSettings, pool_settings: PoolSettings, connect: ConnectTo) -> None:
         self._monitor_settings = settings
         self._settings = settings.topology
+        #: Seconds for one send or receive of an operation without a time limit; None for any length.
+        self.socket_timeout = settings.dialer.settings.socket_timeout
         self._hub = settings.hub
         self._pool_settings = pool_settings
         self._connect = connect
