@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from reprlib import repr as shown
 from typing import Any, ClassVar
 
@@ -112,6 +112,13 @@ class GetMore(Operation[CursorReply]):
 
     def parse(self, reply: Reply, address: Address) -> CursorReply:
         return parse_cursor(reply, address, self.target, "nextBatch")
+
+
+@dataclass(frozen=True, slots=True)
+class RangeGetMore(GetMore):
+    """The next batch of a scan's range. It does not wait for a server that failed: another one continues the range."""
+
+    traits = replace(GetMore.traits, waits_for_server=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from wiredrv.client.snapshots.flow import Chunk, Flow, Stopped
 from wiredrv.client.snapshots.ranges import Range, Step, first_step, step_after_end, step_after_failure
 from wiredrv.errors import DriverError, is_timeout
 from wiredrv.execution.timeout import leave_blocks
+from wiredrv.operations.cursors import RangeGetMore
 from wiredrv.types import Document
 from wiredrv.wire.batch import Batch
 
@@ -40,6 +41,8 @@ class _BatchCursor(Cursor[Any]):
     """A cursor whose items are batches, not decoded."""
 
     __slots__ = ()
+
+    _get_more_class = RangeGetMore
 
     def _encoded_from(self, whole: bool) -> int:
         return 0
