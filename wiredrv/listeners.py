@@ -126,6 +126,12 @@ _UNHEARD = ("selection", "waiting", "clearing")
 _changes = threading.Lock()
 
 
+def after_fork() -> None:
+    """In a new process: another thread of the old one may have held the lock."""
+    global _changes
+    _changes = threading.Lock()
+
+
 class ListenerHub:
     """Delivers events to listeners, by family: ``command``, ``pool``, ``topology`` (and servers), ``heartbeat``,
     ``session``.

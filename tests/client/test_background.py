@@ -393,6 +393,40 @@ def test_a_forked_child_shares_neither_connections_nor_sessions_with_its_parent(
     assert _run_python(program).endswith("fine\n")
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forking needs a POSIX system")
+def test_a_child_can_make_a_client_although_another_thread_made_one_during_the_fork() -> None:
+    """Making a client takes locks of the process for a moment, and a child has none of its parent's other threads."""
+    program = """
+        import os, signal, threading, warnings
+        import wiredrv
+        from wiredrv import listeners
+        from wiredrv.execution import recording
+
+        warnings.simplefilter("ignore")  # a process with threads is forked here on purpose
+        wiredrv.Client()
+        held, forked = threading.Event(), threading.Event()
+
+        def hold():
+            with recording._lock, listeners._changes:
+                held.set()
+                forked.wait(20)
+
+        thread = threading.Thread(target=hold)
+        thread.start()
+        held.wait(20)
+        child = os.fork()
+        if child == 0:
+            signal.alarm(20)  # a child that waits for ever would be ended by this
+            wiredrv.Client(event_listeners=[print])
+            os._exit(0)
+        status = os.waitpid(child, 0)[1]
+        forked.set()
+        thread.join()
+        print("fine" if status == 0 else f"the child ended with {status}")
+    """
+    assert _run_python(program).endswith("fine\n")
+
+
 # --- fixtures of users ------------------------------------------------------------------------------------------------
 
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from wiredrv import waits
+from wiredrv import listeners, waits
 from wiredrv.client.background import Background
 from wiredrv.client.cursors.prefetch import Ahead, ReadingTask
 from wiredrv.client.recording import record_if_wanted
@@ -29,7 +29,7 @@ from wiredrv.connection.connection import Connection
 from wiredrv.connection.metadata import client_metadata, runs_in_faas
 from wiredrv.connection.settings import DriverInfo
 from wiredrv.errors import InvalidOperation
-from wiredrv.execution import budget
+from wiredrv.execution import budget, recording
 from wiredrv.execution.executor import CleanUp, Executor
 from wiredrv.logs.hub import LoggingHub
 from wiredrv.net.dial import Dialer
@@ -411,7 +411,9 @@ class ClientCore:
 
 
 def _after_fork() -> None:
-    """A child process must not use its parent's sockets and session ids."""
+    """A child process must not use its parent's sockets and session ids, and its locks have no owner there."""
+    recording.after_fork()
+    listeners.after_fork()
     for core in list(_cores):
         core.abandon(forked=True)
 

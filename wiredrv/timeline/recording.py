@@ -96,7 +96,6 @@ def _after_fork() -> None:
     """Another thread of the old process may have held the locks."""
     global _lock
     _lock = threading.Lock()
-    executors.after_fork()
     for buffer in tape.buffers:
         buffer.after_fork()
 
