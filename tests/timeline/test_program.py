@@ -44,7 +44,9 @@ def program(server: FakeServer, tmp_path: Path) -> Program:
 
     def run(text: str, file: str = "run.jsonl") -> subprocess.CompletedProcess[str]:
         environment = {**os.environ, "WIREDRV_RECORD": file, "PYTHONPATH": str(ROOT)}
-        command = [sys.executable, "-c", BEGINNING + textwrap.dedent(text), server.uri]
+        # Python 3.12 and later warn of a fork in a process with threads, which a synchronous client has.
+        options = ["-W", "ignore::DeprecationWarning"]
+        command = [sys.executable, *options, "-c", BEGINNING + textwrap.dedent(text), server.uri]
         return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
 
     return run
