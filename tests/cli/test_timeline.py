@@ -122,4 +122,4 @@ def test_the_reader_of_a_pipe_may_leave(tmp_path: Path) -> None:
         process.stdout.readline()
         process.stdout.close()
         assert process.stderr.read() == b""
-        assert process.wait(30) == 0
+        assert process.wait(30) == 141

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,14 +42,9 @@ def run(args: argparse.Namespace) -> int:
         except OSError as error:
             print(f"wiredrv: {page} cannot be written: {error.strerror}", file=sys.stderr)
             return 1
-    try:
-        show(header, records, Filter(args.session, args.transaction, args.errors))
-        if not args.no_html:
-            print(f"\nThe page is {page}")
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader of the pipe has seen enough. Python flushes once more at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    show(header, records, Filter(args.session, args.transaction, args.errors))
+    if not args.no_html:
+        print(f"\nThe page is {page}")
     return 0
 
 
