@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import re
 import subprocess
 import sys
@@ -10,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from docs import command_line
+from tests.timeline.recordings import bank
 from wiredrv.cli import main as command
 from wiredrv.errors import ConfigurationError
 
@@ -85,4 +88,47 @@ def test_an_error_is_an_exit_status_and_at_most_one_message(
 def test_a_defect_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command, "load", lambda name: Fails(ExceptionGroup("", [ZeroDivisionError()])))
     with pytest.raises(ExceptionGroup):
+        command.main(["local"])
+
+
+FULL = pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    path = tmp_path / "run.jsonl"
+    path.write_text("".join(json.dumps(fields) + "\n" for fields in bank()), encoding="utf-8")
+    return path
+
+
+def run(output: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = ["/bin/sh", "-c", f'exec "$@" {output}', "sh", sys.executable, "-m", "wiredrv", *arguments]
+    return subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=60)
+
+
+@FULL
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_output_that_cannot_be_written_is_one_message(backend: str, recording: Path) -> None:
+    for arguments in (
+        ["ping", "mongodb://127.0.0.1:1", "--backend", backend],
+        ["topology", "mongodb://127.0.0.1:1"],
+        ["timeline", str(recording), "--no-html"],
+    ):
+        done = run(">/dev/full", *arguments)
+        assert (done.returncode, done.stderr) == (1, "wiredrv: the output cannot be written: No space left on device\n")
+
+
+def test_an_output_that_is_closed_is_one_message(recording: Path) -> None:
+    for arguments in (["ping", "mongodb://127.0.0.1:1"], ["timeline", str(recording), "--no-html"]):
+        done = run(">&-", *arguments)
+        assert (done.returncode, done.stderr) == (
+            1,
+            "wiredrv: the standard output is closed: give it a file, or /dev/null\n",
+        )
+    assert run(">&- 2>&-", "ping", "mongodb://127.0.0.1:1").returncode == 1
+
+
+def test_an_error_of_a_file_is_not_taken_for_one_of_the_output(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "load", lambda name: Fails(OSError(errno.ENOSPC, "No space left", "a file")))
+    with pytest.raises(OSError, match="a file"):
         command.main(["local"])

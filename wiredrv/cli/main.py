@@ -1,12 +1,14 @@
 """``wiredrv <command>``: finds the command's module, hands it the arguments, turns errors into exit statuses.
 
 Exit statuses: what the command returns; 1 and a message for an error of the driver; 2 for invalid arguments (argparse's
-own); 130 for Ctrl-C. Output that nobody reads any more (as by ``| head``) ends the command without a message.
+own); 130 for Ctrl-C. Output that nobody reads any more (as by ``| head``) ends the command without a message; output
+that cannot be written (a full disk) ends it with one, and 1.
 """
 
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import pkgutil
 import sys
@@ -21,6 +23,7 @@ from wiredrv.errors import DriverError
 
 _INTERRUPTED = 130
 _BROKEN_PIPE = 141  # as shells report it: 128 and SIGPIPE
+_CANNOT_WRITE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
 def commands() -> list[str]:
@@ -34,6 +37,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     loaded = {name: load(name) for name in _wanted(arguments)}
     parsed = parser_of(loaded.values()).parse_args(arguments)
+    if sys.stdout is None:
+        # A file or a socket that is opened next would get its number.
+        print("wiredrv: the standard output is closed: give it a file, or /dev/null", file=sys.stderr)
+        return 1
     try:
         status = loaded[parsed.command].run(parsed)
         sys.stdout.flush()
@@ -49,9 +56,20 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         return _INTERRUPTED
     except BrokenPipeError:
-        # Python would complain once more when it flushes the output at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return _BROKEN_PIPE
+    except OSError as error:
+        # An error of a file has its name.
+        if error.errno not in _CANNOT_WRITE or error.filename is not None:
+            raise
+        _drop_output()
+        print(f"wiredrv: the output cannot be written: {error.strerror}", file=sys.stderr)
+        return 1
+
+
+def _drop_output() -> None:
+    """Python would complain once more when it flushes the output at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def parser_of(loaded: Iterable[Command]) -> argparse.ArgumentParser:
