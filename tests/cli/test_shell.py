@@ -193,6 +193,13 @@ def test_code_that_is_given_prints_what_each_expression_evaluates_to(backend: st
         assert (done.returncode, done.stdout, done.stderr) == (0, "6\n'end'\n", "")
 
 
+def test_only_a_cursor_is_called_one(standalone: Standalone) -> None:
+    done = run(standalone.uri, "-c", "client\ndb\ndb.things\nsession\ndb.things.find()")
+    said = [line for line in done.stdout.splitlines() if "to_list" in line]
+    assert (done.returncode, done.stderr, len(said)) == (0, "", 1)
+    assert done.stdout.endswith(f"{said[0]}\n")
+
+
 @pytest.mark.parametrize(
     "program, status, says",
     [

@@ -114,7 +114,7 @@ class Console(code.InteractiveConsole):
         if inspect.iscoroutine(value):
             value.close()
             print(f"{value.__qualname__}() was not run: write `await` before it")
-        elif hasattr(value, "to_list"):
+        elif hasattr(type(value), "to_list"):  # a client and a database have every attribute
             print(f"{value!r}\nA cursor: `await _.to_list()` reads its documents")
         else:
             pprint.pprint(value, sort_dicts=False, width=_width())
