@@ -166,7 +166,7 @@ def test_exec_of_a_file_that_is_no_program_says_so(tmp_path: Path) -> None:
     "arguments, says",
     [
         (["--members", "9"], "from 1 to 7 members"),
-        (["--mongod", "/no/such/mongod"], "The mongod that argument names cannot be used"),
+        (["--mongod", "/no/such/mongod"], "The mongod that the argument names cannot be used"),
         (["--standalone", "--port", "70000"], "ports must be from 1 to 65535"),
         (["--sharded", "--shards", "0"], "from 1 to 8 shards"),
         (["--sharded", "--mongos", "/no/such/mongos"], "docker-compose.yml"),

@@ -216,7 +216,7 @@ def test_a_connection_string_that_cannot_be_read(pytester: pytest.Pytester, run:
 @pytest.mark.parametrize(
     "given, said",
     [
-        ("/nowhere/mongod", "The mongod that argument names cannot be used.*"),
+        ("/nowhere/mongod", "The mongod that the argument names cannot be used.*"),
         ("3.6", "No mongod of version 3.6 was found. Looked, in this order, at *"),
         (
             "newest",

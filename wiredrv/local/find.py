@@ -133,7 +133,7 @@ def find_mongos(argument: str | os.PathLike[str] | None = None) -> Mongod:
     :raises ConfigurationError: there is none; the message names the places and what each of them held.
     """
     findings: list[Finding] = []
-    for place, given in (("argument", argument), (MONGOS_VARIABLE, os.environ.get(MONGOS_VARIABLE))):
+    for place, given in (("the argument", argument), (MONGOS_VARIABLE, os.environ.get(MONGOS_VARIABLE))):
         findings.append(_examine(Finding(place, True, Path(given))) if given else Finding(place))
     on_path = shutil.which("mongos")
     findings.append(_examine(Finding("PATH", path=Path(on_path))) if on_path else Finding("PATH"))
@@ -151,7 +151,7 @@ def find_mongos(argument: str | os.PathLike[str] | None = None) -> Mongod:
 
 def _look(argument: str | os.PathLike[str] | None) -> Iterator[Finding]:
     """Look in one place after the other, as far as the caller iterates."""
-    for place, given in (("argument", argument), (ENVIRONMENT_VARIABLE, os.environ.get(ENVIRONMENT_VARIABLE))):
+    for place, given in (("the argument", argument), (ENVIRONMENT_VARIABLE, os.environ.get(ENVIRONMENT_VARIABLE))):
         yield _examine(Finding(place, chosen=True, path=Path(given))) if given else Finding(place, chosen=True)
     found = shutil.which("mongod")
     yield _examine(Finding("PATH", path=Path(found))) if found else Finding("PATH")
