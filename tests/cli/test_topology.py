@@ -15,7 +15,17 @@ from datetime import datetime
 import pytest
 
 from tests.support.terminal import terminal
-from wiredrv.cli._topology_show import Elections, Row, changed_lines, heading, is_settled, rows, table
+from wiredrv.cli._topology_show import (
+    Elections,
+    Row,
+    Seen,
+    Watcher,
+    changed_lines,
+    heading,
+    is_settled,
+    rows,
+    table,
+)
 from wiredrv.cli.main import main
 from wiredrv.cli.topology import member_uri
 from wiredrv.description import ServerDescription, ServerType, TopologyDescription, TopologyType
@@ -99,12 +109,49 @@ ROW = Row("a:1", "primary", "1.0 ms", "6.0.5", "rs0", "-", "")
         ([ROW], [ROW._replace(tags="dc=east")], ["a:1 primary; dc=east"]),
         ([ROW], [], ["a:1 is gone"]),
         ([], [ROW], ["a:1 is new: primary"]),
+        # What is learnt of a version, or no longer known, is no change; another version is one.
+        ([ROW._replace(version="wire version 17")], [ROW], []),
+        ([ROW._replace(version="-")], [ROW], []),
+        ([ROW], [ROW._replace(version="wire version 17")], []),
+        ([ROW], [ROW._replace(version="7.0.1")], ["a:1 primary; 7.0.1"]),
     ],
 )
 def test_changes_are_told_but_not_those_of_round_trip_times(
     before: list[Row], after: list[Row], told: list[str]
 ) -> None:
     assert changed_lines(before, after) == told
+
+
+def test_an_update_is_told_although_the_version_was_not_known_meanwhile(capsys: pytest.CaptureFixture[str]) -> None:
+    watcher = Watcher()
+    watcher.draw(WITH_A, {A: "6.0.5"})
+    down = ServerDescription(A, error=AutoReconnect("no route"))
+    watcher.change(Seen(SECONDS[0], topology(down, SECONDARY)), {})
+    watcher.change(Seen(SECONDS[1], WITH_A), {})
+    capsys.readouterr()
+    watcher.change(Seen(SECONDS[2], WITH_A), {A: "7.0.1"})
+    assert capsys.readouterr().out == "12:00:02  a:27017 primary; 7.0.1\n"
+
+
+@pytest.mark.parametrize("columns, names", [(100, "version"), (40, "round trip")])
+def test_the_newest_changes_are_visible_on_small_terminals(
+    columns: int, names: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("LINES", "14")
+    from wiredrv.cli._topology_live import LiveWatcher
+
+    watcher = LiveWatcher()
+    for number in range(20):
+        watcher.tell(f"change {number} of a server")
+    with watcher:
+        watcher.draw(WITH_A, {A: "6.0.5"})
+    shown = capsys.readouterr().out
+    assert all(text in shown for text in (names, "a:27017", "secondary"))
+    assert "change 19 of a server" in shown
+    assert "change 0 " not in shown
+    assert len(shown.splitlines()) <= 14
+    assert max(map(len, shown.splitlines())) <= columns
 
 
 @pytest.mark.parametrize(
@@ -248,6 +295,14 @@ def test_a_terminal_without_rich_says_what_to_install(standalone: Standalone) ->
         shown.send("\x03")
         assert shown.wait() == 0
     assert "Traceback" not in shown.shown
+
+
+def test_a_terminal_that_cannot_redraw_shows_a_line_for_each_change(standalone: Standalone) -> None:
+    command = [sys.executable, "-m", "wiredrv", "topology", standalone.uri, "--watch"]
+    with terminal(command, {"TERM": "dumb"}) as shown:
+        shown.read_until("standalone")
+        shown.send("\x03")
+        assert shown.wait() == 0
 
 
 @contextmanager

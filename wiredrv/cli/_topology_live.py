@@ -6,7 +6,8 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Self
 
-from rich.console import Group
+from rich.box import HEAVY_HEAD
+from rich.console import Console, Group
 from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
@@ -17,6 +18,9 @@ from wiredrv.description import TopologyDescription
 from wiredrv.types import Address
 
 _LINES_SHOWN = 10
+#: Where a terminal has fewer columns, the table has only the server, its role and its round-trip time.
+_WIDE = 72
+_NARROW_COLUMNS = 3
 
 
 class LiveWatcher(Watcher):
@@ -26,7 +30,7 @@ class LiveWatcher(Watcher):
 
     def __init__(self) -> None:
         super().__init__()
-        self._live = Live(auto_refresh=False)
+        self._live = Live(console=Console(), auto_refresh=False)
         self._lines: deque[str] = deque(maxlen=_LINES_SHOWN)
 
     def __enter__(self) -> Self:
@@ -38,10 +42,29 @@ class LiveWatcher(Watcher):
 
     def draw(self, description: TopologyDescription, versions: Mapping[Address, str]) -> None:
         super().draw(description, versions)
-        drawn = Table(*COLUMNS, title=escape(heading(description)), title_justify="left")
+        columns = len(COLUMNS) if self._live.console.width >= _WIDE else _NARROW_COLUMNS
+        drawn = Table(
+            title=escape(heading(description)),
+            title_justify="left",
+            box=HEAVY_HEAD if columns > _NARROW_COLUMNS else None,
+        )
+        for name in COLUMNS[:columns]:
+            drawn.add_column(name, overflow="fold")
         for found in rows(description, versions):
-            drawn.add_row(*map(escape, found))
-        self._live.update(Group(drawn, *map(Text, self._lines)), refresh=True)
+            drawn.add_row(*map(escape, found[:columns]))
+        self._live.update(Group(drawn, *self._last_lines(drawn)), refresh=True)
+
+    def _last_lines(self, drawn: Table) -> list[Text]:
+        """The last changes, as many as fit below the table."""
+        console = self._live.console
+        room = console.height - 1 - len(console.render_lines(drawn, pad=False))
+        shown: list[Text] = []
+        for line in map(Text, reversed(self._lines)):
+            room -= len(line.wrap(console, console.width))
+            if room < 0:
+                break
+            shown.insert(0, line)
+        return shown
 
     def begin(self, description: TopologyDescription, versions: Mapping[Address, str]) -> None:
         """The table shows it."""

@@ -6,7 +6,7 @@ All of it is pure but the :class:`Watcher`, which prints.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple, Self
 
@@ -77,12 +77,26 @@ def table(found: Iterable[Row]) -> list[str]:
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
 
 
-def changed_lines(before: Iterable[Row], after: Iterable[Row]) -> list[str]:
+def changed_lines(before: Sequence[Row], after: Iterable[Row]) -> list[str]:
     """A line for each server that changed. Round-trip times are ignored, since they change all the time."""
     old = {row.server: row._replace(round_trip="") for row in before}
-    new = {row.server: row._replace(round_trip="") for row in after}
+    new = {row.server: row._replace(round_trip="") for row in with_known_versions(before, after)}
+    for server, row in old.items():
+        # A version that is learnt is no change of the server.
+        if server in new and not _is_version(row.version):
+            old[server] = row._replace(version=new[server].version)
     gone = [f"{server} is gone" for server in sorted(old.keys() - new.keys())]
     return [*gone, *(_describe_change(old.get(server), row) for server, row in new.items() if old.get(server) != row)]
+
+
+def with_known_versions(before: Iterable[Row], after: Iterable[Row]) -> list[Row]:
+    """The rows of ``after``; a server whose version is not known now keeps the one of ``before``."""
+    old = {row.server: row.version for row in before}
+    return [row if _is_version(row.version) else row._replace(version=old.get(row.server, "-")) for row in after]
+
+
+def _is_version(text: str) -> bool:
+    return text[:1].isdigit()
 
 
 def _describe_change(before: Row | None, after: Row) -> str:
@@ -164,7 +178,7 @@ class Watcher:
             found = rows(seen.description, versions)
             for line in [*changed_lines(self._last, found), *elections]:
                 self.tell(f"{seen.at:%H:%M:%S}  {line}")
-            self._last = found
+            self._last = with_known_versions(self._last, found)
 
     def draw(self, description: TopologyDescription, versions: Mapping[Address, str]) -> None:
         """Show the whole deployment: here only once, when all servers were heard of."""

@@ -7,6 +7,7 @@ installed, elsewhere with a line for every change. The exit status is 1 when no 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -29,6 +30,8 @@ _ASKS_FOR = 2_000  # milliseconds
 _REDRAW_EVERY = 1.0  # seconds
 _CHECK_EVERY = 1_000  # milliseconds, while watching
 _HINT = "A table that is redrawn needs rich: pip install 'wiredrv[cli]'. Here is a line for each change:"
+#: Kinds of terminal on which nothing can be drawn again.
+_CANNOT_REDRAW = frozenset({"dumb", "unknown"})
 #: Options that select servers: dropped for a client of a single server.
 _DROPPED_OPTIONS = frozenset({"directconnection", "loadbalanced", "srvmaxhosts", "srvservicename"})
 
@@ -126,7 +129,7 @@ async def _watch(uri: str) -> int:
 
 
 def _watcher() -> Watcher:
-    if not sys.stdout.isatty():
+    if not sys.stdout.isatty() or os.environ.get("TERM", "").lower() in _CANNOT_REDRAW:
         return Watcher()
     try:
         from wiredrv.cli._topology_live import LiveWatcher
