@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeAlias
@@ -254,3 +255,21 @@ def test_the_oldest_lines_of_a_file_are_dropped(tmp_path: Path) -> None:
     assert ids == list(range(95 - len(ids), 95))
     assert records[0].count + len(ids) == 98
     assert [found.name for found in tmp_path.iterdir()] == ["run.jsonl"]
+
+
+def test_dropping_the_oldest_lines_takes_little_memory(tmp_path: Path) -> None:
+    file = RecordFile.open(tmp_path / "run.jsonl", Header(started="now"), 5_000)
+    for number in range(10_000):
+        file.add(CommandRecord(id=number, at=number, name="find", command="x" * 300))
+    file.flush()
+    size = (tmp_path / "run.jsonl").stat().st_size
+    file.add(CommandRecord(id=10_000, at=10_000, name="find"))
+    tracemalloc.start()
+    try:
+        file.flush()
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    file.close()
+    assert (tmp_path / "run.jsonl").stat().st_size < size * 0.6
+    assert most < size / 10

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from itertools import islice
 from pathlib import Path
 from typing import Self
 
@@ -15,6 +16,8 @@ from wiredrv.timeline.records import Dropped, Header, Record, to_line
 
 #: Only the user may read it: it has the program's data.
 _MODE = 0o600
+#: Lines that are copied at once.
+_BATCH = 200
 
 
 class RecordFile:
@@ -75,20 +78,25 @@ class RecordFile:
         os.close(self._descriptor)
 
     def _shorten(self) -> None:
-        """Keep the latest lines, in a new file that takes the old one's place."""
-        lines = [line for line in self.path.read_text("utf-8").splitlines(keepends=True)[1:] if not _is_count(line)]
-        kept = lines[-self._limit :]
-        self._dropped += len(lines) - len(kept)
-        self._count = len(kept)
-        beside = self.path.with_name(f"{self.path.name}.{os.getpid()}.new")
-        descriptor = _locked(beside)
-        if descriptor is None:
-            raise OSError(0, f"another process is writing {beside}")
-        os.ftruncate(descriptor, 0)
-        _write(descriptor, "".join([self._first, to_line(Dropped(count=self._dropped)) + "\n", *kept]).encode())
+        """Keep the latest lines, in a new file that takes the old one's place. A few at a time: there may be many."""
+        too_many = self._count - self._limit
+        with self.path.open("rb") as old:
+            beside = self.path.with_name(f"{self.path.name}.{os.getpid()}.new")
+            descriptor = _locked(beside)
+            if descriptor is None:
+                raise OSError(0, f"another process is writing {beside}")
+            os.ftruncate(descriptor, 0)
+            count = to_line(Dropped(count=self._dropped + too_many)) + "\n"
+            _write(descriptor, (self._first + count).encode())
+            old.readline()
+            kept = islice((line for line in old if not _is_count(line)), too_many, None)
+            while lines := b"".join(islice(kept, _BATCH)):
+                _write(descriptor, lines)
         beside.replace(self.path)
         os.close(self._descriptor)
         self._descriptor = descriptor
+        self._dropped += too_many
+        self._count = self._limit
 
 
 def with_number(path: Path) -> Path:
@@ -96,8 +104,8 @@ def with_number(path: Path) -> Path:
     return path.with_name(f"{path.stem}.{os.getpid()}{path.suffix}")
 
 
-def _is_count(line: str) -> bool:
-    return line.startswith('{"kind":"dropped"')
+def _is_count(line: bytes) -> bool:
+    return line.startswith(b'{"kind":"dropped"')
 
 
 def _write(descriptor: int, data: bytes) -> None:
