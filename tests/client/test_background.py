@@ -531,3 +531,28 @@ async def test_leaves_by_an_exception(client):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2 passed, 1 xfailed" in done.stdout, done.stdout
+
+
+@pytest.mark.parametrize("face", ["wiredrv", "wiredrv.sync"])
+def test_a_session_that_outlives_the_modules_at_exit_is_silent(face: str) -> None:
+    """Kept by a module that is cleared late: by then, the names that the driver's modules have imported are None."""
+    text = f"""
+        import asyncio, logging, {face} as face
+        from wiredrv.errors import DriverError
+
+        async def main():
+            client = face.Client("mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=10")
+            logging.kept = client.start_session()
+            try:
+                sent = client.admin.command("ping")
+                if {face == "wiredrv"}:
+                    await sent
+            except DriverError:
+                pass  # the client is open nevertheless
+
+        asyncio.run(main())
+    """
+    ended = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", textwrap.dedent(text)], capture_output=True, text=True, check=True
+    )
+    assert ended.stderr == ""

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import logging
 import math
+import sys
 from collections import deque
 from collections.abc import Awaitable, Callable
 
@@ -98,11 +99,16 @@ class Background:
             return True
         return waits.call_soon(self._loop, function)
 
-    def post(self, function: Callable[[], None]) -> bool:
+    def post(self, function: Callable[[], None], exiting: Callable[[], bool] = sys.is_finalizing) -> bool:
         """Have the owning loop call ``function`` soon. False if that loop is closed.
 
-        For finalizers, which run in any thread and at any time.
+        For finalizers, which run in any thread and at any time, also when the interpreter exits: then no loop runs any
+        more.
+
+        :param exiting: kept here, since what a module has imported may be gone by then.
         """
+        if exiting():
+            return False
         self._posted.append(function)
         return waits.call_soon(self._loop, self._wake)
 

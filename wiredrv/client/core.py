@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import sys
 import weakref
 from collections.abc import Callable
 from dataclasses import replace
@@ -367,7 +368,9 @@ class ClientCore:
 
         self._post(begin)
 
-    def _post(self, function: Callable[[], None]) -> None:
+    def _post(self, function: Callable[[], None], exiting: Callable[[], bool] = sys.is_finalizing) -> None:
+        if exiting():
+            return  # what modules have imported may be gone
         background = self._background
         if background is None or not background.post(function):
             # There is no event loop any more: only resources of this process are released.
