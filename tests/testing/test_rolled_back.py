@@ -187,6 +187,40 @@ async def test_an_inner_abort_without_a_write_ends_nothing(client: Client, db: D
         assert await db.orders.count_documents({}) == 2
 
 
+async def test_a_write_that_was_not_sent_ends_nothing_at_the_inner_abort(client: Client, db: Database) -> None:
+    async with rolled_back(client):
+        await db.orders.insert_one({"_id": 2})
+        with pytest.raises(DriverError):
+            async with client.transaction():
+                await db.orders.insert_one({"_id": object()})
+        with pytest.raises(ValueError, match="no money"):
+            await buy(db, order=False)
+        assert await db.orders.count_documents({}) == 2
+        with pytest.raises(ValueError, match="no money"):
+            await buy(db)
+        with pytest.raises(RollbackError, match="aborted its own"):
+            await db.orders.find_one()
+
+
+async def test_a_write_that_waits_for_its_turn_at_the_inner_abort_counts(client: Client, db: Database) -> None:
+    async with rolled_back(client), anyio.create_task_group() as tasks:
+        slow = {"$expr": {"$function": {"body": "function() { sleep(300); return true }", "args": [], "lang": "js"}}}
+        tasks.start_soon(db.orders.find_one, slow)
+        await anyio.sleep(0.05)
+
+        async def write(session: ClientSession) -> None:
+            with pytest.raises(RollbackError):
+                await db.orders.insert_one({"_id": 3}, session=session)
+
+        async with client.start_session() as session:
+            session.start_transaction()
+            tasks.start_soon(write, session)
+            await anyio.sleep(0.05)
+            await session.abort_transaction()
+        with pytest.raises(RollbackError, match="aborted its own"):
+            await db.orders.find_one()
+
+
 async def test_a_transient_error_cannot_be_retried(client: Client, outside: Client, db: Database) -> None:
     calls = []
 
@@ -254,9 +288,16 @@ REFUSED: dict[str, Callable[[Client, Database], Any]] = {
         [InsertOne({}, namespace=f"{db.name}.orders")], write_concern=WriteConcern(1)
     ),
     "watch": lambda client, db: _first_event(db),
+    "a scan": lambda client, db: _scan(db),
     "tailable": lambda client, db: db.orders.find(cursor_type=2).to_list(),
     "exhaust": lambda client, db: db.orders.find(cursor_type=64).to_list(),
 }
+
+
+async def _scan(db: Database) -> None:
+    async with db.client.snapshot() as snap:
+        async for _ in snap.scan(db.orders):
+            pass
 
 
 async def _first_event(db: Database) -> None:

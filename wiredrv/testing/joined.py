@@ -46,15 +46,16 @@ class RollbackError(InvalidOperation):
 class SharedTransaction(Transaction):
     """The transaction of the test."""
 
-    __slots__ = ("_is_left", "_lost", "writes")
+    __slots__ = ("_is_left", "_lost", "turns", "writes")
 
     def __init__(self) -> None:
         super().__init__()
         self._is_left = False
         #: Why no statement can follow, and the error that is the cause.
         self._lost: tuple[str, KeptError | None] | None = None
-        #: How many statements that may write were called.
-        self.writes = 0
+        #: For each statement called that may write: whether it was sent, or will be.
+        self.writes: list[bool] = []
+        self.turns = SharedTurns(self)
 
     def lose(self, why: str, statement: str, error: BaseException | None) -> None:
         """No statement can follow any more.
@@ -66,6 +67,10 @@ class SharedTransaction(Transaction):
         if self._lost is None and self.active:
             self._lost = why, None if error is None else KeptError(error)
             super().doom(statement, error)
+
+    def command_sent(self) -> None:
+        super().command_sent()
+        self.turns.sent()
 
     def doom(self, statement: str, error: BaseException | None = None) -> None:
         how = "was cancelled" if error is None else "was not answered in time" if is_timeout(error) else "failed"
@@ -108,17 +113,31 @@ class SharedTransaction(Transaction):
 class SharedTurns(Turns):
     """The turns of the operations in the transaction of the test: those of all tasks, sessions and threads."""
 
-    __slots__ = ("_shared",)
+    __slots__ = ("_shared", "_unsent")
 
     def __init__(self, shared: SharedTransaction) -> None:
         super().__init__(shared)
         self._shared = shared
+        #: Where in the list of writes those are that were not sent yet.
+        self._unsent: dict[Turn, int] = {}
 
     def enter(self, command: str, purpose: Purpose, task: object) -> Turn:
         turn = super().enter(command, purpose, task)
         if purpose is Purpose.STATEMENT and command not in READS:
-            self._shared.writes += 1
+            self._unsent[turn] = len(self._shared.writes)
+            self._shared.writes.append(True)
         return turn
+
+    def sent(self) -> None:
+        """The statement that has the turn is being sent."""
+        if self.current is not None:
+            self._unsent.pop(self.current, None)
+
+    def leave(self, turn: Turn) -> None:
+        # Refused before it was sent, as one whose document cannot be encoded.
+        if (index := self._unsent.pop(turn, None)) is not None:
+            self._shared.writes[index] = False
+        super().leave(turn)
 
     def failed(self, turn: Turn, error: BaseException) -> None:
         if turn.purpose is Purpose.STATEMENT and ends_transaction(error):
@@ -148,7 +167,7 @@ class SharedState(SessionState):
     def __init__(self, server_session: ServerSession, owner: object) -> None:
         super().__init__(SessionOptions(), server_session, owner)
         self.transaction = self.shared = SharedTransaction()
-        self.turns = SharedTurns(self.shared)
+        self.turns = self.shared.turns
 
     def admit(self, operation: object) -> SessionState | None:
         """This session for what can be part of the transaction; None for what concerns no documents.
@@ -194,7 +213,7 @@ class JoinedTransaction(Transaction):
     def start(self, options: TransactionOptions, now: float, attempt: int) -> None:
         self._shared.refuse_if_over()
         super().start(options, now, attempt)
-        self._writes_before = self._shared.writes
+        self._writes_before = len(self._shared.writes)
 
     def refuse_if_doomed(self) -> None:
         if self.active:
@@ -205,7 +224,7 @@ class JoinedTransaction(Transaction):
         return self._shared.does_not_permit(why)
 
     def abort(self) -> bool:
-        wrote = self.active and self._shared.writes > self._writes_before
+        wrote = self.active and any(self._shared.writes[self._writes_before :])
         sent = super().abort()
         if wrote:
             where = caller()
