@@ -218,6 +218,13 @@ async def test_on_commit(rollback, wiredrv_client, asked):
     assert called == ([1] if asked else [])
 
 @pytest.mark.anyio
+@pytest.mark.mongodb_rollback(collections={"events": None})
+async def test_of_another_test_it_has_neither_options_nor_indexes(rollback, wiredrv_sync_client):
+    made = wiredrv_sync_client[rollback.name]
+    assert made.events.options() == {}
+    assert sorted(made.orders.index_information()) == ["_id_"]
+
+@pytest.mark.anyio
 @pytest.mark.mongodb_rollback(collection=["orders"])
 async def test_error_one(rollback): ...
 
@@ -234,6 +241,6 @@ async def test_error_three(rollback): ...
 def test_the_mark(pytester: pytest.Pytester, run_here: Run) -> None:
     pytester.makepyfile(HEAD + "@pytest.fixture\ndef anyio_backend():\n    return 'asyncio'\n" + MARKS)
     result = run_here(*ANYIO, "--strict-markers")
-    result.assert_outcomes(passed=3, errors=3)
+    result.assert_outcomes(passed=4, errors=3)
     result.stdout.fnmatch_lines(["*the mark mongodb_rollback takes collections= and on_commit=*"])
     run_here("--markers").stdout.fnmatch_lines(["@pytest.mark.mongodb_rollback(collections=(), on_commit=False)*"])

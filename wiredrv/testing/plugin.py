@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from wiredrv.testing.failpoints import FailPoints
     from wiredrv.testing.leftovers import Leftovers
     from wiredrv.testing.mongodb import MongoDB
-    from wiredrv.testing.prepared import Plan, Prepared
+    from wiredrv.testing.prepared import Prepared, Ready
 
 _MARK = (
     "mongodb_rollback(collections=(), on_commit=False): for the fixture rollback: collections to make before the "
@@ -126,7 +126,9 @@ def sync_database(wiredrv_sync_client: wiredrv.sync.Client, _wiredrv_database_na
 
 
 @pytest.fixture
-def rollback(request: pytest.FixtureRequest, _wiredrv_rollback_plan: Plan) -> wiredrv.Database | wiredrv.sync.Database:
+def rollback(
+    request: pytest.FixtureRequest, _wiredrv_rollback_ready: Ready
+) -> wiredrv.Database | wiredrv.sync.Database:
     """A database, with all that ``wiredrv_client`` does in the test in one transaction; it is aborted at the end."""
     database: wiredrv.Database | wiredrv.sync.Database = request.getfixturevalue(
         rollbacks.name_of(kind_of(request.node))
@@ -187,8 +189,8 @@ def _wiredrv_database_name(request: pytest.FixtureRequest, _wiredrv_leftovers: L
 
 
 @pytest.fixture(scope="session")
-def _wiredrv_rollback_database(_wiredrv_housekeeping: wiredrv.sync.Client) -> Iterator[Prepared]:
-    """The database of all tests with ``rollback`` of this process."""
+def _wiredrv_rollback_databases(_wiredrv_housekeeping: wiredrv.sync.Client) -> Iterator[Prepared]:
+    """The databases of the tests with ``rollback`` of this process."""
     from wiredrv.testing.prepared import Prepared
 
     prepared = Prepared(_wiredrv_housekeeping)
@@ -197,10 +199,8 @@ def _wiredrv_rollback_database(_wiredrv_housekeeping: wiredrv.sync.Client) -> It
 
 
 @pytest.fixture
-def _wiredrv_rollback_plan(request: pytest.FixtureRequest, _wiredrv_rollback_database: Prepared) -> Plan:
-    """What the test's marks ask for; its collections are there."""
+def _wiredrv_rollback_ready(request: pytest.FixtureRequest, _wiredrv_rollback_databases: Prepared) -> Ready:
+    """What the test's marks ask for."""
     from wiredrv.testing.prepared import MARK, planned
 
-    plan = planned(list(request.node.iter_markers(MARK)))
-    _wiredrv_rollback_database.prepare(plan)
-    return plan
+    return _wiredrv_rollback_databases.prepare(planned(list(request.node.iter_markers(MARK))))

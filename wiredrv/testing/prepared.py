@@ -1,6 +1,7 @@
-"""The database of the tests with ``rollback``: its collections and indexes are made before a transaction begins.
+"""The databases of the tests with ``rollback``: collections and indexes are made before a transaction begins.
 
-One for all tests of a process. What a test writes is never committed, so the next one finds the collections empty, and
+One for all tests of a process that ask for the same collections: a test finds those that it asked for and no others,
+whatever order the tests run in. What a test writes is never committed, so the next one finds the collections empty, and
 they are made once. Servers create no index on a collection that exists, no view and no time-series collection in a
 transaction; and two transactions that create the same collection conflict.
 """
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from wiredrv.client.requests import IndexModel
 from wiredrv.concerns import WriteConcern
-from wiredrv.errors import CollectionExists, ConfigurationError
+from wiredrv.errors import ConfigurationError
 from wiredrv.sync import Client
 from wiredrv.testing.leftovers import drop, fresh_name
 from wiredrv.types import PlainDocument
@@ -87,39 +88,64 @@ def _options(name: object, given: object) -> PlainDocument:
     return options
 
 
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """What a test with ``rollback`` is given.
+
+    :param database: the name of a database with the collections that it asked for.
+    :param on_commit: whether the ``on_commit`` hooks of joined transactions are called.
+    """
+
+    database: str
+    on_commit: bool
+
+
 class Prepared:
-    """The database of the tests with ``rollback`` of one process.
+    """The databases of the tests with ``rollback`` of one process.
 
     :param client: makes and drops what is needed.
     """
 
     def __init__(self, client: Client[PlainDocument]) -> None:
         self._client = client
-        #: The name of the database.
-        self.name = fresh_name("rollback")
-        self._collections: set[str] = set()
-        self._indexes: set[tuple[str, str]] = set()
+        #: For what was asked for, the name of the database that has it.
+        self._ready: dict[str, str] = {}
+        self._made: list[str] = []
 
-    def prepare(self, plan: Plan) -> None:
-        """Create the collections and indexes that are not there yet, on a majority of the servers.
+    def prepare(self, plan: Plan) -> Ready:
+        """The database with the collections and indexes of a plan; they are made if no test has asked for them yet.
 
         :raises OperationFailure: the server refused.
         """
-        database = self._client.get_database(self.name, write_concern=WriteConcern("majority"))
-        for name, given in plan.collections.items():
-            options = {option: value for option, value in given.items() if option != _INDEXES}
-            if name not in self._collections:
-                try:
-                    database.create_collection(name, **options)
-                except CollectionExists:
-                    pass  # made by a fixture of the project
-                self._collections.add(name)
-            wanted = {(name, index.document["name"]): index for index in given.get(_INDEXES, ())}
-            missing = [index for key, index in wanted.items() if key not in self._indexes]
-            if missing:
-                database[name].create_indexes(missing)
-                self._indexes.update(wanted)
+        asked = repr(
+            [
+                (name, sorted(_without_indexes(options).items()), [index.document for index in _indexes(options)])
+                for name, options in sorted(plan.collections.items())
+            ]
+        )
+        if asked not in self._ready:
+            self._made.append(fresh_name("rollback"))
+            self._make(self._made[-1], plan.collections)
+            self._ready[asked] = self._made[-1]
+        return Ready(self._ready[asked], plan.on_commit)
+
+    def _make(self, name: str, collections: Mapping[str, PlainDocument]) -> None:
+        """On a majority of the servers."""
+        database = self._client.get_database(name, write_concern=WriteConcern("majority"))
+        for collection, options in collections.items():
+            database.create_collection(collection, **_without_indexes(options))
+            if indexes := _indexes(options):
+                database[collection].create_indexes(indexes)
 
     def drop(self) -> None:
-        """Drop the database."""
-        drop(self._client, self.name)
+        """Drop the databases."""
+        while self._made:
+            drop(self._client, self._made.pop())
+
+
+def _without_indexes(options: PlainDocument) -> PlainDocument:
+    return {option: value for option, value in options.items() if option != _INDEXES}
+
+
+def _indexes(options: PlainDocument) -> list[IndexModel]:
+    return list(options.get(_INDEXES, ()))

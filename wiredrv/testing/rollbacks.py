@@ -10,7 +10,7 @@ import pytest
 if TYPE_CHECKING:
     import wiredrv
     import wiredrv.sync
-    from wiredrv.testing.prepared import Plan, Prepared
+    from wiredrv.testing.prepared import Ready
 
 
 def name_of(kind: str) -> str:
@@ -22,25 +22,23 @@ def asynchronous() -> Callable[..., AsyncIterator[wiredrv.Database]]:
     """A function for a fixture; a new one each time, since pytest-asyncio keeps the scope of the loop on it."""
 
     async def rollback(
-        wiredrv_client: wiredrv.Client, _wiredrv_rollback_plan: Plan, _wiredrv_rollback_database: Prepared
+        wiredrv_client: wiredrv.Client, _wiredrv_rollback_ready: Ready
     ) -> AsyncIterator[wiredrv.Database]:
         from wiredrv.testing.rollback import rolled_back
 
-        async with rolled_back(wiredrv_client, on_commit=_wiredrv_rollback_plan.on_commit):
-            yield wiredrv_client[_wiredrv_rollback_database.name]
+        async with rolled_back(wiredrv_client, on_commit=_wiredrv_rollback_ready.on_commit):
+            yield wiredrv_client[_wiredrv_rollback_ready.database]
 
     return rollback
 
 
 @pytest.fixture(name=name_of("plain"))
-def synchronous(
-    wiredrv_client: wiredrv.sync.Client, _wiredrv_rollback_plan: Plan, _wiredrv_rollback_database: Prepared
-) -> Iterator[wiredrv.sync.Database]:
+def synchronous(wiredrv_client: wiredrv.sync.Client, _wiredrv_rollback_ready: Ready) -> Iterator[wiredrv.sync.Database]:
     """For plain functions."""
     from wiredrv.testing.rollback import rolled_back
 
-    with rolled_back(wiredrv_client, on_commit=_wiredrv_rollback_plan.on_commit):
-        yield wiredrv_client[_wiredrv_rollback_database.name]
+    with rolled_back(wiredrv_client, on_commit=_wiredrv_rollback_ready.on_commit):
+        yield wiredrv_client[_wiredrv_rollback_ready.database]
 
 
 for_anyio = pytest.fixture(name=name_of("anyio"))(asynchronous())
