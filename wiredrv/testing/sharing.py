@@ -183,7 +183,12 @@ class OwnerProxy:
                 self._connection.send((name, arguments))
                 done, value = self._connection.recv()
             except (EOFError, OSError) as error:
+                self.close()
                 raise ConnectionFailure("the controller of the test run, which owns the servers, has ended") from error
+            except BaseException:
+                # Interrupted, as by Ctrl-C or a time limit for tests: the next call would be given this one's answer.
+                self.close()
+                raise
         if not done:
             assert isinstance(value, Exception)
             raise value
@@ -191,5 +196,6 @@ class OwnerProxy:
 
     def close(self) -> None:
         """Close the connection."""
-        if self._connection is not None:
-            self._connection.close()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
