@@ -107,3 +107,41 @@ def test_a_coroutine_that_no_plugin_runs_says_what_to_do(pytester: pytest.Pytest
     result = run_here()
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["test_one is a coroutine, and no plugin runs it. Mark it with @pytest.mark.anyio*"])
+
+
+def test_unittest(pytester: pytest.Pytester, run_here: Run) -> None:
+    """Its fixtures are requested by one that pytest uses by itself; a coroutine runs in a loop of unittest's."""
+    pytester.makepyfile(
+        """
+        import asyncio, unittest, pytest
+
+        class TestPlain(unittest.TestCase):
+            @pytest.fixture(autouse=True)
+            def given(self, database):
+                self.db = database
+
+            def test_one(self):
+                self.db.orders.insert_one({})
+                self.assertEqual(self.db.orders.count_documents({}), 1)
+
+        class TestOwnClient(unittest.IsolatedAsyncioTestCase):
+            @pytest.fixture(autouse=True)
+            def given(self, mongodb, sync_database):
+                self.uri, self.db = mongodb.uri, sync_database
+
+            async def test_one(self):
+                import wiredrv
+                async with wiredrv.Client(self.uri) as client:
+                    await client[self.db.name].orders.insert_one({})
+                assert await asyncio.to_thread(self.db.orders.count_documents, {}) == 1
+
+        class TestCoroutine(unittest.IsolatedAsyncioTestCase):
+            @pytest.fixture(autouse=True)
+            def given(self, database): ...
+
+            async def test_one(self): ...
+        """
+    )
+    result = run_here()
+    result.assert_outcomes(passed=2, errors=1)
+    result.stdout.fnmatch_lines(["*unittest.IsolatedAsyncioTestCase, which runs it*asyncSetUp*sync_database*"])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+import unittest
 
 import pytest
 
@@ -19,6 +20,10 @@ _NO_PLUGIN = (
     "{test} is a coroutine, and no plugin runs it. Mark it with @pytest.mark.anyio (anyio's plugin is installed with "
     "wiredrv), or install pytest-asyncio or pytest-trio and mark it with @pytest.mark.asyncio or @pytest.mark.trio. In "
     "a plain function, the same fixture gives the objects of wiredrv.sync"
+)
+_UNITTEST = (
+    "{test} is a coroutine of unittest.IsolatedAsyncioTestCase, which runs it in an event loop no fixture can use. "
+    "Make a client in asyncSetUp from the fixture mongodb (its uri), or use sync_database"
 )
 
 
@@ -41,7 +46,8 @@ def kind_of(item: pytest.Item) -> str:
         return "trio"
     if "anyio_backend" in getattr(item, "fixturenames", ()) and is_active(item.config, _ANYIO):
         return "anyio"
-    pytest.fail(_NO_PLUGIN.format(test=item.name), pytrace=False)
+    of_unittest = issubclass(getattr(item, "cls", None) or object, unittest.IsolatedAsyncioTestCase)
+    pytest.fail((_UNITTEST if of_unittest else _NO_PLUGIN).format(test=item.name), pytrace=False)
 
 
 def is_active(config: pytest.Config, plugin: str) -> bool:

@@ -52,9 +52,7 @@ LOGGERS = (
     "wiredrv.client",
     "wiredrv.events",
     "wiredrv.gridfs",
-    "wiredrv.local",
     "wiredrv.session",
-    "wiredrv.timeline",
     "wiredrv.topology",
     "wiredrv.tracing",
 )
