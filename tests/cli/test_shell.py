@@ -149,6 +149,15 @@ def test_a_server_that_does_not_answer_leaves_a_prompt_that_says_so(tmp_path: Pa
         assert opened.wait() == 0
 
 
+def test_a_user_who_is_not_accepted_is_named_and_the_password_is_not(standalone: Standalone, tmp_path: Path) -> None:
+    with shell(tmp_path, standalone.uri.replace("://", "://ada:s3cr3t@")) as opened:
+        assert "the server answers with an error: authentication failed" in opened.shown
+        assert "authentication failed" in ask(opened, "await db.things.find_one()")
+        opened.send("\x04")
+        assert opened.wait() == 0
+    assert "s3cr3t" not in opened.shown
+
+
 # --- with servers of its own ----------------------------------------------------------------------------------------
 
 

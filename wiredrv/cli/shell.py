@@ -18,7 +18,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from wiredrv._version import __version__
 from wiredrv.client.client import Client
 from wiredrv.client.sessions.client_session import ClientSession
-from wiredrv.errors import ConfigurationError, DriverError
+from wiredrv.errors import ConfigurationError, DriverError, OperationFailure
 
 if TYPE_CHECKING:
     from wiredrv.cli._command import Subparsers
@@ -114,6 +114,8 @@ def _greeting(portal: BlockingPortal, client: Client, backend: str) -> str:
         description = client.topology_description
         name = f", {description.topology_type.value} {description.set_name or ''}".rstrip()
         servers = f"MongoDB {version}{name}"
+    except OperationFailure as error:
+        servers = f"the server answers with an error: {error}"
     except DriverError as error:
         servers = f"no server answers yet ({type(error).__name__}); `wiredrv ping URI` says why"
     return (
