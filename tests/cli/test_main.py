@@ -14,6 +14,7 @@ import pytest
 from docs import command_line
 from tests.timeline.recordings import bank
 from wiredrv.cli import main as command
+from wiredrv.cli._command import Command
 from wiredrv.errors import ConfigurationError
 
 PAGE = (Path(__file__).parents[2] / "docs" / "command-line.md").read_text(encoding="utf-8")
@@ -83,6 +84,17 @@ def test_an_error_is_an_exit_status_and_at_most_one_message(
     assert command.main(["local"]) == status
     printed = capsys.readouterr()
     assert (printed.out, printed.err) == ("", says)
+
+
+def test_ctrl_c_while_a_command_is_loaded_is_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(name: str) -> Command:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "load", interrupted)
+    assert command.main(["local"]) == 130
+    assert capsys.readouterr() == ("", "")
 
 
 def test_a_defect_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:

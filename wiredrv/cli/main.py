@@ -35,13 +35,14 @@ def commands() -> list[str]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``wiredrv`` with ``argv`` (the process's own arguments when None) and return the exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    loaded = {name: load(name) for name in _wanted(arguments)}
-    parsed = parser_of(loaded.values()).parse_args(arguments)
     if sys.stdout is None:
         # A file or a socket that is opened next would get its number.
         print("wiredrv: the standard output is closed: give it a file, or /dev/null", file=sys.stderr)
         return 1
     try:
+        # The commands' modules take a while to import, and Ctrl-C may come then.
+        loaded = {name: load(name) for name in _wanted(arguments)}
+        parsed = parser_of(loaded.values()).parse_args(arguments)
         status = loaded[parsed.command].run(parsed)
         sys.stdout.flush()
         return status
