@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 from itertools import islice
 from pathlib import Path
 from typing import Self
@@ -38,6 +39,8 @@ class RecordFile:
         self._dropped = 0
         self._lines: list[str] = [self._first]
         os.ftruncate(descriptor, 0)
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.fchmod(descriptor, _MODE)  # it may have been there before
         self.flush()
 
     @classmethod
