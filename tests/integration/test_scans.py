@@ -298,6 +298,34 @@ async def test_views_and_other_kinds_of_collections(replica_set: ReplicaSet) -> 
         await client.drop_database(database)
 
 
+@pytest.mark.parametrize("readers", [1, 3])
+@pytest.mark.parametrize("change", ["drop", "rename", "replace"])
+async def test_a_collection_that_is_dropped_while_it_is_read_is_an_error(
+    replica_set: ReplicaSet, change: str, readers: int
+) -> None:
+    """Servers find nothing in it then, at its snapshot too, and report no failure."""
+    async with watched(replica_set) as (client, _):
+        collection = await fresh_collection(client, NAME, documents=3000)
+        name = collection.full_name
+        async with client.snapshot() as snap:
+            scan = snap.scan(collection, readers=readers, batch_size=50)
+            assert await scan.next()
+            if change == "rename":
+                await client.admin.command({"renameCollection": name, "to": name + "_away", "dropTarget": True})
+            else:
+                await collection.drop()
+            if change == "replace":
+                await collection.insert_one({"_id": 1})
+            with pytest.raises((InvalidOperation, OperationFailure)) as raised:
+                async for _ in scan:
+                    pass
+            # What takes the name is younger than the snapshot, which the server refuses where it sees it.
+            refused = isinstance(raised.value, OperationFailure) and raised.value.code == 246
+            assert "was dropped, renamed or replaced" in str(raised.value) or (change == "replace" and refused)
+            with pytest.raises(InvalidOperation, match="was closed"):
+                await scan.next()
+
+
 async def test_bindings_and_time_limits_around_a_scan_are_not_its_own(replica_set: ReplicaSet) -> None:
     async with watched(replica_set, timeoutMS=20_000) as (client, log):
         collection = await fresh_collection(client, NAME, documents=500)

@@ -62,7 +62,8 @@ class Scan(Synchronous, Generic[DocumentT_co]):
         :raises OperationFailure: the server refused a command.
         :raises ConnectionFailure: no server could be reached in time.
         :raises InvalidOperation: the scan or the client was closed; or another thread waits for a batch; or a
-            collection of this kind cannot be read at a snapshot.
+            collection of this kind cannot be read at a snapshot; or it was dropped or renamed before it was read to its
+            end.
         :raises ConfigurationError: ``ordered`` is not possible with this collection.
         """
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum
+from typing import NamedTuple
 
 from wiredrv.errors import InvalidOperation
 from wiredrv.types import Document
@@ -44,3 +45,29 @@ def layout_of(namespace: str, entry: Document | None) -> Layout:
             f"{namespace} is a capped collection, which servers do not read at a snapshot: read it with find()"
         )
     return Layout.CLUSTERED if options.get("clusteredIndex") else Layout.RANGES
+
+
+class Identity(NamedTuple):
+    """What tells a collection from another that takes its name later. What is not known is None.
+
+    :param kind: whether it is a collection, a view or a time series.
+    :param uuid: that of an ordinary collection.
+    :param view: what a view reads.
+    """
+
+    kind: object
+    uuid: object
+    view: object
+
+
+def identity_of(entry: Document | None) -> Identity | None:
+    """Which collection it is; None if there is none.
+
+    :param entry: as of :func:`layout_of`.
+    """
+    if entry is None:
+        return None
+    info, options = entry.get("info"), entry.get("options")
+    uuid = info.get("uuid") if isinstance(info, Mapping) else None
+    view = (options.get("viewOn"), options.get("pipeline")) if isinstance(options, Mapping) else None
+    return Identity(entry.get("type"), uuid, view)

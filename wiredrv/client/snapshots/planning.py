@@ -16,10 +16,10 @@ from bson.raw_bson import RawBSONDocument
 
 from wiredrv.client.cursors.command_cursor import CommandCursor
 from wiredrv.client.sessions.blocks import unbound
-from wiredrv.client.snapshots.layout import Layout, layout_of
+from wiredrv.client.snapshots.layout import Identity, Layout, identity_of, layout_of
 from wiredrv.client.snapshots.ranges import FEW_DOCUMENTS, ID_INDEX, Range, ranges_wanted, sample_size, split
 from wiredrv.concerns import DEFAULT_READ_CONCERN
-from wiredrv.errors import OperationFailure
+from wiredrv.errors import InvalidOperation, OperationFailure
 from wiredrv.operations.base import Target
 from wiredrv.operations.collections import ListCollections
 from wiredrv.operations.count import Count
@@ -41,11 +41,13 @@ class Plan:
     :param layout: in which way.
     :param ranges: its parts.
     :param documents: the estimated number of its documents; None if that is not known.
+    :param identity: which collection it is; None if there is none.
     """
 
     layout: Layout
     ranges: Sequence[Range]
     documents: int | None
+    identity: Identity | None
 
 
 class Ids(NamedTuple):
@@ -68,15 +70,30 @@ async def plan(collection: AnyCollection, session: ClientSession, readers: int, 
     :raises InvalidOperation: it cannot be read at a snapshot.
     :raises OperationFailure: the server refused a command.
     """
-    layout = layout_of(collection._target.namespace, await _entry(collection))
+    entry = await _entry(collection)
+    layout, identity = layout_of(collection._target.namespace, entry), identity_of(entry)
     if not layout.has_index:
-        return Plan(layout, [Range(0)], None)
+        return Plan(layout, [Range(0)], None, identity)
     documents = await collection._context.executor.execute(Count(_plain(collection._target), {}))
     if layout is Layout.CLUSTERED or readers == 1:
-        return Plan(layout, [Range(0)], documents)
+        return Plan(layout, [Range(0)], documents, identity)
     found = await _ids(collection, session, documents, readers, ordered)
     wanted = ranges_wanted(found.documents, found.average, readers, ordered)
-    return Plan(layout, split(found.ids, wanted), documents)
+    return Plan(layout, split(found.ids, wanted), documents, identity)
+
+
+async def confirm(collection: AnyCollection, found: Plan) -> None:
+    """Make sure that a collection was there as long as it was read: where there is none, servers find no documents.
+
+    :param found: how it was read.
+    :raises InvalidOperation: it was dropped or renamed.
+    :raises OperationFailure: the server refused a command.
+    """
+    if found.identity is not None and identity_of(await _entry(collection)) != found.identity:
+        raise InvalidOperation(
+            f"{collection._target.namespace} was dropped, renamed or replaced while it was scanned, after which "
+            "servers find none of its documents, at a snapshot too: what was read is not all of it"
+        )
 
 
 async def _entry(collection: AnyCollection) -> Document | None:

@@ -12,15 +12,16 @@ Rules kept here:
 from __future__ import annotations
 
 import os
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Generic, NoReturn, Self
+from typing import TYPE_CHECKING, Generic, NoReturn, Self, TypeVar
 
 from wiredrv import waits
 from wiredrv.client.cursors.base import unreadable
 from wiredrv.client.misuse import ClosedAtTheEnd
 from wiredrv.client.snapshots.failures import continues, longest_pause
 from wiredrv.client.snapshots.flow import Chunk, Flow
-from wiredrv.client.snapshots.planning import Plan, plan
+from wiredrv.client.snapshots.planning import Plan, confirm, plan
 from wiredrv.client.snapshots.progress import ScanProgress
 from wiredrv.client.snapshots.reader import Reader, Source
 from wiredrv.errors import (
@@ -39,6 +40,8 @@ from wiredrv.wire.batch import Batch
 
 if TYPE_CHECKING:
     from wiredrv.client.core import ClientCore
+
+T = TypeVar("T")
 
 #: Seconds that closing a scan may take. What is left then is done in the background.
 _CLOSE_SECONDS = 5.0
@@ -123,7 +126,7 @@ class Scan(ClosedAtTheEnd, Generic[DocumentT_co]):
         :raises OperationFailure: the server refused a command.
         :raises ConnectionFailure: no server could be reached in time.
         :raises InvalidOperation: the scan or the client was closed; or another task waits for a batch; or a collection
-            of this kind cannot be read at a snapshot.
+            of this kind cannot be read at a snapshot; or it was dropped or renamed before it was read to its end.
         :raises ConfigurationError: ``ordered`` is not possible with this collection.
         """
         return await self.__anext__()
@@ -143,6 +146,7 @@ class Scan(ClosedAtTheEnd, Generic[DocumentT_co]):
             elif flow.error is not None:
                 raise flow.error
             elif flow.is_over:
+                await self._confirmed()
                 self._complete = True
                 await self.close()
                 raise StopAsyncIteration
@@ -171,14 +175,29 @@ class Scan(ClosedAtTheEnd, Generic[DocumentT_co]):
         return flow
 
     async def _planned(self) -> Plan:
-        """How to read the collection. What this reads is read again after a failure, as ranges are."""
+        """How to read the collection."""
         source = self._source
-        limited = source.collection._target.limit is not None
+
+        async def ask() -> Plan:
+            async with source.start_session() as session:
+                return await plan(source.collection, session, self._readers, self._ordered)
+
+        return await self._asked(ask)
+
+    async def _confirmed(self) -> None:
+        """Refuse to end as if everything was read, where the collection was dropped meanwhile."""
+        found = self._plan
+        assert found is not None
+        await self._asked(lambda: confirm(self._source.collection, found))
+        self._refuse_if_closed()  # by another task, meanwhile
+
+    async def _asked(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """What is asked before and after reading. It is asked again after a failure, as ranges are read again."""
+        limited = self._source.collection._target.limit is not None
         failures = 0
         while True:
             try:
-                async with source.start_session() as session:
-                    return await plan(source.collection, session, self._readers, self._ordered)
+                return await ask()
             except DriverError as error:
                 failures += 1
                 if (limited and is_timeout(error)) or not continues(error, failures):
