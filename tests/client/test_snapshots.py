@@ -14,7 +14,7 @@ from bson.min_key import MinKey
 from tests.support.waiting import until
 from wiredrv.client.snapshots.failures import continues, longest_pause
 from wiredrv.client.snapshots.flow import Chunk, Flow, Stopped
-from wiredrv.client.snapshots.layout import Layout, layout_of
+from wiredrv.client.snapshots.layout import Layout, identity_of, layout_of
 from wiredrv.client.snapshots.projection import shape_of
 from wiredrv.client.snapshots.ranges import (
     Range,
@@ -372,3 +372,38 @@ async def test_readers_that_end_early_are_an_error() -> None:
     flow.entered(reader)
     flow.left(reader)
     assert isinstance(flow.error, InvalidOperation)
+
+
+@pytest.mark.anyio
+async def test_when_a_reader_fails_the_others_stop_at_their_next_batch() -> None:
+    flow, reader = Flow([Range(0), Range(1), Range(2)], False), FakeReader()
+    part = flow.claim()
+    assert part is not None
+    await put(flow, part, reader, 1)
+    flow.fail(InvalidOperation("first"))
+    flow.fail(InvalidOperation("second"))
+    assert flow.claim() is None
+    with pytest.raises(Stopped):
+        await put(flow, part, reader, 2)
+    assert numbered(flow) == [1]
+    assert str(flow.error) == "first"
+
+
+@pytest.mark.parametrize(
+    ("entry", "other"),
+    [
+        ({"type": "collection", "info": {"uuid": 1}}, None),
+        ({"type": "collection", "info": {"uuid": 1}}, {"type": "collection", "info": {"uuid": 2}}),
+        ({"type": "collection", "info": {"uuid": 1}}, {"type": "view", "options": {"viewOn": "a"}}),
+        ({"type": "view", "options": {"viewOn": "a", "pipeline": []}}, {"type": "view", "options": {"viewOn": "a"}}),
+        ({"type": "collection"}, None),
+    ],
+)
+def test_collections_that_take_a_name_one_after_the_other_differ(entry: Any, other: Any) -> None:
+    assert identity_of(entry) == identity_of(dict(entry))
+    assert identity_of(entry) != identity_of(other)
+
+
+def test_a_collection_whose_validator_is_changed_stays_the_same() -> None:
+    entry = {"type": "collection", "info": {"uuid": 1}, "options": {}}
+    assert identity_of(entry) == identity_of({**entry, "options": {"validator": {"a": 1}}})

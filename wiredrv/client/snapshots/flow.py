@@ -86,14 +86,14 @@ class Flow:
 
     def claim(self) -> Range | None:
         """The next range for a reader; None if there is none."""
-        return self._unclaimed.popleft() if self._unclaimed and not self.stopped else None
+        return self._unclaimed.popleft() if self._unclaimed and not self._is_ending else None
 
     async def put(self, part: Range, chunk: Chunk) -> None:
         """Hand over a batch of a range, and wait while the reader has too many here.
 
         :raises Stopped: the reader is to leave.
         """
-        if self.stopped:
+        if self._is_ending:
             raise Stopped
         self._chunks.setdefault(part.number if self._ordered else 0, deque()).append(chunk)
         chunk.reader.unread += 1
@@ -102,7 +102,7 @@ class Flow:
             if self._room is None:
                 self._room = waits.Event()
             await self._room.wait()
-            if self.stopped:
+            if self._is_ending:
                 raise Stopped
 
     def finished(self, part: Range) -> None:
@@ -113,7 +113,7 @@ class Flow:
 
     def fail(self, error: Exception) -> None:
         """A range cannot be read."""
-        if self.error is None and not self.stopped:
+        if not self._is_ending:
             self.error = error
         self._tell()
 
@@ -129,6 +129,11 @@ class Flow:
         self._tell()
         if self._ended is not None:
             self._ended.set()
+
+    @property
+    def _is_ending(self) -> bool:
+        """Whether no more is to be read: the scan was stopped; or a reader failed, which the others must not hide."""
+        return self.stopped or self.error is not None
 
     # --- for the consumer ---
 
