@@ -117,6 +117,9 @@ def _aggregate(command: Mapping[str, Any], record: Record, chance: Chance) -> di
         return {"stages": [], "serverInfo": {}}
     if "$group" in stages:
         return {"cursor": {"id": Int64(0), "ns": "db.c", "firstBatch": [{"_id": 1, "n": 3}]}}
+    if "$sample" in stages:
+        sampled = [{"_id": number, "size": 5_000} for number in range(40)]
+        return {"cursor": {"id": Int64(0), "ns": "db.c", "firstBatch": sampled}}
     if "$out" in stages or "$merge" in stages:
         return {"cursor": {"id": Int64(0), "ns": "db.c", "firstBatch": []}}
     if "$changeStream" in stages:
@@ -183,7 +186,8 @@ _ANSWERS: dict[str, _Answer] = {
     "getMore": _get_more,
     "killCursors": _kill_cursors,
     "aggregate": _aggregate,
-    "count": lambda *_: {"n": 3},
+    # A scan samples the ids of a large collection.
+    "count": lambda command, record, chance: {"n": chance.choice((3, 3, 30_000))},
     "distinct": lambda *_: {"values": [1, "x", {"a": 1}]},
     "mapReduce": lambda *_: {"results": [{"_id": 1, "value": 2.0}]},
     "bulkWrite": _bulk_write,

@@ -24,6 +24,7 @@ from wiredrv.operations.base import OperationKind
 from wiredrv.operations.cursors import kill
 from wiredrv.operations.sessions import KillSessions
 from wiredrv.session.cluster_time import ClusterClock
+from wiredrv.session.server_session import ServerSession
 from wiredrv.session.transaction import Outcome
 from wiredrv.topology.topology import TopologyServer
 from wiredrv.types import Body, ServerCursor
@@ -44,6 +45,10 @@ class SettlementExecutor(Protocol):
 
     async def drive(self, run: Run[T]) -> T:
         """Make the attempts of an operation, in a turn that was taken before."""
+        ...
+
+    def release(self, session: ServerSession) -> None:
+        """Give a server session back."""
         ...
 
     def settled(self, run: Run[object]) -> None:
@@ -195,6 +200,8 @@ class Settlement:
         finally:
             if run.settlement is not None:
                 run.settlement.drop()
+            elif run.implicit and run.server_session is not None:
+                self._executor.release(run.server_session)
 
 
 def _tell_of_doubt(run: Run[object]) -> None:
