@@ -100,7 +100,7 @@ def _break(servers: ReplicaSet) -> None:
 
 def take() -> None:
     """Open the page in a browser and write the pictures."""
-    with tempfile.TemporaryDirectory() as folder, started_browser() as browser:
+    with tempfile.TemporaryDirectory() as folder, started_browser(scroll_bars=False) as browser:
         path = Path(folder) / "timeline.html"
         path.write_text(example_page(), encoding="utf-8")
         windows = Windows(browser)

@@ -185,11 +185,12 @@ class Replaced:
     A browser has one cookie, and keeps that of the response that came last. Two requests at once bring the same token.
     If the one that ends later has the older time, its response would take back the newer one: so it gets the time of
     the other response. Times of different browsers may be the same; a time that is later than necessary does no harm.
+    Times of different deployments have nothing to do with one another (``client`` may be a function).
     """
 
     def __init__(self, most: int = _MOST_REPLACED) -> None:
         self._most = most
-        self._by: OrderedDict[Timestamp, Timestamp] = OrderedDict()
+        self._by: OrderedDict[tuple[bytes, Timestamp], Timestamp] = OrderedDict()
 
     def by(self, brought: str | None, own: str | None) -> str | None:
         """The token to send.
@@ -204,15 +205,16 @@ class Replaced:
             return own  # what was brought was refused
         latest = before.operation_time
         for _ in range(self._most):
-            following = self._by.get(latest)
+            following = self._by.get((mine.deployment, latest))
             if following is None:
                 break
             latest = following
         if mine.operation_time < latest:
             return write_causal_token(latest, mine.cluster_time, mine.deployment)
         if mine.operation_time > before.operation_time:
-            self._by[before.operation_time] = mine.operation_time
-            self._by.move_to_end(before.operation_time)
+            key = (mine.deployment, before.operation_time)
+            self._by[key] = mine.operation_time
+            self._by.move_to_end(key)
             if len(self._by) > self._most:
                 self._by.popitem(last=False)
         return own

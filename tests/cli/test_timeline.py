@@ -41,6 +41,15 @@ def test_the_page_goes_elsewhere_or_nowhere(
     assert {path.name for path in tmp_path.iterdir()} == {"run.jsonl", "other.html"}
 
 
+def test_the_page_never_replaces_the_recording(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    named = recording.rename(recording.with_suffix(".html"))
+    before = named.read_text(encoding="utf-8")
+    assert main(["timeline", str(named)]) == 1
+    assert "name another file with --html OUT" in capsys.readouterr().err
+    assert named.read_text(encoding="utf-8") == before
+    assert main(["timeline", str(named), "--no-html"]) == 0
+
+
 def test_what_is_shown_can_be_chosen(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["timeline", str(recording), "--no-html", "--session", SESSION[:4], "--transaction", "2"]) == 0
     out = capsys.readouterr().out

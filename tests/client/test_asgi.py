@@ -154,6 +154,16 @@ def test_a_response_does_not_take_back_a_newer_token(steps: list[Step]) -> None:
         assert second(replaced.by(as_token(brought), as_token(own))) == out
 
 
+def test_times_of_different_deployments_are_not_mixed() -> None:
+    replaced = Replaced()
+    one, other = (
+        [write_causal_token(Timestamp(at, 1), None, label) for at in (1, 5, 3)] for label in (b"replica1", b"replica2")
+    )
+    assert replaced.by(one[0], one[1]) == one[1]
+    assert replaced.by(other[0], other[2]) == other[2]
+    assert replaced.by(one[0], one[2]) == one[1]
+
+
 def test_what_is_remembered_is_bounded() -> None:
     replaced = Replaced(most=10)
     for at in range(1, 1000):

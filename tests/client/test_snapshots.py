@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -10,8 +11,12 @@ import bson
 import pytest
 from bson.max_key import MaxKey
 from bson.min_key import MinKey
+from bson.raw_bson import RawBSONDocument
+from bson.timestamp import Timestamp
 
+from tests.support.fake_server import FakeServer, with_sessions
 from tests.support.waiting import until
+from wiredrv import Client
 from wiredrv.client.snapshots.failures import continues, longest_pause
 from wiredrv.client.snapshots.flow import Chunk, Flow, Stopped
 from wiredrv.client.snapshots.layout import Layout, identity_of, layout_of
@@ -154,6 +159,40 @@ def test_the_fields_of_a_find() -> None:
     assert Step(ONE).filter(wanted) is wanted
     assert Step(top=True).filter({}) == {"_id": MaxKey()}
     assert Step(top=True).filter(wanted) == {"$and": [wanted, {"_id": MaxKey()}]}
+
+
+NOT_UTF_8 = identifier("?").replace(b"?", b"\xff")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "sampled",
+    [
+        [{"_id": number, "size": 50_000} for number in range(100)],
+        [{"_id": number} for number in range(100)],
+        [{"_id": number, "size": float("nan")} for number in range(100)],
+        [{"_id": number, "size": "large"} for number in range(100)],
+        [{"_id": number, "size": -(2**31)} for number in range(100)],
+        [RawBSONDocument(NOT_UTF_8), *({"_id": number} for number in range(100))],
+    ],
+    ids=["usual", "no size", "not a number", "a text", "less than nothing", "an id that cannot be decoded"],
+)
+async def test_a_sample_is_used_whatever_is_in_it(sampled: list[Any]) -> None:
+    def answer(command: dict[str, Any]) -> Mapping[str, Any]:
+        batches = {"listCollections": [{"name": "c", "type": "collection"}], "aggregate": sampled}
+        if "count" in command:
+            return {"ok": 1, "n": 10**6}
+        batch = batches.get(next(iter(command)), [{"_id": 1}])
+        return {"ok": 1, "cursor": {"id": 0, "ns": "db.c", "firstBatch": batch}}
+
+    with FakeServer(with_sessions(), answer) as server:
+        set_fields = {"setName": "rs", "hosts": [str(server.address)], "me": str(server.address)}
+        server.hello.update(**set_fields, operationTime=Timestamp(1, 1))
+        async with Client(f"mongodb://{server.address}/?replicaSet=rs") as client, client.snapshot() as snap:
+            batches = [batch async for batch in snap.scan(client.db.c)]
+        finds = [command for command in server.commands if "find" in command]
+    # Each find was answered with one document.
+    assert len(batches) == len(finds) > 1
 
 
 # --- projections and kinds ------------------------------------------------------------------------------------------

@@ -90,7 +90,10 @@ def test_only_verified_cluster_times_that_servers_signed_are_passed_on() -> None
 
 
 def test_the_latest_token_goes_on() -> None:
-    assert After((at(1), at(3), at(2)), False).latest == at(3)
+    after = After((at(1), at(3), at(2), at(9, label=THERE)), False)
+    assert after.latest(HERE) == at(3)
+    assert after.latest(UNKNOWN_DEPLOYMENT) == at(9, label=THERE)
+    assert After((at(9, label=THERE),), False).latest(HERE) is None
 
 
 # --- the argument ---

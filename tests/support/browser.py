@@ -62,8 +62,11 @@ def _is_stub(path: Path) -> bool:
 
 
 @contextmanager
-def started_browser() -> Iterator[Browser]:
-    """A browser without a window; skips the test where there is none, and fails it in continuous integration."""
+def started_browser(*, scroll_bars: bool = True) -> Iterator[Browser]:
+    """A browser without a window; skips the test where there is none, and fails it in continuous integration.
+
+    :param scroll_bars: whether they take room, as on most people's screens.
+    """
     program = find_chromium()
     if program is None:
         if os.environ.get("CI"):
@@ -72,7 +75,9 @@ def started_browser() -> Iterator[Browser]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=_ARGUMENTS)
+        browser = playwright.chromium.launch(
+            executable_path=program, args=_ARGUMENTS, ignore_default_args=["--hide-scrollbars"] if scroll_bars else None
+        )
         try:
             yield browser
         finally:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.browser import Windows
-from tests.timeline.recordings import NEXT, SESSION, bank
+from tests.timeline.recordings import HEADER, NEXT, SESSION, bank, command
 from tests.timeline.viewing import Show, has_color, lanes, middle, settled, sideways, span, status
 from wiredrv.timeline.page import write_page
 
@@ -288,6 +288,18 @@ def test_two_fingers_zoom(show: Show) -> None:
     touch("touchEnd")
     settled(page)
     assert span(page) == pytest.approx(before / 3, rel=0.05)
+
+
+@pytest.mark.parametrize("width, height", [(1280, 800), (400, 800), (900, 400)])
+def test_lanes_scroll_below_a_time_scale_of_their_width(show: Show, width: int, height: int) -> None:
+    many = [command(n + 1, n * 10_000, session=f"{n:032x}") for n in range(60)]
+    page = show([HEADER, *many], width=width, height=height)
+    settled(page)
+    assert page.evaluate("scroller.clientHeight") < 800
+    assert page.evaluate("scroller.offsetWidth - scroller.clientWidth") > 0
+    left, _, wide, _ = middle(page, "#head")
+    assert (left, wide) == (middle(page)[0], middle(page)[2])
+    assert wide == page.evaluate("document.getElementById('head').width")
 
 
 def test_less_motion_is_respected(show: Show) -> None:

@@ -10,6 +10,7 @@ import pickle
 import threading
 import weakref
 from collections.abc import AsyncIterator, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -411,6 +412,48 @@ async def test_credentials_are_never_kept(client: Client) -> None:
     assert (created.error.message, created.error.code) == ("(redacted)", 9)
     assert updated.error is not None
     assert updated.error.message == "(redacted)"
+
+
+@pytest.mark.parametrize("begun", ["before it", "after its error"])
+async def test_what_ended_a_transaction_is_redacted_too(client: Client, begun: str) -> None:
+    recorded = wiredrv.record()
+    timelines: list[Timeline] = []
+
+    async def fail(session: wiredrv.ClientSession) -> None:
+        async with session.start_transaction():
+            try:
+                await client.admin.command({"createUser": "ann", "pwd": SECRET, "roles": []}, session=session)
+            finally:
+                if not timelines:
+                    timelines.append(recorded.__enter__())
+
+    try:
+        if begun == "before it":
+            timelines.append(recorded.__enter__())
+        async with client.start_session() as session:
+            with pytest.raises(OperationFailure) as caught:
+                await fail(session)
+    finally:
+        recorded.__exit__(None, None, None)
+    (timeline,) = timelines
+    (aborted,) = [mark for mark in timeline.records if isinstance(mark, TransactionMark) and mark.event == "aborted"]
+    assert aborted.error is not None
+    assert (aborted.error.type, aborted.error.message, aborted.error.code) == ("OperationFailure", "(redacted)", 9)
+    part = caught.value.timeline
+    assert (part is None) == (begun == "after its error")
+    assert SECRET not in repr((timeline.records, part.records if part else ()))
+
+
+async def test_any_text_can_be_saved(client: Client, tmp_path: Path) -> None:
+    collection = client.shop["orders \u2028\ud800\x85\x1b[31m"]
+    with wiredrv.record() as timeline:
+        with pytest.raises(DriverError):
+            await collection.find_one({})
+        await client.shop["orders \u2028\x85"].find_one({})
+    timeline.save(tmp_path / "run.jsonl")
+    timeline.html(tmp_path / "run.html")
+    with (tmp_path / "run.jsonl").open(encoding="ascii", newline="\n") as file:
+        assert tuple(read_lines(file, "run.jsonl")[1]) == timeline.records
 
 
 async def test_documents_are_cut_off_as_in_the_log(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,6 +34,9 @@ def run(args: argparse.Namespace) -> int:
     header, records = load(file)
     if not args.no_html:
         page: Path = args.html or file.with_suffix(".html")
+        if page.resolve() == file.resolve():
+            print(f"wiredrv: the page would replace {file}: name another file with --html OUT", file=sys.stderr)
+            return 1
         try:
             write_page(map(to_fields, [header, *records]), page, title=f"Session timeline: {file.name}")
         except OSError as error:

@@ -332,7 +332,8 @@ class Client(ClientDeployment[DocumentT], ClientWrites[DocumentT], AsyncBlock):
         :param after: the ``causal_token`` of another session, also of another process; or several, of which the latest
             counts and those that are None do not. What this session reads is as it was then, or later. Where the time
             is later than what the client knows, the first operation asks the primary first, for 5 seconds at most; and
-            until one has succeeded, a read from secondaries without a time limit waits for them for 30 seconds at most.
+            until one has succeeded, a read from secondaries, or with read concern ``majority``, that has no time limit
+            waits for them for 30 seconds at most.
         :param token_keys: accept only tokens that one of these keys has signed: for those that were not always in the
             hands of those who trust each other.
         :param invalid_token: what happens with a token that was altered, is older than 30 days, of another deployment

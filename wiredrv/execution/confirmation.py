@@ -4,19 +4,22 @@ Before the first one is sent, the tokens are judged (``session.after``): where o
 the primary is asked once, with an operation of its own, for :data:`ASK_SECONDS` at most. That operation never carries
 the cluster time of a token, except that routers get one which was verified and which a server signed.
 
-The time of a token may be confirmed, and a secondary still behind it. Until one operation of the session has succeeded,
-a read that may go to a secondary therefore ends after :data:`WAIT_SECONDS`, unless it has a time limit of its own. If
-all members that it may go to have come far enough, it was slow for another reason and is sent again without that limit.
+The time of a token may be confirmed, and a secondary still behind it, or a majority of the members. Until one operation
+of the session has succeeded, a read that may go to a secondary, or has read concern ``majority``, therefore ends after
+:data:`WAIT_SECONDS`, unless it has a time limit of its own. If all members that it may go to have come far enough, it
+was slow for another reason and is sent again without that limit.
 (The limit is kept here and not by ``maxTimeMS``, which the server would apply to the cursor's whole life.)
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from typing import Protocol, TypeVar
 
 from bson.timestamp import Timestamp
 
+from wiredrv import waits
 from wiredrv.concerns import ReadMode
 from wiredrv.description import ServerType, TopologyType
 from wiredrv.errors import DriverError, InvalidToken, OperationFailure, OperationTimeout
@@ -37,7 +40,7 @@ from wiredrv.session.tokens import deployment_label
 from wiredrv.topology.selection import suitable_servers
 from wiredrv.topology.topology import Topology
 from wiredrv.types import Address, TimeLimit
-from wiredrv.waits import monotonic
+from wiredrv.waits import monotonic, running_loop
 
 T = TypeVar("T")
 
@@ -61,12 +64,30 @@ _ANY_LIMITS = Limits(MAX_WIRE_VERSION, 16 * 1024 * 1024, 48_000_000, 100_000)
 _HEARTBEAT = 10.0
 
 
+class Asking:
+    """A question to the primary that is under way: sessions that need its answer at the same time share it."""
+
+    __slots__ = ("answered", "done", "place")
+
+    def __init__(self) -> None:
+        self.answered = False
+        #: For those who wait; the first of them makes it.
+        self.done: waits.Event | None = None
+        #: Nobody will answer it in another event loop, or in a process that was forked meanwhile.
+        self.place = _place()
+
+
+def _place() -> tuple[int, object]:
+    return os.getpid(), running_loop()
+
+
 class Executes(Protocol):
     """What is needed of an executor."""
 
     topology: Topology
     clock: ClusterClock
     hub: ListenerHub
+    asking: Asking | None
 
     async def execute(self, operation: Operation[T], session: SessionState | None = None) -> T:
         """Execute an operation."""
@@ -107,13 +128,16 @@ async def drive_after(executor: Executes, run: Run[T], limit: TimeLimit | None) 
     session = run.session
     if session is None or session.after is None or not _waits_for_times(run, session):
         return await executor.drive(run)
-    if session.after.confirmed is None:
+    if session.after.confirmed is None and not session.after.unanswered:
         await _confirm(executor, run, session, session.after, limit)
     after = session.after
     time = None if after is None else after.confirmed
     bounded = time is not None and _may_wait(executor, run)
     result = await (_wait_for(executor, run, time) if bounded and time is not None else executor.drive(run))
-    session.after = None
+    if after is not None and after.unanswered:
+        after.confirmed = None
+    else:
+        session.after = None
     return result
 
 
@@ -134,6 +158,7 @@ async def _confirm(
     if after.refusal is not None:
         raise InvalidToken(str(after.refusal), after.refusal.reason)
     judged = _judge(executor, after)
+    still_open = judged.open
     trouble: InvalidToken | None = None
     cause: DriverError | None = None
     try:
@@ -152,6 +177,8 @@ async def _confirm(
     session.after = None
     for token, problem in judged.refused:
         report_ignored(executor.hub, session.lsid, problem, token.operation_time)
+    if trouble is not None and trouble.reason == "unavailable":
+        session.after = after = After(still_open, refuse=False, unanswered=True)
     if judged.accepted is not None:
         session.advance_operation_time(judged.accepted)
         after.confirmed = judged.accepted
@@ -194,7 +221,10 @@ async def _ask(executor: Executes, after: After, judged: Judgement, command: str
         # A replica set's primary knows its own time. One router of several learns it from the cluster time.
         gossip = judged.gossip if routed and question.name == "ping" else None
         try:
-            await _execute(executor, question, gossip)
+            if routed:
+                await _execute(executor, question, gossip)
+            else:
+                await _ask_together(executor, question, lambda: not _judge(executor, after).open)
         except DriverError as error:
             if limit is not None and limit.until is not None and monotonic() >= limit.until:
                 raise OperationTimeout(
@@ -220,6 +250,36 @@ def _unavailable(error: DriverError) -> InvalidToken:
     return InvalidToken(text, "unavailable")
 
 
+async def _ask_together(executor: Executes, question: Operation[None], known: Callable[[], bool]) -> None:
+    """Ask the primary, or wait for an answer that another session gets: one question at a time is under way.
+
+    The answer to a question that was sent before this call may be too early, so that the next one counts.
+
+    :param known: whether the answers so far are enough.
+    """
+    counts = False
+    limit = question.target.limit
+    while (other := executor.asking) is not None and other.place == _place():
+        if other.done is None:
+            other.done = waits.Event()
+        with waits.move_on_after(limit.until - monotonic() if limit is not None and limit.until is not None else None):
+            await other.done.wait()
+        if executor.asking is other:
+            raise OperationTimeout("the primary did not answer the question of another session in time")
+        if known() or (counts and other.answered):
+            return
+        counts = True
+    asking = executor.asking = Asking()
+    try:
+        await executor.execute(question)
+        asking.answered = True
+    finally:
+        if executor.asking is asking:
+            executor.asking = None
+        if asking.done is not None:
+            asking.done.set()
+
+
 async def _execute(executor: Executes, question: Operation[None], gossip: ClusterTime | None) -> None:
     if gossip is None:
         await executor.execute(question)
@@ -243,9 +303,13 @@ def _may_wait(executor: Executes, run: Run[object]) -> bool:
     if executor.topology.socket_timeout is not None:
         return False
     direct = executor.topology.description.topology_type is TopologyType.SINGLE
-    if run.read_preference.mode is ReadMode.PRIMARY and not direct:
+    if run.read_preference.mode is ReadMode.PRIMARY and not direct and not _reads_majority(run):
         return False
     return "maxTimeMS" not in run.operation.command(_ANY_LIMITS)
+
+
+def _reads_majority(run: Run[object]) -> bool:
+    return run.operation.target.read_concern.level == "majority"
 
 
 async def _wait_for(executor: Executes, run: Run[T], time: Timestamp) -> T:
@@ -260,9 +324,11 @@ async def _wait_for(executor: Executes, run: Run[T], time: Timestamp) -> T:
         if behind:
             raise OperationTimeout(
                 f"{run.operation.name!r} was not answered within {WAIT_SECONDS:.0f} seconds: "
-                f"{', '.join(map(str, behind))} is not known to have reached {time}, the operation time of the causal "
-                "token that its session was started after; try again, read from the primary, or give the operation a "
-                "time limit of its own (timeout_ms)"
+                f"{', '.join(map(str, behind))} is not known to have reached {time}"
+                f"{' on a majority of members' if _reads_majority(run) else ''}, the operation time of the causal "
+                "token that its session was started after; try again, "
+                f"{'' if _reads_majority(run) else 'read from the primary, '}or give the operation a time limit of its "
+                "own (timeout_ms)"
             ) from error
     run.deadline = run.spent = None
     return await executor.drive(run)
@@ -271,12 +337,13 @@ async def _wait_for(executor: Executes, run: Run[T], time: Timestamp) -> T:
 async def _behind(executor: Executes, run: Run[object], time: Timestamp) -> list[Address]:
     """The servers that the operation may go to and that are not known to have reached a time."""
     behind: list[Address] = []
+    majority = _reads_majority(run)
     for server in suitable_servers(executor.topology.description, run.read_preference, _HEARTBEAT):
-        if server.server_type is ServerType.RS_PRIMARY:
+        if server.server_type is ServerType.RS_PRIMARY and not majority:
             continue
         limit = TimeLimit(_MEMBER_SECONDS, monotonic() + _MEMBER_SECONDS)
         try:
-            reached = await executor.execute(AskMember(Target("admin", limit=limit), server.address))
+            reached = await executor.execute(AskMember(Target("admin", limit=limit), server.address, majority))
         except DriverError as error:
             if kind_of(error) is FailureKind.REFUSED_HERE:
                 raise

@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from wiredrv import waits
 from wiredrv.connection.settings import ServerApi
@@ -38,6 +38,9 @@ from wiredrv.session.turns import Purpose, Turn, task_name
 from wiredrv.topology.topology import Topology
 from wiredrv.types import Address, ServerCursor, TimeLimit
 from wiredrv.waits import monotonic
+
+if TYPE_CHECKING:
+    from wiredrv.execution.confirmation import Asking
 
 T = TypeVar("T")
 
@@ -72,6 +75,8 @@ class Executor(Attempts):
         super().__init__(topology, settings, hub, api)
         #: What identifies the event loop that the client is open in; None while it is closed.
         self.loop: object = None
+        #: The question to the primary about causal tokens that is under way.
+        self.asking: Asking | None = None
         self._ensure_open = ensure_open
         self._in_background = in_background
         self.grace = budget.Grace(unfinished)

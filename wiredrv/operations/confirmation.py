@@ -49,19 +49,25 @@ class AskShards(Operation[None]):
 
 @dataclass(frozen=True, slots=True)
 class AskMember(Operation[Timestamp | None]):
-    """How far a member of a replica set has come: the time of the last write that it has applied; None if unknown."""
+    """How far a member of a replica set has come; None if unknown.
+
+    It is the time of the last write that the member has applied; for reads with read concern ``majority``, of the last
+    one that it knows to be on a majority of members.
+    """
 
     name: ClassVar[str] = "hello"
     traits = Traits(takes_session=False)
 
     target: Target
     server: Address
+    majority: bool = False
 
     def command(self, limits: Limits) -> PlainDocument:
         return {"hello": 1}
 
     def parse(self, reply: Reply, address: Address) -> Timestamp | None:
         last_write = reply.get("lastWrite")
-        position = last_write.get("opTime") if isinstance(last_write, Mapping) else None
+        field = "majorityOpTime" if self.majority else "opTime"
+        position = last_write.get(field) if isinstance(last_write, Mapping) else None
         time = position.get("ts") if isinstance(position, Mapping) else None
         return time if isinstance(time, Timestamp) else None

@@ -95,22 +95,28 @@ class After:
 
     :param tokens: those that could be read; at least one.
     :param refuse: whether a token that cannot be used makes operations fail.
+    :param unanswered: whether the primary was asked and did not answer: the session's operations are done without these
+        tokens, and only its own token still says their times, for the next session.
     """
 
-    __slots__ = ("confirmed", "refusal", "refuse", "tokens")
+    __slots__ = ("confirmed", "refusal", "refuse", "tokens", "unanswered")
 
-    def __init__(self, tokens: tuple[CausalToken, ...], refuse: bool) -> None:
+    def __init__(self, tokens: tuple[CausalToken, ...], refuse: bool, unanswered: bool = False) -> None:
         self.tokens = tokens
         self.refuse = refuse
+        self.unanswered = unanswered
         #: The time that the deployment has confirmed: an operation of the session now waits for it.
         self.confirmed: Timestamp | None = None
         #: Why the tokens were refused, if operations fail for it.
         self.refusal: InvalidToken | None = None
 
-    @property
-    def latest(self) -> CausalToken:
-        """The token with the latest operation time."""
-        return max(self.tokens, key=lambda token: token.operation_time)
+    def latest(self, own: bytes) -> CausalToken | None:
+        """The token with the latest operation time; None if each of them is of another deployment.
+
+        :param own: the label of the client's deployment.
+        """
+        same = [token for token in self.tokens if same_deployment(token.deployment, own)]
+        return max(same, key=lambda token: token.operation_time, default=None)
 
 
 def checked_after(value: object) -> tuple[str, ...]:

@@ -164,9 +164,10 @@ class ProgramRecording:
         self._lock.acquire()
 
     def after_fork_in_parent(self) -> None:
-        """Go on."""
+        """Go on. A process that was forked itself and has no file yet still begins one when there is something."""
         self._lock.release()
-        self._buffer.first = self._start_thread
+        if self._file is not None:
+            self._buffer.first = self._start_thread
 
     def after_fork_in_child(self) -> None:
         """What was recorded is the parent's, and so is the file. This process begins one when there is something."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from wiredrv.connection.connection import Connection
-from wiredrv.errors import DriverError
+from wiredrv.errors import DriverError, OperationFailure
 from wiredrv.events import PoolClearedEvent, ServerDescriptionChangedEvent, TopologyDescriptionChangedEvent
 from wiredrv.execution.exchange import exchange
 from wiredrv.execution.recording import Observable
@@ -48,6 +48,7 @@ class KnownSession:
         self.number = session.transaction.number
         self.txn_number = session.server_session.txn_number
         self.outcome = None
+        self.failure = None
         # Errors of the last one keep its part; this one begins with the latest recording.
         self.buffer = Buffer(tape.buffers[-1].start, _PART_LIMIT, _PART_BYTES) if tape.buffers else None
 
@@ -122,7 +123,9 @@ class ClientRecorder:
         if not entry.sent:
             entry.keep()
         if run.session is not None:
-            self._look(run.session, now)
+            known = self._look(run.session, now)
+            if run.in_transaction and run.session.transaction.cause is error:
+                known.failure = entry.failure
 
     def cancelled(self, run: Run[object], error: BaseException) -> None:
         """An operation was cancelled. If its command was sent, that was noted."""
@@ -174,7 +177,9 @@ class ClientRecorder:
             known.begin(session)
         known.outcome = outcome
         cause = session.transaction.cause
-        known.failure = None if cause is None else failure_of(cause)
+        if cause is not None and known.failure is None:
+            # It is not known here which command a server's error belongs to: it may have held credentials.
+            known.failure = failure_of(cause, hidden=isinstance(cause, OperationFailure))
         self._mark_transaction(session, known, outcome.value, now, known.failure)
 
     def _look(self, session: SessionState, now: float) -> KnownSession:

@@ -203,8 +203,8 @@ _EVENTS = {TransactionMark: TRANSACTION_EVENTS, SessionMark: SESSION_EVENTS, Top
 
 
 def to_line(record: Header | Record) -> str:
-    """A record as a line, without its end."""
-    return json.dumps(to_fields(record), ensure_ascii=False, separators=(",", ":"))
+    """A record as a line, without its end: ASCII, so that any text of a server or a program can be written."""
+    return json.dumps(to_fields(record), separators=(",", ":"))
 
 
 def to_fields(record: Header | Record) -> dict[str, object]:

@@ -52,7 +52,9 @@ LOGGERS = (
     "wiredrv.client",
     "wiredrv.events",
     "wiredrv.gridfs",
+    "wiredrv.local",
     "wiredrv.session",
+    "wiredrv.timeline",
     "wiredrv.topology",
     "wiredrv.tracing",
 )

@@ -33,14 +33,15 @@ def causal_token(core: ClientCore, state: SessionState) -> str | None:
     """The token of what a session has done and seen; None if that is nothing.
 
     Before its first operation, a session that was started after tokens gives the latest of their times: the token goes
-    on from there, and who gets it has it confirmed as well. A cluster time is only added if it came from a server.
+    on from there, and who gets it has it confirmed as well. A cluster time is only added if it came from a server. What
+    is of another deployment does not get the name of this one.
     """
     own = deployment_label(core.topology.description)
     time = state.operation_time
     if state.after is not None and state.after.refusal is None:
-        latest = state.after.latest
-        own = latest.deployment if own == UNKNOWN_DEPLOYMENT else own
-        if time is None or latest.operation_time > time:
+        latest = state.after.latest(own)
+        if latest is not None and (time is None or latest.operation_time > time):
+            own = latest.deployment if own == UNKNOWN_DEPLOYMENT else own
             time = latest.operation_time
     # A time of 0 is no time, and no server would take it.
     return None if time is None or not time.time else write_causal_token(time, state.cluster_time, own)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from bson.codec_options import DEFAULT_CODEC_OPTIONS, CodecOptions
@@ -26,6 +27,7 @@ from wiredrv.operations.count import Count
 from wiredrv.server_facts import ErrorCode
 from wiredrv.types import Document, Pipeline, PlainDocument
 from wiredrv.wire.batch import id_document
+from wiredrv.wire.envelope import INT32, MOST_ELEMENTS, elements
 
 if TYPE_CHECKING:
     from wiredrv.client.sessions.client_session import ClientSession
@@ -133,8 +135,18 @@ async def _ids(collection: AnyCollection, session: ClientSession, documents: int
     ]
     async with raw.aggregate(stages, session=session) as cursor:
         found = await cursor.to_list()
-    average = sum(document["size"] for document in found) / len(found) if found else None
-    return Ids([id_document(bytes(document.raw)) for document in found], documents, average)
+    encoded = [bytes(document.raw) for document in found]
+    sizes = [size for size in map(_size_in, encoded) if size is not None]
+    average = sum(sizes) / len(sizes) if sizes else None
+    return Ids([id_document(document) for document in encoded], documents, average)
+
+
+def _size_in(document: bytes) -> int | None:
+    """The ``size`` of a sampled document. (Not decoded, since there are ids that cannot be: with invalid UTF-8.)"""
+    for element in islice(elements(document, 0, len(document)), MOST_ELEMENTS):
+        if element.name == "size" and element.kind == INT32:
+            return max(int.from_bytes(document[element.value : element.end], "little", signed=True), 0)
+    return None
 
 
 def _plain(target: Target) -> Target:
