@@ -124,6 +124,10 @@ class CausalTokenMiddleware:
 
         def start(scope: Scope, after: list[str]) -> ClientSession:
             opened = client(scope) if callable(client) else client
+            if not isinstance(opened, Client):
+                raise ConfigurationError(
+                    f"the function given as client must return a wiredrv.Client, not {type(opened).__name__}"
+                )
             return opened.start_session(after=after, token_keys=keys)
 
         self._start = start

@@ -118,6 +118,14 @@ def test_a_client_is_not_connected_by_the_middleware() -> None:
     CausalTokenMiddleware(app, wiredrv.Client("mongodb://nowhere.invalid"), KEYS)
 
 
+@pytest.mark.parametrize("given", [None, "mongodb://localhost", object])
+def test_a_function_that_gives_no_client_is_refused(given: Any) -> None:
+    middleware = CausalTokenMiddleware(app, lambda scope: given, KEYS)
+    call = middleware({"type": "http", "headers": []}, 1, 2)  # type: ignore[arg-type]  # not used
+    with pytest.raises(ConfigurationError, match=f"not {type(given).__name__}"):
+        call.send(None)
+
+
 # --- two requests at once ---
 
 

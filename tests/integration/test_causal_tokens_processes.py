@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from time import monotonic
 
 import anyio
 import pytest
@@ -147,6 +148,31 @@ async def test_a_question_that_is_cancelled_or_fails_is_asked_again_for_the_othe
             scope.cancel()
         assert log.names.count("ping") == 2
         assert log.names.count("find") == 5
+
+
+async def test_a_primary_that_does_not_answer_delays_sessions_together_and_not_in_turns(
+    replica_set: ReplicaSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(confirmation, "ASK_SECONDS", 0.5)
+    heard = EventLog()
+    async with watched(replica_set, heard) as (reader, _):
+        await fresh_collection(reader, "tokens_herd", 1)
+        nearby = reader.wiredrv_sessions.get_collection("tokens_herd", read_preference=ReadPreference.SECONDARY)
+        await nearby.find_one({})
+        forged = write_causal_token(Timestamp(2**32 - 1, 1), None, UNKNOWN_DEPLOYMENT)
+
+        async def read() -> None:
+            async with reader.start_session(after=forged) as session:
+                await nearby.find_one({}, session=session)
+
+        primary = replica_set.primary().address
+        async with fail_command(primary, "ping", times=20, block_ms=1000, app_name="sessions"):
+            began = monotonic()
+            async with anyio.create_task_group() as tasks:
+                for _ in range(20):
+                    tasks.start_soon(read)
+            assert monotonic() - began < 5  # and not 20 times half a second
+        assert [event.reason for event in heard.of(events.CausalTokenIgnoredEvent)] == ["unavailable"] * 20
 
 
 async def test_a_majority_read_from_the_primary_ends_too(

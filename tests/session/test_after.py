@@ -96,6 +96,12 @@ def test_the_latest_token_goes_on() -> None:
     assert After((at(9, label=THERE),), False).latest(HERE) is None
 
 
+def test_standalone_servers_confirm_nothing() -> None:
+    ((_, problem),) = judge([at(0)], UNKNOWN_DEPLOYMENT, None).closed(None).refused
+    assert problem.reason == "unconfirmed"
+    assert "standalone servers have no cluster time" in str(problem)
+
+
 # --- the argument ---
 
 

@@ -58,3 +58,32 @@ def test_a_forged_token_is_ignored_or_refused(replica_set: ReplicaSet) -> None:
             pytest.raises(InvalidToken, match="is later than that of the deployment"),
         ):
             client.shop.sync_tokens.find_one({}, session=session)
+
+
+def test_sessions_of_several_threads_share_the_question(replica_set: ReplicaSet) -> None:
+    heard = EventLog()
+    with Client(replica_set.uri) as writer, Client(replica_set.uri, event_listeners=[heard]) as reader:
+        reader.shop.sync_tokens.find_one({})
+        with writer.start_session() as session:
+            writer.shop.sync_tokens.insert_one({}, session=session)
+            token = session.causal_token
+        start = threading.Barrier(8)
+        refused: list[Exception] = []
+
+        def read() -> None:
+            start.wait()
+            try:
+                with reader.start_session(after=token, invalid_token="refuse") as session:
+                    reader.shop.sync_tokens.find_one({}, session=session)
+            except Exception as error:
+                refused.append(error)
+
+        threads = [threading.Thread(target=read) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert not refused
+        assert len(heard.of(events.CommandStartedEvent, command_name="ping")) == 1
+        finds = heard.of(events.CommandStartedEvent, command_name="find")
+        assert sum("afterClusterTime" in find.command.get("readConcern", {}) for find in finds) == 8

@@ -83,6 +83,9 @@ def judge(tokens: Iterable[CausalToken], own: bytes, known: Timestamp | None) ->
 
 
 def _unconfirmed(token: CausalToken, known: Timestamp | None) -> InvalidToken:
+    if known is None:
+        text = "the time of this causal token cannot be confirmed: standalone servers have no cluster time"
+        return InvalidToken(text, "unconfirmed")
     text = (
         f"the time of this causal token, {token.operation_time}, is later than that of the deployment, {known}: the "
         "token is forged, or of another deployment, or what it stands for was rolled back"
