@@ -62,11 +62,11 @@ class Batch:
 
         :raises UnreadableReply: the very next one cannot be decoded.
         """
-        parts = self._parts(most)
         try:
-            found = bson.decode_all(b"".join(parts), self._options)
+            # The parts are freed before: with thousands of them in memory, decoding takes half as long again.
+            found = bson.decode_all(b"".join(self._parts(most)), self._options)
         except Exception:  # also what a type decoder of the user's raises
-            found = self._one_by_one(parts)
+            found = self._one_by_one(self._parts(most))
         self._next += len(found)
         return found
 
