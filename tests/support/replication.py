@@ -34,3 +34,5 @@ async def replication_stopped(replica_set: ReplicaSet) -> AsyncIterator[Callable
         finally:
             with anyio.CancelScope(shield=True):
                 await go_on()
+                # A member that still pauses when the fail point is set again does not enter it once more.
+                await anyio.sleep(0.3)
