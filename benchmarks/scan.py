@@ -55,8 +55,8 @@ class Pass:
 
 
 async def fill(client: wiredrv.Client, documents: int) -> None:
-    """Make the collection, on all members."""
-    collection = client[DATABASE].get_collection("scanned", write_concern=wiredrv.WriteConcern(w=3))
+    """Make the collection, on all members; with ``j`` a majority has it as of the next snapshot too."""
+    collection = client[DATABASE].get_collection("scanned", write_concern=wiredrv.WriteConcern(w=3, j=True))
     await collection.drop()
     for start in range(0, documents, 10_000):
         stop = min(start + 10_000, documents)

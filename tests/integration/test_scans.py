@@ -163,6 +163,7 @@ async def test_a_sampled_collection_is_read_once_by_all_members(replica_set: Rep
         servers = {event.address for event in log.started_events if event.command_name == "find"}
         assert len(servers) > 1
         assert {command["readConcern"]["atClusterTime"] for command in log.sent("find")} == {snap.time}
+        assert log.names[log.names.index("aggregate") + 1] == "find"  # All of the sample is in the first reply.
         samples = [command["pipeline"][0]["$sample"] for command in log.sent("aggregate")]
         # A secondary may still count fewer documents than there are.
         assert 0 < samples[0]["size"] <= 1199

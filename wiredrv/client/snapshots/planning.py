@@ -122,19 +122,23 @@ async def _ids(collection: AnyCollection, session: ClientSession, documents: int
     raw = collection.with_options(codec_options=_RAW)
     size = sample_size(documents, readers, ordered)
     if size is None:
-        found = await raw.find({}, {"_id": 1}, hint=ID_INDEX, limit=FEW_DOCUMENTS + 1, session=session).to_list()
+        most = FEW_DOCUMENTS + 1
+        cursor = raw.find({}, {"_id": 1}, hint=ID_INDEX, limit=most, batch_size=most, session=session)
+        found = await cursor.to_list()
         if len(found) <= FEW_DOCUMENTS:
             return Ids([id_document(bytes(document.raw)) for document in found], documents, None)
         documents = FEW_DOCUMENTS + 1  # or more: many were deleted since the time of the snapshot
         size = sample_size(documents, readers, ordered)
+        assert size is not None  # as there are more than few
     # A sample of less than 5 % is read by a random cursor. The sort has the collection's collation, as its index does.
     stages: Pipeline = [
         {"$sample": {"size": size}},
         {"$project": {"_id": 1, "size": {"$bsonSize": "$$ROOT"}}},
         {"$sort": ID_INDEX},
     ]
-    async with raw.aggregate(stages, session=session) as cursor:
-        found = await cursor.to_list()
+    # With one more than there will be, the server knows in its first reply that nothing is left.
+    async with raw.aggregate(stages, session=session, batch_size=size + 1) as sampled:
+        found = await sampled.to_list()
     encoded = [bytes(document.raw) for document in found]
     sizes = [size for size in map(_size_in, encoded) if size is not None]
     average = sum(sizes) / len(sizes) if sizes else None

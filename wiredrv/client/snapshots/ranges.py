@@ -163,4 +163,5 @@ def ranges_wanted(documents: int, average: float | None, readers: int, ordered: 
         wanted = max(wanted, int(documents * average / _ORDERED_BYTES))
     elif average is not None:
         wanted = max(readers, min(wanted, int(documents * average / _LEAST_BYTES)))
+        wanted -= wanted % readers  # With one range too many, one reader reads twice as long as the others.
     return max(1, min(wanted, documents // _LEAST_DOCUMENTS, _MOST_RANGES))
