@@ -189,7 +189,8 @@ async def test_a_forged_cookie_is_a_new_session(named_replica_set: ReplicaSet) -
         await http.put("/settings/theme", params={"value": "light"})
         value = http.cookies["causal_token"]
         forged = value[:19] + ("A" if value[19] != "A" else "B") + value[20:]
-        assert (await http.get("/settings/theme", headers={"cookie": f"causal_token={forged}"})).status_code == 200
+        response = await http.get("/settings/theme", headers={"cookie": f"causal_token={forged}"})
+        assert response.status_code in (200, 404), "a secondary that is read without a time may not have the write yet"
     assert "afterClusterTime" not in order.sent("find")[0]["readConcern"]
 
 
